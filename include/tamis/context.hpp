@@ -1,0 +1,37 @@
+// Context: how to run (threads, level, implementation). What to compute is said by an operator's attributes.
+#pragma once
+
+#include <cstdint>
+
+namespace tamis {
+
+enum class Implementation : int32_t {
+  kAuto = 0,       ///< The fastest that can run the problem here.
+  kReference = 1,  ///< float64, scalar: the specification.
+  kCpu = 2,
+  kCuda = 3,
+};
+
+enum class Level : int32_t { kAuto = 0, kScalar = 1, kAvx2 = 2, kAvx512 = 3 };
+
+/// The seam for a host's threads: run(state, tasks, task, arg) calls task(arg, i) exactly once for every i in
+/// [0, tasks), on any threads, and returns when all have returned. Tasks never wait for each other, so running
+/// them one after the other is allowed.
+struct Executor {
+  void* state = nullptr;
+  void (*run)(void* state, int32_t tasks, void (*task)(void* arg, int32_t index), void* arg) = nullptr;
+};
+
+/// How to run. Copied into the plan; results never depend on it, bit for bit, except through `implementation`
+/// and `level`.
+struct Context {
+  /// Tasks to split into. 0: TAMIS_NUM_THREADS if set, else the processors this process may use.
+  int32_t threads = 0;
+  /// kAuto: TAMIS_LEVEL if set, else the best level of this processor.
+  Level level = Level::kAuto;
+  Implementation implementation = Implementation::kAuto;
+  /// The host's threads. Absent: Tamis's own pool.
+  Executor executor = {};
+};
+
+}  // namespace tamis

@@ -1,0 +1,339 @@
+#include "base/contract.h"
+
+#include <cmath>
+
+#include "base/checked.h"
+#include "base/dtype.h"
+#include "base/errors.h"
+
+namespace tamis::base {
+namespace {
+
+std::string Trim(std::string_view text) {
+  const size_t first = text.find_first_not_of(' ');
+  if (first == std::string_view::npos) return {};
+  return std::string(text.substr(first, text.find_last_not_of(' ') - first + 1));
+}
+
+std::vector<std::string> Split(std::string_view text, char separator) {
+  std::vector<std::string> parts;
+  while (!text.empty()) {
+    const size_t end = text.find(separator);
+    parts.push_back(Trim(text.substr(0, end)));
+    text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);
+  }
+  return parts;
+}
+
+bool IsNumber(const std::string& term) { return !term.empty() && term.find_first_not_of("0123456789") == std::string::npos; }
+
+std::string DTypeList(const std::vector<DType>& dtypes) {
+  std::string text;
+  for (size_t i = 0; i < dtypes.size(); ++i) {
+    text += (i == 0 ? "" : i + 1 == dtypes.size() ? " or " : ", ") + std::string(Name(dtypes[i]));
+  }
+  return text;
+}
+
+// First and one-past-last byte that a view touches. False where that overflows.
+bool Extent(const TensorView& view, int64_t* bytes) {
+  int64_t last = 0;
+  for (int i = 0; i < view.rank; ++i) {
+    if (view.shape[i] == 0) {
+      *bytes = 0;
+      return true;
+    }
+    int64_t step = 0;
+    if (!CheckedMul(view.shape[i] - 1, view.strides[i], &step) || !CheckedAdd(last, step, &last)) return false;
+  }
+  int64_t elems = 0;
+  return CheckedAdd(last, 1, &elems) && CheckedMul(elems, ItemSize(view.dtype), bytes);
+}
+
+bool IsDense(const TensorView& view) {
+  int64_t expected = 1;
+  for (int i = view.rank - 1; i >= 0; --i) {
+    if (view.shape[i] != 1 && view.strides[i] != expected) return false;
+    if (!CheckedMul(expected, view.shape[i], &expected)) return false;
+  }
+  return true;
+}
+
+// Every element of an output has an address of its own: sorted by stride, each dimension steps over the ones inside.
+bool HasDistinctElements(const TensorView& view) {
+  int order[kMaxRank];
+  int count = 0;
+  for (int i = 0; i < view.rank; ++i) {
+    if (view.shape[i] > 1) order[count++] = i;
+  }
+  for (int i = 1; i < count; ++i) {
+    for (int j = i; j > 0 && view.strides[order[j]] < view.strides[order[j - 1]]; --j) std::swap(order[j], order[j - 1]);
+  }
+  int64_t inner = 1;
+  for (int i = 0; i < count; ++i) {
+    if (view.strides[order[i]] < inner) return false;
+    inner = view.strides[order[i]] * (view.shape[order[i]] - 1) + inner;
+  }
+  return true;
+}
+
+// What any tensor must be before its dimensions mean something.
+Status CheckView(const Field& field, const TensorView& view) {
+  if (ItemSize(view.dtype) == 0) return Invalid(field.name, "a dtype", static_cast<int64_t>(view.dtype));
+  if (view.device != DeviceType::kCpu) return Unsupported(field.name, "tensors in CPU memory", "another device");
+  if (view.rank < 0 || view.rank > kMaxRank) return Invalid(field.name, "a rank of 0 to 8", view.rank);
+  int64_t elems = 1;
+  bool empty = false;
+  for (int i = 0; i < view.rank; ++i) {
+    if (view.shape[i] < 0) return Invalid(field.name, "sizes of at least 0", ShapeText(view));
+    empty = empty || view.shape[i] == 0;
+  }
+  for (int i = 0; i < view.rank && !empty; ++i) {
+    if (!CheckedMul(elems, view.shape[i], &elems)) return Invalid(field.name, "fewer than 2^63 elements", ShapeText(view));
+    if (view.shape[i] > 1 && view.strides[i] < 0) return Invalid(field.name, "strides of at least 0", view.strides[i]);
+  }
+  if (empty) return Status::Ok();
+  if (view.data == nullptr) return {StatusCode::kNullArgument, field.name + ": expected data, got a null pointer"};
+  if (view.rank > 0 && view.shape[view.rank - 1] > 1 && view.strides[view.rank - 1] != 1) {
+    return Invalid(field.name, "a last dimension of stride 1", view.strides[view.rank - 1]);
+  }
+  int64_t bytes = 0;
+  if (!Extent(view, &bytes)) return Invalid(field.name, "an extent below 2^63 bytes", ShapeText(view));
+  if (reinterpret_cast<uintptr_t>(view.data) % static_cast<uintptr_t>(ItemSize(view.dtype)) != 0) {
+    return Invalid(field.name, "data aligned to its element size", "a misaligned pointer");
+  }
+  if (bytes > 0 && reinterpret_cast<uintptr_t>(view.data) > UINTPTR_MAX - static_cast<uintptr_t>(bytes)) {
+    return Invalid(field.name, "an extent within the address space", ShapeText(view));
+  }
+  return Status::Ok();
+}
+
+}  // namespace
+
+std::vector<std::string> SplitDims(std::string_view dims) { return Split(dims, ','); }
+
+std::string ShapeText(const std::vector<int64_t>& shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+std::string ShapeText(const TensorView& view) {
+  return ShapeText(std::vector<int64_t>(view.shape, view.shape + std::max(view.rank, 0)));
+}
+
+int64_t Dims::operator[](std::string_view name) const {
+  const auto found = sizes_.find(name);
+  return found == sizes_.end() ? -1 : found->second;
+}
+
+std::string Limit::text() const {
+  static constexpr const char* kWords[] = {"at most ", "a multiple of ", "", "", "at least "};
+  std::string text = kWords[static_cast<int>(rule)];
+  for (size_t i = 0; i < bounds.size(); ++i) text += (i == 0 ? "" : " or ") + bounds[i];
+  return text;
+}
+
+const Field* Contract::Find(std::string_view field_name) const {
+  for (const Field& field : fields) {
+    if (field.name == field_name) return &field;
+  }
+  return nullptr;
+}
+
+const std::string& Contract::FormOf(const Field& field, const void* params) const {
+  if (field.shapes.size() > 1) {
+    const Field& layout = *Find(layout_attribute);
+    const std::string& choice = layout.choices[static_cast<size_t>(At<const int32_t>(params, layout))];
+    for (const ShapeForm& form : field.shapes) {
+      if (form.when == choice) return form.dims;
+    }
+  }
+  return field.shapes.front().dims;
+}
+
+int Contract::RowDimsOf(const void* params) const {
+  if (row_dims.size() > 1) {
+    const Field& layout = *Find(layout_attribute);
+    const std::string& choice = layout.choices[static_cast<size_t>(At<const int32_t>(params, layout))];
+    for (const auto& [when, count] : row_dims) {
+      if (when == choice) return count;
+    }
+  }
+  return row_dims.empty() ? 1 : row_dims.front().second;
+}
+
+bool Contract::Evaluate(std::string_view product, const void* params, const Dims& dims, int64_t* value) const {
+  *value = 1;
+  for (const std::string& term : Split(product, '*')) {
+    int64_t factor = 0;
+    if (IsNumber(term)) {
+      factor = std::stoll(term);
+    } else if (dims.Has(term)) {
+      factor = dims[term];
+    } else if (const Field* field = Find(term); field != nullptr && field->type == Type::kInt) {
+      factor = At<const int64_t>(params, *field);
+    } else {
+      return false;
+    }
+    if (!CheckedMul(*value, factor, value)) return false;
+  }
+  return true;
+}
+
+// Compares a shape with its form; an entry with one unknown name binds it.
+Status Contract::BindShape(const Field& field, const void* params, Dims* dims) const {
+  const TensorView& view = tensor(params, field);
+  const std::string& form = FormOf(field, params);
+  const std::vector<std::string> entries = SplitDims(form);
+  const auto mismatch = [&]() {
+    std::string want = "[";
+    for (size_t i = 0; i < entries.size(); ++i) {
+      int64_t size = 0;
+      const bool known = entries[i] != "*" && Evaluate(entries[i], params, *dims, &size);
+      want += (i == 0 ? "" : ", ") + entries[i] + (known ? " = " + std::to_string(size) : "");
+    }
+    return Invalid(field.name, "shape " + want + "]", ShapeText(view));
+  };
+  if (view.rank != static_cast<int32_t>(entries.size())) return mismatch();
+  for (size_t i = 0; i < entries.size(); ++i) {
+    if (entries[i] == "*") continue;
+    int64_t known = 1;
+    std::string unknown;
+    for (const std::string& term : Split(entries[i], '*')) {
+      int64_t factor = 0;
+      if (!Evaluate(term, params, *dims, &factor)) {
+        unknown = term;
+      } else if (!CheckedMul(known, factor, &known)) {
+        return mismatch();
+      }
+    }
+    if (unknown.empty()) {
+      if (view.shape[i] != known) return mismatch();
+    } else {
+      if (known <= 0 || view.shape[i] % known != 0) return mismatch();
+      dims->Set(unknown, view.shape[i] / known);
+    }
+  }
+  return Status::Ok();
+}
+
+Status Contract::CheckInputTensor(const Field& field, const void* params, Dims* dims) const {
+  const TensorView& view = tensor(params, field);
+  if (view.absent()) return field.role == Role::kInput ? NullArgument(field.name) : Status::Ok();
+  TAMIS_RETURN_IF_ERROR(CheckView(field, view));
+  if (!field.dtype_as.empty()) {
+    const DType want = tensor(params, *Find(field.dtype_as)).dtype;
+    if (view.dtype != want) {
+      return Invalid(field.name, "dtype " + std::string(Name(want)) + " as " + field.dtype_as, Name(view.dtype));
+    }
+  } else {
+    bool admissible = false;
+    for (DType dtype : field.dtypes) admissible = admissible || dtype == view.dtype;
+    if (!admissible) return Invalid(field.name, "dtype " + DTypeList(field.dtypes), Name(view.dtype));
+  }
+  return BindShape(field, params, dims);
+}
+
+Status Contract::CheckInputs(const void* params, Dims* dims) const {
+  for (const Field& field : fields) {
+    if (field.type == Type::kChoice) {
+      const int32_t choice = At<const int32_t>(params, field);
+      if (choice < 0 || choice >= static_cast<int32_t>(field.choices.size())) {
+        return Invalid(field.name, "one of its named choices", choice);
+      }
+    } else if (field.type == Type::kFloat && !std::isfinite(At<const double>(params, field))) {
+      return Invalid(field.name, "a finite number", std::to_string(At<const double>(params, field)));
+    } else if (field.type == Type::kInts) {
+      const IntList& list = At<const IntList>(params, field);
+      if (field.required && list.absent()) return NullArgument(field.name);
+      if (list.size < 0) return Invalid(field.name, "a list size of at least 0", list.size);
+    }
+  }
+  for (const Field& field : fields) {
+    if (field.is_tensor() && field.is_input()) TAMIS_RETURN_IF_ERROR(CheckInputTensor(field, params, dims));
+  }
+  return Status::Ok();
+}
+
+Status Contract::OutputShape(const Field& field, const void* params, const Dims& dims, DType* dtype,
+                             std::vector<int64_t>* shape) const {
+  *dtype = field.dtype_as.empty() ? field.dtypes.front() : tensor(params, *Find(field.dtype_as)).dtype;
+  shape->clear();
+  int64_t elems = ItemSize(*dtype);
+  for (const std::string& entry : SplitDims(FormOf(field, params))) {
+    int64_t size = 0;
+    if (!Evaluate(entry, params, dims, &size)) {
+      return {StatusCode::kInternal, field.name + ": the contract's dimension " + entry + " is not known"};
+    }
+    if (size > 0 && !CheckedMul(elems, size, &elems)) {
+      return Invalid(field.name, "fewer than 2^63 bytes", entry + " = " + std::to_string(size));
+    }
+    shape->push_back(size);
+  }
+  return Status::Ok();
+}
+
+Status Contract::CheckOutputs(const void* params, const Dims& dims) const {
+  for (const Field& field : fields) {
+    if (!field.is_output()) continue;
+    const TensorView& view = tensor(params, field);
+    if (view.absent()) {
+      if (field.role == Role::kOutput) return NullArgument(field.name);
+      continue;
+    }
+    TAMIS_RETURN_IF_ERROR(CheckView(field, view));
+    DType dtype = DType::kNone;
+    std::vector<int64_t> shape;
+    TAMIS_RETURN_IF_ERROR(OutputShape(field, params, dims, &dtype, &shape));
+    if (view.dtype != dtype) return Invalid(field.name, "dtype " + std::string(Name(dtype)), Name(view.dtype));
+    if (shape != std::vector<int64_t>(view.shape, view.shape + view.rank)) {
+      return Invalid(field.name, "shape [" + FormOf(field, params) + "] = " + ShapeText(shape), ShapeText(view));
+    }
+    int64_t bytes = 0;
+    if (!Extent(view, &bytes)) return Invalid(field.name, "an extent below 2^63 bytes", ShapeText(view));
+    if (bytes == 0) continue;
+    if (!HasDistinctElements(view)) return Invalid(field.name, "strides that keep elements apart", "overlapping ones");
+    const auto begin = reinterpret_cast<uintptr_t>(view.data);
+    for (const Field& other : fields) {
+      if (!other.is_tensor() || &other == &field || tensor(params, other).absent()) continue;
+      const TensorView& peer = tensor(params, other);
+      int64_t peer_bytes = 0;
+      if (!Extent(peer, &peer_bytes) || peer_bytes == 0) continue;
+      const auto peer_begin = reinterpret_cast<uintptr_t>(peer.data);
+      const bool apart = begin + static_cast<uintptr_t>(bytes) <= peer_begin ||
+                         peer_begin + static_cast<uintptr_t>(peer_bytes) <= begin;
+      // Strided views may interleave without sharing an element: the caller's word is taken for those.
+      if (!apart && IsDense(view) && IsDense(peer)) {
+        return Invalid(field.name, "memory of its own", "memory that overlaps " + other.name);
+      }
+    }
+  }
+  return Status::Ok();
+}
+
+Status Contract::CheckLimits(const void* params, const Dims& dims) const {
+  if (!At<const bool>(params, *Find("strict"))) return Status::Ok();
+  for (const Limit& limit : limits) {
+    int64_t value = 0;
+    if (!Evaluate(limit.quantity, params, dims, &value)) continue;  // the quantity belongs to an absent argument
+    bool holds = false;
+    for (const std::string& bound_text : limit.bounds) {
+      int64_t bound = 0;
+      if (!Evaluate(bound_text, params, dims, &bound)) continue;
+      switch (limit.rule) {
+        case Limit::Rule::kAtMost: holds = holds || value <= bound; break;
+        case Limit::Rule::kAtLeast: holds = holds || value >= bound; break;
+        case Limit::Rule::kMultipleOf: holds = holds || (bound != 0 && value % bound == 0); break;
+        case Limit::Rule::kOneOf:
+        case Limit::Rule::kEqual: holds = holds || value == bound; break;
+      }
+    }
+    if (!holds) {
+      return Invalid(limit.argument, "(strict) " + limit.quantity + " to be " + limit.text(), value);
+    }
+  }
+  return Status::Ok();
+}
+
+}  // namespace tamis::base

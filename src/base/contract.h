@@ -1,0 +1,242 @@
+// The contract: the one description of an operator's call.
+//
+// Everything that lists arguments or defaults is made from it: the checks of shapes and dtypes, the command line, the
+// C interface (typed and by name), `tamis ops`, the tables in the READMEs, later Python signatures and fuzzers.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "tamis/status.hpp"
+#include "tamis/tensor.hpp"
+
+namespace tamis::base {
+
+enum class Role { kInput, kOptionalInput, kOutput, kOptionalOutput, kAttribute };
+enum class Type { kTensor, kInt, kFloat, kBool, kChoice, kInts };
+
+/// One admissible shape. `dims` is "T, N, D": each entry a product of dimension names, attribute names and numbers, or
+/// "*" for any size. A name that is not known yet is bound to the size found. `when` names a choice ("TND") of the
+/// operator's layout attribute, or is empty.
+struct ShapeForm {
+  std::string when;
+  std::string dims;
+};
+
+struct Field {
+  std::string name;
+  Role role = Role::kAttribute;
+  Type type = Type::kTensor;
+  size_t offset = 0;  ///< In the params struct.
+  std::string doc;
+
+  // Tensors.
+  std::vector<DType> dtypes;  ///< Admissible element types.
+  std::string dtype_as;       ///< Or: the same as this tensor's.
+  std::vector<ShapeForm> shapes;
+  bool ranked = false;  ///< Output of indices, best first: compared through the scores that ranked them.
+
+  // Attributes.
+  bool required = false;             ///< No default.
+  std::vector<std::string> choices;  ///< Names of the enumerators 0, 1, ...
+
+  bool is_tensor() const { return type == Type::kTensor; }
+  bool is_input() const { return role == Role::kInput || role == Role::kOptionalInput; }
+  bool is_output() const { return role == Role::kOutput || role == Role::kOptionalOutput; }
+};
+
+/// A limit that the document prints: enforced when `strict` is set, listed always.
+struct Limit {
+  enum class Rule { kAtMost, kMultipleOf, kOneOf, kEqual, kAtLeast };
+  std::string argument;  ///< Named in the message.
+  std::string quantity;  ///< A product of dimension and attribute names.
+  Rule rule = Rule::kAtMost;
+  std::vector<std::string> bounds;  ///< Products too.
+
+  std::string text() const;  ///< "D: a multiple of 16"
+};
+
+/// Sizes by name: dimensions found in shapes and those that a room derives (`Tc`, `B`, ...).
+class Dims {
+ public:
+  bool Has(std::string_view name) const { return sizes_.find(name) != sizes_.end(); }
+  int64_t operator[](std::string_view name) const;
+  void Set(std::string_view name, int64_t size) { sizes_.insert_or_assign(std::string(name), size); }
+
+ private:
+  std::map<std::string, int64_t, std::less<>> sizes_;
+};
+
+class Contract {
+ public:
+  std::string name;
+  std::string summary;
+  std::string source;  ///< The document.
+  std::vector<Field> fields;
+  std::vector<Limit> limits;
+  std::vector<std::string> envelope;  ///< What the device's host code enforces beyond the document; information only.
+  std::string layout_attribute;       ///< Selects among shape forms; empty if there is one form only.
+  /// Leading dimensions of every output that count result rows, by layout choice ("" where there is no layout).
+  std::vector<std::pair<std::string, int>> row_dims;
+  std::vector<unsigned char> default_params;  ///< A default-constructed params struct, byte for byte.
+
+  const Field* Find(std::string_view field_name) const;
+
+  static TensorView& tensor(void* params, const Field& field) { return At<TensorView>(params, field); }
+  static const TensorView& tensor(const void* params, const Field& f) { return At<const TensorView>(params, f); }
+  template <class T>
+  static T& At(std::conditional_t<std::is_const_v<T>, const void, void>* params, const Field& field) {
+    using Byte = std::conditional_t<std::is_const_v<T>, const char, char>;
+    return *reinterpret_cast<T*>(static_cast<Byte*>(params) + field.offset);
+  }
+
+  /// The shape form that this call's layout selects.
+  const std::string& FormOf(const Field& field, const void* params) const;
+  int RowDimsOf(const void* params) const;
+
+  /// Presence, dtype, device, rank, strides, alignment, extent and dimensions of every input; ranges of choices; binds
+  /// dimension names. After it, a present tensor may be indexed within its shape.
+  Status CheckInputs(const void* params, Dims* dims) const;
+  /// The same for the outputs, whose dimensions are all known by now; and that no dense output overlaps another tensor.
+  Status CheckOutputs(const void* params, const Dims& dims) const;
+  /// The document's limits, if the call asks for `strict`.
+  Status CheckLimits(const void* params, const Dims& dims) const;
+
+  /// Shape and dtype that an output must have.
+  Status OutputShape(const Field& field, const void* params, const Dims& dims, DType* dtype,
+                     std::vector<int64_t>* shape) const;
+
+  /// Value of a product of names and numbers; false if a name is unknown or the product overflows.
+  bool Evaluate(std::string_view product, const void* params, const Dims& dims, int64_t* value) const;
+
+ private:
+  Status CheckInputTensor(const Field& field, const void* params, Dims* dims) const;
+  Status BindShape(const Field& field, const void* params, Dims* dims) const;
+};
+
+/// "[65536, 64, 192]"
+std::string ShapeText(const std::vector<int64_t>& shape);
+std::string ShapeText(const TensorView& view);
+
+/// The entries of "T, N, D".
+std::vector<std::string> SplitDims(std::string_view dims);
+
+struct TensorSpec {
+  std::string shape = {};
+  std::string doc = {};
+  std::vector<DType> dtypes = {};
+  std::string dtype_as = {};
+  std::vector<ShapeForm> forms = {};
+  bool ranked = false;
+};
+
+/// Describes a params struct field by field; defaults are those of a default-constructed Params.
+template <class Params>
+class ContractBuilder {
+  static_assert(std::is_trivially_copyable_v<Params>);
+
+ public:
+  ContractBuilder(std::string name, std::string summary, std::string source) {
+    contract_.name = std::move(name);
+    contract_.summary = std::move(summary);
+    contract_.source = std::move(source);
+    const auto* bytes = reinterpret_cast<const unsigned char*>(&defaults_);
+    contract_.default_params.assign(bytes, bytes + sizeof(Params));
+  }
+
+  ContractBuilder& Input(const char* name, TensorView Params::*member, TensorSpec spec) {
+    return Tensor(Role::kInput, name, member, std::move(spec));
+  }
+  ContractBuilder& OptionalInput(const char* name, TensorView Params::*member, TensorSpec spec) {
+    return Tensor(Role::kOptionalInput, name, member, std::move(spec));
+  }
+  ContractBuilder& Output(const char* name, TensorView Params::*member, TensorSpec spec) {
+    return Tensor(Role::kOutput, name, member, std::move(spec));
+  }
+  ContractBuilder& OptionalOutput(const char* name, TensorView Params::*member, TensorSpec spec) {
+    return Tensor(Role::kOptionalOutput, name, member, std::move(spec));
+  }
+
+  /// An attribute without a default.
+  template <class T>
+  ContractBuilder& Required(const char* name, T Params::*member, const char* doc) {
+    Add(name, member, doc).required = true;
+    return *this;
+  }
+  template <class T>
+  ContractBuilder& Optional(const char* name, T Params::*member, const char* doc) {
+    Add(name, member, doc);
+    return *this;
+  }
+  template <class Enum>
+  ContractBuilder& Choice(const char* name, Enum Params::*member, std::vector<std::string> choices, const char* doc) {
+    static_assert(std::is_same_v<std::underlying_type_t<Enum>, int32_t>);
+    Field& field = Add(name, member, doc);
+    field.choices = std::move(choices);
+    return *this;
+  }
+  /// The choice attribute that selects among shape forms.
+  ContractBuilder& LayoutIs(const char* attribute) {
+    contract_.layout_attribute = attribute;
+    return *this;
+  }
+  ContractBuilder& RowDims(std::vector<std::pair<std::string, int>> row_dims) {
+    contract_.row_dims = std::move(row_dims);
+    return *this;
+  }
+  ContractBuilder& Strict(const char* argument, const char* quantity, Limit::Rule rule,
+                          std::vector<std::string> bounds) {
+    contract_.limits.push_back({argument, quantity, rule, std::move(bounds)});
+    return *this;
+  }
+  ContractBuilder& Envelope(std::vector<std::string> lines) {
+    contract_.envelope = std::move(lines);
+    return *this;
+  }
+  Contract Build() { return std::move(contract_); }
+
+ private:
+  template <class T>
+  static constexpr Type TypeOf() {
+    if constexpr (std::is_same_v<T, TensorView>) return Type::kTensor;
+    if constexpr (std::is_same_v<T, int64_t>) return Type::kInt;
+    if constexpr (std::is_same_v<T, double>) return Type::kFloat;
+    if constexpr (std::is_same_v<T, bool>) return Type::kBool;
+    if constexpr (std::is_same_v<T, IntList>) return Type::kInts;
+    if constexpr (std::is_enum_v<T>) return Type::kChoice;
+  }
+
+  template <class T>
+  Field& Add(const char* name, T Params::*member, const char* doc) {
+    Field field;
+    field.name = name;
+    field.type = TypeOf<T>();
+    field.doc = doc;
+    field.offset = static_cast<size_t>(reinterpret_cast<const char*>(&(defaults_.*member)) -
+                                       reinterpret_cast<const char*>(&defaults_));
+    contract_.fields.push_back(std::move(field));
+    return contract_.fields.back();
+  }
+
+  ContractBuilder& Tensor(Role role, const char* name, TensorView Params::*member, TensorSpec spec) {
+    Field& field = Add(name, member, spec.doc.c_str());
+    field.role = role;
+    field.dtypes = std::move(spec.dtypes);
+    field.dtype_as = std::move(spec.dtype_as);
+    field.ranked = spec.ranked;
+    field.shapes = std::move(spec.forms);
+    if (field.shapes.empty()) field.shapes.push_back({"", std::move(spec.shape)});
+    return *this;
+  }
+
+  Params defaults_{};
+  Contract contract_;
+};
+
+}  // namespace tamis::base

@@ -1,0 +1,38 @@
+// The one form of every complaint: argument, what was expected, what came.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "tamis/status.hpp"
+
+namespace tamis::base {
+
+inline Status NullArgument(std::string_view argument) {
+  return {StatusCode::kNullArgument, std::string(argument) + ": required, but absent"};
+}
+
+/// "argument: expected E, got G"
+inline Status Invalid(std::string_view argument, std::string_view expected, std::string_view got) {
+  return {StatusCode::kInvalidArgument,
+          std::string(argument) + ": expected " + std::string(expected) + ", got " + std::string(got)};
+}
+inline Status Invalid(std::string_view argument, std::string_view expected, int64_t got) {
+  return Invalid(argument, expected, std::string_view(std::to_string(got)));
+}
+inline Status Unsupported(std::string_view argument, std::string_view expected, std::string_view got) {
+  return {StatusCode::kUnsupported,
+          std::string(argument) + ": supported here: " + std::string(expected) + ", got " + std::string(got)};
+}
+
+/// "name[index]"
+inline std::string Indexed(std::string_view name, int64_t index) {
+  return std::string(name) + "[" + std::to_string(index) + "]";
+}
+
+#define TAMIS_RETURN_IF_ERROR(expression)                       \
+  do {                                                          \
+    if (::tamis::Status tamis_status = (expression); !tamis_status.ok()) return tamis_status; \
+  } while (false)
+
+}  // namespace tamis::base

@@ -1,0 +1,58 @@
+#include "tamis/plan.hpp"
+
+#include <cstdlib>
+#include <new>
+
+#include "base/errors.h"
+#include "base/plan_body.h"
+#include "tamis/tamis.hpp"
+
+namespace tamis {
+namespace {
+
+constexpr std::align_val_t kAlignment{64};
+
+struct AlignedFree {
+  void operator()(void* memory) const { ::operator delete(memory, kAlignment); }
+};
+
+}  // namespace
+
+const char* version() { return TAMIS_VERSION; }
+
+Plan::Plan(std::shared_ptr<const internal::PlanBody> body) : body_(std::move(body)) {}
+Plan::~Plan() = default;
+Plan::Plan(const Plan&) = default;
+Plan::Plan(Plan&&) noexcept = default;
+Plan& Plan::operator=(const Plan&) = default;
+Plan& Plan::operator=(Plan&&) noexcept = default;
+
+int64_t Plan::workspace_bytes() const { return body_->workspace_bytes; }
+Implementation Plan::implementation() const { return body_->implementation; }
+Level Plan::level() const { return body_->level; }
+const std::string& Plan::explanation() const { return body_->explanation; }
+Cost Plan::cost() const { return body_->CountCost(); }
+
+Status Plan::run(void* workspace, int64_t workspace_size_bytes, void* stream) const {
+  if (stream != nullptr) return base::Invalid("stream", "null for a plan on the CPU", "a stream");
+  if (workspace == nullptr && body_->workspace_bytes > 0) {
+    std::unique_ptr<void, AlignedFree> own(
+        ::operator new(static_cast<size_t>(body_->workspace_bytes), kAlignment, std::nothrow));
+    if (own == nullptr) {
+      return {StatusCode::kNoMemory, "workspace: cannot allocate " + std::to_string(body_->workspace_bytes) + " bytes"};
+    }
+    return body_->Run(own.get());
+  }
+  if (workspace != nullptr) {
+    if (workspace_size_bytes < body_->workspace_bytes) {
+      return base::Invalid("workspace", "at least " + std::to_string(body_->workspace_bytes) + " bytes",
+                           workspace_size_bytes);
+    }
+    if (reinterpret_cast<uintptr_t>(workspace) % 64 != 0) {
+      return base::Invalid("workspace", "memory aligned to 64 bytes", "a misaligned pointer");
+    }
+  }
+  return body_->Run(workspace);
+}
+
+}  // namespace tamis

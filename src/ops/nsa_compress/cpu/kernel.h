@@ -1,0 +1,41 @@
+// What the kernels of nsa_compress take: plain structs of pointers and counts.
+#pragma once
+
+#include <stdint.h>
+
+#include "prim/cpu/kernel.h"
+
+namespace tamis::nsa_compress {
+
+struct Sequence {
+  int64_t token_begin;
+  int64_t window_begin;  // in the packed output
+  int64_t windows;
+};
+
+struct KernelArgs {
+  const uint16_t* input;
+  int64_t input_token_stride;
+  int64_t input_head_stride;
+  const uint16_t* weight;
+  int64_t weight_row_stride;
+  uint16_t* output;
+  int64_t output_row_stride;
+  int64_t output_head_stride;
+  const Sequence* sequences;
+  int64_t sequence_count;
+  int64_t windows;
+  int64_t windows_per_item;
+  int64_t block;
+  int64_t stride;
+  int64_t heads;
+  int64_t dim;
+  bool bfloat16;
+};
+
+/// Floats of scratch that one worker needs: the weights, widened.
+inline int64_t ScratchFloats(const KernelArgs& args) { return args.block * args.heads; }
+
+}  // namespace tamis::nsa_compress
+
+TAMIS_DECLARE_KERNEL(NsaCompress)

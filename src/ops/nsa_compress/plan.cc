@@ -1,0 +1,108 @@
+#include <algorithm>
+#include <string>
+
+#include "base/checked.h"
+#include "base/errors.h"
+#include "ops/nsa_compress/problem.h"
+#include "prim/room.h"
+#include "prim/sequences.h"
+
+namespace tamis::nsa_compress {
+namespace {
+
+// About 2 MiB of input per item: starting an item costs nothing beside it, and a long text gives enough to balance.
+constexpr int64_t kItemBytes = 2 << 20;
+
+}  // namespace
+
+Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
+  const int64_t block = params.compress_block_size;
+  const int64_t stride = params.compress_stride;
+  if (block <= 0) return base::Invalid("compress_block_size", "at least 1", block);
+  if (stride <= 0) return base::Invalid("compress_stride", "at least 1", stride);
+  if (stride > block) {
+    return base::Invalid("compress_stride", "at most compress_block_size = " + std::to_string(block), stride);
+  }
+  std::vector<prim::Span> spans;
+  switch (params.act_seq_len_type) {
+    case 0:
+      TAMIS_RETURN_IF_ERROR(prim::SpansFromPrefix("act_seq_len", params.act_seq_len, (*dims)["T"], "T", &spans));
+      break;
+    case 1:
+      TAMIS_RETURN_IF_ERROR(prim::SpansFromCounts("act_seq_len", params.act_seq_len, (*dims)["T"], "T", &spans));
+      break;
+    default: return base::Invalid("act_seq_len_type", "0 (prefix sums) or 1 (lengths)", params.act_seq_len_type);
+  }
+
+  problem->sequences.clear();
+  int64_t windows = 0;
+  for (const prim::Span& span : spans) {
+    if (span.length < block) continue;
+    const int64_t count = (span.length - block) / stride + 1;
+    problem->sequences.push_back({span.begin, windows, count});
+    windows += count;
+  }
+  dims->Set("B", params.act_seq_len.size);
+  dims->Set("Tc", windows);
+
+  problem->input = params.input;
+  problem->weight = params.weight;
+  problem->output = params.output;
+  problem->block = block;
+  problem->stride = stride;
+  problem->heads = (*dims)["N"];
+  problem->dim = (*dims)["D"];
+  problem->windows = windows;
+  return Status::Ok();
+}
+
+prim::CpuWork Room::OnCpu(Problem& problem, Level level) {
+  static constexpr prim::KernelTable kKernels = TAMIS_KERNEL_TABLE(NsaCompress);
+  const int64_t window_bytes = std::max<int64_t>(problem.stride * problem.heads * problem.dim * 2, 1);
+  KernelArgs& args = problem.args;
+  args.input = static_cast<const uint16_t*>(problem.input.data);
+  args.input_token_stride = problem.input.strides[0];
+  args.input_head_stride = problem.input.strides[1];
+  args.weight = static_cast<const uint16_t*>(problem.weight.data);
+  args.weight_row_stride = problem.weight.strides[0];
+  args.output = static_cast<uint16_t*>(problem.output.data);
+  args.output_row_stride = problem.output.strides[0];
+  args.output_head_stride = problem.output.strides[1];
+  args.sequences = problem.sequences.data();
+  args.sequence_count = static_cast<int64_t>(problem.sequences.size());
+  args.windows = problem.windows;
+  args.windows_per_item = std::max<int64_t>(kItemBytes / window_bytes, 1);
+  args.block = problem.block;
+  args.stride = problem.stride;
+  args.heads = problem.heads;
+  args.dim = problem.dim;
+  args.bfloat16 = problem.input.dtype == DType::kBFloat16;
+
+  prim::CpuWork work;
+  const bool empty = problem.heads == 0 || problem.dim == 0;
+  work.items = empty ? 0 : base::CeilDiv(problem.windows, args.windows_per_item);
+  work.scratch_bytes = ScratchFloats(args) * static_cast<int64_t>(sizeof(float));
+  work.args = &args;
+  work.kernel = kKernels.at(level);
+  work.blocking = std::to_string(args.windows_per_item) + " windows per item";
+  return work;
+}
+
+Cost Room::CountCost(const Problem& problem) {
+  const auto row = static_cast<double>(problem.heads * problem.dim);
+  double tokens = 0;  // a sequence's last tokens may be in no window
+  for (const Sequence& s : problem.sequences) {
+    tokens += static_cast<double>((s.windows - 1) * problem.stride + problem.block);
+  }
+  Cost cost;
+  cost.flops = 2.0 * static_cast<double>(problem.windows) * static_cast<double>(problem.block) * row;
+  cost.read_bytes = 2.0 * (tokens * row + static_cast<double>(problem.block * problem.heads));
+  cost.write_bytes = 2.0 * static_cast<double>(problem.windows) * row;
+  return cost;
+}
+
+Result<Plan> plan(const Params& params, const Context& context) { return prim::MakePlan<Room>(params, context); }
+
+Status run(const Params& params, const Context& context) { return prim::RunOnce<Room>(params, context); }
+
+}  // namespace tamis::nsa_compress

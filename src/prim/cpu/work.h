@@ -1,0 +1,42 @@
+// What a room brings for the CPU: independent items, the scratch that one worker needs, and the kernel of a level.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "prim/cpu/kernel.h"
+#include "tamis/context.hpp"
+
+namespace tamis::prim {
+
+struct CpuWork {
+  int64_t items = 0;
+  int64_t scratch_bytes = 0;  ///< Per worker.
+  const void* args = nullptr;
+  CpuKernel* kernel = nullptr;
+  std::string blocking;  ///< For explain.
+};
+
+/// One kernel per level. Levels that a build lacks are null and never asked for.
+struct KernelTable {
+  CpuKernel* scalar = nullptr;
+  CpuKernel* avx2 = nullptr;
+  CpuKernel* avx512 = nullptr;
+
+  CpuKernel* at(Level level) const {
+    switch (level) {
+      case Level::kAvx512: return avx512;
+      case Level::kAvx2: return avx2;
+      default: return scalar;
+    }
+  }
+};
+
+// The three entries of a kernel `name`, where the build has them.
+#if defined(TAMIS_X86_LEVELS)
+#define TAMIS_KERNEL_TABLE(name) {&::tamis::scalar::name, &::tamis::avx2::name, &::tamis::avx512::name}
+#else
+#define TAMIS_KERNEL_TABLE(name) {&::tamis::scalar::name, nullptr, nullptr}
+#endif
+
+}  // namespace tamis::prim

@@ -1,0 +1,172 @@
+// How a room becomes a plan and an operator: the straight way params -> checks -> problem -> kernel, written once.
+//
+// A room is a struct of static members:
+//   using Params, Problem
+//   const base::Contract& contract()
+//   Status Normalise(const Params&, base::Dims*, Problem*)     inputs are checked; finds derived dimensions
+//   void ReferenceRow(const Problem&, int64_t row, size_t slot, base::Golden*)
+//   prim::CpuWork OnCpu(Problem&, Level)             the problem is where it will stay, outputs present
+//   Cost CountCost(const Problem&)
+//   const std::vector<base::Example>& examples()
+#pragma once
+
+#include <algorithm>
+#include <new>
+#include <string>
+#include <utility>
+
+#include "base/checked.h"
+#include "base/cpu_features.h"
+#include "base/errors.h"
+#include "base/operator.h"
+#include "base/plan_body.h"
+#include "parallel/parallel.h"
+#include "prim/cpu/work.h"
+
+namespace tamis::prim {
+
+inline constexpr int64_t kScratchAlignment = 64;
+inline constexpr int64_t kReferenceChunkRows = 256;
+
+template <class Room>
+class RoomPlan final : public internal::PlanBody {
+ public:
+  using Params = typename Room::Params;
+
+  Status Prepare(const Params& params, const Context& context) {
+    base::Dims dims;
+    TAMIS_RETURN_IF_ERROR(Room::contract().CheckInputs(&params, &dims));
+    TAMIS_RETURN_IF_ERROR(Room::Normalise(params, &dims, &problem_));
+    TAMIS_RETURN_IF_ERROR(Room::contract().CheckLimits(&params, dims));
+    TAMIS_RETURN_IF_ERROR(Room::contract().CheckOutputs(&params, dims));
+    params_ = params;
+    dims_ = std::move(dims);
+    TAMIS_RETURN_IF_ERROR(base::ResolveThreads(context.threads, &threads_));
+    executor_ = context.executor;
+    return Choose(context);
+  }
+
+  Status Run(void* workspace) const override {
+    if (implementation == Implementation::kReference) return RunReference();
+    parallel::ForEach(executor_, threads_, cpu_.items, [&](int64_t item, int32_t worker) {
+      cpu_.kernel(cpu_.args, item, static_cast<char*>(workspace) + worker * cpu_.scratch_bytes);
+    });
+    return Status::Ok();
+  }
+
+  Cost CountCost() const override { return Room::CountCost(problem_); }
+
+  static Status Reference(const Params& params, const base::Dims& dims, const typename Room::Problem& problem,
+                          const Executor& executor, int32_t threads, base::Golden* golden) {
+    TAMIS_RETURN_IF_ERROR(base::PrepareGolden(Room::contract(), &params, dims, golden));
+    parallel::ForEach(executor, threads, static_cast<int64_t>(golden->rows.size()), [&](int64_t slot, int32_t) {
+      Room::ReferenceRow(problem, golden->rows[static_cast<size_t>(slot)], static_cast<size_t>(slot), golden);
+    });
+    return Status::Ok();
+  }
+
+ private:
+  Status Choose(const Context& context) {
+    switch (context.implementation) {
+      case Implementation::kReference:
+        implementation = Implementation::kReference;
+        level = Level::kScalar;
+        explanation = "reference: float64, as asked";
+        return Status::Ok();
+      case Implementation::kAuto:
+      case Implementation::kCpu: break;
+      case Implementation::kCuda:
+        return base::Unsupported("implementation", "auto, reference or cpu", "cuda");
+      default:
+        return base::Invalid("implementation", "auto, reference, cpu or cuda",
+                             static_cast<int64_t>(context.implementation));
+    }
+    implementation = Implementation::kCpu;
+    TAMIS_RETURN_IF_ERROR(base::ResolveLevel(context.level, &level));
+    cpu_ = Room::OnCpu(problem_, level);
+    cpu_.scratch_bytes = base::RoundUp(cpu_.scratch_bytes, kScratchAlignment);
+    const int64_t workers = std::min<int64_t>(threads_, cpu_.items);
+    if (!base::CheckedMul(workers, cpu_.scratch_bytes, &workspace_bytes)) {
+      return base::Invalid("workspace", "a size below 2^63 bytes", "an overflow");
+    }
+    explanation = "cpu at level " + std::string(base::Name(level)) +
+                  (context.level == Level::kAuto ? ", the best here" : ", as asked") + "; " + cpu_.blocking;
+    return Status::Ok();
+  }
+
+  Status RunReference() const {
+    int64_t rows = 0;
+    TAMIS_RETURN_IF_ERROR(base::CountRows(Room::contract(), &params_, dims_, &rows));
+    for (int64_t begin = 0; begin < rows; begin += kReferenceChunkRows) {
+      base::Golden golden;
+      for (int64_t row = begin; row < std::min(rows, begin + kReferenceChunkRows); ++row) golden.rows.push_back(row);
+      TAMIS_RETURN_IF_ERROR(Reference(params_, dims_, problem_, executor_, threads_, &golden));
+      base::StoreGolden(Room::contract(), &params_, golden);
+    }
+    return Status::Ok();
+  }
+
+  Params params_;
+  typename Room::Problem problem_;
+  base::Dims dims_;
+  int32_t threads_ = 1;
+  Executor executor_;
+  CpuWork cpu_;
+};
+
+/// Memory that the host refuses becomes a Status: no exception leaves the library.
+template <class Function>
+auto WithoutThrowing(Function&& function) -> decltype(function()) {
+  try {
+    return function();
+  } catch (const std::bad_alloc&) {
+    return Status(StatusCode::kNoMemory, "host memory: an allocation failed while planning");
+  }
+}
+
+template <class Room>
+Result<Plan> MakePlan(const typename Room::Params& params, const Context& context) {
+  return WithoutThrowing([&]() -> Result<Plan> {
+    auto body = std::make_shared<RoomPlan<Room>>();
+    TAMIS_RETURN_IF_ERROR(body->Prepare(params, context));
+    return Plan(std::move(body));
+  });
+}
+
+template <class Room>
+Status RunOnce(const typename Room::Params& params, const Context& context) {
+  Result<Plan> plan = MakePlan<Room>(params, context);
+  return plan.ok() ? plan->run() : plan.status();
+}
+
+template <class Room>
+base::Operator MakeOperator() {
+  using Params = typename Room::Params;
+  base::Operator op;
+  op.contract = &Room::contract();
+  op.examples = &Room::examples();
+  op.plan = [](const void* params, const Context& context) {
+    return MakePlan<Room>(*static_cast<const Params*>(params), context);
+  };
+  op.infer = [](const void* params, base::Dims* dims) {
+    return WithoutThrowing([&]() -> Status {
+      typename Room::Problem problem;
+      TAMIS_RETURN_IF_ERROR(Room::contract().CheckInputs(params, dims));
+      TAMIS_RETURN_IF_ERROR(Room::Normalise(*static_cast<const Params*>(params), dims, &problem));
+      return Room::contract().CheckLimits(params, *dims);
+    });
+  };
+  op.reference = [](const void* params, int32_t threads, base::Golden* golden) {
+    return WithoutThrowing([&]() -> Status {
+      base::Dims dims;
+      typename Room::Problem problem;
+      const Params& typed = *static_cast<const Params*>(params);
+      TAMIS_RETURN_IF_ERROR(Room::contract().CheckInputs(params, &dims));
+      TAMIS_RETURN_IF_ERROR(Room::Normalise(typed, &dims, &problem));
+      return RoomPlan<Room>::Reference(typed, dims, problem, {}, threads, golden);
+    });
+  };
+  return op;
+}
+
+}  // namespace tamis::prim

@@ -1,0 +1,28 @@
+#include "registry/registry.h"
+
+#include "ops/nsa_compress/problem.h"
+#include "prim/room.h"
+
+namespace tamis::registry {
+
+std::span<const base::Operator> Operators() {
+  static const base::Operator kOperators[] = {
+      prim::MakeOperator<nsa_compress::Room>(),
+  };
+  return kOperators;
+}
+
+const base::Operator* Find(std::string_view name) {
+  for (const base::Operator& op : Operators()) {
+    if (op.contract->name == name) return &op;
+  }
+  return nullptr;
+}
+
+std::string Names() {
+  std::string names;
+  for (const base::Operator& op : Operators()) names += (names.empty() ? "" : ", ") + op.contract->name;
+  return names;
+}
+
+}  // namespace tamis::registry

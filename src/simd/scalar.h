@@ -1,0 +1,95 @@
+// Level scalar: one lane, any processor.
+#pragma once
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "simd/exp_constants.h"
+
+namespace tamis::scalar {
+namespace {
+
+using V = float;
+constexpr int kLanes = 1;
+
+inline uint32_t BitsOf(float x) { return __builtin_bit_cast(uint32_t, x); }
+inline float FloatOf(uint32_t bits) { return __builtin_bit_cast(float, bits); }
+
+inline V Zero() { return 0.0f; }
+inline V Set(float x) { return x; }
+inline V Load(const float* p) { return *p; }
+inline V LoadN(const float* p, int n) { return n > 0 ? *p : 0.0f; }
+inline void Store(float* p, V v) { *p = v; }
+inline void StoreN(float* p, V v, int n) {
+  if (n > 0) *p = v;
+}
+
+inline V LoadBF16(const uint16_t* p) { return FloatOf(static_cast<uint32_t>(*p) << 16); }
+inline V LoadF16(const uint16_t* p) {
+  const uint32_t sign = static_cast<uint32_t>(*p & 0x8000u) << 16;
+  const uint32_t magnitude = *p & 0x7fffu;
+  if (magnitude >= 0x7c00u) return FloatOf(sign | 0x7f800000u | ((magnitude & 0x3ffu) << 13));
+  // Scaling by 2^112 moves the exponent bias from 15 to 127 and normalises subnormals, exactly.
+  return FloatOf(BitsOf(FloatOf(magnitude << 13) * 0x1p112f) | sign);
+}
+inline V LoadF16N(const uint16_t* p, int n) { return n > 0 ? LoadF16(p) : 0.0f; }
+inline V LoadBF16N(const uint16_t* p, int n) { return n > 0 ? LoadBF16(p) : 0.0f; }
+
+inline void StoreBF16(uint16_t* p, V v) {
+  const uint32_t bits = BitsOf(v);
+  if (v != v) {
+    *p = static_cast<uint16_t>((bits >> 16) | 0x40u);
+  } else {
+    *p = static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+  }
+}
+inline void StoreF16(uint16_t* p, V v) {
+  const uint32_t bits = BitsOf(v);
+  const auto sign = static_cast<uint16_t>((bits >> 16) & 0x8000u);
+  const uint32_t magnitude = bits & 0x7fffffffu;
+  if (magnitude > 0x7f800000u) {
+    *p = sign | 0x7e00u;
+  } else if (magnitude >= 0x477ff000u) {  // 65520 and above round to infinity
+    *p = sign | 0x7c00u;
+  } else if (magnitude < 0x38800000u) {  // below 2^-14: adding 0.5 rounds at 2^-24, to even
+    *p = static_cast<uint16_t>(sign | (BitsOf(FloatOf(magnitude) + 0.5f) - 0x3f000000u));
+  } else {
+    *p = static_cast<uint16_t>(sign | ((magnitude - (112u << 23) + 0xfffu + ((magnitude >> 13) & 1u)) >> 13));
+  }
+}
+inline void StoreF16N(uint16_t* p, V v, int n) {
+  if (n > 0) StoreF16(p, v);
+}
+inline void StoreBF16N(uint16_t* p, V v, int n) {
+  if (n > 0) StoreBF16(p, v);
+}
+
+inline V Add(V a, V b) { return a + b; }
+inline V Sub(V a, V b) { return a - b; }
+inline V Mul(V a, V b) { return a * b; }
+inline V Div(V a, V b) { return a / b; }
+inline V Fma(V a, V b, V c) { return a * b + c; }
+inline V Max(V a, V b) { return a > b ? a : b; }
+inline bool AllEqual(V a, V b) { return a == b; }
+
+inline V ExpNonPositive(V x) {
+  using namespace tamis::simd;
+  if (x < kExpLowest) return 0.0f;
+  const float n = rintf(x * kExpLog2e);
+  const float r = (x - n * kExpLn2High) - n * kExpLn2Low;
+  float p = kExpC7;
+  p = p * r + kExpC6;
+  p = p * r + kExpC5;
+  p = p * r + kExpC4;
+  p = p * r + kExpC3;
+  p = p * r + kExpC2;
+  p = p * (r * r) + r + 1.0f;
+  if (x != x) return x;
+  return p * FloatOf(static_cast<uint32_t>(static_cast<int32_t>(n) + 127) << 23);
+}
+
+inline void Transpose(V*) {}
+
+}  // namespace
+}  // namespace tamis::scalar

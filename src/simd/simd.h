@@ -1,0 +1,28 @@
+// The SIMD layer: one vector of floats V with kLanes lanes and the functions below, one header per level.
+//
+// A translation unit is compiled for one level: it defines TAMIS_LEVEL as scalar, avx2 or avx512 and includes kernel
+// bodies (`-inl.h`), which live in namespace tamis::TAMIS_LEVEL, inside an unnamed namespace: no symbol of theirs may be
+// merged with another level's. For the same reason nothing of the C++ library is included in such a unit.
+//
+// Every level offers, with p unaligned and 0 <= n <= kLanes for the N forms (lanes past n: loads give 0, stores leave):
+//   Zero() Set(x) Load(p) LoadN(p, n) Store(p, v) StoreN(p, v, n)
+//   LoadF16 LoadF16N LoadBF16 LoadBF16N (exact), StoreF16 StoreF16N StoreBF16 StoreBF16N (nearest even, NaN kept)
+//   Add Sub Mul Div Fma(a, b, c) = a b + c      Fma is fused except at level scalar
+//   Max(a, b)                                   b where either is NaN
+//   AllEqual(a, b)                              false where a lane is NaN
+//   ExpNonPositive(x)                           e^x for x <= 0: below 2 ulp; 0 for x < -87.33; NaN stays NaN
+//   Transpose(V rows[kLanes])                   in place
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if !defined(TAMIS_LEVEL)
+#error "define TAMIS_LEVEL as scalar, avx2 or avx512 before including a kernel"
+#endif
+
+#define TAMIS_LEVEL_HEADER(level) <simd/level.h>
+#include TAMIS_LEVEL_HEADER(TAMIS_LEVEL)
+#undef TAMIS_LEVEL_HEADER
+
+#define TAMIS_INLINE inline __attribute__((always_inline))
