@@ -1,4 +1,5 @@
-// Context: how to run (threads, level, implementation). What to compute is said by an operator's attributes.
+// Context: how to run (threads, level, implementation). What to compute is said by an operator's
+// attributes.
 #pragma once
 
 #include <cstdint>
@@ -14,16 +15,17 @@ enum class Implementation : int32_t {
 
 enum class Level : int32_t { kAuto = 0, kScalar = 1, kAvx2 = 2, kAvx512 = 3 };
 
-/// The seam for a host's threads: run(state, tasks, task, arg) calls task(arg, i) exactly once for every i in
-/// [0, tasks), on any threads, and returns when all have returned. Tasks never wait for each other, so running
-/// them one after the other is allowed.
+/// The seam for a host's threads: run(state, tasks, task, arg) calls task(arg, i) exactly once for
+/// every i in [0, tasks), on any threads, and returns when all have returned. Tasks never wait for
+/// each other, so running them one after the other is allowed.
 struct Executor {
   void* state = nullptr;
-  void (*run)(void* state, int32_t tasks, void (*task)(void* arg, int32_t index), void* arg) = nullptr;
+  void (*run)(void* state, int32_t tasks, void (*task)(void* arg, int32_t index),
+              void* arg) = nullptr;
 };
 
-/// How to run. Copied into the plan; results never depend on it, bit for bit, except through `implementation`
-/// and `level`.
+/// How to run. Copied into the plan; results never depend on it, bit for bit, except through
+/// `implementation` and `level`.
 struct Context {
   /// Tasks to split into. 0: TAMIS_NUM_THREADS if set, else the processors this process may use.
   int32_t threads = 0;

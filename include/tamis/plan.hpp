@@ -13,7 +13,7 @@ namespace tamis {
 
 /// What a run must at least do, for roofline figures.
 struct Cost {
-  double flops = 0;        ///< Multiplications and additions that the maths needs (visible keys only).
+  double flops = 0;  ///< Multiplications and additions that the maths needs (visible keys only).
   double read_bytes = 0;   ///< Each input element once.
   double write_bytes = 0;  ///< Each output element once.
 };
@@ -22,9 +22,10 @@ namespace internal {
 class PlanBody;
 }
 
-/// Made by `tamis::<operator>::plan`. Everything that can fail on bad input has failed there, before anything was
-/// written. A plan borrows the tensors' memory (not the integer lists, which it copies), may be run any number of
-/// times, and is safe to run from several threads at once if each brings its own workspace and outputs.
+/// Made by `tamis::<operator>::plan`. Everything that can fail on bad input has failed there,
+/// before anything was written. A plan borrows the tensors' memory (not the integer lists, which it
+/// copies), may be run any number of times, and is safe to run from several threads at once if each
+/// brings its own workspace and outputs.
 class TAMIS_API Plan {
  public:
   explicit Plan(std::shared_ptr<const internal::PlanBody> body);
@@ -37,9 +38,11 @@ class TAMIS_API Plan {
   /// Bytes of scratch that run() needs; the formula stands in the operator's README.
   int64_t workspace_bytes() const;
 
-  /// Runs on `workspace` (64-byte aligned, at least workspace_bytes(); null lets the call allocate and free it).
-  /// `stream` is the device stream; CPU plans take null and return when the work is done.
-  Status run(void* workspace = nullptr, int64_t workspace_size_bytes = 0, void* stream = nullptr) const;
+  /// Runs on `workspace` (64-byte aligned, at least workspace_bytes(); null lets the call allocate
+  /// and free it). `stream` is the device stream; CPU plans take null and return when the work is
+  /// done.
+  Status run(void* workspace = nullptr, int64_t workspace_size_bytes = 0,
+             void* stream = nullptr) const;
 
   Implementation implementation() const;
   Level level() const;

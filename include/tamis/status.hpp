@@ -1,4 +1,5 @@
-// Status and Result: how every fallible call of Tamis answers. No exceptions, no abort, no printing.
+// Status and Result: how every fallible call of Tamis answers. No exceptions, no abort, no
+// printing.
 #pragma once
 
 #include <cstdint>
@@ -45,8 +46,8 @@ class [[nodiscard]] Status {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}           // NOLINT(google-explicit-constructor)
-  Result(Status status) : status_(std::move(status)) {}   // NOLINT(google-explicit-constructor)
+  Result(T value) : value_(std::move(value)) {}          // NOLINT(google-explicit-constructor)
+  Result(Status status) : status_(std::move(status)) {}  // NOLINT(google-explicit-constructor)
 
   bool ok() const { return value_.has_value(); }
   const Status& status() const { return status_; }

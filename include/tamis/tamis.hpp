@@ -1,13 +1,13 @@
 // Tamis, the C++ interface: sparse-attention operators for CPUs.
 #pragma once
 
-#include "tamis/context.hpp"                               // IWYU pragma: export
-#include "tamis/ops/nsa_compress.hpp"                      // IWYU pragma: export
-#include "tamis/ops/nsa_compress_attention.hpp"            // IWYU pragma: export
-#include "tamis/ops/nsa_compress_attention_infer.hpp"      // IWYU pragma: export
-#include "tamis/plan.hpp"                                  // IWYU pragma: export
-#include "tamis/status.hpp"                                // IWYU pragma: export
-#include "tamis/tensor.hpp"                                // IWYU pragma: export
+#include "tamis/context.hpp"                           // IWYU pragma: export
+#include "tamis/ops/nsa_compress.hpp"                  // IWYU pragma: export
+#include "tamis/ops/nsa_compress_attention.hpp"        // IWYU pragma: export
+#include "tamis/ops/nsa_compress_attention_infer.hpp"  // IWYU pragma: export
+#include "tamis/plan.hpp"                              // IWYU pragma: export
+#include "tamis/status.hpp"                            // IWYU pragma: export
+#include "tamis/tensor.hpp"                            // IWYU pragma: export
 
 namespace tamis {
 

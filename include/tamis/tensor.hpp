@@ -27,8 +27,8 @@ inline constexpr int kMaxRank = 8;
 
 /// A view: data, dtype, rank, shape and strides (both in elements), device. Owns nothing.
 ///
-/// A default-constructed view is *absent*: an optional input that is not given, or an optional output that is
-/// not wanted. The layout equals `tamis_tensor` of the C interface.
+/// A default-constructed view is *absent*: an optional input that is not given, or an optional
+/// output that is not wanted. The layout equals `tamis_tensor` of the C interface.
 struct TensorView {
   void* data = nullptr;
   DType dtype = DType::kNone;
@@ -40,7 +40,8 @@ struct TensorView {
 
   TensorView() = default;
 
-  /// A dense row-major view. More than kMaxRank dimensions give a view of rank -1, which every plan refuses.
+  /// A dense row-major view. More than kMaxRank dimensions give a view of rank -1, which every plan
+  /// refuses.
   TensorView(const void* dense_data, DType element_type, std::span<const int64_t> dims)
       : data(const_cast<void*>(dense_data)), dtype(element_type) {
     if (dims.size() > static_cast<size_t>(kMaxRank)) {
@@ -70,7 +71,7 @@ struct IntList {
   IntList(const int64_t* first, int64_t count) : data(first), size(count) {}
   /// Any contiguous container of int64_t that outlives the call to plan().
   template <class Container>
-    requires requires(const Container& c) { static_cast<const int64_t*>(c.data()); }
+  requires requires(const Container& c) { static_cast<const int64_t*>(c.data()); }
   IntList(const Container& c)  // NOLINT(google-explicit-constructor)
       : data(c.data()), size(static_cast<int64_t>(c.size())) {
     static constexpr int64_t kEmpty = 0;

@@ -10,9 +10,10 @@ namespace tamis::base {
 enum class Fill {
   kNormal,        ///< Standard normal.
   kWindowWeight,  ///< Positive, about 1 / window.
-  kCausalMask,    ///< 1 where the window of compressed key i ends after query t: i * stride + block - 1 > t.
-  kLocalBlocks,   ///< topk_mask: 1 for block 0 and the two blocks around the query.
-  kPageTable,     ///< A permutation of the pages.
+  kCausalMask,  ///< 1 where the window of compressed key i ends after query t: i * stride + block -
+                ///< 1 > t.
+  kLocalBlocks,  ///< topk_mask: 1 for block 0 and the two blocks around the query.
+  kPageTable,    ///< A permutation of the pages.
   kZero,
 };
 

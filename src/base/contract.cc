@@ -25,7 +25,9 @@ std::vector<std::string> Split(std::string_view text, char separator) {
   return parts;
 }
 
-bool IsNumber(const std::string& term) { return !term.empty() && term.find_first_not_of("0123456789") == std::string::npos; }
+bool IsNumber(const std::string& term) {
+  return !term.empty() && term.find_first_not_of("0123456789") == std::string::npos;
+}
 
 std::string DTypeList(const std::vector<DType>& dtypes) {
   std::string text;
@@ -44,7 +46,8 @@ bool Extent(const TensorView& view, int64_t* bytes) {
       return true;
     }
     int64_t step = 0;
-    if (!CheckedMul(view.shape[i] - 1, view.strides[i], &step) || !CheckedAdd(last, step, &last)) return false;
+    if (!CheckedMul(view.shape[i] - 1, view.strides[i], &step) || !CheckedAdd(last, step, &last))
+      return false;
   }
   int64_t elems = 0;
   return CheckedAdd(last, 1, &elems) && CheckedMul(elems, ItemSize(view.dtype), bytes);
@@ -59,7 +62,8 @@ bool IsDense(const TensorView& view) {
   return true;
 }
 
-// Every element of an output has an address of its own: sorted by stride, each dimension steps over the ones inside.
+// Every element of an output has an address of its own: sorted by stride, each dimension steps over
+// the ones inside.
 bool HasDistinctElements(const TensorView& view) {
   int order[kMaxRank];
   int count = 0;
@@ -67,7 +71,8 @@ bool HasDistinctElements(const TensorView& view) {
     if (view.shape[i] > 1) order[count++] = i;
   }
   for (int i = 1; i < count; ++i) {
-    for (int j = i; j > 0 && view.strides[order[j]] < view.strides[order[j - 1]]; --j) std::swap(order[j], order[j - 1]);
+    for (int j = i; j > 0 && view.strides[order[j]] < view.strides[order[j - 1]]; --j)
+      std::swap(order[j], order[j - 1]);
   }
   int64_t inner = 1;
   for (int i = 0; i < count; ++i) {
@@ -79,9 +84,12 @@ bool HasDistinctElements(const TensorView& view) {
 
 // What any tensor must be before its dimensions mean something.
 Status CheckView(const Field& field, const TensorView& view) {
-  if (ItemSize(view.dtype) == 0) return Invalid(field.name, "a dtype", static_cast<int64_t>(view.dtype));
-  if (view.device != DeviceType::kCpu) return Unsupported(field.name, "tensors in CPU memory", "another device");
-  if (view.rank < 0 || view.rank > kMaxRank) return Invalid(field.name, "a rank of 0 to 8", view.rank);
+  if (ItemSize(view.dtype) == 0)
+    return Invalid(field.name, "a dtype", static_cast<int64_t>(view.dtype));
+  if (view.device != DeviceType::kCpu)
+    return Unsupported(field.name, "tensors in CPU memory", "another device");
+  if (view.rank < 0 || view.rank > kMaxRank)
+    return Invalid(field.name, "a rank of 0 to 8", view.rank);
   int64_t elems = 1;
   bool empty = false;
   for (int i = 0; i < view.rank; ++i) {
@@ -89,20 +97,25 @@ Status CheckView(const Field& field, const TensorView& view) {
     empty = empty || view.shape[i] == 0;
   }
   for (int i = 0; i < view.rank && !empty; ++i) {
-    if (!CheckedMul(elems, view.shape[i], &elems)) return Invalid(field.name, "fewer than 2^63 elements", ShapeText(view));
-    if (view.shape[i] > 1 && view.strides[i] < 0) return Invalid(field.name, "strides of at least 0", view.strides[i]);
+    if (!CheckedMul(elems, view.shape[i], &elems))
+      return Invalid(field.name, "fewer than 2^63 elements", ShapeText(view));
+    if (view.shape[i] > 1 && view.strides[i] < 0)
+      return Invalid(field.name, "strides of at least 0", view.strides[i]);
   }
   if (empty) return Status::Ok();
-  if (view.data == nullptr) return {StatusCode::kNullArgument, field.name + ": expected data, got a null pointer"};
+  if (view.data == nullptr)
+    return {StatusCode::kNullArgument, field.name + ": expected data, got a null pointer"};
   if (view.rank > 0 && view.shape[view.rank - 1] > 1 && view.strides[view.rank - 1] != 1) {
     return Invalid(field.name, "a last dimension of stride 1", view.strides[view.rank - 1]);
   }
   int64_t bytes = 0;
-  if (!Extent(view, &bytes)) return Invalid(field.name, "an extent below 2^63 bytes", ShapeText(view));
+  if (!Extent(view, &bytes))
+    return Invalid(field.name, "an extent below 2^63 bytes", ShapeText(view));
   if (reinterpret_cast<uintptr_t>(view.data) % static_cast<uintptr_t>(ItemSize(view.dtype)) != 0) {
     return Invalid(field.name, "data aligned to its element size", "a misaligned pointer");
   }
-  if (bytes > 0 && reinterpret_cast<uintptr_t>(view.data) > UINTPTR_MAX - static_cast<uintptr_t>(bytes)) {
+  if (bytes > 0 &&
+      reinterpret_cast<uintptr_t>(view.data) > UINTPTR_MAX - static_cast<uintptr_t>(bytes)) {
     return Invalid(field.name, "an extent within the address space", ShapeText(view));
   }
   return Status::Ok();
@@ -144,7 +157,8 @@ const Field* Contract::Find(std::string_view field_name) const {
 const std::string& Contract::FormOf(const Field& field, const void* params) const {
   if (field.shapes.size() > 1) {
     const Field& layout = *Find(layout_attribute);
-    const std::string& choice = layout.choices[static_cast<size_t>(At<const int32_t>(params, layout))];
+    const std::string& choice =
+        layout.choices[static_cast<size_t>(At<const int32_t>(params, layout))];
     for (const ShapeForm& form : field.shapes) {
       if (form.when == choice) return form.dims;
     }
@@ -155,7 +169,8 @@ const std::string& Contract::FormOf(const Field& field, const void* params) cons
 int Contract::RowDimsOf(const void* params) const {
   if (row_dims.size() > 1) {
     const Field& layout = *Find(layout_attribute);
-    const std::string& choice = layout.choices[static_cast<size_t>(At<const int32_t>(params, layout))];
+    const std::string& choice =
+        layout.choices[static_cast<size_t>(At<const int32_t>(params, layout))];
     for (const auto& [when, count] : row_dims) {
       if (when == choice) return count;
     }
@@ -163,7 +178,8 @@ int Contract::RowDimsOf(const void* params) const {
   return row_dims.empty() ? 1 : row_dims.front().second;
 }
 
-bool Contract::Evaluate(std::string_view product, const void* params, const Dims& dims, int64_t* value) const {
+bool Contract::Evaluate(std::string_view product, const void* params, const Dims& dims,
+                        int64_t* value) const {
   *value = 1;
   for (const std::string& term : Split(product, '*')) {
     int64_t factor = 0;
@@ -225,12 +241,14 @@ Status Contract::CheckInputTensor(const Field& field, const void* params, Dims* 
   if (!field.dtype_as.empty()) {
     const DType want = tensor(params, *Find(field.dtype_as)).dtype;
     if (view.dtype != want) {
-      return Invalid(field.name, "dtype " + std::string(Name(want)) + " as " + field.dtype_as, Name(view.dtype));
+      return Invalid(field.name, "dtype " + std::string(Name(want)) + " as " + field.dtype_as,
+                     Name(view.dtype));
     }
   } else {
     bool admissible = false;
     for (DType dtype : field.dtypes) admissible = admissible || dtype == view.dtype;
-    if (!admissible) return Invalid(field.name, "dtype " + DTypeList(field.dtypes), Name(view.dtype));
+    if (!admissible)
+      return Invalid(field.name, "dtype " + DTypeList(field.dtypes), Name(view.dtype));
   }
   return BindShape(field, params, dims);
 }
@@ -243,7 +261,8 @@ Status Contract::CheckInputs(const void* params, Dims* dims) const {
         return Invalid(field.name, "one of its named choices", choice);
       }
     } else if (field.type == Type::kFloat && !std::isfinite(At<const double>(params, field))) {
-      return Invalid(field.name, "a finite number", std::to_string(At<const double>(params, field)));
+      return Invalid(field.name, "a finite number",
+                     std::to_string(At<const double>(params, field)));
     } else if (field.type == Type::kInts) {
       const IntList& list = At<const IntList>(params, field);
       if (field.required && list.absent()) return NullArgument(field.name);
@@ -251,20 +270,23 @@ Status Contract::CheckInputs(const void* params, Dims* dims) const {
     }
   }
   for (const Field& field : fields) {
-    if (field.is_tensor() && field.is_input()) TAMIS_RETURN_IF_ERROR(CheckInputTensor(field, params, dims));
+    if (field.is_tensor() && field.is_input())
+      TAMIS_RETURN_IF_ERROR(CheckInputTensor(field, params, dims));
   }
   return Status::Ok();
 }
 
 Status Contract::OutputShape(const Field& field, const void* params, const Dims& dims, DType* dtype,
                              std::vector<int64_t>* shape) const {
-  *dtype = field.dtype_as.empty() ? field.dtypes.front() : tensor(params, *Find(field.dtype_as)).dtype;
+  *dtype =
+      field.dtype_as.empty() ? field.dtypes.front() : tensor(params, *Find(field.dtype_as)).dtype;
   shape->clear();
   int64_t elems = ItemSize(*dtype);
   for (const std::string& entry : SplitDims(FormOf(field, params))) {
     int64_t size = 0;
     if (!Evaluate(entry, params, dims, &size)) {
-      return {StatusCode::kInternal, field.name + ": the contract's dimension " + entry + " is not known"};
+      return {StatusCode::kInternal,
+              field.name + ": the contract's dimension " + entry + " is not known"};
     }
     if (size > 0 && !CheckedMul(elems, size, &elems)) {
       return Invalid(field.name, "fewer than 2^63 bytes", entry + " = " + std::to_string(size));
@@ -286,14 +308,18 @@ Status Contract::CheckOutputs(const void* params, const Dims& dims) const {
     DType dtype = DType::kNone;
     std::vector<int64_t> shape;
     TAMIS_RETURN_IF_ERROR(OutputShape(field, params, dims, &dtype, &shape));
-    if (view.dtype != dtype) return Invalid(field.name, "dtype " + std::string(Name(dtype)), Name(view.dtype));
+    if (view.dtype != dtype)
+      return Invalid(field.name, "dtype " + std::string(Name(dtype)), Name(view.dtype));
     if (shape != std::vector<int64_t>(view.shape, view.shape + view.rank)) {
-      return Invalid(field.name, "shape [" + FormOf(field, params) + "] = " + ShapeText(shape), ShapeText(view));
+      return Invalid(field.name, "shape [" + FormOf(field, params) + "] = " + ShapeText(shape),
+                     ShapeText(view));
     }
     int64_t bytes = 0;
-    if (!Extent(view, &bytes)) return Invalid(field.name, "an extent below 2^63 bytes", ShapeText(view));
+    if (!Extent(view, &bytes))
+      return Invalid(field.name, "an extent below 2^63 bytes", ShapeText(view));
     if (bytes == 0) continue;
-    if (!HasDistinctElements(view)) return Invalid(field.name, "strides that keep elements apart", "overlapping ones");
+    if (!HasDistinctElements(view))
+      return Invalid(field.name, "strides that keep elements apart", "overlapping ones");
     const auto begin = reinterpret_cast<uintptr_t>(view.data);
     for (const Field& other : fields) {
       if (!other.is_tensor() || &other == &field || tensor(params, other).absent()) continue;
@@ -303,7 +329,8 @@ Status Contract::CheckOutputs(const void* params, const Dims& dims) const {
       const auto peer_begin = reinterpret_cast<uintptr_t>(peer.data);
       const bool apart = begin + static_cast<uintptr_t>(bytes) <= peer_begin ||
                          peer_begin + static_cast<uintptr_t>(peer_bytes) <= begin;
-      // Strided views may interleave without sharing an element: the caller's word is taken for those.
+      // Strided views may interleave without sharing an element: the caller's word is taken for
+      // those.
       if (!apart && IsDense(view) && IsDense(peer)) {
         return Invalid(field.name, "memory of its own", "memory that overlaps " + other.name);
       }
@@ -316,7 +343,8 @@ Status Contract::CheckLimits(const void* params, const Dims& dims) const {
   if (!At<const bool>(params, *Find("strict"))) return Status::Ok();
   for (const Limit& limit : limits) {
     int64_t value = 0;
-    if (!Evaluate(limit.quantity, params, dims, &value)) continue;  // the quantity belongs to an absent argument
+    if (!Evaluate(limit.quantity, params, dims, &value))
+      continue;  // the quantity belongs to an absent argument
     bool holds = false;
     for (const std::string& bound_text : limit.bounds) {
       int64_t bound = 0;
@@ -330,7 +358,8 @@ Status Contract::CheckLimits(const void* params, const Dims& dims) const {
       }
     }
     if (!holds) {
-      return Invalid(limit.argument, "(strict) " + limit.quantity + " to be " + limit.text(), value);
+      return Invalid(limit.argument, "(strict) " + limit.quantity + " to be " + limit.text(),
+                     value);
     }
   }
   return Status::Ok();

@@ -1,7 +1,8 @@
 // The contract: the one description of an operator's call.
 //
-// Everything that lists arguments or defaults is made from it: the checks of shapes and dtypes, the command line, the
-// C interface (typed and by name), `tamis ops`, the tables in the READMEs, later Python signatures and fuzzers.
+// Everything that lists arguments or defaults is made from it: the checks of shapes and dtypes, the
+// command line, the C interface (typed and by name), `tamis ops`, the tables in the READMEs, later
+// Python signatures and fuzzers.
 #pragma once
 
 #include <cstddef>
@@ -21,9 +22,10 @@ namespace tamis::base {
 enum class Role { kInput, kOptionalInput, kOutput, kOptionalOutput, kAttribute };
 enum class Type { kTensor, kInt, kFloat, kBool, kChoice, kInts };
 
-/// One admissible shape. `dims` is "T, N, D": each entry a product of dimension names, attribute names and numbers, or
-/// "*" for any size. A name that is not known yet is bound to the size found. `when` names a choice ("TND") of the
-/// operator's layout attribute, or is empty.
+/// One admissible shape. `dims` is "T, N, D": each entry a product of dimension names, attribute
+/// names and numbers, or
+/// "*" for any size. A name that is not known yet is bound to the size found. `when` names a choice
+/// ("TND") of the operator's layout attribute, or is empty.
 struct ShapeForm {
   std::string when;
   std::string dims;
@@ -40,7 +42,8 @@ struct Field {
   std::vector<DType> dtypes;  ///< Admissible element types.
   std::string dtype_as;       ///< Or: the same as this tensor's.
   std::vector<ShapeForm> shapes;
-  bool ranked = false;  ///< Output of indices, best first: compared through the scores that ranked them.
+  bool ranked =
+      false;  ///< Output of indices, best first: compared through the scores that ranked them.
 
   // Attributes.
   bool required = false;             ///< No default.
@@ -67,7 +70,9 @@ class Dims {
  public:
   bool Has(std::string_view name) const { return sizes_.find(name) != sizes_.end(); }
   int64_t operator[](std::string_view name) const;
-  void Set(std::string_view name, int64_t size) { sizes_.insert_or_assign(std::string(name), size); }
+  void Set(std::string_view name, int64_t size) {
+    sizes_.insert_or_assign(std::string(name), size);
+  }
 
  private:
   std::map<std::string, int64_t, std::less<>> sizes_;
@@ -80,18 +85,26 @@ class Contract {
   std::string source;  ///< The document.
   std::vector<Field> fields;
   std::vector<Limit> limits;
-  std::vector<std::string> envelope;  ///< What the device's host code enforces beyond the document; information only.
-  std::string layout_attribute;       ///< Selects among shape forms; empty if there is one form only.
-  /// Leading dimensions of every output that count result rows, by layout choice ("" where there is no layout).
+  std::vector<std::string>
+      envelope;  ///< What the device's host code enforces beyond the document; information only.
+  std::string layout_attribute;  ///< Selects among shape forms; empty if there is one form only.
+  /// Leading dimensions of every output that count result rows, by layout choice ("" where there is
+  /// no layout).
   std::vector<std::pair<std::string, int>> row_dims;
-  std::vector<unsigned char> default_params;  ///< A default-constructed params struct, byte for byte.
+  std::vector<unsigned char>
+      default_params;  ///< A default-constructed params struct, byte for byte.
 
   const Field* Find(std::string_view field_name) const;
 
-  static TensorView& tensor(void* params, const Field& field) { return At<TensorView>(params, field); }
-  static const TensorView& tensor(const void* params, const Field& f) { return At<const TensorView>(params, f); }
+  static TensorView& tensor(void* params, const Field& field) {
+    return At<TensorView>(params, field);
+  }
+  static const TensorView& tensor(const void* params, const Field& f) {
+    return At<const TensorView>(params, f);
+  }
   template <class T>
-  static T& At(std::conditional_t<std::is_const_v<T>, const void, void>* params, const Field& field) {
+  static T& At(std::conditional_t<std::is_const_v<T>, const void, void>* params,
+               const Field& field) {
     using Byte = std::conditional_t<std::is_const_v<T>, const char, char>;
     return *reinterpret_cast<T*>(static_cast<Byte*>(params) + field.offset);
   }
@@ -100,10 +113,12 @@ class Contract {
   const std::string& FormOf(const Field& field, const void* params) const;
   int RowDimsOf(const void* params) const;
 
-  /// Presence, dtype, device, rank, strides, alignment, extent and dimensions of every input; ranges of choices; binds
-  /// dimension names. After it, a present tensor may be indexed within its shape.
+  /// Presence, dtype, device, rank, strides, alignment, extent and dimensions of every input;
+  /// ranges of choices; binds dimension names. After it, a present tensor may be indexed within its
+  /// shape.
   Status CheckInputs(const void* params, Dims* dims) const;
-  /// The same for the outputs, whose dimensions are all known by now; and that no dense output overlaps another tensor.
+  /// The same for the outputs, whose dimensions are all known by now; and that no dense output
+  /// overlaps another tensor.
   Status CheckOutputs(const void* params, const Dims& dims) const;
   /// The document's limits, if the call asks for `strict`.
   Status CheckLimits(const void* params, const Dims& dims) const;
@@ -113,7 +128,8 @@ class Contract {
                      std::vector<int64_t>* shape) const;
 
   /// Value of a product of names and numbers; false if a name is unknown or the product overflows.
-  bool Evaluate(std::string_view product, const void* params, const Dims& dims, int64_t* value) const;
+  bool Evaluate(std::string_view product, const void* params, const Dims& dims,
+                int64_t* value) const;
 
  private:
   Status CheckInputTensor(const Field& field, const void* params, Dims* dims) const;
@@ -175,7 +191,8 @@ class ContractBuilder {
     return *this;
   }
   template <class Enum>
-  ContractBuilder& Choice(const char* name, Enum Params::*member, std::vector<std::string> choices, const char* doc) {
+  ContractBuilder& Choice(const char* name, Enum Params::*member, std::vector<std::string> choices,
+                          const char* doc) {
     static_assert(std::is_same_v<std::underlying_type_t<Enum>, int32_t>);
     Field& field = Add(name, member, doc);
     field.choices = std::move(choices);
@@ -224,7 +241,8 @@ class ContractBuilder {
     return contract_.fields.back();
   }
 
-  ContractBuilder& Tensor(Role role, const char* name, TensorView Params::*member, TensorSpec spec) {
+  ContractBuilder& Tensor(Role role, const char* name, TensorView Params::*member,
+                          TensorSpec spec) {
     Field& field = Add(name, member, spec.doc.c_str());
     field.role = role;
     field.dtypes = std::move(spec.dtypes);

@@ -30,12 +30,13 @@ bool HasF16c() {
 std::vector<Level> DetectLevels() {
   std::vector<Level> levels = {Level::kScalar};
 #if defined(__x86_64__) && defined(TAMIS_X86_LEVELS)
-  __builtin_cpu_init();  // its answers include the operating system's leave to use the wide registers
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2") &&
-                    HasF16c();
-  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-                      __builtin_cpu_supports("avx512cd");
+  __builtin_cpu_init();  // its answers include the operating system's leave to use the wide
+                         // registers
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                    __builtin_cpu_supports("bmi2") && HasF16c();
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
+                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd");
   if (avx2) levels.push_back(Level::kAvx2);
   if (avx512) levels.push_back(Level::kAvx512);
 #endif
@@ -91,7 +92,8 @@ Status ResolveThreads(int32_t wanted, int32_t* threads) {
   if (const char* text = std::getenv("TAMIS_NUM_THREADS"); text != nullptr && *text != 0) {
     char* end = nullptr;
     const long value = std::strtol(text, &end, 10);
-    if (*end != 0 || value < 1 || value > kMaxThreads) return Invalid("TAMIS_NUM_THREADS", "1 to 1024", text);
+    if (*end != 0 || value < 1 || value > kMaxThreads)
+      return Invalid("TAMIS_NUM_THREADS", "1 to 1024", text);
     *threads = static_cast<int32_t>(value);
     return Status::Ok();
   }
@@ -107,7 +109,8 @@ Status ResolveThreads(int32_t wanted, int32_t* threads) {
 std::string ProcessorName() {
   std::ifstream info("/proc/cpuinfo");
   for (std::string line; std::getline(info, line);) {
-    if (line.rfind("model name", 0) == 0 && line.find(": ") != std::string::npos) return line.substr(line.find(": ") + 2);
+    if (line.rfind("model name", 0) == 0 && line.find(": ") != std::string::npos)
+      return line.substr(line.find(": ") + 2);
   }
 #if defined(__aarch64__)
   return "aarch64";

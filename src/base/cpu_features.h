@@ -16,10 +16,12 @@ std::string_view Name(Implementation implementation);
 /// Levels that this build holds and this processor runs, ascending; never empty.
 const std::vector<Level>& AvailableLevels();
 
-/// The level of a call: context, else TAMIS_LEVEL, else the best. An unknown or unavailable one is an error.
+/// The level of a call: context, else TAMIS_LEVEL, else the best. An unknown or unavailable one is
+/// an error.
 Status ResolveLevel(Level wanted, Level* level);
 
-/// The thread count of a call: context, else TAMIS_NUM_THREADS, else the processors this process may use.
+/// The thread count of a call: context, else TAMIS_NUM_THREADS, else the processors this process
+/// may use.
 Status ResolveThreads(int32_t wanted, int32_t* threads);
 
 /// "AMD EPYC ..." or the architecture's name.

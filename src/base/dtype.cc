@@ -14,13 +14,16 @@ struct DTypeRow {
 };
 
 constexpr DTypeRow kDTypes[] = {
-    {DType::kFloat16, 2, "float16"}, {DType::kBFloat16, 2, "bfloat16"}, {DType::kFloat32, 4, "float32"},
-    {DType::kFloat64, 8, "float64"}, {DType::kInt8, 1, "int8"},         {DType::kUInt8, 1, "uint8"},
-    {DType::kInt32, 4, "int32"},     {DType::kInt64, 8, "int64"},       {DType::kBool, 1, "bool"},
+    {DType::kFloat16, 2, "float16"}, {DType::kBFloat16, 2, "bfloat16"},
+    {DType::kFloat32, 4, "float32"}, {DType::kFloat64, 8, "float64"},
+    {DType::kInt8, 1, "int8"},       {DType::kUInt8, 1, "uint8"},
+    {DType::kInt32, 4, "int32"},     {DType::kInt64, 8, "int64"},
+    {DType::kBool, 1, "bool"},
 };
 
-// Rounds |value| to `mantissa_bits` explicit bits and an exponent of at least `min_exponent`, ties to even.
-// Exact in float64 for every 16-bit format: the scaled value has at most 12 significant bits after rounding.
+// Rounds |value| to `mantissa_bits` explicit bits and an exponent of at least `min_exponent`, ties
+// to even. Exact in float64 for every 16-bit format: the scaled value has at most 12 significant
+// bits after rounding.
 double RoundToFormat(double value, int mantissa_bits, int min_exponent) {
   int exponent = 0;
   std::frexp(value, &exponent);  // value = m * 2^exponent, 0.5 <= |m| < 1
@@ -31,13 +34,15 @@ double RoundToFormat(double value, int mantissa_bits, int min_exponent) {
 template <class T>
 T LoadElement(const void* data, int64_t index) {
   T value;
-  std::memcpy(&value, static_cast<const char*>(data) + index * static_cast<int64_t>(sizeof(T)), sizeof(T));
+  std::memcpy(&value, static_cast<const char*>(data) + index * static_cast<int64_t>(sizeof(T)),
+              sizeof(T));
   return value;
 }
 
 template <class T>
 void StoreElement(void* data, int64_t index, T value) {
-  std::memcpy(static_cast<char*>(data) + index * static_cast<int64_t>(sizeof(T)), &value, sizeof(T));
+  std::memcpy(static_cast<char*>(data) + index * static_cast<int64_t>(sizeof(T)), &value,
+              sizeof(T));
 }
 
 }  // namespace
@@ -63,7 +68,9 @@ DType DTypeNamed(std::string_view name) {
   return DType::kNone;
 }
 
-float BFloat16ToFloat(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+float BFloat16ToFloat(uint16_t bits) {
+  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+}
 
 float Float16ToFloat(uint16_t bits) {
   const uint32_t sign = static_cast<uint32_t>(bits & 0x8000u) << 16;
@@ -91,8 +98,9 @@ uint16_t DoubleToBFloat16(double value) {
   if (std::isinf(value) || value == 0) return FloatToBFloat16(static_cast<float>(value));
   const double rounded = RoundToFormat(value, 7, -126);
   // A rounded magnitude of 2^128 or more becomes infinity in the narrowing.
-  const float narrow = std::fabs(rounded) >= 0x1p128 ? std::copysign(INFINITY, static_cast<float>(std::copysign(1.0, value)))
-                                                     : static_cast<float>(rounded);
+  const float narrow = std::fabs(rounded) >= 0x1p128
+                           ? std::copysign(INFINITY, static_cast<float>(std::copysign(1.0, value)))
+                           : static_cast<float>(rounded);
   return static_cast<uint16_t>(std::bit_cast<uint32_t>(narrow) >> 16);
 }
 
@@ -102,7 +110,8 @@ uint16_t DoubleToFloat16(double value) {
   const double magnitude = std::isinf(value) ? value : RoundToFormat(value, 10, -14);
   const double absolute = std::fabs(magnitude);
   if (absolute >= 65536.0) return sign | 0x7c00u;
-  if (absolute < 0x1p-14) return sign | static_cast<uint16_t>(absolute * 0x1p24);  // subnormal, exact
+  if (absolute < 0x1p-14)
+    return sign | static_cast<uint16_t>(absolute * 0x1p24);  // subnormal, exact
   int exponent = 0;
   const double fraction = std::frexp(absolute, &exponent);  // 0.5 <= fraction < 1
   const auto mantissa = static_cast<uint16_t>(std::ldexp(fraction, 11)) & 0x3ffu;

@@ -14,15 +14,16 @@ inline Status NullArgument(std::string_view argument) {
 
 /// "argument: expected E, got G"
 inline Status Invalid(std::string_view argument, std::string_view expected, std::string_view got) {
-  return {StatusCode::kInvalidArgument,
-          std::string(argument) + ": expected " + std::string(expected) + ", got " + std::string(got)};
+  return {StatusCode::kInvalidArgument, std::string(argument) + ": expected " +
+                                            std::string(expected) + ", got " + std::string(got)};
 }
 inline Status Invalid(std::string_view argument, std::string_view expected, int64_t got) {
   return Invalid(argument, expected, std::string_view(std::to_string(got)));
 }
-inline Status Unsupported(std::string_view argument, std::string_view expected, std::string_view got) {
-  return {StatusCode::kUnsupported,
-          std::string(argument) + ": supported here: " + std::string(expected) + ", got " + std::string(got)};
+inline Status Unsupported(std::string_view argument, std::string_view expected,
+                          std::string_view got) {
+  return {StatusCode::kUnsupported, std::string(argument) + ": supported here: " +
+                                        std::string(expected) + ", got " + std::string(got)};
 }
 
 /// "name[index]"
@@ -30,8 +31,8 @@ inline std::string Indexed(std::string_view name, int64_t index) {
   return std::string(name) + "[" + std::to_string(index) + "]";
 }
 
-#define TAMIS_RETURN_IF_ERROR(expression)                       \
-  do {                                                          \
+#define TAMIS_RETURN_IF_ERROR(expression)                                                     \
+  do {                                                                                        \
     if (::tamis::Status tamis_status = (expression); !tamis_status.ok()) return tamis_status; \
   } while (false)
 

@@ -34,7 +34,8 @@ Status CountRows(const Contract& contract, const void* params, const Dims& dims,
   return Status::Ok();
 }
 
-Status PrepareGolden(const Contract& contract, const void* params, const Dims& dims, Golden* golden) {
+Status PrepareGolden(const Contract& contract, const void* params, const Dims& dims,
+                     Golden* golden) {
   golden->outputs.clear();
   const size_t rows = golden->rows.size();
   for (const Field& field : contract.fields) {
@@ -44,7 +45,8 @@ Status PrepareGolden(const Contract& contract, const void* params, const Dims& d
     TAMIS_RETURN_IF_ERROR(contract.OutputShape(field, params, dims, &dtype, &shape));
     GoldenOutput output;
     output.row_elems = 1;
-    for (size_t i = static_cast<size_t>(contract.RowDimsOf(params)); i < shape.size(); ++i) output.row_elems *= shape[i];
+    for (size_t i = static_cast<size_t>(contract.RowDimsOf(params)); i < shape.size(); ++i)
+      output.row_elems *= shape[i];
     const size_t elems = rows * static_cast<size_t>(output.row_elems);
     output.value.assign(elems, 0.0);
     output.bound.assign(elems, 0.0);
@@ -75,14 +77,17 @@ void StoreGolden(const Contract& contract, const void* params, const Golden& gol
     for (size_t slot = 0; slot < golden.rows.size(); ++slot) {
       const int64_t base = RowOffset(view, row_dims, golden.rows[slot]);
       for (int64_t e = 0; e < output.row_elems; ++e) {
-        StoreDouble(view.data, view.dtype, base + RowOffset(inner, inner_dims, e),
-                    output.value[slot * static_cast<size_t>(output.row_elems) + static_cast<size_t>(e)]);
+        StoreDouble(
+            view.data, view.dtype, base + RowOffset(inner, inner_dims, e),
+            output.value[slot * static_cast<size_t>(output.row_elems) + static_cast<size_t>(e)]);
       }
     }
   }
 }
 
-double Fp32SumBound(double terms, double magnitude) { return 8.0 * std::sqrt(std::max(terms, 1.0)) * 0x1p-24 * magnitude; }
+double Fp32SumBound(double terms, double magnitude) {
+  return 8.0 * std::sqrt(std::max(terms, 1.0)) * 0x1p-24 * magnitude;
+}
 
 double RoundingBound(DType dtype, double value) {
   const double size = std::fabs(value);

@@ -12,9 +12,11 @@ namespace tamis::base {
 struct GoldenOutput {
   int64_t row_elems = 0;
   std::vector<double> value;  ///< [rows, row_elems]
-  /// Admissible absolute error of an fp32 evaluation, before the output's own rounding. [rows, row_elems]
+  /// Admissible absolute error of an fp32 evaluation, before the output's own rounding. [rows,
+  /// row_elems]
   std::vector<double> bound;
-  /// For a ranked output: per list (rows x lists) the score of every candidate, and the scores' admissible error.
+  /// For a ranked output: per list (rows x lists) the score of every candidate, and the scores'
+  /// admissible error.
   std::vector<std::vector<double>> scores;
   std::vector<double> score_bound;
 
@@ -23,12 +25,13 @@ struct GoldenOutput {
 };
 
 struct Golden {
-  std::vector<int64_t> rows;           ///< Selected rows of the outputs (leading dimensions flattened).
-  std::vector<GoldenOutput> outputs;   ///< In the order of the contract's output fields.
+  std::vector<int64_t> rows;  ///< Selected rows of the outputs (leading dimensions flattened).
+  std::vector<GoldenOutput> outputs;  ///< In the order of the contract's output fields.
 };
 
 /// Sizes `golden->outputs` for golden->rows.
-Status PrepareGolden(const Contract& contract, const void* params, const Dims& dims, Golden* golden);
+Status PrepareGolden(const Contract& contract, const void* params, const Dims& dims,
+                     Golden* golden);
 
 /// Rounds the values of `golden` into the outputs that are present.
 void StoreGolden(const Contract& contract, const void* params, const Golden& golden);
@@ -38,8 +41,9 @@ Status CountRows(const Contract& contract, const void* params, const Dims& dims,
 
 // Precision families. Every tolerance in the project is one of these.
 
-/// Error of a sum of `terms` fp32 products with absolute values summing to `magnitude`: 8 sqrt(terms) u, the bound of
-/// Higham and Mary (2019) for rounding errors of mean zero, which fails with probability below 1e-12.
+/// Error of a sum of `terms` fp32 products with absolute values summing to `magnitude`: 8
+/// sqrt(terms) u, the bound of Higham and Mary (2019) for rounding errors of mean zero, which fails
+/// with probability below 1e-12.
 double Fp32SumBound(double terms, double magnitude);
 
 /// Half a unit in the last place of `dtype` at `value`, subnormals included; 0 for integers.

@@ -39,13 +39,15 @@ Status Plan::run(void* workspace, int64_t workspace_size_bytes, void* stream) co
     std::unique_ptr<void, AlignedFree> own(
         ::operator new(static_cast<size_t>(body_->workspace_bytes), kAlignment, std::nothrow));
     if (own == nullptr) {
-      return {StatusCode::kNoMemory, "workspace: cannot allocate " + std::to_string(body_->workspace_bytes) + " bytes"};
+      return {StatusCode::kNoMemory,
+              "workspace: cannot allocate " + std::to_string(body_->workspace_bytes) + " bytes"};
     }
     return body_->Run(own.get());
   }
   if (workspace != nullptr) {
     if (workspace_size_bytes < body_->workspace_bytes) {
-      return base::Invalid("workspace", "at least " + std::to_string(body_->workspace_bytes) + " bytes",
+      return base::Invalid("workspace",
+                           "at least " + std::to_string(body_->workspace_bytes) + " bytes",
                            workspace_size_bytes);
     }
     if (reinterpret_cast<uintptr_t>(workspace) % 64 != 0) {

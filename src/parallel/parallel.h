@@ -8,9 +8,10 @@
 
 namespace tamis::parallel {
 
-/// Calls body(arg, item, worker) exactly once for every item in [0, items), from at most `threads` workers at a time;
-/// `worker` is in [0, threads) and no two calls with the same worker overlap, so it may index scratch. Items are handed
-/// out in ascending order, one at a time: which worker gets which is not deterministic and must not matter.
+/// Calls body(arg, item, worker) exactly once for every item in [0, items), from at most `threads`
+/// workers at a time; `worker` is in [0, threads) and no two calls with the same worker overlap, so
+/// it may index scratch. Items are handed out in ascending order, one at a time: which worker gets
+/// which is not deterministic and must not matter.
 void ForEach(const Executor& executor, int32_t threads, int64_t items,
              void (*body)(void* arg, int64_t item, int32_t worker), void* arg);
 
@@ -19,11 +20,14 @@ template <class Body>
 void ForEach(const Executor& executor, int32_t threads, int64_t items, Body&& body) {
   ForEach(
       executor, threads, items,
-      [](void* arg, int64_t item, int32_t worker) { (*static_cast<std::remove_reference_t<Body>*>(arg))(item, worker); },
+      [](void* arg, int64_t item, int32_t worker) {
+        (*static_cast<std::remove_reference_t<Body>*>(arg))(item, worker);
+      },
       const_cast<void*>(static_cast<const void*>(&body)));
 }
 
-/// The pool as an Executor: spins briefly, then parks; survives fork; several callers at once share the workers.
+/// The pool as an Executor: spins briefly, then parks; survives fork; several callers at once share
+/// the workers.
 Executor OwnPool();
 
 }  // namespace tamis::parallel

@@ -1,4 +1,5 @@
-// The thread pool: a list of jobs, workers that take tasks from any of them, callers that work on their own.
+// The thread pool: a list of jobs, workers that take tasks from any of them, callers that work on
+// their own.
 #include <pthread.h>
 
 #include <atomic>
@@ -21,8 +22,8 @@ struct Job {
   void (*task)(void* arg, int32_t index);
   void* arg;
   int32_t tasks;
-  int32_t claimed = 0;               // guarded by the pool's mutex
-  std::atomic<int32_t> running{0};   // claimed by workers and not finished
+  int32_t claimed = 0;              // guarded by the pool's mutex
+  std::atomic<int32_t> running{0};  // claimed by workers and not finished
 };
 
 class Pool {
@@ -36,14 +37,16 @@ class Pool {
       epoch_.fetch_add(1, std::memory_order_release);
     }
     wake_.notify_all();
-    // The caller works too, so a job ends even if every worker is busy elsewhere (or could not be started).
+    // The caller works too, so a job ends even if every worker is busy elsewhere (or could not be
+    // started).
     for (int32_t index; (index = Claim(&job)) >= 0;) task(arg, index);
     while (job.running.load(std::memory_order_acquire) != 0) Pause();
   }
 
  private:
-  // About 30 us on current machines: longer than the gap between two operators of a decode step, shorter than a
-  // scheduler tick. Fork-join then costs about a microsecond; parked workers cost 5 to 30.
+  // About 30 us on current machines: longer than the gap between two operators of a decode step,
+  // shorter than a scheduler tick. Fork-join then costs about a microsecond; parked workers cost 5
+  // to 30.
   static constexpr int kSpins = 2000;
 
   static void Pause() {
@@ -102,8 +105,8 @@ class Pool {
   size_t workers_ = 0;
 };
 
-// Never destroyed: workers may outlive static destructors. A child after fork has none of its parent's threads and
-// gets a pool of its own.
+// Never destroyed: workers may outlive static destructors. A child after fork has none of its
+// parent's threads and gets a pool of its own.
 std::atomic<Pool*> g_pool{nullptr};
 
 Pool& Instance() {
@@ -120,7 +123,9 @@ Pool& Instance() {
 }  // namespace
 
 Executor OwnPool() {
-  return {nullptr, [](void*, int32_t tasks, void (*task)(void*, int32_t), void* arg) { Instance().Run(tasks, task, arg); }};
+  return {nullptr, [](void*, int32_t tasks, void (*task)(void*, int32_t), void* arg) {
+            Instance().Run(tasks, task, arg);
+          }};
 }
 
 }  // namespace tamis::parallel

@@ -1,13 +1,13 @@
-// How a room becomes a plan and an operator: the straight way params -> checks -> problem -> kernel, written once.
+// How a room becomes a plan and an operator: the straight way params -> checks -> problem ->
+// kernel, written once.
 //
 // A room is a struct of static members:
 //   using Params, Problem
 //   const base::Contract& contract()
-//   Status Normalise(const Params&, base::Dims*, Problem*)     inputs are checked; finds derived dimensions
-//   void ReferenceRow(const Problem&, int64_t row, size_t slot, base::Golden*)
-//   prim::CpuWork OnCpu(Problem&, Level)             the problem is where it will stay, outputs present
-//   Cost CountCost(const Problem&)
-//   const std::vector<base::Example>& examples()
+//   Status Normalise(const Params&, base::Dims*, Problem*)     inputs are checked; finds derived
+//   dimensions void ReferenceRow(const Problem&, int64_t row, size_t slot, base::Golden*)
+//   prim::CpuWork OnCpu(Problem&, Level)             the problem is where it will stay, outputs
+//   present Cost CountCost(const Problem&) const std::vector<base::Example>& examples()
 #pragma once
 
 #include <algorithm>
@@ -56,12 +56,15 @@ class RoomPlan final : public internal::PlanBody {
 
   Cost CountCost() const override { return Room::CountCost(problem_); }
 
-  static Status Reference(const Params& params, const base::Dims& dims, const typename Room::Problem& problem,
-                          const Executor& executor, int32_t threads, base::Golden* golden) {
+  static Status Reference(const Params& params, const base::Dims& dims,
+                          const typename Room::Problem& problem, const Executor& executor,
+                          int32_t threads, base::Golden* golden) {
     TAMIS_RETURN_IF_ERROR(base::PrepareGolden(Room::contract(), &params, dims, golden));
-    parallel::ForEach(executor, threads, static_cast<int64_t>(golden->rows.size()), [&](int64_t slot, int32_t) {
-      Room::ReferenceRow(problem, golden->rows[static_cast<size_t>(slot)], static_cast<size_t>(slot), golden);
-    });
+    parallel::ForEach(executor, threads, static_cast<int64_t>(golden->rows.size()),
+                      [&](int64_t slot, int32_t) {
+                        Room::ReferenceRow(problem, golden->rows[static_cast<size_t>(slot)],
+                                           static_cast<size_t>(slot), golden);
+                      });
     return Status::Ok();
   }
 
@@ -90,7 +93,8 @@ class RoomPlan final : public internal::PlanBody {
       return base::Invalid("workspace", "a size below 2^63 bytes", "an overflow");
     }
     explanation = "cpu at level " + std::string(base::Name(level)) +
-                  (context.level == Level::kAuto ? ", the best here" : ", as asked") + "; " + cpu_.blocking;
+                  (context.level == Level::kAuto ? ", the best here" : ", as asked") + "; " +
+                  cpu_.blocking;
     return Status::Ok();
   }
 
@@ -99,7 +103,8 @@ class RoomPlan final : public internal::PlanBody {
     TAMIS_RETURN_IF_ERROR(base::CountRows(Room::contract(), &params_, dims_, &rows));
     for (int64_t begin = 0; begin < rows; begin += kReferenceChunkRows) {
       base::Golden golden;
-      for (int64_t row = begin; row < std::min(rows, begin + kReferenceChunkRows); ++row) golden.rows.push_back(row);
+      for (int64_t row = begin; row < std::min(rows, begin + kReferenceChunkRows); ++row)
+        golden.rows.push_back(row);
       TAMIS_RETURN_IF_ERROR(Reference(params_, dims_, problem_, executor_, threads_, &golden));
       base::StoreGolden(Room::contract(), &params_, golden);
     }

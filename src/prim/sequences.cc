@@ -7,37 +7,43 @@
 
 namespace tamis::prim {
 
-Status SpansFromPrefix(std::string_view argument, const IntList& prefix, int64_t total, std::string_view total_name,
-                       std::vector<Span>* spans) {
+Status SpansFromPrefix(std::string_view argument, const IntList& prefix, int64_t total,
+                       std::string_view total_name, std::vector<Span>* spans) {
   spans->clear();
   int64_t end = 0;
   for (int64_t i = 0; i < prefix.size; ++i) {
     if (prefix.data[i] < end) {
       return base::Invalid(base::Indexed(argument, i),
-                           "prefix sums that never decrease (at least " + std::to_string(end) + ")", prefix.data[i]);
+                           "prefix sums that never decrease (at least " + std::to_string(end) + ")",
+                           prefix.data[i]);
     }
     spans->push_back({end, prefix.data[i] - end});
     end = prefix.data[i];
   }
   if (end != total) {
-    return base::Invalid(argument, "a last prefix sum of " + std::string(total_name) + " = " + std::to_string(total), end);
+    return base::Invalid(
+        argument, "a last prefix sum of " + std::string(total_name) + " = " + std::to_string(total),
+        end);
   }
   return Status::Ok();
 }
 
-Status SpansFromCounts(std::string_view argument, const IntList& counts, int64_t total, std::string_view total_name,
-                       std::vector<Span>* spans) {
+Status SpansFromCounts(std::string_view argument, const IntList& counts, int64_t total,
+                       std::string_view total_name, std::vector<Span>* spans) {
   spans->clear();
   int64_t end = 0;
   for (int64_t i = 0; i < counts.size; ++i) {
-    if (counts.data[i] < 0) return base::Invalid(base::Indexed(argument, i), "a length of at least 0", counts.data[i]);
+    if (counts.data[i] < 0)
+      return base::Invalid(base::Indexed(argument, i), "a length of at least 0", counts.data[i]);
     spans->push_back({end, counts.data[i]});
     if (!base::CheckedAdd(end, counts.data[i], &end)) {
       return base::Invalid(argument, "lengths whose sum stays below 2^63", "an overflow");
     }
   }
   if (total >= 0 && end != total) {
-    return base::Invalid(argument, "lengths that sum to " + std::string(total_name) + " = " + std::to_string(total), end);
+    return base::Invalid(
+        argument, "lengths that sum to " + std::string(total_name) + " = " + std::to_string(total),
+        end);
   }
   return Status::Ok();
 }

@@ -15,12 +15,13 @@ struct Span {
   int64_t length = 0;
 };
 
-/// Inclusive prefix sums: never decreasing, not negative, and the last equals `total` (0 where the list is empty).
-Status SpansFromPrefix(std::string_view argument, const IntList& prefix, int64_t total, std::string_view total_name,
-                       std::vector<Span>* spans);
+/// Inclusive prefix sums: never decreasing, not negative, and the last equals `total` (0 where the
+/// list is empty).
+Status SpansFromPrefix(std::string_view argument, const IntList& prefix, int64_t total,
+                       std::string_view total_name, std::vector<Span>* spans);
 
 /// Lengths: not negative, and their sum equals `total` where total >= 0.
-Status SpansFromCounts(std::string_view argument, const IntList& counts, int64_t total, std::string_view total_name,
-                       std::vector<Span>* spans);
+Status SpansFromCounts(std::string_view argument, const IntList& counts, int64_t total,
+                       std::string_view total_name, std::vector<Span>* spans);
 
 }  // namespace tamis::prim

@@ -9,8 +9,8 @@ namespace tamis::registry {
 namespace {
 
 const char* TypeName(base::Type type) {
-  static constexpr const char* kNames[] = {"a tensor", "an integer", "a number", "a boolean", "a string",
-                                           "a list of integers"};
+  static constexpr const char* kNames[] = {"a tensor",  "an integer", "a number",
+                                           "a boolean", "a string",   "a list of integers"};
   return kNames[static_cast<int>(type)];
 }
 
@@ -33,12 +33,15 @@ Status Call::Claim(std::string_view name, base::Type type, const base::Field** f
   if (*field == nullptr) {
     std::string known;
     for (const base::Field& f : contract().fields) {
-      if (f.is_tensor() == (type == base::Type::kTensor)) known += (known.empty() ? "" : ", ") + f.name;
+      if (f.is_tensor() == (type == base::Type::kTensor))
+        known += (known.empty() ? "" : ", ") + f.name;
     }
-    return base::Invalid(name, "an argument of " + contract().name + " (" + known + ")", "an unknown name");
+    return base::Invalid(name, "an argument of " + contract().name + " (" + known + ")",
+                         "an unknown name");
   }
   // An integer is a valid number.
-  const bool fits = (*field)->type == type || ((*field)->type == base::Type::kFloat && type == base::Type::kInt);
+  const bool fits =
+      (*field)->type == type || ((*field)->type == base::Type::kFloat && type == base::Type::kInt);
   if (!fits) return base::Invalid(name, TypeName((*field)->type), TypeName(type));
   if (std::find(given_.begin(), given_.end(), name) != given_.end()) {
     return base::Invalid(name, "to be given once", "it twice");
@@ -88,7 +91,8 @@ Status Call::SetChoice(std::string_view name, std::string_view value) {
     for (const std::string& choice : field->choices) known += (known.empty() ? "" : ", ") + choice;
     return base::Invalid(name, (field->choices.size() > 1 ? "one of " : "") + known, value);
   }
-  base::Contract::At<int32_t>(params_.data(), *field) = static_cast<int32_t>(found - field->choices.begin());
+  base::Contract::At<int32_t>(params_.data(), *field) =
+      static_cast<int32_t>(found - field->choices.begin());
   return Status::Ok();
 }
 
@@ -119,7 +123,8 @@ Result<std::vector<Call::Output>> Call::Outputs() const {
     Output output;
     output.name = field.name;
     output.optional = field.role == base::Role::kOptionalOutput;
-    TAMIS_RETURN_IF_ERROR(contract().OutputShape(field, params(), dims, &output.dtype, &output.shape));
+    TAMIS_RETURN_IF_ERROR(
+        contract().OutputShape(field, params(), dims, &output.dtype, &output.shape));
     outputs.push_back(std::move(output));
   }
   return outputs;

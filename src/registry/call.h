@@ -1,5 +1,5 @@
-// Call: one call of an operator, its params filled field by field by name. The command line, the C interface and the
-// language bindings come through here; what a field is, the contract says.
+// Call: one call of an operator, its params filled field by field by name. The command line, the C
+// interface and the language bindings come through here; what a field is, the contract says.
 #pragma once
 
 #include <cstdint>

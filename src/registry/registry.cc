@@ -21,7 +21,8 @@ const base::Operator* Find(std::string_view name) {
 
 std::string Names() {
   std::string names;
-  for (const base::Operator& op : Operators()) names += (names.empty() ? "" : ", ") + op.contract->name;
+  for (const base::Operator& op : Operators())
+    names += (names.empty() ? "" : ", ") + op.contract->name;
   return names;
 }
 

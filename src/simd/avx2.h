@@ -35,7 +35,9 @@ inline void Store16N(uint16_t* p, __m128i bits, int n) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(lanes), bits);
   for (int i = 0; i < n; ++i) p[i] = lanes[i];
 }
-inline V WidenBF16(__m128i bits) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16)); }
+inline V WidenBF16(__m128i bits) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+}
 inline __m128i NarrowBF16(V v) {
   const __m256i bits = _mm256_castps_si256(v);
   const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
@@ -45,14 +47,24 @@ inline __m128i NarrowBF16(V v) {
   const __m256i high = _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, is_nan), 16);
   return _mm256_castsi256_si128(_mm256_permute4x64_epi64(_mm256_packus_epi32(high, high), 0x08));
 }
-inline __m128i NarrowF16(V v) { return _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+inline __m128i NarrowF16(V v) {
+  return _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
 
-inline V LoadF16(const uint16_t* p) { return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
-inline V LoadBF16(const uint16_t* p) { return WidenBF16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+inline V LoadF16(const uint16_t* p) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+inline V LoadBF16(const uint16_t* p) {
+  return WidenBF16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
 inline V LoadF16N(const uint16_t* p, int n) { return _mm256_cvtph_ps(Load16N(p, n)); }
 inline V LoadBF16N(const uint16_t* p, int n) { return WidenBF16(Load16N(p, n)); }
-inline void StoreF16(uint16_t* p, V v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), NarrowF16(v)); }
-inline void StoreBF16(uint16_t* p, V v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), NarrowBF16(v)); }
+inline void StoreF16(uint16_t* p, V v) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), NarrowF16(v));
+}
+inline void StoreBF16(uint16_t* p, V v) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), NarrowBF16(v));
+}
 inline void StoreF16N(uint16_t* p, V v, int n) { Store16N(p, NarrowF16(v), n); }
 inline void StoreBF16N(uint16_t* p, V v, int n) { Store16N(p, NarrowBF16(v), n); }
 
@@ -62,11 +74,14 @@ inline V Mul(V a, V b) { return _mm256_mul_ps(a, b); }
 inline V Div(V a, V b) { return _mm256_div_ps(a, b); }
 inline V Fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
 inline V Max(V a, V b) { return _mm256_max_ps(a, b); }
-inline bool AllEqual(V a, V b) { return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_EQ_OQ)) == 0xff; }
+inline bool AllEqual(V a, V b) {
+  return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_EQ_OQ)) == 0xff;
+}
 
 inline V ExpNonPositive(V x) {
   using namespace tamis::simd;
-  const V n = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(kExpLog2e)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  const V n = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(kExpLog2e)),
+                              _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   V r = _mm256_fnmadd_ps(n, _mm256_set1_ps(kExpLn2High), x);
   r = _mm256_fnmadd_ps(n, _mm256_set1_ps(kExpLn2Low), r);
   V p = _mm256_set1_ps(kExpC7);
@@ -76,7 +91,8 @@ inline V ExpNonPositive(V x) {
   p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(kExpC3));
   p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(kExpC2));
   p = _mm256_add_ps(_mm256_fmadd_ps(p, _mm256_mul_ps(r, r), r), _mm256_set1_ps(1.0f));
-  const __m256i exponent = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
+  const __m256i exponent =
+      _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
   const V result = _mm256_mul_ps(p, _mm256_castsi256_ps(exponent));
   const V too_low = _mm256_cmp_ps(x, _mm256_set1_ps(kExpLowest), _CMP_LT_OQ);  // false for NaN
   return _mm256_andnot_ps(too_low, result);

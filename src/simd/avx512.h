@@ -22,7 +22,9 @@ inline V LoadN(const float* p, int n) { return _mm512_maskz_loadu_ps(MaskOf(n), 
 inline void Store(float* p, V v) { _mm512_storeu_ps(p, v); }
 inline void StoreN(float* p, V v, int n) { _mm512_mask_storeu_ps(p, MaskOf(n), v); }
 
-inline V WidenBF16(__m256i bits) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16)); }
+inline V WidenBF16(__m256i bits) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+}
 inline __m256i NarrowBF16(V v) {
   const __m512i bits = _mm512_castps_si512(v);
   const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
@@ -31,16 +33,34 @@ inline __m256i NarrowBF16(V v) {
   rounded = _mm512_mask_or_epi32(rounded, is_nan, bits, _mm512_set1_epi32(0x400000));
   return _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16));
 }
-inline __m256i NarrowF16(V v) { return _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+inline __m256i NarrowF16(V v) {
+  return _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
 
-inline V LoadF16(const uint16_t* p) { return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
-inline V LoadBF16(const uint16_t* p) { return WidenBF16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
-inline V LoadF16N(const uint16_t* p, int n) { return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(MaskOf(n), p)); }
-inline V LoadBF16N(const uint16_t* p, int n) { return WidenBF16(_mm256_maskz_loadu_epi16(MaskOf(n), p)); }
-inline void StoreF16(uint16_t* p, V v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), NarrowF16(v)); }
-inline void StoreBF16(uint16_t* p, V v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), NarrowBF16(v)); }
-inline void StoreF16N(uint16_t* p, V v, int n) { _mm256_mask_storeu_epi16(p, MaskOf(n), NarrowF16(v)); }
-inline void StoreBF16N(uint16_t* p, V v, int n) { _mm256_mask_storeu_epi16(p, MaskOf(n), NarrowBF16(v)); }
+inline V LoadF16(const uint16_t* p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+inline V LoadBF16(const uint16_t* p) {
+  return WidenBF16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+inline V LoadF16N(const uint16_t* p, int n) {
+  return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(MaskOf(n), p));
+}
+inline V LoadBF16N(const uint16_t* p, int n) {
+  return WidenBF16(_mm256_maskz_loadu_epi16(MaskOf(n), p));
+}
+inline void StoreF16(uint16_t* p, V v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), NarrowF16(v));
+}
+inline void StoreBF16(uint16_t* p, V v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), NarrowBF16(v));
+}
+inline void StoreF16N(uint16_t* p, V v, int n) {
+  _mm256_mask_storeu_epi16(p, MaskOf(n), NarrowF16(v));
+}
+inline void StoreBF16N(uint16_t* p, V v, int n) {
+  _mm256_mask_storeu_epi16(p, MaskOf(n), NarrowBF16(v));
+}
 
 inline V Add(V a, V b) { return _mm512_add_ps(a, b); }
 inline V Sub(V a, V b) { return _mm512_sub_ps(a, b); }
@@ -52,7 +72,8 @@ inline bool AllEqual(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ) == 
 
 inline V ExpNonPositive(V x) {
   using namespace tamis::simd;
-  const V n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(kExpLog2e)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  const V n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(kExpLog2e)),
+                                   _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   V r = _mm512_fnmadd_ps(n, _mm512_set1_ps(kExpLn2High), x);
   r = _mm512_fnmadd_ps(n, _mm512_set1_ps(kExpLn2Low), r);
   V p = _mm512_set1_ps(kExpC7);
@@ -62,7 +83,8 @@ inline V ExpNonPositive(V x) {
   p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(kExpC3));
   p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(kExpC2));
   p = _mm512_add_ps(_mm512_fmadd_ps(p, _mm512_mul_ps(r, r), r), _mm512_set1_ps(1.0f));
-  const __mmask16 keep = _mm512_cmp_ps_mask(x, _mm512_set1_ps(kExpLowest), _CMP_NLT_UQ);  // true for NaN
+  const __mmask16 keep =
+      _mm512_cmp_ps_mask(x, _mm512_set1_ps(kExpLowest), _CMP_NLT_UQ);  // true for NaN
   return _mm512_maskz_scalef_ps(keep, p, n);
 }
 
@@ -79,7 +101,8 @@ inline void Transpose(V* rows) {
     b[4 * i + 2] = _mm512_shuffle_ps(a[4 * i + 1], a[4 * i + 3], 0x44);
     b[4 * i + 3] = _mm512_shuffle_ps(a[4 * i + 1], a[4 * i + 3], 0xee);
   }
-  for (int i = 0; i < 4; ++i) {  // b[4g + i] holds, in 128-bit lane c, column 4c + i of rows 4g .. 4g + 3
+  for (int i = 0; i < 4;
+       ++i) {  // b[4g + i] holds, in 128-bit lane c, column 4c + i of rows 4g .. 4g + 3
     const V low01 = _mm512_shuffle_f32x4(b[i], b[4 + i], 0x88);
     const V high01 = _mm512_shuffle_f32x4(b[i], b[4 + i], 0xdd);
     const V low23 = _mm512_shuffle_f32x4(b[8 + i], b[12 + i], 0x88);

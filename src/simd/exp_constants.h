@@ -1,5 +1,5 @@
-// Coefficients of ExpNonPositive, shared by all levels: e^x = 2^n e^r, n = round(x / ln 2), |r| <= ln 2 / 2, and a
-// polynomial of degree 6 in r (S. Moshier, Cephes expf).
+// Coefficients of ExpNonPositive, shared by all levels: e^x = 2^n e^r, n = round(x / ln 2), |r| <=
+// ln 2 / 2, and a polynomial of degree 6 in r (S. Moshier, Cephes expf).
 #pragma once
 
 namespace tamis::simd {

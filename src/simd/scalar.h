@@ -55,7 +55,8 @@ inline void StoreF16(uint16_t* p, V v) {
   } else if (magnitude < 0x38800000u) {  // below 2^-14: adding 0.5 rounds at 2^-24, to even
     *p = static_cast<uint16_t>(sign | (BitsOf(FloatOf(magnitude) + 0.5f) - 0x3f000000u));
   } else {
-    *p = static_cast<uint16_t>(sign | ((magnitude - (112u << 23) + 0xfffu + ((magnitude >> 13) & 1u)) >> 13));
+    *p = static_cast<uint16_t>(
+        sign | ((magnitude - (112u << 23) + 0xfffu + ((magnitude >> 13) & 1u)) >> 13));
   }
 }
 inline void StoreF16N(uint16_t* p, V v, int n) {

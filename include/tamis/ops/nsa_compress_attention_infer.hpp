@@ -1,5 +1,5 @@
-// nsa_compress_attention_infer: attention over a paged cache of compressed keys with block selection (decode form;
-// document "NsaCompressAttentionInfer").
+// nsa_compress_attention_infer: attention over a paged cache of compressed keys with block
+// selection (decode form; document "NsaCompressAttentionInfer").
 #pragma once
 
 #include "tamis/plan.hpp"
@@ -7,43 +7,45 @@
 namespace tamis::nsa_compress_attention_infer {
 
 enum class Layout : int32_t { kTnd = 0, kBsnd = 1 };
-/// Which compressed tokens count towards a select block: as the device does (shifted by one), or by true overlap.
+/// Which compressed tokens count towards a select block: as the device does (shifted by one), or by
+/// true overlap.
 enum class Importance : int32_t { kCann = 0, kExactOverlap = 1 };
 /// What a row gives whose every key is hidden: the device's uniform average, or zero.
 enum class MaskedRows : int32_t { kUniform = 0, kZero = 1 };
 
-/// Attention and block importance as in nsa_compress_attention, over keys that block_table finds in pages. Blocks
-/// 0, J-2 and J-1 are always selected and come first. `atten_mask` is a switch whose content is not read: when given,
-/// query token q of a step of L tokens does not see compressed keys whose window ends after
-/// actual_sel_seq_kvlen - (L - 1 - q). All lengths are counts, one per sequence.
-/// Only table entries below ceil(n / page_block_size) and rows below n are read. Deterministic, bit for bit, for any
-/// number of threads. Outputs must not overlap inputs.
+/// Attention and block importance as in nsa_compress_attention, over keys that block_table finds in
+/// pages. Blocks 0, J-2 and J-1 are always selected and come first. `atten_mask` is a switch whose
+/// content is not read: when given, query token q of a step of L tokens does not see compressed
+/// keys whose window ends after actual_sel_seq_kvlen - (L - 1 - q). All lengths are counts, one per
+/// sequence. Only table entries below ceil(n / page_block_size) and rows below n are read.
+/// Deterministic, bit for bit, for any number of threads. Outputs must not overlap inputs.
 struct Params {
-  TensorView query;                  // TND [T, N, D], BSND [B, S, N, D]; fp16 or bf16
-  TensorView key;                    // [pages, page_block_size, N2 * D]
-  TensorView value;                  // [pages, page_block_size, N2 * D2]
-  TensorView block_table;            // [B, max_pages] int32
-  TensorView atten_mask;             // [max_q, max_n] bool or uint8: presence only
+  TensorView query;        // TND [T, N, D], BSND [B, S, N, D]; fp16 or bf16
+  TensorView key;          // [pages, page_block_size, N2 * D]
+  TensorView value;        // [pages, page_block_size, N2 * D2]
+  TensorView block_table;  // [B, max_pages] int32
+  TensorView atten_mask;   // [max_q, max_n] bool or uint8: presence only
   double scale_value = 0;
   int64_t head_num = 0;
   int64_t key_value_head_num = 0;
   int64_t select_block_size = 0;
-  int64_t select_block_count = 0;    // 0: attention only
+  int64_t select_block_count = 0;  // 0: attention only
   int64_t page_block_size = 0;
   int64_t compress_block_size = 0;
   int64_t compress_stride = 0;
   Layout layout = Layout::kTnd;
-  IntList actual_seq_qlen;           // absent: one query per sequence
-  IntList actual_cmp_seq_kvlen;      // compressed keys per sequence
-  IntList actual_sel_seq_kvlen;      // raw tokens per sequence; needed with atten_mask
+  IntList actual_seq_qlen;       // absent: one query per sequence
+  IntList actual_cmp_seq_kvlen;  // compressed keys per sequence
+  IntList actual_sel_seq_kvlen;  // raw tokens per sequence; needed with atten_mask
   Importance importance = Importance::kCann;
   MaskedRows masked_rows = MaskedRows::kUniform;
   bool strict = false;
-  TensorView attention_out;          // as query with D2
-  TensorView topk_indices;           // TND [T, N2, k], BSND [B, S, N2, k] int32
+  TensorView attention_out;  // as query with D2
+  TensorView topk_indices;   // TND [T, N2, k], BSND [B, S, N2, k] int32
 };
 
-/// Checks, normalises and chooses an implementation. Errors name the argument, what was expected and what came.
+/// Checks, normalises and chooses an implementation. Errors name the argument, what was expected
+/// and what came.
 TAMIS_API Result<Plan> plan(const Params& params, const Context& context = {});
 
 /// plan() and run() in one call.

@@ -10,7 +10,8 @@
 namespace tamis::nsa_compress {
 namespace {
 
-// About 2 MiB of input per item: starting an item costs nothing beside it, and a long text gives enough to balance.
+// About 2 MiB of input per item: starting an item costs nothing beside it, and a long text gives
+// enough to balance.
 constexpr int64_t kItemBytes = 2 << 20;
 
 }  // namespace
@@ -21,17 +22,22 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   if (block <= 0) return base::Invalid("compress_block_size", "at least 1", block);
   if (stride <= 0) return base::Invalid("compress_stride", "at least 1", stride);
   if (stride > block) {
-    return base::Invalid("compress_stride", "at most compress_block_size = " + std::to_string(block), stride);
+    return base::Invalid("compress_stride",
+                         "at most compress_block_size = " + std::to_string(block), stride);
   }
   std::vector<prim::Span> spans;
   switch (params.act_seq_len_type) {
     case 0:
-      TAMIS_RETURN_IF_ERROR(prim::SpansFromPrefix("act_seq_len", params.act_seq_len, (*dims)["T"], "T", &spans));
+      TAMIS_RETURN_IF_ERROR(
+          prim::SpansFromPrefix("act_seq_len", params.act_seq_len, (*dims)["T"], "T", &spans));
       break;
     case 1:
-      TAMIS_RETURN_IF_ERROR(prim::SpansFromCounts("act_seq_len", params.act_seq_len, (*dims)["T"], "T", &spans));
+      TAMIS_RETURN_IF_ERROR(
+          prim::SpansFromCounts("act_seq_len", params.act_seq_len, (*dims)["T"], "T", &spans));
       break;
-    default: return base::Invalid("act_seq_len_type", "0 (prefix sums) or 1 (lengths)", params.act_seq_len_type);
+    default:
+      return base::Invalid("act_seq_len_type", "0 (prefix sums) or 1 (lengths)",
+                           params.act_seq_len_type);
   }
 
   problem->sequences.clear();
@@ -58,7 +64,8 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
 
 prim::CpuWork Room::OnCpu(Problem& problem, Level level) {
   static constexpr prim::KernelTable kKernels = TAMIS_KERNEL_TABLE(NsaCompress);
-  const int64_t window_bytes = std::max<int64_t>(problem.stride * problem.heads * problem.dim * 2, 1);
+  const int64_t window_bytes =
+      std::max<int64_t>(problem.stride * problem.heads * problem.dim * 2, 1);
   KernelArgs& args = problem.args;
   args.input = static_cast<const uint16_t*>(problem.input.data);
   args.input_token_stride = problem.input.strides[0];
@@ -95,14 +102,19 @@ Cost Room::CountCost(const Problem& problem) {
     tokens += static_cast<double>((s.windows - 1) * problem.stride + problem.block);
   }
   Cost cost;
-  cost.flops = 2.0 * static_cast<double>(problem.windows) * static_cast<double>(problem.block) * row;
+  cost.flops =
+      2.0 * static_cast<double>(problem.windows) * static_cast<double>(problem.block) * row;
   cost.read_bytes = 2.0 * (tokens * row + static_cast<double>(problem.block * problem.heads));
   cost.write_bytes = 2.0 * static_cast<double>(problem.windows) * row;
   return cost;
 }
 
-Result<Plan> plan(const Params& params, const Context& context) { return prim::MakePlan<Room>(params, context); }
+Result<Plan> plan(const Params& params, const Context& context) {
+  return prim::MakePlan<Room>(params, context);
+}
 
-Status run(const Params& params, const Context& context) { return prim::RunOnce<Room>(params, context); }
+Status run(const Params& params, const Context& context) {
+  return prim::RunOnce<Room>(params, context);
+}
 
 }  // namespace tamis::nsa_compress

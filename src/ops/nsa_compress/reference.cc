@@ -1,4 +1,5 @@
-// The specification: output[window, h, c] = sum_w weight[w, h] * input[token + w, h, c], in float64.
+// The specification: output[window, h, c] = sum_w weight[w, h] * input[token + w, h, c], in
+// float64.
 #include <cmath>
 
 #include "base/dtype.h"
@@ -9,7 +10,8 @@ namespace {
 
 int64_t FirstToken(const Problem& problem, int64_t window) {
   for (const Sequence& s : problem.sequences) {
-    if (window < s.window_begin + s.windows) return s.token_begin + (window - s.window_begin) * problem.stride;
+    if (window < s.window_begin + s.windows)
+      return s.token_begin + (window - s.window_begin) * problem.stride;
   }
   return -1;
 }
@@ -35,7 +37,8 @@ void Room::ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::
         magnitude += std::fabs(term);
       }
       value[h * problem.dim + c] = sum;
-      bound[h * problem.dim + c] = base::Fp32SumBound(static_cast<double>(problem.block), magnitude);
+      bound[h * problem.dim + c] =
+          base::Fp32SumBound(static_cast<double>(problem.block), magnitude);
     }
   }
 }

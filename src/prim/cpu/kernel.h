@@ -5,20 +5,20 @@
 
 namespace tamis::prim {
 
-/// Does item `item` of the work that `args` (the room's own struct) describes. `scratch` belongs to this worker alone and
-/// holds nothing before.
+/// Does item `item` of the work that `args` (the room's own struct) describes. `scratch` belongs to
+/// this worker alone and holds nothing before.
 using CpuKernel = void(const void* args, int64_t item, void* scratch);
 
 }  // namespace tamis::prim
 
 // Declares a kernel at every level.
-#define TAMIS_DECLARE_KERNEL(name)          \
-  namespace tamis::scalar {                 \
-  ::tamis::prim::CpuKernel name;            \
-  }                                         \
-  namespace tamis::avx2 {                   \
-  ::tamis::prim::CpuKernel name;            \
-  }                                         \
-  namespace tamis::avx512 {                 \
-  ::tamis::prim::CpuKernel name;            \
+#define TAMIS_DECLARE_KERNEL(name) \
+  namespace tamis::scalar {        \
+  ::tamis::prim::CpuKernel name;   \
+  }                                \
+  namespace tamis::avx2 {          \
+  ::tamis::prim::CpuKernel name;   \
+  }                                \
+  namespace tamis::avx512 {        \
+  ::tamis::prim::CpuKernel name;   \
   }

@@ -1,4 +1,5 @@
-// What a room brings for the CPU: independent items, the scratch that one worker needs, and the kernel of a level.
+// What a room brings for the CPU: independent items, the scratch that one worker needs, and the
+// kernel of a level.
 #pragma once
 
 #include <cstdint>
@@ -34,9 +35,11 @@ struct KernelTable {
 
 // The three entries of a kernel `name`, where the build has them.
 #if defined(TAMIS_X86_LEVELS)
-#define TAMIS_KERNEL_TABLE(name) {&::tamis::scalar::name, &::tamis::avx2::name, &::tamis::avx512::name}
+#define TAMIS_KERNEL_TABLE(name) \
+  { &::tamis::scalar::name, &::tamis::avx2::name, &::tamis::avx512::name }
 #else
-#define TAMIS_KERNEL_TABLE(name) {&::tamis::scalar::name, nullptr, nullptr}
+#define TAMIS_KERNEL_TABLE(name) \
+  { &::tamis::scalar::name, nullptr, nullptr }
 #endif
 
 }  // namespace tamis::prim

@@ -23,24 +23,25 @@ struct F16 {
   static TAMIS_INLINE void StoreHalfN(uint16_t* p, V v, int n) { StoreF16N(p, v, n); }
 };
 
-// kVectors vectors of one window and head. The sum runs in the order of the tokens at every width, so the result does
-// not depend on how a row is cut into vectors.
+// kVectors vectors of one window and head. The sum runs in the order of the tokens at every width,
+// so the result does not depend on how a row is cut into vectors.
 template <class Half, int kVectors>
-TAMIS_INLINE void Columns(const uint16_t* tokens, int64_t token_stride, const float* weights, int64_t block,
-                          uint16_t* out) {
+TAMIS_INLINE void Columns(const uint16_t* tokens, int64_t token_stride, const float* weights,
+                          int64_t block, uint16_t* out) {
   V sum[kVectors];
   for (int v = 0; v < kVectors; ++v) sum[v] = Zero();
   for (int64_t w = 0; w < block; ++w) {
     const V weight = Set(weights[w]);
-    for (int v = 0; v < kVectors; ++v) sum[v] = Fma(Half::LoadHalf(tokens + v * kLanes), weight, sum[v]);
+    for (int v = 0; v < kVectors; ++v)
+      sum[v] = Fma(Half::LoadHalf(tokens + v * kLanes), weight, sum[v]);
     tokens += token_stride;
   }
   for (int v = 0; v < kVectors; ++v) Half::StoreHalf(out + v * kLanes, sum[v]);
 }
 
 template <class Half>
-TAMIS_INLINE void LastColumns(const uint16_t* tokens, int64_t token_stride, const float* weights, int64_t block,
-                              uint16_t* out, int count) {
+TAMIS_INLINE void LastColumns(const uint16_t* tokens, int64_t token_stride, const float* weights,
+                              int64_t block, uint16_t* out, int count) {
   V sum = Zero();
   for (int64_t w = 0; w < block; ++w) {
     sum = Fma(Half::LoadHalfN(tokens, count), Set(weights[w]), sum);
@@ -63,7 +64,8 @@ void Window(const KernelArgs& a, const uint16_t* tokens, const float* weights, u
       Columns<Half, 1>(in_head + c, a.input_token_stride, w, a.block, out_head + c);
     }
     if (c < a.dim) {
-      LastColumns<Half>(in_head + c, a.input_token_stride, w, a.block, out_head + c, static_cast<int>(a.dim - c));
+      LastColumns<Half>(in_head + c, a.input_token_stride, w, a.block, out_head + c,
+                        static_cast<int>(a.dim - c));
     }
   }
 }
@@ -73,7 +75,8 @@ template <class Half>
 void WidenWeights(const KernelArgs& a, float* weights) {
   for (int64_t w = 0; w < a.block; ++w) {
     for (int64_t h = 0; h < a.heads; ++h) {
-      StoreN(weights + h * a.block + w, Half::LoadHalfN(a.weight + w * a.weight_row_stride + h, 1), 1);
+      StoreN(weights + h * a.block + w, Half::LoadHalfN(a.weight + w * a.weight_row_stride + h, 1),
+             1);
     }
   }
 }
@@ -97,12 +100,15 @@ template <class Half>
 void Item(const KernelArgs& a, int64_t item, float* scratch) {
   WidenWeights<Half>(a, scratch);
   const int64_t begin = item * a.windows_per_item;
-  const int64_t end = begin + a.windows_per_item < a.windows ? begin + a.windows_per_item : a.windows;
+  const int64_t end =
+      begin + a.windows_per_item < a.windows ? begin + a.windows_per_item : a.windows;
   int64_t s = SequenceOf(a, begin);
   for (int64_t window = begin; window < end; ++window) {
     while (window >= a.sequences[s].window_begin + a.sequences[s].windows) ++s;
-    const int64_t token = a.sequences[s].token_begin + (window - a.sequences[s].window_begin) * a.stride;
-    Window<Half>(a, a.input + token * a.input_token_stride, scratch, a.output + window * a.output_row_stride);
+    const int64_t token =
+        a.sequences[s].token_begin + (window - a.sequences[s].window_begin) * a.stride;
+    Window<Half>(a, a.input + token * a.input_token_stride, scratch,
+                 a.output + window * a.output_row_stride);
   }
 }
 
