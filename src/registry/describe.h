@@ -1,0 +1,44 @@
+// Texts made from the contracts: listings for people, JSON for programs, and the typed C interface.
+// Nothing else lists an operator's arguments.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/operator.h"
+
+namespace tamis::registry {
+
+/// `text` as a JSON string, quotes included.
+std::string JsonString(std::string_view text);
+
+/// One operator as one line of JSON:
+///   {"name", "summary", "source", "layout_attribute" (or null),
+///    "arguments": in the order of the params struct, each {"name", "role", "type", "doc"} and
+///      tensors: "dtypes": [..], "dtype_as" (or null), "shapes": [{"when", "dims": [..]}], "ranked"
+///      attributes: "required", "default" (absent if required; null: not given), "choices"
+///    "limits": [{"argument", "quantity", "rule", "bounds": [..], "text"}],
+///    "envelope": [..], "examples": [{"name", "doc", "timed"}]}
+/// role: input, optional_input, output, optional_output, attribute.
+/// type: tensor, int, float, bool, choice, ints.
+std::string DescribeJson(const base::Operator& op);
+/// {"version", "operators": [..]}
+std::string DescribeAllJson();
+
+/// For a terminal; ends with a newline.
+std::string DescribeText(const base::Operator& op);
+/// One line per operator: name and summary.
+std::string DescribeAllText();
+
+/// The tables of the room's README; ends with a newline.
+std::string DescribeMarkdown(const base::Operator& op);
+
+/// The default of an attribute as JSON: 16, 0.5, false, "TND", null.
+std::string DefaultJson(const base::Contract& contract, const base::Field& field);
+
+/// include/tamis/tamis_ops.h: a params struct and the functions of every operator.
+std::string CHeader();
+/// src/capi/typed_ops.cc: where the members of those structs lie, and the functions.
+std::string CSource();
+
+}  // namespace tamis::registry
