@@ -1,0 +1,169 @@
+"""Checks who includes whom: the floors of the house, its rooms, and the files compiled per level.
+
+    include/tamis <- base <- simd, parallel <- prim <- ops/<operator> <- registry <- capi <- tools
+
+The rules and their reasons stand in CONTRIBUTING.md ("Who includes whom"). Prints one line per
+breach and exits 1, or prints nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path, PurePosixPath
+
+FLOORS = {
+    "tamis": 0,
+    "base": 1,
+    "simd": 2,
+    "parallel": 2,
+    "prim": 3,
+    "ops": 4,
+    "registry": 5,
+    "capi": 6,
+    "tools": 7,
+}
+
+# What public headers may take: C++ headers (no extension) and these of C.
+STANDARD_CPP = re.compile(r"[a-z_]+")
+STANDARD_C = {"stdbool.h", "stddef.h", "stdint.h"}
+# The C++20 headers that g++ 12 or clang 14 lack, wholly or in part.
+TOO_NEW = {"ranges", "format", "expected", "print", "generator", "mdspan", "flat_map"}
+
+LEVEL_SYSTEM_HEADERS = {"stddef.h", "stdint.h"}
+SIMD_SYSTEM_HEADERS = LEVEL_SYSTEM_HEADERS | {"immintrin.h"}
+
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
+LEVEL_UNIT = re.compile(r"_(scalar|avx2|avx512)\.cc$")
+SOURCES = ("*.cc", "*.c", "*.h", "*.hpp")
+FOLDERS = ("include", "src", "tools", "tests", "bench", "examples")
+
+
+def home(path: str) -> str:
+    """The folder that owns a file: 'tamis' (public), a folder of src, or 'tools', 'tests', ..."""
+    parts = PurePosixPath(path).parts
+    if parts[0] == "include":
+        return "tamis"
+    return parts[1] if parts[0] == "src" else parts[0]
+
+
+def room(path: str) -> str | None:
+    """The operator whose room holds a file below src/ops."""
+    parts = PurePosixPath(path).parts
+    return parts[2] if parts[:2] == ("src", "ops") and len(parts) > 3 else None
+
+
+def is_level_file(path: str) -> bool:
+    """Whether the file is compiled with -m flags, or included by one that is."""
+    name = PurePosixPath(path).name
+    return (
+        home(path) == "simd"
+        or bool(LEVEL_UNIT.search(name))
+        or name.endswith("-inl.h")
+        or path.endswith("cpu/kernel.h")
+    )
+
+
+def includes_of(text: str) -> list[tuple[int, bool, str]]:
+    """(line, is it in angle brackets, what) of every include of a file."""
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        match = INCLUDE.match(line)
+        if match:
+            found.append((number, match[1] == "<", match[2]))
+    return found
+
+
+def resolve(root: Path, path: str, target: str) -> str | None:
+    """The file of the tree that a quoted include names, as a path from the root."""
+    for base in ("include", "src", ".", PurePosixPath(path).parent.as_posix()):
+        candidate = root / base / target
+        if candidate.is_file():
+            return candidate.resolve().relative_to(root.resolve()).as_posix()
+    return None
+
+
+def check_system(path: str, target: str) -> str | None:
+    """What is wrong with an include in angle brackets, or None."""
+    owner = home(path)
+    if target.startswith(("nlohmann/", "CLI/")):
+        if owner in ("tools", "bench"):
+            return None
+        return "json and CLI11 belong to tools and bench only"
+    if target.startswith(("cuda", "torch/", "ATen/", "omp.h")):
+        return "no CUDA, torch or OpenMP header in this tree"
+    if target in TOO_NEW:
+        return "g++ 12 and clang 14 must build this tree, and lack it"
+    if is_level_file(path):
+        allowed = SIMD_SYSTEM_HEADERS if owner == "simd" else LEVEL_SYSTEM_HEADERS
+        if path == "src/simd/scalar.h":
+            allowed = LEVEL_SYSTEM_HEADERS | {"math.h"}  # has no -m flags to leak
+        if target not in allowed:
+            return "files of a level include nothing of the C++ library: its inline functions leak"
+    if owner == "tamis" and target not in STANDARD_C and not STANDARD_CPP.fullmatch(target):
+        return "public headers include only themselves and the standard library"
+    return None
+
+
+def check_project(path: str, target: str) -> str | None:
+    """What is wrong with an include of a file of this tree (a path from the root), or None."""
+    owner, theirs = home(path), home(target)
+    if owner in ("tests", "bench") or PurePosixPath(path).name == "test.cc":
+        return None  # they look at everything
+    if owner == "examples":
+        return None if theirs == "tamis" else "an example includes only what is installed"
+    if owner == "tamis":
+        return None if theirs == "tamis" else "public headers include only themselves"
+    if theirs not in FLOORS:
+        return f"{theirs}/ is not part of the library"
+    if is_level_file(path) and not is_level_file(target):
+        return "files of a level include only simd/, -inl.h files and cpu/kernel.h"
+    if owner == theirs:
+        mine, other = room(path), room(target)
+        if mine is not None and other != mine:
+            return f"no room includes another room: what two share moves down into prim ({other})"
+        return None
+    if FLOORS[theirs] >= FLOORS[owner]:
+        return f"{owner} does not include {theirs}: floors are built from below"
+    return None
+
+
+def check_file(root: Path, path: str) -> list[str]:
+    """One line per breach in a file: 'path:line: #include X: why'."""
+    breaches = []
+    text = (root / path).read_text(encoding="utf-8")
+    for line, angled, target in includes_of(text):
+        problem: str | None
+        if angled:
+            problem = check_system(path, target)
+        else:
+            found = resolve(root, path, target)
+            problem = "no such file in the tree" if found is None else check_project(path, found)
+        if problem is not None:
+            breaches.append(f"{path}:{line}: #include {target}: {problem}")
+    return breaches
+
+
+def check_tree(root: Path) -> list[str]:
+    """The breaches of all sources below `root`."""
+    breaches = []
+    for folder in FOLDERS:
+        for pattern in SOURCES:
+            for file in sorted((root / folder).rglob(pattern)):
+                breaches += check_file(root, file.relative_to(root).as_posix())
+    return breaches
+
+
+def main() -> int:
+    """Checks the tree that holds this script, or another one."""
+    parser = argparse.ArgumentParser(description="who includes whom")
+    parser.add_argument("--root", type=Path, default=Path(__file__).resolve().parent.parent)
+    breaches = check_tree(parser.parse_args().root)
+    for breach in breaches:
+        print(breach)
+    return 1 if breaches else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""The include checker sees every breach that the rules name, and lets the allowed pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import check_includes
+import pytest
+
+HEADERS = [
+    "include/tamis/status.hpp",
+    "src/base/errors.h",
+    "src/simd/simd.h",
+    "src/parallel/parallel.h",
+    "src/prim/room.h",
+    "src/prim/cpu/kernel.h",
+    "src/prim/cpu/attention-inl.h",
+    "src/ops/left/problem.h",
+    "src/ops/left/cpu/kernel.h",
+    "src/ops/left/cpu/kernel-inl.h",
+    "src/ops/right/problem.h",
+    "src/registry/registry.h",
+    "tools/tamis/case.h",
+]
+
+
+def breaches(tmp_path: Path, path: str, *includes: str) -> list[str]:
+    """Of a tree that has HEADERS, all empty, and one file with the given includes."""
+    for header in HEADERS:
+        (tmp_path / header).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / header).touch()
+    (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / path).write_text("".join(f"#include {i}\n" for i in includes))
+    return check_includes.check_tree(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "include"),
+    [
+        ("include/tamis/plan.hpp", '"tamis/status.hpp"'),
+        ("include/tamis/plan.hpp", "<vector>"),
+        ("include/tamis/tamis.h", "<stdint.h>"),
+        ("src/base/a.cc", '"base/errors.h"'),
+        ("src/base/a.cc", '"tamis/status.hpp"'),
+        ("src/prim/a.cc", '"parallel/parallel.h"'),
+        ("src/ops/left/plan.cc", '"ops/left/problem.h"'),
+        ("src/ops/left/plan.cc", '"prim/room.h"'),
+        ("src/ops/left/plan.cc", "<algorithm>"),
+        ("src/ops/left/cpu/kernel_avx2.cc", '"ops/left/cpu/kernel-inl.h"'),
+        ("src/ops/left/cpu/more-inl.h", '"prim/cpu/attention-inl.h"'),
+        ("src/ops/left/cpu/more-inl.h", '"simd/simd.h"'),
+        ("src/ops/left/cpu/more-inl.h", "<stddef.h>"),
+        ("src/simd/avx2.h", "<immintrin.h>"),
+        ("src/simd/scalar.h", "<math.h>"),
+        ("src/ops/left/test.cc", '"ops/right/problem.h"'),
+        ("src/registry/a.cc", '"ops/right/problem.h"'),
+        ("src/capi/a.cc", '"registry/registry.h"'),
+        ("tools/tamis/main.cc", '"tools/tamis/case.h"'),
+        ("tools/tamis/main.cc", "<nlohmann/json.hpp>"),
+        ("tests/a_test.cc", '"prim/room.h"'),
+        ("examples/cpp/main.cc", '"tamis/status.hpp"'),
+    ],
+)
+def test_allowed_include_passes(tmp_path: Path, path: str, include: str) -> None:
+    assert breaches(tmp_path, path, include) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "include", "reason"),
+    [
+        ("include/tamis/plan.hpp", '"base/errors.h"', "only themselves"),
+        ("include/tamis/plan.hpp", "<nlohmann/json.hpp>", "tools and bench only"),
+        ("include/tamis/plan.hpp", "<unistd.h>", "standard library"),
+        ("src/base/a.cc", '"prim/room.h"', "from below"),
+        ("src/simd/a.h", '"parallel/parallel.h"', "only simd/"),
+        ("src/parallel/a.cc", '"simd/simd.h"', "from below"),
+        ("src/prim/a.cc", '"ops/left/problem.h"', "from below"),
+        ("src/ops/left/plan.cc", '"ops/right/problem.h"', "another room"),
+        ("src/ops/left/plan.cc", '"registry/registry.h"', "from below"),
+        ("src/ops/left/plan.cc", '"tools/tamis/case.h"', "from below"),
+        ("src/ops/left/plan.cc", '"ops/left/gone.h"', "no such file"),
+        ("src/ops/left/plan.cc", "<CLI/CLI.hpp>", "tools and bench only"),
+        ("src/ops/left/plan.cc", "<cuda_runtime.h>", "CUDA"),
+        ("src/ops/left/plan.cc", "<format>", "g++ 12"),
+        ("src/ops/left/cpu/kernel_avx512.cc", "<algorithm>", "leak"),
+        ("src/ops/left/cpu/kernel_avx512.cc", '"ops/left/problem.h"', "only simd/"),
+        ("src/ops/left/cpu/more-inl.h", "<immintrin.h>", "leak"),
+        ("src/ops/right/cpu/more-inl.h", '"ops/left/cpu/kernel.h"', "another room"),
+        ("src/ops/right/cpu/kernel.h", "<vector>", "leak"),
+        ("src/simd/avx2.h", "<math.h>", "leak"),
+        ("examples/cpp/main.cc", '"base/errors.h"', "installed"),
+    ],
+)
+def test_breach_is_reported_with_its_reason(
+    tmp_path: Path, path: str, include: str, reason: str
+) -> None:
+    (found,) = breaches(tmp_path, path, include)
+    assert found.startswith(f"{path}:1: ")
+    assert reason in found
+
+
+def test_every_breach_of_a_file_is_reported(tmp_path: Path) -> None:
+    found = breaches(
+        tmp_path, "src/base/a.cc", '"prim/room.h"', "<vector>", '"registry/registry.h"'
+    )
+    assert [line.split(": ")[0] for line in found] == ["src/base/a.cc:1", "src/base/a.cc:3"]
