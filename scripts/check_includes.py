@@ -54,15 +54,14 @@ def room(path: str) -> str | None:
     return parts[2] if parts[:2] == ("src", "ops") and len(parts) > 3 else None
 
 
-def is_level_file(path: str) -> bool:
-    """Whether the file is compiled with -m flags, or included by one that is."""
-    name = PurePosixPath(path).name
-    return (
-        home(path) == "simd"
-        or bool(LEVEL_UNIT.search(name))
-        or name.endswith("-inl.h")
-        or path.endswith("cpu/kernel.h")
-    )
+def starts_level(path: str) -> bool:
+    """Whether a file is known by its name to be compiled with -m flags."""
+    return home(path) == "simd" or path.endswith("-inl.h") or bool(LEVEL_UNIT.search(path))
+
+
+def may_join_level(path: str) -> bool:
+    """Whether files of a level may include a file, which is then held to their rules."""
+    return home(path) in ("simd", "prim", "ops")
 
 
 def includes_of(text: str) -> list[tuple[int, bool, str]]:
@@ -84,7 +83,7 @@ def resolve(root: Path, path: str, target: str) -> str | None:
     return None
 
 
-def check_system(path: str, target: str) -> str | None:
+def check_system(path: str, target: str, level: bool) -> str | None:
     """What is wrong with an include in angle brackets, or None."""
     owner = home(path)
     if target.startswith(("nlohmann/", "CLI/")):
@@ -95,18 +94,18 @@ def check_system(path: str, target: str) -> str | None:
         return "no CUDA, torch or OpenMP header in this tree"
     if target in TOO_NEW:
         return "g++ 12 and clang 14 must build this tree, and lack it"
-    if is_level_file(path):
+    if level:
         allowed = SIMD_SYSTEM_HEADERS if owner == "simd" else LEVEL_SYSTEM_HEADERS
         if path == "src/simd/scalar.h":
             allowed = LEVEL_SYSTEM_HEADERS | {"math.h"}  # has no -m flags to leak
         if target not in allowed:
-            return "files of a level include nothing of the C++ library: its inline functions leak"
+            return "files of a level see nothing of the C++ library: its inline functions leak"
     if owner == "tamis" and target not in STANDARD_C and not STANDARD_CPP.fullmatch(target):
         return "public headers include only themselves and the standard library"
     return None
 
 
-def check_project(path: str, target: str) -> str | None:
+def check_project(path: str, target: str, level: bool) -> str | None:
     """What is wrong with an include of a file of this tree (a path from the root), or None."""
     owner, theirs = home(path), home(target)
     if owner in ("tests", "bench") or PurePosixPath(path).name == "test.cc":
@@ -117,8 +116,8 @@ def check_project(path: str, target: str) -> str | None:
         return None if theirs == "tamis" else "public headers include only themselves"
     if theirs not in FLOORS:
         return f"{theirs}/ is not part of the library"
-    if is_level_file(path) and not is_level_file(target):
-        return "files of a level include only simd/, -inl.h files and cpu/kernel.h"
+    if level and not may_join_level(target):
+        return "files of a level include only simd/, prim/ and their room's headers"
     if owner == theirs:
         mine, other = room(path), room(target)
         if mine is not None and other != mine:
@@ -129,17 +128,35 @@ def check_project(path: str, target: str) -> str | None:
     return None
 
 
-def check_file(root: Path, path: str) -> list[str]:
+def level_files(root: Path, paths: list[str]) -> set[str]:
+    """The files that are compiled with -m flags, and all that those include."""
+    found: set[str] = set()
+    pending = [path for path in paths if starts_level(path)]
+    while pending:
+        path = pending.pop()
+        if path in found:
+            continue
+        found.add(path)
+        for _, angled, target in includes_of((root / path).read_text(encoding="utf-8")):
+            included = None if angled else resolve(root, path, target)
+            if included is not None and may_join_level(included):
+                pending.append(included)
+    return found
+
+
+def check_file(root: Path, path: str, level: bool) -> list[str]:
     """One line per breach in a file: 'path:line: #include X: why'."""
     breaches = []
     text = (root / path).read_text(encoding="utf-8")
     for line, angled, target in includes_of(text):
         problem: str | None
         if angled:
-            problem = check_system(path, target)
+            problem = check_system(path, target, level)
         else:
             found = resolve(root, path, target)
-            problem = "no such file in the tree" if found is None else check_project(path, found)
+            problem = (
+                "no such file in the tree" if found is None else check_project(path, found, level)
+            )
         if problem is not None:
             breaches.append(f"{path}:{line}: #include {target}: {problem}")
     return breaches
@@ -147,12 +164,14 @@ def check_file(root: Path, path: str) -> list[str]:
 
 def check_tree(root: Path) -> list[str]:
     """The breaches of all sources below `root`."""
-    breaches = []
-    for folder in FOLDERS:
-        for pattern in SOURCES:
-            for file in sorted((root / folder).rglob(pattern)):
-                breaches += check_file(root, file.relative_to(root).as_posix())
-    return breaches
+    paths = [
+        file.relative_to(root).as_posix()
+        for folder in FOLDERS
+        for pattern in SOURCES
+        for file in sorted((root / folder).rglob(pattern))
+    ]
+    level = level_files(root, paths)
+    return [breach for path in paths for breach in check_file(root, path, path in level)]
 
 
 def main() -> int:

@@ -1,0 +1,145 @@
+"""Says in one line what a test run tested, and fails if that is not all there is here.
+
+Reads the reports of the run: JSON of GoogleTest, JUnit XML of pytest and ctest. All there is: the
+levels that this processor's flags promise, the operators that have a room in src/ops, and every
+test, none skipped or disabled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# What a level needs, by the names of /proc/cpuinfo: the second opinion on what `tamis info` says.
+LEVEL_FLAGS = {
+    "avx2": {"avx2", "fma", "f16c", "bmi2"},
+    "avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"},
+}
+
+
+@dataclass
+class Suite:
+    """The outcome of one test program."""
+
+    run: int = 0
+    not_run: int = 0  # skipped or disabled
+    failed: int = 0
+    properties: dict[str, set[str]] = field(default_factory=dict)
+
+    def add(self, other: Suite) -> None:
+        """Counts another program's outcome in."""
+        self.run += other.run
+        self.not_run += other.not_run
+        self.failed += other.failed
+        for name, words in other.properties.items():
+            self.properties.setdefault(name, set()).update(words)
+
+
+def read_gtest(path: Path) -> Suite:
+    """A report of GoogleTest. Tests record the levels they ran at as the property `levels`."""
+    suite = Suite()
+    for group in json.loads(path.read_text(encoding="utf-8"))["testsuites"]:
+        for test in group["testsuite"]:
+            if test["result"] == "COMPLETED":
+                suite.run += 1
+            else:
+                suite.not_run += 1
+            suite.failed += 1 if test.get("failures") else 0
+            suite.properties.setdefault("levels", set()).update(test.get("levels", "").split())
+    return suite
+
+
+def read_junit(path: Path) -> Suite:
+    """A report of pytest. The properties of the run (`levels`, `operators`) are lists of words."""
+    suite = Suite()
+    for group in ET.parse(path).getroot().iter("testsuite"):
+        tests, skipped = int(group.attrib["tests"]), int(group.attrib["skipped"])
+        suite.run += tests - skipped
+        suite.not_run += skipped
+        suite.failed += int(group.attrib["failures"]) + int(group.attrib["errors"])
+        for entry in group.iterfind("properties/property"):
+            words = entry.attrib["value"].split()
+            suite.properties.setdefault(entry.attrib["name"], set()).update(words)
+    return suite
+
+
+def expected_levels(machine: str, flags: set[str]) -> list[str]:
+    """The levels that a processor with these flags must offer, ascending."""
+    levels = ["scalar"]
+    if machine in ("x86_64", "AMD64"):
+        for level, needed in LEVEL_FLAGS.items():
+            if not needed <= flags:
+                break
+            levels.append(level)
+    return levels
+
+
+def processor_flags() -> set[str]:
+    """The flags of the first processor of /proc/cpuinfo."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("flags"):
+                return set(line.partition(":")[2].split())
+    return set()
+
+
+def rooms(root: Path) -> list[str]:
+    """The operators that have a room."""
+    return sorted(contract.parent.name for contract in root.glob("src/ops/*/contract.cc"))
+
+
+def problems(
+    cpp: Suite, python: Suite, levels: list[str], operators: list[str], commands: Suite
+) -> list[str]:
+    """Why this run is not what it should be; empty if it is."""
+    found = []
+    for name, suite in (("C++", cpp), ("Python", python), ("command", commands)):
+        if suite.run == 0:
+            found.append(f"no {name} test ran")
+        if suite.failed:
+            found.append(f"{suite.failed} {name} tests failed")
+        if suite.not_run:
+            found.append(f"{suite.not_run} {name} tests were skipped or disabled")
+    for name, suite in (("C++", cpp), ("Python", python)):
+        tested = suite.properties.get("levels", set())
+        if tested != set(levels):
+            found.append(f"{name} tests ran at levels {sorted(tested)}, expected {levels}")
+    tested = python.properties.get("operators", set())
+    if tested != set(operators):
+        found.append(f"operators tested {sorted(tested)}, rooms {operators}")
+    return found
+
+
+def main() -> int:
+    """Prints the line, and what is wrong with it."""
+    parser = argparse.ArgumentParser(description="what was tested")
+    parser.add_argument("--reports", type=Path, required=True)
+    reports: Path = parser.parse_args().reports
+    cpp, python, commands = Suite(), Suite(), Suite()
+    for report in sorted(reports.glob("*.json")):
+        cpp.add(read_gtest(report))
+    for report in sorted(reports.glob("*.xml")):
+        (commands if report.name == "ctest.xml" else python).add(read_junit(report))
+    levels = expected_levels(platform.machine(), processor_flags())
+    operators = rooms(ROOT)
+    print(
+        f"tested: {cpp.run} C++ tests, {python.run} Python tests, {commands.run} test programs; "
+        f"levels {' '.join(sorted(cpp.properties.get('levels', ()), key=levels.index))}; "
+        f"operators {' '.join(operators)}"
+    )
+    found = problems(cpp, python, levels, operators, commands)
+    for line in found:
+        print(f"not as expected: {line}", file=sys.stderr)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
