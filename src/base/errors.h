@@ -31,9 +31,9 @@ inline std::string Indexed(std::string_view name, int64_t index) {
   return std::string(name) + "[" + std::to_string(index) + "]";
 }
 
-#define TAMIS_RETURN_IF_ERROR(expression)                                                     \
-  do {                                                                                        \
-    if (::tamis::Status tamis_status = (expression); !tamis_status.ok()) return tamis_status; \
+#define TAMIS_RETURN_IF_ERROR(expression)                                                  \
+  do {                                                                                     \
+    if (::tamis::Status tamis_error = (expression); !tamis_error.ok()) return tamis_error; \
   } while (false)
 
 }  // namespace tamis::base

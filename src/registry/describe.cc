@@ -150,9 +150,11 @@ std::string DefaultText(const Contract& contract, const Field& field) {
   }
 }
 
-// "D: a multiple of 16"
+// "D a multiple of 16"
 std::string LimitText(const Limit& limit) {
-  return (limit.quantity == limit.argument ? "" : limit.quantity + " ") + limit.text();
+  const bool equality = limit.rule == Limit::Rule::kEqual || limit.rule == Limit::Rule::kOneOf;
+  return (limit.quantity == limit.argument ? "" : limit.quantity + " ") + (equality ? "= " : "") +
+         limit.text();
 }
 
 using Row = std::vector<std::string>;
@@ -226,7 +228,7 @@ std::string MarkdownTable(const Row& head, const std::vector<Row>& rows,
   std::string text = line(head) + line(Row(head.size(), "---"));
   for (Row row : rows) {
     for (size_t i = 0; i < row.size(); ++i) {
-      if (code[i] && !row[i].empty()) row[i] = "`" + row[i] + "`";
+      if (code[i] && !row[i].empty()) row[i] = std::string("`").append(row[i]).append("`");
     }
     text += line(row);
   }
@@ -251,47 +253,73 @@ const char* TypeEnumerator(Type type) {
   return kNames[static_cast<int>(type)];
 }
 
-// What stands in the comment of a member.
+// A comment of at most 100 columns.
+std::string CComment(const std::string& indent, const std::string& text) {
+  constexpr size_t kColumns = 100;
+  std::string comment = indent + "/*";
+  size_t line = comment.size();
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find(' ', begin), text.size());
+    if (line + 1 + (end - begin) + std::strlen(" */") > kColumns) {
+      comment.append("\n").append(indent).append(" *");
+      line = indent.size() + 2;
+    }
+    comment.append(" ").append(text, begin, end - begin);
+    line += 1 + (end - begin);
+    begin = end + 1;
+  }
+  return comment + " */\n";
+}
+
 std::string CDoc(const Contract& contract, const Field& field) {
   if (field.is_tensor()) {
     return RoleText(field.role) + " " + ShapesText(field) + " " + DTypesText(field) + ": " +
            field.doc;
   }
-  std::string text = field.required ? "required" : "default " + DefaultText(contract, field);
-  if (field.type == Type::kChoice) text += ", NULL too; one of " + AttributeTypeText(field);
-  if (field.type == Type::kBool) text += "; 0 or 1";
+  std::string text = DefaultText(contract, field);
+  if (field.type == Type::kChoice) {
+    text = "one of " + AttributeTypeText(field) + "; " +
+           (field.required ? text : "NULL means " + text);
+  } else if (!field.required) {
+    text = (field.type == Type::kBool ? "0 or 1, default " : "default ") + text;
+  }
   return text + ": " + field.doc;
 }
 
 std::string CStruct(const Contract& contract) {
   const std::string type = "tamis_" + contract.name + "_params";
-  std::string text = "/* " + contract.summary + ". " + contract.source + ". */\n";
+  std::string text = CComment("", contract.summary + ". " + contract.source + ".");
   text += "typedef struct " + type + " {\n";
-  text += "  size_t struct_size; /* sizeof(" + type + ") of the caller */\n";
+  text += CComment("  ", "sizeof(" + type + ") of the caller");
+  text += "  size_t struct_size;\n";
   for (const Field& field : contract.fields) {
-    text += std::string("  ") + CType(field.type) + " " + field.name + "; /* " +
-            CDoc(contract, field) + " */\n";
+    text += CComment("  ", CDoc(contract, field));
+    text += std::string("  ") + CType(field.type) + " " + field.name + ";\n";
   }
   return text + "} " + type + ";\n";
 }
 
 std::string CFunctions(const Contract& contract) {
   const std::string name = "tamis_" + contract.name;
-  return "/* Sets struct_size and the defaults of the first `struct_size` bytes. */\n"
+  const std::string params = name + "_params* params";
+  return "/* Sets struct_size and the defaults of the members that lie within `struct_size` bytes. "
+         "*/\n"
          "TAMIS_C_API tamis_status " +
-         name + "_params_init_sized(" + name +
-         "_params* params, size_t struct_size);\n"
+         name + "_params_init_sized(\n    " + params +
+         ", size_t struct_size);\n"
+         "/* The same for the struct as this header knows it. */\n"
          "static inline tamis_status " +
-         name + "_params_init(" + name + "_params* params) {\n  return " + name +
+         name + "_params_init(\n    " + params + ") {\n  return " + name +
          "_params_init_sized(params, sizeof(*params));\n}\n"
+         "/* Checks and prepares a call: see tamis_plan_run and tamis_plan_destroy. */\n"
          "TAMIS_C_API tamis_status " +
-         name + "_plan(const tamis_context* context, const " + name +
-         "_params* params, tamis_plan** plan);\n";
+         name + "_plan(\n    const tamis_context* context, const " + params +
+         ",\n    tamis_plan** plan);\n";
 }
 
-// "NsaCompress"
-std::string Pascal(const std::string& name) {
-  std::string text;
+// "kNsaCompress"
+std::string Constant(const std::string& name) {
+  std::string text = "k";
   bool upper = true;
   for (const char c : name) {
     if (c != '_') text += upper ? static_cast<char>(c - 'a' + 'A') : c;
@@ -302,7 +330,7 @@ std::string Pascal(const std::string& name) {
 
 std::string CMembers(const Contract& contract) {
   const std::string type = "tamis_" + contract.name + "_params";
-  const std::string constant = "k" + Pascal(contract.name);
+  const std::string constant = Constant(contract.name);
   std::string text = "constexpr Member " + constant + "Members[] = {\n";
   for (const Field& field : contract.fields) {
     text += "    {\"" + field.name + "\", base::Type::" + TypeEnumerator(field.type) +
@@ -314,12 +342,13 @@ std::string CMembers(const Contract& contract) {
 
 std::string CBodies(const Contract& contract) {
   const std::string name = "tamis_" + contract.name;
-  const std::string typed = "tamis::capi::k" + Pascal(contract.name);
-  return "tamis_status " + name + "_params_init_sized(" + name +
-         "_params* params, size_t struct_size) {\n  return tamis::capi::InitParams(" + typed +
-         ", params, struct_size);\n}\ntamis_status " + name +
-         "_plan(const tamis_context* context, const " + name +
-         "_params* params, tamis_plan** plan) {\n  return tamis::capi::PlanTyped(" + typed +
+  const std::string typed = "tamis::capi::" + Constant(contract.name);
+  const std::string params = name + "_params* params";
+  return "tamis_status " + name + "_params_init_sized(\n    " + params +
+         ", size_t struct_size) {\n  return tamis::capi::InitParams(" + typed +
+         ", params, struct_size);\n}\n\ntamis_status " + name +
+         "_plan(\n    const tamis_context* context, const " + params +
+         ",\n    tamis_plan** plan) {\n  return tamis::capi::PlanTyped(" + typed +
          ", context, params, plan);\n}\n";
 }
 
@@ -432,8 +461,12 @@ std::string CSource() {
   return std::string(kGenerated) +
          "#include <cstddef>\n\n#include \"capi/typed.h\"\n#include \"tamis/tamis.h\"\n\n"
          "namespace tamis::capi {\nnamespace {\n\n" +
-         PerOperator("", CMembers) + "}  // namespace\n}  // namespace tamis::capi\n\n" +
-         "extern \"C\" {\n\n" + PerOperator("\n", CBodies) + "\n}  // extern \"C\"\n";
+         PerOperator("", CMembers) +
+         "}  // namespace\n\nstd::span<const Typed> AllTyped() {\n  static constexpr Typed kAll[] "
+         "= {" +
+         PerOperator(", ", [](const Contract& c) { return Constant(c.name); }) +
+         "};\n  return kAll;\n}\n\n}  // namespace tamis::capi\n\n" + "extern \"C\" {\n\n" +
+         PerOperator("\n", CBodies) + "\n}  // extern \"C\"\n";
 }
 
 }  // namespace tamis::registry

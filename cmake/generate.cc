@@ -1,0 +1,78 @@
+// tamis_generate [--check] ROOT: writes what is made from the contracts: include/tamis/tamis_ops.h,
+// src/capi/typed_ops.cc, and the tables between the markers in the rooms' READMEs. With --check it
+// writes nothing and names the first file that is stale.
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "registry/describe.h"
+#include "registry/registry.h"
+
+namespace {
+
+constexpr std::string_view kBegin = "<!-- contract:begin -->\n";
+constexpr std::string_view kEnd = "<!-- contract:end -->";
+
+struct Made {
+  std::string path;  // below the root
+  std::string text;
+};
+
+bool ReadFile(const std::string& path, std::string* text) {
+  std::ifstream file(path, std::ios::binary);
+  text->assign(std::istreambuf_iterator<char>(file), {});
+  return file.good() || file.eof();
+}
+
+bool WriteFile(const std::string& path, const std::string& text) {
+  std::ofstream file(path, std::ios::binary);
+  file << text;
+  return file.flush().good();
+}
+
+int Fail(const std::string& line) {
+  std::fprintf(stderr, "tamis_generate: %s\n", line.c_str());
+  return 1;
+}
+
+// The README with its tables made anew; false where the markers are missing.
+bool WithTables(const std::string& readme, const std::string& tables, std::string* text) {
+  const size_t begin = readme.find(kBegin);
+  const size_t end = readme.find(kEnd, begin == std::string::npos ? 0 : begin);
+  if (begin == std::string::npos || end == std::string::npos) return false;
+  *text = readme.substr(0, begin + kBegin.size()) + tables + readme.substr(end);
+  return true;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const bool check = argc == 3 && std::string_view(argv[1]) == "--check";
+  if (argc != 2 && !check) return Fail("usage: tamis_generate [--check] ROOT");
+  const std::string root = std::string(argv[argc - 1]) + "/";
+
+  std::vector<Made> files = {{"include/tamis/tamis_ops.h", tamis::registry::CHeader()},
+                             {"src/capi/typed_ops.cc", tamis::registry::CSource()}};
+  for (const tamis::base::Operator& op : tamis::registry::Operators()) {
+    const std::string path = "src/ops/" + op.contract->name + "/README.md";
+    std::string readme;
+    if (!ReadFile(root + path, &readme)) continue;  // that every room has one is lint's business
+    Made made = {path, {}};
+    if (!WithTables(readme, tamis::registry::DescribeMarkdown(op), &made.text)) {
+      return Fail(path + ": expected the lines <!-- contract:begin --> and <!-- contract:end -->");
+    }
+    files.push_back(std::move(made));
+  }
+  for (const Made& made : files) {
+    std::string now;
+    ReadFile(root + made.path, &now);
+    if (now == made.text) continue;  // untouched files do not build again
+    if (check) return Fail(made.path + ": older than the contracts; run `dev generate`");
+    if (!WriteFile(root + made.path, made.text)) return Fail(made.path + ": cannot be written");
+    std::printf("%s\n", made.path.c_str());
+  }
+  return 0;
+}
