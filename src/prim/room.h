@@ -87,6 +87,8 @@ class RoomPlan final : public internal::PlanBody {
     implementation = Implementation::kCpu;
     TAMIS_RETURN_IF_ERROR(base::ResolveLevel(context.level, &level));
     cpu_ = Room::OnCpu(problem_, level);
+    if (cpu_.scratch_bytes < 0)
+      return base::Invalid("workspace", "a size below 2^63 bytes", "an overflow");
     cpu_.scratch_bytes = base::RoundUp(cpu_.scratch_bytes, kScratchAlignment);
     const int64_t workers = std::min<int64_t>(threads_, cpu_.items);
     if (!base::CheckedMul(workers, cpu_.scratch_bytes, &workspace_bytes)) {

@@ -1,6 +1,8 @@
 #include "registry/registry.h"
 
 #include "ops/nsa_compress/problem.h"
+#include "ops/nsa_compress_attention/problem.h"
+#include "ops/nsa_compress_attention_infer/problem.h"
 #include "prim/room.h"
 
 namespace tamis::registry {
@@ -8,6 +10,8 @@ namespace tamis::registry {
 std::span<const base::Operator> Operators() {
   static const base::Operator kOperators[] = {
       prim::MakeOperator<nsa_compress::Room>(),
+      prim::MakeOperator<nsa_compress_attention::Room>(),
+      prim::MakeOperator<nsa_compress_attention_infer::Room>(),
   };
   return kOperators;
 }

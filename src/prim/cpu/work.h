@@ -12,7 +12,7 @@ namespace tamis::prim {
 
 struct CpuWork {
   int64_t items = 0;
-  int64_t scratch_bytes = 0;  ///< Per worker.
+  int64_t scratch_bytes = 0;  ///< Per worker; negative where the size overflows.
   const void* args = nullptr;
   CpuKernel* kernel = nullptr;
   std::string blocking;  ///< For explain.

@@ -1,6 +1,6 @@
 // nsa_compress, one level: an item is a run of consecutive windows of the packed output, all heads.
 #include "ops/nsa_compress/cpu/kernel.h"
-#include "simd/simd.h"
+#include "prim/cpu/half-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {
@@ -9,19 +9,6 @@ namespace compress {
 
 using tamis::nsa_compress::KernelArgs;
 using tamis::nsa_compress::Sequence;
-
-struct BF16 {
-  static TAMIS_INLINE V LoadHalf(const uint16_t* p) { return LoadBF16(p); }
-  static TAMIS_INLINE V LoadHalfN(const uint16_t* p, int n) { return LoadBF16N(p, n); }
-  static TAMIS_INLINE void StoreHalf(uint16_t* p, V v) { StoreBF16(p, v); }
-  static TAMIS_INLINE void StoreHalfN(uint16_t* p, V v, int n) { StoreBF16N(p, v, n); }
-};
-struct F16 {
-  static TAMIS_INLINE V LoadHalf(const uint16_t* p) { return LoadF16(p); }
-  static TAMIS_INLINE V LoadHalfN(const uint16_t* p, int n) { return LoadF16N(p, n); }
-  static TAMIS_INLINE void StoreHalf(uint16_t* p, V v) { StoreF16(p, v); }
-  static TAMIS_INLINE void StoreHalfN(uint16_t* p, V v, int n) { StoreF16N(p, v, n); }
-};
 
 // kVectors vectors of one window and head. The sum runs in the order of the tokens at every width,
 // so the result does not depend on how a row is cut into vectors.
@@ -118,9 +105,9 @@ void Item(const KernelArgs& a, int64_t item, float* scratch) {
 void NsaCompress(const void* args, int64_t item, void* scratch) {
   const auto& a = *static_cast<const tamis::nsa_compress::KernelArgs*>(args);
   if (a.bfloat16) {
-    compress::Item<compress::BF16>(a, item, static_cast<float*>(scratch));
+    compress::Item<BF16>(a, item, static_cast<float*>(scratch));
   } else {
-    compress::Item<compress::F16>(a, item, static_cast<float*>(scratch));
+    compress::Item<F16>(a, item, static_cast<float*>(scratch));
   }
 }
 

@@ -1,0 +1,90 @@
+#include "base/contract.h"
+
+#include "ops/nsa_compress_attention/problem.h"
+
+namespace tamis::nsa_compress_attention {
+
+const base::Contract& Room::contract() {
+  using Rule = base::Limit::Rule;
+  static const base::Contract kContract =
+      base::ContractBuilder<Params>(
+          "nsa_compress_attention",
+          "Attention over compressed keys, with the select blocks of highest importance",
+          "npu_nsa_compress_attention (document 002)")
+          .Input("query", &Params::query,
+                 {.shape = "T, N, D",
+                  .doc = "sequences packed",
+                  .dtypes = {DType::kFloat16, DType::kBFloat16}})
+          .Input("key", &Params::key,
+                 {.shape = "Tc, N2, D",
+                  .doc = "compressed keys, sequences packed",
+                  .dtype_as = "query"})
+          .Input("value", &Params::value,
+                 {.shape = "Tc, N2, D2", .doc = "compressed values", .dtype_as = "query"})
+          .OptionalInput(
+              "atten_mask", &Params::atten_mask,
+              {.shape = "max_q, max_n",
+               .doc = "by positions in the sequence; not 0: the key is hidden from the query",
+               .dtypes = {DType::kBool, DType::kUInt8}})
+          .OptionalInput("topk_mask", &Params::topk_mask,
+                         {.shape = "max_q, max_blocks",
+                          .doc = "not 0: the block is selected whatever its importance; max_blocks "
+                                 "= ceil(max_n / M)",
+                          .dtypes = {DType::kBool, DType::kUInt8}})
+          .Required("scale_value", &Params::scale_value, "factor of the scores")
+          .Required("head_num", &Params::head_num, "query heads N, a multiple of the key heads N2")
+          .Required("compress_block_size", &Params::compress_block_size,
+                    "tokens in a compression window (l), a multiple of compress_stride")
+          .Required("compress_stride", &Params::compress_stride,
+                    "tokens between the starts of windows (d)")
+          .Required("select_block_size", &Params::select_block_size,
+                    "tokens in a select block (l'), a multiple of compress_stride; M = l' / d")
+          .Required("select_block_count", &Params::select_block_count,
+                    "blocks to select; 0: attention only")
+          .Required("actual_seq_qlen", &Params::actual_seq_qlen,
+                    "inclusive prefix sums over query; the last is T")
+          .Required("actual_cmp_seq_kvlen", &Params::actual_cmp_seq_kvlen,
+                    "inclusive prefix sums over key; the last is Tc")
+          .Optional("actual_sel_seq_kvlen", &Params::actual_sel_seq_kvlen,
+                    "accepted and not used, as on the device")
+          .Choice("importance", &Params::importance, {"cann", "exact_overlap"},
+                  "how compressed tokens count towards a block: as the device (shifted by one "
+                  "token), or by overlap")
+          .Choice("masked_rows", &Params::masked_rows, {"uniform", "zero"},
+                  "a row whose keys are all hidden: the mean of all values, as the device, or zero")
+          .Optional("strict", &Params::strict, "also enforce the document's limits")
+          .Output("attention_out", &Params::attention_out,
+                  {.shape = "T, N, D2", .doc = "", .dtype_as = "query"})
+          .OptionalOutput("topk_indices", &Params::topk_indices,
+                          {.shape = "T, N2, select_block_count",
+                           .doc = "blocks of the sequence, best first, then -1",
+                           .dtypes = {DType::kInt32},
+                           .ranked = true})
+          .OptionalOutput(
+              "softmax_max", &Params::softmax_max,
+              {.shape = "T, N", .doc = "largest scaled score", .dtypes = {DType::kFloat32}})
+          .OptionalOutput(
+              "softmax_sum", &Params::softmax_sum,
+              {.shape = "T, N", .doc = "sum of exp(score - max)", .dtypes = {DType::kFloat32}})
+          .RowDims({{"", 1}})
+          .Strict("query", "T", Rule::kAtLeast, {"1"})
+          .Strict("key", "Tc", Rule::kAtLeast, {"1"})
+          .Strict("value", "D2", Rule::kAtMost, {"D"})
+          .Strict("compress_block_size", "compress_block_size", Rule::kMultipleOf, {"16"})
+          .Strict("compress_stride", "compress_stride", Rule::kMultipleOf, {"16"})
+          .Strict("select_block_size", "select_block_size", Rule::kMultipleOf, {"16"})
+          .Strict("actual_cmp_seq_kvlen", "min_n", Rule::kAtLeast, {"1"})
+          .Strict("select_block_count", "select_block_count", Rule::kAtMost, {"min_blocks"})
+          .Strict("actual_sel_seq_kvlen", "sel_sequences", Rule::kEqual, {"B"})
+          .Envelope({"layout TND; sparse_mode is not consulted",
+                     "D at most 768, N / N2 one of 1, 2, 4, 8, 16, 32, 64",
+                     "compress_stride one of 16, 32, 48, 64; compress_block_size and "
+                     "select_block_size 16 to 128",
+                     "compress_block_size at most select_block_size; select_block_count 1 to 32",
+                     "at most 14000 compressed keys and 4096 sequences",
+                     "statistics are declared [T, N, 8] and lie as [N, S, 8] per sequence"})
+          .Build();
+  return kContract;
+}
+
+}  // namespace tamis::nsa_compress_attention

@@ -1,0 +1,102 @@
+#include <algorithm>
+#include <string>
+
+#include "base/checked.h"
+#include "base/errors.h"
+#include "ops/nsa_compress_attention/problem.h"
+#include "prim/room.h"
+#include "prim/sequences.h"
+
+namespace tamis::nsa_compress_attention {
+namespace {
+
+Status CheckMask(const char* name, const TensorView& mask, int64_t rows, int64_t columns) {
+  if (mask.absent() || (mask.shape[0] == rows && mask.shape[1] == columns)) return Status::Ok();
+  return base::Invalid(
+      name, "shape " + base::ShapeText({rows, columns}) + " (longest query x longest key side)",
+      base::ShapeText(mask));
+}
+
+}  // namespace
+
+Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
+  const int64_t heads = (*dims)["N"];
+  if (params.head_num != heads) {
+    return base::Invalid("head_num", "the heads of query = " + std::to_string(heads),
+                         params.head_num);
+  }
+  TAMIS_RETURN_IF_ERROR(prim::CheckHeads(heads, (*dims)["N2"], problem));
+  TAMIS_RETURN_IF_ERROR(prim::CheckWindows(
+      {params.compress_block_size, params.compress_stride, params.select_block_size,
+       params.select_block_count, params.importance == Importance::kExactOverlap},
+      problem));
+  std::vector<prim::Span> queries;
+  std::vector<prim::Span> keys;
+  TAMIS_RETURN_IF_ERROR(prim::SpansFromPrefix("actual_seq_qlen", params.actual_seq_qlen,
+                                              (*dims)["T"], "T", &queries));
+  TAMIS_RETURN_IF_ERROR(prim::SpansFromPrefix("actual_cmp_seq_kvlen", params.actual_cmp_seq_kvlen,
+                                              (*dims)["Tc"], "Tc", &keys));
+  if (keys.size() != queries.size()) {
+    return base::Invalid("actual_cmp_seq_kvlen",
+                         "as many entries as actual_seq_qlen = " + std::to_string(queries.size()),
+                         static_cast<int64_t>(keys.size()));
+  }
+
+  problem->sequences.clear();
+  int64_t max_q = 0;
+  int64_t max_n = 0;
+  int64_t min_n = queries.empty() ? 0 : INT64_MAX;
+  int64_t min_blocks = min_n;
+  for (size_t b = 0; b < queries.size(); ++b) {
+    prim::AttentionSequence s = {};
+    s.row_begin = queries[b].begin;
+    s.rows = queries[b].length;
+    s.query_offset = s.row_begin * params.query.strides[0];
+    s.out_offset = s.row_begin * params.attention_out.strides[0];
+    s.topk_offset = s.row_begin * params.topk_indices.strides[0];
+    s.max_offset = s.row_begin * params.softmax_max.strides[0];
+    s.sum_offset = s.row_begin * params.softmax_sum.strides[0];
+    s.key_begin = keys[b].begin;
+    s.keys = keys[b].length;
+    s.blocks = base::CeilDiv(s.keys, problem->geometry.select_strides);
+    s.visible_tokens = -1;
+    TAMIS_RETURN_IF_ERROR(prim::CheckBlocks("actual_cmp_seq_kvlen", s.blocks));
+    max_q = std::max(max_q, s.rows);
+    max_n = std::max(max_n, s.keys);
+    min_n = std::min(min_n, s.keys);
+    min_blocks = std::min(min_blocks, s.blocks);
+    problem->sequences.push_back(s);
+  }
+  TAMIS_RETURN_IF_ERROR(CheckMask("atten_mask", params.atten_mask, max_q, max_n));
+  TAMIS_RETURN_IF_ERROR(CheckMask("topk_mask", params.topk_mask, max_q,
+                                  base::CeilDiv(max_n, problem->geometry.select_strides)));
+  dims->Set("B", static_cast<int64_t>(queries.size()));
+  dims->Set("min_n", min_n);
+  dims->Set("min_blocks", min_blocks);
+  dims->Set("sel_sequences", params.actual_sel_seq_kvlen.size);
+
+  problem->query = params.query;
+  problem->key = params.key;
+  problem->value = params.value;
+  problem->atten_mask = params.atten_mask;
+  problem->topk_mask = params.topk_mask;
+  problem->out = params.attention_out;
+  problem->topk = params.topk_indices;
+  problem->max = params.softmax_max;
+  problem->sum = params.softmax_sum;
+  problem->qk_dim = (*dims)["D"];
+  problem->v_dim = (*dims)["D2"];
+  problem->scale = params.scale_value;
+  problem->zero_masked_rows = params.masked_rows == MaskedRows::kZero;
+  return Status::Ok();
+}
+
+Result<Plan> plan(const Params& params, const Context& context) {
+  return prim::MakePlan<Room>(params, context);
+}
+
+Status run(const Params& params, const Context& context) {
+  return prim::RunOnce<Room>(params, context);
+}
+
+}  // namespace tamis::nsa_compress_attention

@@ -1,0 +1,101 @@
+#include "base/contract.h"
+
+#include "ops/nsa_compress_attention_infer/problem.h"
+
+namespace tamis::nsa_compress_attention_infer {
+
+const base::Contract& Room::contract() {
+  using Rule = base::Limit::Rule;
+  static const base::Contract kContract =
+      base::ContractBuilder<Params>("nsa_compress_attention_infer",
+                                    "Attention over a paged cache of compressed keys, with the "
+                                    "select blocks of highest importance",
+                                    "NsaCompressAttentionInfer (document 000)")
+          .Input("query", &Params::query,
+                 {.doc = "TND: sequences packed; BSND: rows past a sequence's length are padding",
+                  .dtypes = {DType::kFloat16, DType::kBFloat16},
+                  .forms = {{"TND", "T, N, D"}, {"BSND", "B, S, N, D"}}})
+          .Input("key", &Params::key,
+                 {.shape = "pages, page_block_size, key_value_head_num*D",
+                  .doc = "paged cache of compressed keys",
+                  .dtype_as = "query"})
+          .Input("value", &Params::value,
+                 {.shape = "pages, page_block_size, key_value_head_num*D2",
+                  .doc = "paged cache of compressed values",
+                  .dtype_as = "query"})
+          .Input("block_table", &Params::block_table,
+                 {.shape = "B, max_pages",
+                  .doc = "page of each page_block_size compressed keys; entries past a sequence's "
+                         "keys are not read",
+                  .dtypes = {DType::kInt32}})
+          .OptionalInput("atten_mask", &Params::atten_mask,
+                         {.shape = "*, *",
+                          .doc = "a switch, its content is not read: hide windows that end after "
+                                 "the query's token",
+                          .dtypes = {DType::kBool, DType::kUInt8}})
+          .Required("scale_value", &Params::scale_value, "factor of the scores")
+          .Required("head_num", &Params::head_num,
+                    "query heads N, a multiple of key_value_head_num")
+          .Required("key_value_head_num", &Params::key_value_head_num, "key heads N2")
+          .Required("select_block_size", &Params::select_block_size,
+                    "tokens in a select block (l'), a multiple of compress_stride")
+          .Required("select_block_count", &Params::select_block_count,
+                    "blocks to select; 0: attention only")
+          .Required("page_block_size", &Params::page_block_size, "compressed keys in a page")
+          .Required("compress_block_size", &Params::compress_block_size,
+                    "tokens in a compression window (l), a multiple of compress_stride")
+          .Required("compress_stride", &Params::compress_stride,
+                    "tokens between the starts of windows (d)")
+          .Choice("layout", &Params::layout, {"TND", "BSND"}, "of query and the outputs")
+          .Optional("actual_seq_qlen", &Params::actual_seq_qlen,
+                    "query tokens per sequence; absent: one each")
+          .Required("actual_cmp_seq_kvlen", &Params::actual_cmp_seq_kvlen,
+                    "compressed keys per sequence")
+          .Optional("actual_sel_seq_kvlen", &Params::actual_sel_seq_kvlen,
+                    "raw tokens per sequence; needed with atten_mask")
+          .Choice("importance", &Params::importance, {"cann", "exact_overlap"},
+                  "how compressed tokens count towards a block: as the device (shifted by one "
+                  "token), or by overlap")
+          .Choice("masked_rows", &Params::masked_rows, {"uniform", "zero"},
+                  "a row whose keys are all hidden: the mean of all values, as the device, or zero")
+          .Optional("strict", &Params::strict, "also enforce the document's limits")
+          .Output("attention_out", &Params::attention_out,
+                  {.doc = "0 in padding rows",
+                   .dtype_as = "query",
+                   .forms = {{"TND", "T, N, D2"}, {"BSND", "B, S, N, D2"}}})
+          .OptionalOutput(
+              "topk_indices", &Params::topk_indices,
+              {.doc = "blocks 0, J-2, J-1, then best first, then -1; -1 in padding rows",
+               .dtypes = {DType::kInt32},
+               .forms = {{"TND", "T, key_value_head_num, select_block_count"},
+                         {"BSND", "B, S, key_value_head_num, select_block_count"}},
+               .ranked = true})
+          .LayoutIs("layout")
+          .RowDims({{"TND", 1}, {"BSND", 2}})
+          .Strict("query", "B", Rule::kAtLeast, {"1"})
+          .Strict("query", "B", Rule::kAtMost, {"3072"})
+          .Strict("query", "max_q", Rule::kAtLeast, {"1"})
+          .Strict("query", "max_q", Rule::kAtMost, {"max_q_allowed"})
+          .Strict("key_value_head_num", "key_value_head_num", Rule::kAtMost, {"256"})
+          .Strict("head_num", "group", Rule::kAtMost, {"16"})
+          .Strict("query", "D", Rule::kEqual, {"192"})
+          .Strict("value", "D2", Rule::kEqual, {"128"})
+          .Strict("page_block_size", "page_block_size", Rule::kOneOf, {"64", "128"})
+          .Strict("select_block_size", "select_block_size", Rule::kMultipleOf, {"16"})
+          .Strict("select_block_size", "select_block_size", Rule::kAtMost, {"128"})
+          .Strict("actual_cmp_seq_kvlen", "min_n", Rule::kAtLeast, {"1"})
+          .Strict("actual_sel_seq_kvlen", "queries_past_tokens", Rule::kEqual, {"0"})
+          .Strict("select_block_count", "select_block_count", Rule::kAtMost, {"min_blocks"})
+          .Strict("select_block_count", "select_block_count*select_block_size", Rule::kAtMost,
+                  {"max_tokens"})
+          .Envelope(
+              {"D 1 to 192, D2 1 to 128 and at most D; 128 a multiple of N / N2; page_block_size "
+               "16 to 128 by 16",
+               "compress_stride one of 16, 32, 48, 64; block sizes 16 to 128 by 16",
+               "at most 8192 compressed keys and 4096 blocks per sequence; 1 to 4 query tokens",
+               "the document's tighter limits belong to the sibling NsaSelectedAttentionInfer"})
+          .Build();
+  return kContract;
+}
+
+}  // namespace tamis::nsa_compress_attention_infer

@@ -1,0 +1,225 @@
+#include <algorithm>
+#include <string>
+
+#include "base/checked.h"
+#include "base/errors.h"
+#include "ops/nsa_compress_attention_infer/problem.h"
+#include "prim/room.h"
+#include "prim/sequences.h"
+
+namespace tamis::nsa_compress_attention_infer {
+namespace {
+
+struct Lengths {
+  int64_t queries = 0;
+  int64_t keys = 0;
+  int64_t tokens = -1;  // raw; -1: not given
+};
+
+Status CheckCount(const char* name, const IntList& list, int64_t batch) {
+  if (list.size == batch) return Status::Ok();
+  return base::Invalid(name, "one entry per sequence of block_table = " + std::to_string(batch),
+                       list.size);
+}
+
+// The four sources of lengths, against each other and the shapes.
+Status ReadLengths(const Params& params, const base::Dims& dims, std::vector<Lengths>* lengths) {
+  const int64_t batch = dims["B"];
+  const bool padded = params.layout == Layout::kBsnd;
+  std::vector<prim::Span> spans;
+  TAMIS_RETURN_IF_ERROR(CheckCount("actual_cmp_seq_kvlen", params.actual_cmp_seq_kvlen, batch));
+  TAMIS_RETURN_IF_ERROR(
+      prim::SpansFromCounts("actual_cmp_seq_kvlen", params.actual_cmp_seq_kvlen, -1, "", &spans));
+  lengths->assign(static_cast<size_t>(batch), {});
+  for (size_t b = 0; b < lengths->size(); ++b) (*lengths)[b].keys = spans[b].length;
+
+  if (params.actual_seq_qlen.absent()) {
+    if (!padded && dims["T"] != batch) {
+      return base::Invalid(
+          "query", "one row per sequence = " + std::to_string(batch) + " without actual_seq_qlen",
+          dims["T"]);
+    }
+    if (padded && batch > 0 && dims["S"] < 1) {
+      return base::Invalid("query", "at least one row per sequence without actual_seq_qlen",
+                           dims["S"]);
+    }
+    for (Lengths& l : *lengths) l.queries = 1;
+  } else {
+    TAMIS_RETURN_IF_ERROR(CheckCount("actual_seq_qlen", params.actual_seq_qlen, batch));
+    TAMIS_RETURN_IF_ERROR(prim::SpansFromCounts("actual_seq_qlen", params.actual_seq_qlen,
+                                                padded ? -1 : dims["T"], "T", &spans));
+    for (size_t b = 0; b < lengths->size(); ++b) {
+      (*lengths)[b].queries = spans[b].length;
+      if (padded && spans[b].length > dims["S"]) {
+        return base::Invalid(base::Indexed("actual_seq_qlen", static_cast<int64_t>(b)),
+                             "at most S = " + std::to_string(dims["S"]), spans[b].length);
+      }
+    }
+  }
+
+  if (params.actual_sel_seq_kvlen.absent()) {
+    return params.atten_mask.absent()
+               ? Status::Ok()
+               : Status(StatusCode::kNullArgument,
+                        "actual_sel_seq_kvlen: required with atten_mask, but absent");
+  }
+  TAMIS_RETURN_IF_ERROR(CheckCount("actual_sel_seq_kvlen", params.actual_sel_seq_kvlen, batch));
+  TAMIS_RETURN_IF_ERROR(
+      prim::SpansFromCounts("actual_sel_seq_kvlen", params.actual_sel_seq_kvlen, -1, "", &spans));
+  for (size_t b = 0; b < lengths->size(); ++b) (*lengths)[b].tokens = spans[b].length;
+  return Status::Ok();
+}
+
+// With several query tokens the two key lengths must agree; a single token is taken as it comes (as
+// on the device).
+Status CheckAgreement(const Params& params, const std::vector<Lengths>& lengths) {
+  const bool several =
+      std::any_of(lengths.begin(), lengths.end(), [](const Lengths& l) { return l.queries > 1; });
+  for (size_t b = 0; several && b < lengths.size(); ++b) {
+    const Lengths& l = lengths[b];
+    if (l.tokens < 0) continue;
+    const int64_t windows =
+        l.tokens < params.compress_block_size
+            ? 0
+            : (l.tokens - params.compress_block_size) / params.compress_stride + 1;
+    if (l.keys != windows) {
+      return base::Invalid(base::Indexed("actual_cmp_seq_kvlen", static_cast<int64_t>(b)),
+                           "the " + std::to_string(windows) +
+                               " windows of actual_sel_seq_kvlen = " + std::to_string(l.tokens) +
+                               " tokens (several query tokens)",
+                           l.keys);
+    }
+  }
+  return Status::Ok();
+}
+
+// Entries that will be read lie in the cache.
+Status CheckPages(const Params& params, const base::Dims& dims,
+                  const std::vector<Lengths>& lengths) {
+  const auto* table = static_cast<const int32_t*>(params.block_table.data);
+  const int64_t pages = dims["pages"];
+  for (size_t b = 0; b < lengths.size(); ++b) {
+    if (lengths[b].queries == 0) continue;
+    const int64_t needed = base::CeilDiv(lengths[b].keys, params.page_block_size);
+    if (needed > dims["max_pages"]) {
+      return base::Invalid("block_table",
+                           "at least " + std::to_string(needed) + " pages for the " +
+                               std::to_string(lengths[b].keys) + " keys of sequence " +
+                               std::to_string(b),
+                           dims["max_pages"]);
+    }
+    for (int64_t i = 0; i < needed; ++i) {
+      const int32_t page = table[static_cast<int64_t>(b) * params.block_table.strides[0] + i];
+      if (page < 0 || page >= pages) {
+        return base::Invalid("block_table[" + std::to_string(b) + ", " + std::to_string(i) + "]",
+                             "a page in [0, " + std::to_string(pages) + ")", page);
+      }
+    }
+  }
+  return Status::Ok();
+}
+
+// J: the last window reaches ceil(((n - 1) d + l) / l') blocks.
+int64_t CountBlocks(const prim::BlockGeometry& geometry, int64_t keys) {
+  return keys == 0 ? 0
+                   : base::CeilDiv(keys + geometry.compress_strides - 1, geometry.select_strides);
+}
+
+}  // namespace
+
+Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
+  const bool padded = params.layout == Layout::kBsnd;
+  const int64_t heads = (*dims)["N"];
+  if (params.head_num != heads) {
+    return base::Invalid("head_num", "the heads of query = " + std::to_string(heads),
+                         params.head_num);
+  }
+  if (params.key_value_head_num < 1) {
+    return base::Invalid("key_value_head_num", "at least 1", params.key_value_head_num);
+  }
+  if (params.page_block_size < 1)
+    return base::Invalid("page_block_size", "at least 1", params.page_block_size);
+  TAMIS_RETURN_IF_ERROR(prim::CheckHeads(heads, params.key_value_head_num, problem));
+  TAMIS_RETURN_IF_ERROR(prim::CheckWindows(
+      {params.compress_block_size, params.compress_stride, params.select_block_size,
+       params.select_block_count, params.importance == Importance::kExactOverlap},
+      problem));
+  std::vector<Lengths> lengths;
+  TAMIS_RETURN_IF_ERROR(ReadLengths(params, *dims, &lengths));
+  TAMIS_RETURN_IF_ERROR(CheckAgreement(params, lengths));
+  TAMIS_RETURN_IF_ERROR(CheckPages(params, *dims, lengths));
+
+  problem->sequences.clear();
+  int64_t row = 0;
+  int64_t max_q = 0;
+  int64_t max_tokens = 0;
+  int64_t queries_past_tokens = 0;
+  int64_t min_n = lengths.empty() ? 0 : INT64_MAX;
+  int64_t min_blocks = min_n;
+  const auto add = [&](int64_t batch, int64_t token, int64_t rows) -> prim::AttentionSequence& {
+    prim::AttentionSequence s = {};
+    const auto offset = [&](const TensorView& view) {
+      return padded ? batch * view.strides[0] + token * view.strides[1] : row * view.strides[0];
+    };
+    s.row_begin = row;
+    s.rows = rows;
+    s.query_offset = offset(params.query);
+    s.out_offset = offset(params.attention_out);
+    s.topk_offset = offset(params.topk_indices);
+    s.visible_tokens = -1;
+    row += rows;
+    problem->sequences.push_back(s);
+    return problem->sequences.back();
+  };
+  for (size_t i = 0; i < lengths.size(); ++i) {
+    const Lengths& l = lengths[i];
+    const auto b = static_cast<int64_t>(i);
+    prim::AttentionSequence& s = add(b, 0, l.queries);
+    s.keys = l.keys;
+    s.table_offset = b * params.block_table.strides[0];
+    s.blocks = CountBlocks(problem->geometry, l.keys);
+    if (!params.atten_mask.absent()) s.visible_tokens = l.tokens;
+    TAMIS_RETURN_IF_ERROR(prim::CheckBlocks("actual_cmp_seq_kvlen", s.blocks));
+    max_q = std::max(max_q, l.queries);
+    max_tokens = std::max(max_tokens, l.tokens);
+    min_n = std::min(min_n, s.keys);
+    min_blocks = std::min(min_blocks, s.blocks);
+    queries_past_tokens += l.tokens >= 0 && l.queries > l.tokens ? 1 : 0;
+    // Padding rows are rows without keys.
+    if (padded && l.queries < (*dims)["S"]) add(b, l.queries, (*dims)["S"] - l.queries);
+  }
+  dims->Set("max_q", max_q);
+  // The document allows one token, and up to four where several are asked for with their lengths.
+  dims->Set("max_q_allowed",
+            params.actual_seq_qlen.absent() || params.actual_sel_seq_kvlen.absent() ? 1 : 4);
+  dims->Set("group", problem->group);
+  dims->Set("min_n", min_n);
+  dims->Set("min_blocks", min_blocks);
+  dims->Set("queries_past_tokens", queries_past_tokens);
+  if (!params.actual_sel_seq_kvlen.absent()) dims->Set("max_tokens", max_tokens);
+
+  problem->query = params.query;
+  problem->query_batch_dims = padded ? 2 : 1;
+  problem->key = params.key;
+  problem->value = params.value;
+  problem->page_table = params.block_table;
+  problem->page_size = params.page_block_size;
+  problem->out = params.attention_out;
+  problem->topk = params.topk_indices;
+  problem->qk_dim = (*dims)["D"];
+  problem->v_dim = (*dims)["D2"];
+  problem->scale = params.scale_value;
+  problem->force_ends = true;
+  problem->zero_masked_rows = params.masked_rows == MaskedRows::kZero;
+  return Status::Ok();
+}
+
+Result<Plan> plan(const Params& params, const Context& context) {
+  return prim::MakePlan<Room>(params, context);
+}
+
+Status run(const Params& params, const Context& context) {
+  return prim::RunOnce<Room>(params, context);
+}
+
+}  // namespace tamis::nsa_compress_attention_infer

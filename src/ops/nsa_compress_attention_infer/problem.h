@@ -1,0 +1,26 @@
+// The normalised nsa_compress_attention_infer, and the room as the rest of the house takes it.
+#pragma once
+
+#include <vector>
+
+#include "base/operator.h"
+#include "prim/compressed_attention.h"
+#include "tamis/ops/nsa_compress_attention_infer.hpp"
+
+namespace tamis::nsa_compress_attention_infer {
+
+struct Room {
+  using Params = nsa_compress_attention_infer::Params;
+  using Problem = prim::AttentionProblem;
+
+  static const base::Contract& contract();
+  static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
+  static void ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden);
+  static prim::CpuWork OnCpu(Problem& problem, Level level) {
+    return prim::CompressedAttentionOnCpu(problem, level);
+  }
+  static Cost CountCost(const Problem& problem) { return prim::CompressedAttentionCost(problem); }
+  static const std::vector<base::Example>& examples();
+};
+
+}  // namespace tamis::nsa_compress_attention_infer

@@ -1,0 +1,219 @@
+#include "prim/compressed_attention.h"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+
+#include "base/checked.h"
+#include "base/errors.h"
+
+namespace tamis::prim {
+namespace {
+
+// Rows (tokens x heads of a group) per item. Every K and V tile is widened once per item, which
+// costs 1 part in 11 of the products at 16 rows and 1 in 22 at 32.
+constexpr int64_t kRowsPerItem = 32;
+
+// Scores are kept up to this many bytes per worker. They are written once and read once, 8 bytes
+// per 320 FMAs at the documents' shapes, so they may well leave the L2 cache; computing them twice
+// would cost 60% more.
+constexpr int64_t kKeptScoreBytes = int64_t{4} << 20;
+
+int64_t LanesOf(Level level) {
+  switch (level) {
+    case Level::kAvx512: return 16;
+    case Level::kAvx2: return 8;
+    default: return 1;
+  }
+}
+
+KeyView ViewOf(const TensorView& view, bool paged, int64_t dim) {
+  KeyView result = {};
+  result.data = static_cast<const uint16_t*>(view.data);
+  result.dim = dim;
+  if (paged) {  // [pages, page_size, heads * dim]
+    result.page_stride = view.strides[0];
+    result.row_stride = view.strides[1];
+    result.head_stride = dim;
+  } else {  // [keys, heads, dim]
+    result.row_stride = view.strides[0];
+    result.head_stride = view.strides[1];
+  }
+  return result;
+}
+
+bool KeepScores(int64_t rows, int64_t keys) {
+  int64_t bytes = 0;
+  return base::CheckedMul(rows, base::RoundUp(keys, kKeyTile), &bytes) &&
+         base::CheckedMul(bytes, 4, &bytes) && bytes <= kKeptScoreBytes;
+}
+
+double CountVisible(const AttentionProblem& p, const AttentionSequence& s) {
+  double visible = 0;
+  for (int64_t t = 0; t < s.rows; ++t) {
+    int64_t keys = s.keys;
+    if (s.visible_tokens >= 0) {
+      const int64_t tokens = s.visible_tokens - (s.rows - 1 - t);
+      keys = tokens < p.compress_block
+                 ? 0
+                 : std::min(keys, (tokens - p.compress_block) / p.compress_stride + 1);
+    }
+    if (!p.atten_mask.absent() && s.visible_tokens < 0) {
+      const auto* mask =
+          static_cast<const uint8_t*>(p.atten_mask.data) + t * p.atten_mask.strides[0];
+      keys = std::count(mask, mask + s.keys, 0);
+    }
+    visible += static_cast<double>(keys);
+  }
+  return visible;
+}
+
+}  // namespace
+
+Status CheckWindows(const WindowAttributes& a, AttentionProblem* problem) {
+  if (a.compress_block_size <= 0)
+    return base::Invalid("compress_block_size", "at least 1", a.compress_block_size);
+  if (a.compress_stride <= 0)
+    return base::Invalid("compress_stride", "at least 1", a.compress_stride);
+  if (a.select_block_size <= 0)
+    return base::Invalid("select_block_size", "at least 1", a.select_block_size);
+  if (a.select_block_count < 0)
+    return base::Invalid("select_block_count", "at least 0", a.select_block_count);
+  const std::string stride = std::to_string(a.compress_stride);
+  if (a.compress_stride > a.compress_block_size) {
+    return base::Invalid("compress_stride",
+                         "at most compress_block_size = " + std::to_string(a.compress_block_size),
+                         a.compress_stride);
+  }
+  if (a.compress_block_size % a.compress_stride != 0) {
+    return base::Invalid("compress_block_size", "a multiple of compress_stride = " + stride,
+                         a.compress_block_size);
+  }
+  if (a.select_block_size % a.compress_stride != 0) {
+    return base::Invalid("select_block_size", "a multiple of compress_stride = " + stride,
+                         a.select_block_size);
+  }
+  problem->compress_block = a.compress_block_size;
+  problem->compress_stride = a.compress_stride;
+  problem->top_k = a.select_block_count;
+  problem->geometry = {a.select_block_size / a.compress_stride,
+                       a.compress_block_size / a.compress_stride, a.exact_overlap ? 1 : 0};
+  // The last token of the last block stays far from the end of int64.
+  constexpr int64_t kLimit = int64_t{1} << 40;
+  if (a.compress_block_size > kLimit)
+    return base::Invalid("compress_block_size", "at most 2^40", a.compress_block_size);
+  if (a.select_block_size > kLimit)
+    return base::Invalid("select_block_size", "at most 2^40", a.select_block_size);
+  return Status::Ok();
+}
+
+Status CheckHeads(int64_t heads, int64_t kv_heads, AttentionProblem* problem) {
+  if (heads < 1) return base::Invalid("query", "at least 1 head", heads);
+  if (kv_heads < 1) return base::Invalid("key", "at least 1 head", kv_heads);
+  if (heads % kv_heads != 0) {
+    return base::Invalid("head_num", "a multiple of the key heads = " + std::to_string(kv_heads),
+                         heads);
+  }
+  problem->kv_heads = kv_heads;
+  problem->group = heads / kv_heads;
+  return Status::Ok();
+}
+
+Status CheckBlocks(std::string_view argument, int64_t blocks) {
+  if (blocks <= std::numeric_limits<int32_t>::max()) return Status::Ok();
+  return base::Invalid(argument, "lengths that give fewer than 2^31 select blocks", blocks);
+}
+
+CpuWork CompressedAttentionOnCpu(AttentionProblem& p, Level level) {
+  static constexpr KernelTable kKernels = TAMIS_KERNEL_TABLE(CompressedAttention);
+  const bool paged = !p.page_table.absent();
+  AttentionArgs& a = p.args;
+  a = {};
+  a.query = static_cast<const uint16_t*>(p.query.data);
+  a.query_token_stride = p.query.strides[p.query_batch_dims - 1];
+  a.query_head_stride = p.query.strides[p.query_batch_dims];
+  a.key = ViewOf(p.key, paged, p.qk_dim);
+  a.value = ViewOf(p.value, paged, p.v_dim);
+  a.page_table = static_cast<const int32_t*>(p.page_table.data);
+  a.page_size = p.page_size;
+  if (!p.atten_mask.absent() && !paged) {
+    a.atten_mask = static_cast<const uint8_t*>(p.atten_mask.data);
+    a.atten_mask_stride = p.atten_mask.strides[0];
+  }
+  a.topk_mask = static_cast<const uint8_t*>(p.topk_mask.data);
+  a.topk_mask_stride = p.topk_mask.strides[0];
+  a.out = static_cast<uint16_t*>(p.out.data);
+  a.out_token_stride = p.out.strides[p.query_batch_dims - 1];
+  a.out_head_stride = p.out.strides[p.query_batch_dims];
+  a.topk = p.top_k > 0 ? static_cast<int32_t*>(p.topk.data) : nullptr;
+  a.topk_token_stride = p.topk.strides[p.query_batch_dims - 1];
+  a.topk_head_stride = p.topk.strides[p.query_batch_dims];
+  a.max = static_cast<float*>(p.max.data);
+  a.max_token_stride = p.max.strides[0];
+  a.sum = static_cast<float*>(p.sum.data);
+  a.sum_token_stride = p.sum.strides[0];
+  a.kv_heads = p.kv_heads;
+  a.group = p.group;
+  a.top_k = p.top_k;
+  a.scale = static_cast<float>(p.scale);
+  a.geometry = p.geometry;
+  a.compress_block = p.compress_block;
+  a.compress_stride = p.compress_stride;
+  a.force_ends = p.force_ends;
+  a.zero_masked_rows = p.zero_masked_rows;
+  a.bfloat16 = p.query.dtype == DType::kBFloat16;
+
+  a.lanes = LanesOf(level);
+  int64_t most_tokens = 1;
+  for (const AttentionSequence& s : p.sequences) {
+    most_tokens = std::max(most_tokens, s.rows);
+    a.max_keys = std::max(a.max_keys, s.keys);
+    a.max_blocks = std::max(a.max_blocks, s.blocks);
+  }
+  a.tokens_per_item = std::min(std::max<int64_t>(kRowsPerItem / p.group, 1), most_tokens);
+  a.keep_scores = a.topk != nullptr &&
+                  KeepScores(base::RoundUp(a.tokens_per_item * p.group, a.lanes), a.max_keys);
+  int64_t items = 0;
+  for (AttentionSequence& s : p.sequences) {
+    s.item_begin = items;
+    items += base::CeilDiv(s.rows, a.tokens_per_item) * p.kv_heads;
+  }
+  a.sequences = p.sequences.data();
+  a.sequence_count = static_cast<int64_t>(p.sequences.size());
+
+  CpuWork work;
+  work.items = items;
+  work.args = &a;
+  work.kernel = kKernels.at(level);
+  const int64_t floats = items > 0 ? AttentionScratch(a).total : 0;
+  work.scratch_bytes = floats < 0 ? -1 : floats * static_cast<int64_t>(sizeof(float));
+  work.blocking = std::to_string(a.tokens_per_item) + " tokens x " + std::to_string(p.group) +
+                  " heads per item, " +
+                  (a.topk == nullptr ? "no selection"
+                   : a.keep_scores   ? "scores of " + std::to_string(a.max_keys) + " keys kept"
+                                     : "two passes: scores of " + std::to_string(a.max_keys) +
+                                         " keys computed again");
+  return work;
+}
+
+Cost CompressedAttentionCost(const AttentionProblem& p) {
+  Cost cost;
+  const auto heads = static_cast<double>(p.kv_heads * p.group);
+  double keys = 0;
+  double rows = 0;
+  for (const AttentionSequence& s : p.sequences) {
+    cost.flops += 2.0 * CountVisible(p, s) * heads * static_cast<double>(p.qk_dim + p.v_dim);
+    keys += static_cast<double>(s.rows > 0 ? s.keys : 0);
+    rows += static_cast<double>(s.rows);
+  }
+  const auto dims = static_cast<double>(p.qk_dim + p.v_dim);
+  cost.read_bytes = 2.0 * rows * heads * static_cast<double>(p.qk_dim) +
+                    2.0 * keys * static_cast<double>(p.kv_heads) * dims;
+  cost.write_bytes =
+      2.0 * rows * heads * static_cast<double>(p.v_dim) +
+      4.0 * rows * static_cast<double>(p.kv_heads * (p.topk.absent() ? 0 : p.top_k)) +
+      4.0 * rows * heads * ((p.max.absent() ? 0 : 1) + (p.sum.absent() ? 0 : 1));
+  return cost;
+}
+
+}  // namespace tamis::prim

@@ -1,0 +1,495 @@
+// Attention over compressed keys with block importance and selection, one level.
+//
+// An item is a few query tokens of one sequence, all heads of one kv head: rows = tokens x group,
+// token-major, lying on the lanes. Keys come in tiles of 64. Scores are held transposed,
+// S[key][row]: keys need widening only, the softmax is lane-wise, and a tile is one product of
+// broadcast keys with a panel of queries that stays in L1.
+//   scores:  S = K Q        K widened once per tile, Q scaled and transposed once per item
+//   softmax: online; e = exp(S - running max) replaces S, the running max of each tile is noted
+//   values:  O = alpha O + e V, V widened once per tile
+//   importance: P = e * exp(tile max - max) / sum, summed over the group first, then over the band
+//   of a block
+// Where the e of all keys are kept, every score is computed once and exponentiated once. Where they
+// would not fit, the last step computes them again, tile by tile.
+#include "prim/cpu/compressed_attention.h"
+#include "prim/cpu/half-inl.h"
+#include "prim/cpu/top_k-inl.h"
+
+namespace tamis::TAMIS_LEVEL {
+namespace {
+
+namespace attention {
+
+using prim::AttentionArgs;
+using prim::AttentionScratch;
+using prim::AttentionSequence;
+using prim::KeyView;
+using prim::kKeyTile;
+
+constexpr float kLowest = -3.402823466e38f;  // -FLT_MAX: the score of a hidden key
+constexpr float kMinusInfinity = -__builtin_inff();
+
+// Rows (or keys) of a register tile two vectors wide. avx512: 8 x 2 = 16 accumulators, latency 4 x
+// 2 ports needs 8, and 10 loads for 16 FMAs leave the load ports half idle. avx2 has 16 registers:
+// 4 x 2.
+constexpr int kTileHeight = kLanes == 16 ? 8 : 4;
+
+struct Item {
+  const AttentionArgs& a;
+  const AttentionSequence& s;
+  int64_t head;   // kv head
+  int64_t token;  // first, within the sequence
+  int64_t tokens;
+  int64_t vectors;    // of rows in use
+  int64_t rows;       // stride of everything that has rows last
+  int64_t value_dim;  // padded
+  bool keep;
+  float* query;
+  float* key;
+  float* value;
+  float* scores;
+  float* tile_max;
+  float* out;
+  float* max;
+  float* sum;
+  float* alpha;
+  float* group_sums;
+  int64_t group_sums_stride;
+  float* block_scores;
+  uint64_t* heap;
+  uint8_t* hidden;   // per token: every key is hidden
+  uint8_t* skipped;  // per tile: hidden from every row, not computed
+
+  float* TileScores(int64_t tile) const { return scores + (keep ? tile * kKeyTile * rows : 0); }
+};
+
+// --- which keys a token sees
+// -----------------------------------------------------------------------------------------
+
+// Keys past this index are hidden by length: their window ends after the tokens that query `token`
+// sees.
+inline int64_t VisibleKeys(const AttentionArgs& a, const AttentionSequence& s, int64_t token) {
+  if (s.visible_tokens < 0) return s.keys;
+  const int64_t visible = s.visible_tokens - (s.rows - 1 - token);
+  if (visible < a.compress_block) return 0;
+  const int64_t keys = (visible - a.compress_block) / a.compress_stride + 1;
+  return keys < s.keys ? keys : s.keys;
+}
+
+// Whether all of mask[0, count) is set. Eight bytes at a time: (w - 0x01..) & ~w & 0x80.. finds a
+// zero byte.
+inline bool AllSet(const uint8_t* mask, int64_t count) {
+  int64_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    uint64_t word;
+    __builtin_memcpy(&word, mask + i, 8);
+    if (((word - 0x0101010101010101u) & ~word & 0x8080808080808080u) != 0) return false;
+  }
+  for (; i < count; ++i) {
+    if (mask[i] == 0) return false;
+  }
+  return true;
+}
+
+inline bool SeesNone(const Item& it, int64_t t, int64_t first, int64_t count) {
+  const int64_t visible = VisibleKeys(it.a, it.s, it.token + t);
+  if (visible <= first) return true;
+  if (it.a.atten_mask == nullptr) return false;
+  const int64_t seen = visible - first < count ? visible - first : count;
+  return AllSet(it.a.atten_mask + (it.token + t) * it.a.atten_mask_stride + first, seen);
+}
+
+// Marks the tokens that see no key and the tiles that no row needs. A token that sees none averages
+// all values (unless it gives zero), so its item needs every tile.
+inline void FindHidden(const Item& it) {
+  const bool hiding = it.a.atten_mask != nullptr || it.s.visible_tokens >= 0;
+  bool all_tiles = !hiding;
+  for (int64_t t = 0; t < it.tokens; ++t) {
+    it.hidden[t] = hiding && SeesNone(it, t, 0, it.s.keys) ? 1 : 0;
+    all_tiles = all_tiles || (it.hidden[t] != 0 && !it.a.zero_masked_rows);
+  }
+  for (int64_t first = 0; first < it.s.keys; first += kKeyTile) {
+    const int64_t count = it.s.keys - first < kKeyTile ? it.s.keys - first : kKeyTile;
+    bool needed = all_tiles;
+    for (int64_t t = 0; t < it.tokens && !needed; ++t) needed = !SeesNone(it, t, first, count);
+    it.skipped[first / kKeyTile] = needed ? 0 : 1;
+  }
+}
+
+inline void Hide(const Item& it, float* scores, int64_t t, int64_t key) {
+  float* rows = scores + key * it.rows + t * it.a.group;
+  for (int64_t g = 0; g < it.a.group; ++g) rows[g] = kLowest;
+}
+
+inline void HideKeys(const Item& it, float* scores, int64_t first, int64_t count) {
+  for (int64_t t = 0; t < it.tokens; ++t) {
+    const int64_t visible = VisibleKeys(it.a, it.s, it.token + t) - first;
+    for (int64_t k = visible < 0 ? 0 : visible; k < count; ++k) Hide(it, scores, t, k);
+    if (it.a.atten_mask == nullptr) continue;
+    const uint8_t* mask = it.a.atten_mask + (it.token + t) * it.a.atten_mask_stride + first;
+    for (int64_t k = 0; k < count; ++k) {
+      if (mask[k] != 0) Hide(it, scores, t, k);
+    }
+  }
+}
+
+// --- tiles
+// ----------------------------------------------------------------------------------------------------------
+
+// Queries of the item, scaled, as [vector of rows][dim][lane]; rows past the last are 0.
+inline void PackQueries(const Item& it) {
+  const int64_t dim = it.a.key.dim;
+  const int64_t used = it.tokens * it.a.group;
+  float* row_values = it.key;  // free until the first tile
+  for (int64_t row = 0; row < it.vectors * kLanes; ++row) {
+    float* column = it.query + row / kLanes * dim * kLanes + row % kLanes;
+    if (row >= used) {
+      for (int64_t c = 0; c < dim; ++c) column[c * kLanes] = 0.0f;
+      continue;
+    }
+    const int64_t q_head = it.head * it.a.group + row % it.a.group;
+    const uint16_t* from = it.a.query + it.s.query_offset +
+                           (it.token + row / it.a.group) * it.a.query_token_stride +
+                           q_head * it.a.query_head_stride;
+    Widen(it.a.bfloat16, from, dim, row_values);
+    for (int64_t c = 0; c < dim; ++c) column[c * kLanes] = row_values[c] * it.a.scale;
+  }
+}
+
+inline const uint16_t* RowOf(const Item& it, const KeyView& view, int64_t key) {
+  const uint16_t* head = view.data + it.head * view.head_stride;
+  if (it.a.page_table == nullptr) return head + (it.s.key_begin + key) * view.row_stride;
+  const int64_t page = it.a.page_table[it.s.table_offset + key / it.a.page_size];
+  return head + page * view.page_stride + key % it.a.page_size * view.row_stride;
+}
+
+// Keys [first, first + count) as fp32 rows of `stride`; zeros up to a whole register tile.
+inline void WidenRows(const Item& it, const KeyView& view, int64_t first, int64_t count,
+                      int64_t stride, float* to) {
+  for (int64_t k = 0; k < count; ++k) {
+    Widen(it.a.bfloat16, RowOf(it, view, first + k), view.dim, to + k * stride);
+    for (int64_t c = view.dim; c < stride; ++c) to[k * stride + c] = 0.0f;
+  }
+  for (int64_t k = count; k % (2 * kTileHeight) != 0; ++k) {
+    for (int64_t c = 0; c < stride; ++c) to[k * stride + c] = 0.0f;
+  }
+}
+
+// S[kKeys keys][kVectors vectors of rows] = K Q. `query` is the panel of the first vector; the next
+// follows it.
+template <int kKeys, int kVectors>
+TAMIS_INLINE void ScoreTile(const float* key, const float* query, int64_t dim, float* scores,
+                            int64_t stride) {
+  V sum[kKeys][kVectors];
+  for (int k = 0; k < kKeys; ++k) {
+    for (int v = 0; v < kVectors; ++v) sum[k][v] = Zero();
+  }
+  for (int64_t c = 0; c < dim; ++c) {
+    V q[kVectors];
+    for (int v = 0; v < kVectors; ++v) q[v] = Load(query + (v * dim + c) * kLanes);
+    for (int k = 0; k < kKeys; ++k) {
+      const V broadcast = Set(key[k * dim + c]);
+      for (int v = 0; v < kVectors; ++v) sum[k][v] = Fma(broadcast, q[v], sum[k][v]);
+    }
+  }
+  for (int k = 0; k < kKeys; ++k) {
+    for (int v = 0; v < kVectors; ++v) Store(scores + k * stride + v * kLanes, sum[k][v]);
+  }
+}
+
+inline void Scores(const Item& it, int64_t count, float* scores) {
+  const int64_t dim = it.a.key.dim;
+  int64_t v = 0;
+  for (; v + 2 <= it.vectors; v += 2) {
+    for (int64_t k = 0; k < count; k += kTileHeight) {
+      ScoreTile<kTileHeight, 2>(it.key + k * dim, it.query + v * dim * kLanes, dim,
+                                scores + k * it.rows + v * kLanes, it.rows);
+    }
+  }
+  if (v < it.vectors) {
+    for (int64_t k = 0; k < count; k += 2 * kTileHeight) {
+      ScoreTile<2 * kTileHeight, 1>(it.key + k * dim, it.query + v * dim * kLanes, dim,
+                                    scores + k * it.rows + v * kLanes, it.rows);
+    }
+  }
+}
+
+// Replaces scores by e = exp(score - running max); alpha becomes the factor by which earlier sums
+// shrink.
+inline void Softmax(const Item& it, int64_t count, float* scores) {
+  for (int64_t v = 0; v < it.vectors * kLanes; v += kLanes) {
+    const V before = Load(it.max + v);
+    V now = before;
+    for (int64_t k = 0; k < count; ++k) now = Max(now, Load(scores + k * it.rows + v));
+    V sum = Zero();
+    for (int64_t k = 0; k < count; ++k) {
+      const V e = ExpNonPositive(Sub(Load(scores + k * it.rows + v), now));
+      Store(scores + k * it.rows + v, e);
+      sum = Add(sum, e);
+    }
+    const V alpha = AllEqual(before, now) ? Set(1.0f) : ExpNonPositive(Sub(before, now));
+    Store(it.alpha + v, alpha);
+    Store(it.max + v, now);
+    Store(it.sum + v, Fma(Load(it.sum + v), alpha, sum));
+  }
+}
+
+// O[kTileHeight rows][kVectors vectors] = alpha O + e V over the keys of a tile.
+template <int kVectors>
+TAMIS_INLINE void ValueTile(const float* e, int64_t rows, const float* value, int64_t value_dim,
+                            int64_t count, const float* alpha, float* out) {
+  V sum[kTileHeight][kVectors];
+  for (int r = 0; r < kTileHeight; ++r) {
+    const V factor = Set(alpha[r]);
+    for (int v = 0; v < kVectors; ++v)
+      sum[r][v] = Mul(factor, Load(out + r * value_dim + v * kLanes));
+  }
+  for (int64_t k = 0; k < count; ++k) {
+    V row[kVectors];
+    for (int v = 0; v < kVectors; ++v) row[v] = Load(value + k * value_dim + v * kLanes);
+    for (int r = 0; r < kTileHeight; ++r) {
+      const V broadcast = Set(e[k * rows + r]);
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = Fma(broadcast, row[v], sum[r][v]);
+    }
+  }
+  for (int r = 0; r < kTileHeight; ++r) {
+    for (int v = 0; v < kVectors; ++v) Store(out + r * value_dim + v * kLanes, sum[r][v]);
+  }
+}
+
+inline void Values(const Item& it, int64_t count, const float* e) {
+  const int64_t used = it.tokens * it.a.group;
+  int64_t c = 0;
+  for (; c + 2 * kLanes <= it.value_dim;
+       c += 2 * kLanes) {  // a strip of V stays in L1 for all rows
+    for (int64_t r = 0; r < used; r += kTileHeight) {
+      ValueTile<2>(e + r, it.rows, it.value + c, it.value_dim, count, it.alpha + r,
+                   it.out + r * it.value_dim + c);
+    }
+  }
+  for (; c < it.value_dim; c += kLanes) {
+    for (int64_t r = 0; r < used; r += kTileHeight) {
+      ValueTile<1>(e + r, it.rows, it.value + c, it.value_dim, count, it.alpha + r,
+                   it.out + r * it.value_dim + c);
+    }
+  }
+}
+
+inline void MaskedScores(const Item& it, int64_t first, int64_t count, float* scores) {
+  WidenRows(it, it.a.key, first, count, it.a.key.dim, it.key);
+  Scores(it, count, scores);
+  HideKeys(it, scores, first, count);
+}
+
+inline void Attend(const Item& it) {
+  for (int64_t i = 0; i < it.rows; ++i) {
+    it.max[i] = kMinusInfinity;
+    it.sum[i] = 0.0f;
+  }
+  for (int64_t i = 0; i < it.rows * it.value_dim; ++i) it.out[i] = 0.0f;
+  for (int64_t first = 0; first < it.s.keys; first += kKeyTile) {
+    const int64_t tile = first / kKeyTile;
+    if (it.skipped[tile] != 0) continue;
+    const int64_t count = it.s.keys - first < kKeyTile ? it.s.keys - first : kKeyTile;
+    float* scores = it.TileScores(tile);
+    MaskedScores(it, first, count, scores);
+    Softmax(it, count, scores);
+    if (it.keep) {
+      for (int64_t i = 0; i < it.rows; ++i) it.tile_max[tile * it.rows + i] = it.max[i];
+    }
+    WidenRows(it, it.a.value, first, count, it.value_dim, it.value);
+    Values(it, count, scores);
+  }
+}
+
+// alpha becomes 1 / sum, or 0 for rows that give zero; the statistics become what the caller sees.
+inline void Normalise(const Item& it) {
+  for (int64_t row = 0; row < it.tokens * it.a.group; ++row) {
+    const bool zero = it.s.keys > 0 && it.hidden[row / it.a.group] != 0 && it.a.zero_masked_rows;
+    if (zero) {
+      it.max[row] = kLowest;
+      it.sum[row] = 0.0f;
+    }
+    it.alpha[row] = zero || it.s.keys == 0 ? 0.0f : 1.0f / it.sum[row];
+    if (it.sum[row] != it.sum[row]) it.max[row] = it.sum[row];  // NaN among the scores
+  }
+  for (int64_t row = it.tokens * it.a.group; row < it.rows; ++row) it.alpha[row] = 0.0f;
+}
+
+inline void WriteRows(const Item& it) {
+  for (int64_t row = 0; row < it.tokens * it.a.group; ++row) {
+    const int64_t t = it.token + row / it.a.group;
+    const int64_t q_head = it.head * it.a.group + row % it.a.group;
+    uint16_t* out =
+        it.a.out + it.s.out_offset + t * it.a.out_token_stride + q_head * it.a.out_head_stride;
+    float* values = it.out + row * it.value_dim;
+    if (it.alpha[row] == 0.0f) {  // nothing seen: zero, whatever was summed
+      for (int64_t c = 0; c < it.a.value.dim; ++c) values[c] = 0.0f;
+    }
+    Narrow(it.a.bfloat16, values, it.alpha[row], it.a.value.dim, out);
+    if (it.a.max != nullptr)
+      it.a.max[it.s.max_offset + t * it.a.max_token_stride + q_head] = it.max[row];
+    if (it.a.sum != nullptr)
+      it.a.sum[it.s.sum_offset + t * it.a.sum_token_stride + q_head] = it.sum[row];
+  }
+}
+
+// --- importance
+// ------------------------------------------------------------------------------------------------------
+
+// group_sums[token][first + key] = sum over the token's rows of factor * e. Blocks of lanes x lanes
+// are transposed, so that keys lie on the lanes and a group of any size is a run of vector
+// additions.
+inline void SumGroups(const Item& it, const float* e, const float* factor, int64_t first,
+                      int64_t count) {
+  for (int64_t k = 0; k < count; k += kLanes) {
+    V sum = Zero();
+    int64_t member = 0;
+    float* to = it.group_sums + first + k;
+    for (int64_t v = 0; v < it.vectors; ++v) {
+      V block[kLanes];
+      const V f = Load(factor + v * kLanes);
+      for (int i = 0; i < kLanes; ++i) block[i] = Mul(Load(e + (k + i) * it.rows + v * kLanes), f);
+      Transpose(block);
+      for (int r = 0; r < kLanes && v * kLanes + r < it.tokens * it.a.group; ++r) {
+        sum = member == 0 ? block[r] : Add(sum, block[r]);
+        if (++member == it.a.group) {
+          Store(to, sum);
+          to += it.group_sums_stride;
+          member = 0;
+        }
+      }
+    }
+  }
+}
+
+inline void SumGroupsOfTile(const Item& it, int64_t first, int64_t count) {
+  const int64_t tile = first / kKeyTile;
+  float* scores = it.TileScores(tile);
+  if (it.keep) {
+    float* factor = it.tile_max + tile * it.rows;
+    for (int64_t v = 0; v < it.vectors * kLanes; v += kLanes) {
+      const V shrink = ExpNonPositive(Sub(Load(factor + v), Load(it.max + v)));
+      Store(factor + v, Mul(shrink, Load(it.alpha + v)));
+    }
+    return SumGroups(it, scores, factor, first, count);
+  }
+  MaskedScores(it, first, count, scores);
+  for (int64_t k = 0; k < count; ++k) {
+    for (int64_t v = 0; v < it.vectors * kLanes; v += kLanes) {
+      float* score = scores + k * it.rows + v;
+      Store(score, ExpNonPositive(Sub(Load(score), Load(it.max + v))));
+    }
+  }
+  SumGroups(it, scores, it.alpha, first, count);
+}
+
+inline float BlockScore(const Item& it, const float* probabilities, int64_t j) {
+  const int64_t last = it.a.geometry.LastToken(j);
+  const int64_t first = it.a.geometry.FirstToken(j);
+  float sum = 0.0f;
+  for (int64_t x = last < it.s.keys ? last : it.s.keys - 1; x >= first && x >= 0; --x) {
+    sum += static_cast<float>(it.a.geometry.Coefficient(last - x)) * probabilities[x];
+  }
+  return sum;
+}
+
+inline void SelectBlocks(const Item& it) {
+  for (int64_t first = 0; first < it.s.keys; first += kKeyTile) {
+    const int64_t count = it.s.keys - first < kKeyTile ? it.s.keys - first : kKeyTile;
+    if (it.skipped[first / kKeyTile] == 0) {
+      SumGroupsOfTile(it, first, count);
+    } else {
+      for (int64_t t = 0; t < it.tokens; ++t) {
+        for (int64_t k = 0; k < count; ++k)
+          it.group_sums[t * it.group_sums_stride + first + k] = 0.0f;
+      }
+    }
+  }
+  const int64_t blocks = it.s.blocks;
+  for (int64_t t = 0; t < it.tokens; ++t) {
+    const bool zero = it.hidden[t] != 0 && it.a.zero_masked_rows;
+    const float* probabilities = it.group_sums + t * it.group_sums_stride;
+    const uint8_t* forced = it.a.topk_mask != nullptr
+                                ? it.a.topk_mask + (it.token + t) * it.a.topk_mask_stride
+                                : nullptr;
+    for (int64_t j = 0; j < blocks; ++j) {
+      const bool end = it.a.force_ends && (j == 0 || j + 2 >= blocks);
+      if (end || (forced != nullptr && forced[j] != 0)) {
+        it.block_scores[j] = -kLowest;
+      } else {
+        it.block_scores[j] = zero ? 0.0f : BlockScore(it, probabilities, j);
+      }
+    }
+    int32_t* indices = it.a.topk + it.s.topk_offset + (it.token + t) * it.a.topk_token_stride +
+                       it.head * it.a.topk_head_stride;
+    SelectTopK(it.block_scores, blocks, it.a.top_k, it.heap, indices);
+  }
+}
+
+// --- items
+// -----------------------------------------------------------------------------------------------------------
+
+// The last sequence whose items begin at or before `item`.
+inline const AttentionSequence& SequenceOf(const AttentionArgs& a, int64_t item) {
+  int64_t low = 0;
+  int64_t high = a.sequence_count - 1;
+  while (low < high) {
+    const int64_t middle = (low + high + 1) / 2;
+    if (a.sequences[middle].item_begin <= item) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  return a.sequences[low];
+}
+
+inline Item MakeItem(const AttentionArgs& a, int64_t item, float* scratch) {
+  const AttentionSequence& s = SequenceOf(a, item);
+  const AttentionScratch at(a);
+  const int64_t token_blocks = (s.rows + a.tokens_per_item - 1) / a.tokens_per_item;
+  const int64_t head = (item - s.item_begin) / token_blocks;
+  const int64_t token = (item - s.item_begin) % token_blocks * a.tokens_per_item;
+  const int64_t tokens = s.rows - token < a.tokens_per_item ? s.rows - token : a.tokens_per_item;
+  return Item{.a = a,
+              .s = s,
+              .head = head,
+              .token = token,
+              .tokens = tokens,
+              .vectors = (tokens * a.group + kLanes - 1) / kLanes,
+              .rows = at.rows,
+              .value_dim = at.value_dim,
+              .keep = a.keep_scores,
+              .query = scratch + at.query,
+              .key = scratch + at.key,
+              .value = scratch + at.value,
+              .scores = scratch + at.scores,
+              .tile_max = scratch + at.tile_max,
+              .out = scratch + at.out,
+              .max = scratch + at.max,
+              .sum = scratch + at.sum,
+              .alpha = scratch + at.alpha,
+              .group_sums = scratch + at.group_sums,
+              .group_sums_stride = at.keys,
+              .block_scores = scratch + at.block_scores,
+              .heap = reinterpret_cast<uint64_t*>(scratch + at.heap),
+              .hidden = reinterpret_cast<uint8_t*>(scratch + at.hidden),
+              .skipped = reinterpret_cast<uint8_t*>(scratch + at.skipped)};
+}
+
+}  // namespace attention
+}  // namespace
+
+void CompressedAttention(const void* args, int64_t item, void* scratch) {
+  const auto& a = *static_cast<const prim::AttentionArgs*>(args);
+  const attention::Item it = attention::MakeItem(a, item, static_cast<float*>(scratch));
+  attention::FindHidden(it);
+  attention::PackQueries(it);
+  attention::Attend(it);
+  attention::Normalise(it);
+  attention::WriteRows(it);
+  if (a.topk != nullptr) attention::SelectBlocks(it);
+}
+
+}  // namespace tamis::TAMIS_LEVEL

@@ -1,0 +1,154 @@
+// What the kernels of attention over compressed keys take: plain structs of pointers and counts.
+#pragma once
+
+#include <stdint.h>
+
+#include "prim/block_importance.h"
+#include "prim/cpu/kernel.h"
+
+namespace tamis::prim {
+
+/// Query rows that share their keys. Offsets are in elements.
+struct AttentionSequence {
+  int64_t row_begin;     // first row of the outputs, leading dimensions flattened
+  int64_t rows;          // query tokens
+  int64_t query_offset;  // of the first token
+  int64_t out_offset;
+  int64_t topk_offset;
+  int64_t max_offset;
+  int64_t sum_offset;
+  int64_t keys;            // n
+  int64_t key_begin;       // first key row, where keys are packed
+  int64_t table_offset;    // of this sequence's entries in the page table, where keys are paged
+  int64_t blocks;          // J
+  int64_t visible_tokens;  // raw tokens that the last query sees; -1: no key is hidden by length
+  int64_t item_begin;      // first work item
+};
+
+/// Rows of 16-bit keys or values, packed or paged.
+struct KeyView {
+  const uint16_t* data;
+  int64_t row_stride;
+  int64_t head_stride;
+  int64_t page_stride;
+  int64_t dim;
+};
+
+struct AttentionArgs {
+  const uint16_t* query;
+  int64_t query_token_stride;
+  int64_t query_head_stride;
+  KeyView key;
+  KeyView value;
+  const int32_t* page_table;  // null: packed
+  int64_t page_size;
+  const uint8_t* atten_mask;  // [t, i], null: none
+  int64_t atten_mask_stride;
+  const uint8_t* topk_mask;  // [t, j], null: none
+  int64_t topk_mask_stride;
+
+  uint16_t* out;
+  int64_t out_token_stride;
+  int64_t out_head_stride;
+  int32_t* topk;  // null: no selection
+  int64_t topk_token_stride;
+  int64_t topk_head_stride;
+  float* max;  // null: not wanted
+  int64_t max_token_stride;
+  float* sum;
+  int64_t sum_token_stride;
+
+  const AttentionSequence* sequences;
+  int64_t sequence_count;
+  int64_t kv_heads;
+  int64_t group;
+  int64_t top_k;
+  float scale;
+  BlockGeometry geometry;
+  int64_t compress_block;
+  int64_t compress_stride;
+  bool force_ends;  // blocks 0, J-2, J-1 are always selected
+  bool zero_masked_rows;
+  bool bfloat16;
+
+  // Blocking, chosen by the plan.
+  int64_t lanes;  // of the level
+  int64_t tokens_per_item;
+  int64_t max_keys;
+  int64_t max_blocks;
+  bool keep_scores;  // the whole score tile stays in scratch; else the second pass computes scores
+                     // again
+};
+
+inline constexpr int64_t kKeyTile = 64;
+
+/// Where things lie in a worker's scratch, in floats; every part starts on a cache line.
+struct AttentionScratch {
+  int64_t rows;       // of a work item, padded to whole vectors
+  int64_t value_dim;  // padded to whole vectors
+  int64_t keys;       // max_keys in whole tiles
+  int64_t query;      // [vectors of rows][dim][lanes], scaled
+  int64_t key;        // [kKeyTile][dim]
+  int64_t value;      // [kKeyTile][value_dim]
+  int64_t scores;     // [keys or kKeyTile][rows]
+  int64_t tile_max;   // [tiles][rows], where scores are kept
+  int64_t out;        // [rows][value_dim]
+  int64_t max;        // [rows] each
+  int64_t sum;
+  int64_t alpha;
+  int64_t group_sums;  // [tokens][keys]
+  int64_t block_scores;
+  int64_t heap;     // uint64 [min(top_k, max_blocks)]
+  int64_t hidden;   // bytes [tokens]
+  int64_t skipped;  // bytes [tiles]
+  int64_t total;    // floats in all; negative where that overflows
+
+  explicit AttentionScratch(const AttentionArgs& a) {
+    rows = RoundUp(Times(a.tokens_per_item, a.group), a.lanes);
+    value_dim = RoundUp(a.value.dim, a.lanes);
+    keys = RoundUp(a.max_keys, kKeyTile);
+    const int64_t tiles = keys / kKeyTile;
+    query = Take(Times(a.key.dim, rows));
+    key = Take(Times(a.key.dim, kKeyTile));
+    value = Take(Times(value_dim, kKeyTile));
+    scores = Take(Times(a.keep_scores ? keys : kKeyTile, rows));
+    tile_max = Take(a.keep_scores ? Times(tiles, rows) : 0);
+    out = Take(Times(rows, value_dim));
+    max = Take(rows);
+    sum = Take(rows);
+    alpha = Take(rows);
+    const bool select = a.topk != nullptr;
+    group_sums = Take(select ? Times(a.tokens_per_item, keys) : 0);
+    block_scores = Take(select ? a.max_blocks : 0);
+    heap = Take(select ? Times(2, a.top_k < a.max_blocks ? a.top_k : a.max_blocks) : 0);
+    hidden = Take(RoundUp(a.tokens_per_item, 4) / 4);
+    skipped = Take(RoundUp(tiles, 4) / 4);
+    total = overflow_ ? -1 : end_;
+  }
+
+ private:
+  static int64_t RoundUp(int64_t a, int64_t multiple) {
+    return a > INT64_MAX - multiple ? INT64_MAX : (a + multiple - 1) / multiple * multiple;
+  }
+  int64_t Times(int64_t a, int64_t b) {
+    int64_t product = 0;
+    overflow_ = overflow_ || __builtin_mul_overflow(a, b, &product);
+    return product;
+  }
+  int64_t Take(int64_t floats) {
+    const int64_t begin = end_;
+    if (overflow_ || floats > (INT64_MAX >> 4) - end_) {
+      overflow_ = true;
+      return 0;
+    }
+    end_ += RoundUp(floats, 16);
+    return begin;
+  }
+
+  int64_t end_ = 0;
+  bool overflow_ = false;
+};
+
+}  // namespace tamis::prim
+
+TAMIS_DECLARE_KERNEL(CompressedAttention)

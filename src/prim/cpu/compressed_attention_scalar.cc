@@ -1,0 +1,2 @@
+#define TAMIS_LEVEL scalar
+#include "prim/cpu/compressed_attention-inl.h"
