@@ -160,11 +160,7 @@ void Merge(const OutputComparison& part, OutputComparison* whole) {
   whole->max_ratio = std::max(whole->max_ratio, part.max_ratio);
 }
 
-Status InferDims(const base::Operator& op, const void* params, base::Dims* dims) {
-  return op.infer(params, dims);
-}
-
-// Calls visit(golden, first row's place in `rows`) for consecutive parts of `rows`.
+// Calls visit(golden) for consecutive parts of `rows`.
 template <class Visit>
 Status ForGolden(const base::Operator& op, const void* params, const std::vector<int64_t>& rows,
                  int32_t threads, const Progress& progress, Visit&& visit) {
@@ -246,7 +242,7 @@ void CompareAll(const RowReader& reader, DType dtype, const RowReader& expected,
   for (const OutputComparison& part : parts) Merge(part, c);
 }
 
-// Compares all rows of a ranked output: equal lists need no scores, unless they repeat an index.
+// Compares all rows of a ranked output: equal lists need no scores.
 Status CompareAllRanked(const base::Operator& op, const void* params, size_t output_index,
                         const RowReader& reader, const RowReader& expected, int64_t rows,
                         int32_t threads, const Progress& progress, OutputComparison* c) {
@@ -278,7 +274,7 @@ Status CompareAllRanked(const base::Operator& op, const void* params, size_t out
 Result<int64_t> CountRows(const base::Operator& op, const void* params) {
   base::Dims dims;
   int64_t rows = 0;
-  TAMIS_RETURN_IF_ERROR(InferDims(op, params, &dims));
+  TAMIS_RETURN_IF_ERROR(op.infer(params, &dims));
   TAMIS_RETURN_IF_ERROR(base::CountRows(*op.contract, params, dims, &rows));
   return rows;
 }
@@ -366,7 +362,7 @@ Tolerance DefaultTolerance(DType dtype) {
 
 Status CheckExpected(const base::Operator& op, const void* params, const Expected& expected) {
   base::Dims dims;
-  TAMIS_RETURN_IF_ERROR(InferDims(op, params, &dims));
+  TAMIS_RETURN_IF_ERROR(op.infer(params, &dims));
   for (const auto& [name, view] : expected) {
     const std::string argument = "expected." + name;
     const base::Field* field = op.contract->Find(name);

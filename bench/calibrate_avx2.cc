@@ -1,0 +1,2 @@
+#define TAMIS_LEVEL avx2
+#include "bench/calibrate-inl.h"

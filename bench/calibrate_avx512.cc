@@ -1,0 +1,2 @@
+#define TAMIS_LEVEL avx512
+#include "bench/calibrate-inl.h"

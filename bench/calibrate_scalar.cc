@@ -1,0 +1,2 @@
+#define TAMIS_LEVEL scalar
+#include "bench/calibrate-inl.h"
