@@ -1,6 +1,6 @@
-// tamis_generate [--check] ROOT: writes what is made from the contracts: include/tamis/tamis_ops.h,
-// src/capi/typed_ops.cc, and the tables between the markers in the rooms' READMEs. With --check it
-// writes nothing and names the first file that is stale.
+// tamis_generate [--check] [ROOT]: writes what is made from the contracts:
+// include/tamis/tamis_ops.h, src/capi/typed_ops.cc, and the tables between the markers in the
+// rooms' READMEs. With --check it writes nothing and names the first file that is stale.
 #include <cstdio>
 #include <fstream>
 #include <iterator>
@@ -50,9 +50,11 @@ bool WithTables(const std::string& readme, const std::string& tables, std::strin
 }  // namespace
 
 int main(int argc, char** argv) {
-  const bool check = argc == 3 && std::string_view(argv[1]) == "--check";
-  if (argc != 2 && !check) return Fail("usage: tamis_generate [--check] ROOT");
-  const std::string root = std::string(argv[argc - 1]) + "/";
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  const bool check = !arguments.empty() && arguments.front() == "--check";
+  const size_t given = arguments.size() - (check ? 1 : 0);
+  if (given > 1) return Fail("usage: tamis_generate [--check] [ROOT]");
+  const std::string root = given == 1 ? arguments.back() + "/" : "";
 
   std::vector<Made> files = {{"include/tamis/tamis_ops.h", tamis::registry::CHeader()},
                              {"src/capi/typed_ops.cc", tamis::registry::CSource()}};

@@ -48,6 +48,146 @@ TAMIS_C_API tamis_status tamis_nsa_compress_plan(
     const tamis_context* context, const tamis_nsa_compress_params* params,
     tamis_plan** plan);
 
+/* Attention over compressed keys, with the select blocks of highest importance.
+ * npu_nsa_compress_attention (document 002). */
+typedef struct tamis_nsa_compress_attention_params {
+  /* sizeof(tamis_nsa_compress_attention_params) of the caller */
+  size_t struct_size;
+  /* input [T, N, D] float16, bfloat16: sequences packed */
+  tamis_tensor query;
+  /* input [Tc, N2, D] as query: compressed keys, sequences packed */
+  tamis_tensor key;
+  /* input [Tc, N2, D2] as query: compressed values */
+  tamis_tensor value;
+  /* input, optional [max_q, max_n] bool, uint8: by positions in the sequence; not 0: the key is
+   * hidden from the query */
+  tamis_tensor atten_mask;
+  /* input, optional [max_q, max_blocks] bool, uint8: not 0: the block is selected whatever its
+   * importance; max_blocks = ceil(max_n / M) */
+  tamis_tensor topk_mask;
+  /* required: factor of the scores */
+  double scale_value;
+  /* required: query heads N, a multiple of the key heads N2 */
+  int64_t head_num;
+  /* required: tokens in a compression window (l), a multiple of compress_stride */
+  int64_t compress_block_size;
+  /* required: tokens between the starts of windows (d) */
+  int64_t compress_stride;
+  /* required: tokens in a select block (l'), a multiple of compress_stride; M = l' / d */
+  int64_t select_block_size;
+  /* required: blocks to select; 0: attention only */
+  int64_t select_block_count;
+  /* required: inclusive prefix sums over query; the last is T */
+  tamis_int_list actual_seq_qlen;
+  /* required: inclusive prefix sums over key; the last is Tc */
+  tamis_int_list actual_cmp_seq_kvlen;
+  /* default absent: accepted and not used, as on the device */
+  tamis_int_list actual_sel_seq_kvlen;
+  /* one of cann, exact_overlap; NULL means cann: how compressed tokens count towards a block: as
+   * the device (shifted by one token), or by overlap */
+  const char* importance;
+  /* one of uniform, zero; NULL means uniform: a row whose keys are all hidden: the mean of all
+   * values, as the device, or zero */
+  const char* masked_rows;
+  /* 0 or 1, default false: also enforce the document's limits */
+  int64_t strict;
+  /* output [T, N, D2] as query: */
+  tamis_tensor attention_out;
+  /* output, optional [T, N2, select_block_count] int32: blocks of the sequence, best first, then
+   * -1 */
+  tamis_tensor topk_indices;
+  /* output, optional [T, N] float32: largest scaled score */
+  tamis_tensor softmax_max;
+  /* output, optional [T, N] float32: sum of exp(score - max) */
+  tamis_tensor softmax_sum;
+} tamis_nsa_compress_attention_params;
+
+/* Sets struct_size and the defaults of the members that lie within `struct_size` bytes. */
+TAMIS_C_API tamis_status tamis_nsa_compress_attention_params_init_sized(
+    tamis_nsa_compress_attention_params* params, size_t struct_size);
+/* The same for the struct as this header knows it. */
+static inline tamis_status tamis_nsa_compress_attention_params_init(
+    tamis_nsa_compress_attention_params* params) {
+  return tamis_nsa_compress_attention_params_init_sized(params, sizeof(*params));
+}
+/* Checks and prepares a call: see tamis_plan_run and tamis_plan_destroy. */
+TAMIS_C_API tamis_status tamis_nsa_compress_attention_plan(
+    const tamis_context* context, const tamis_nsa_compress_attention_params* params,
+    tamis_plan** plan);
+
+/* Attention over a paged cache of compressed keys, with the select blocks of highest importance.
+ * NsaCompressAttentionInfer (document 000). */
+typedef struct tamis_nsa_compress_attention_infer_params {
+  /* sizeof(tamis_nsa_compress_attention_infer_params) of the caller */
+  size_t struct_size;
+  /* input TND [T, N, D]; BSND [B, S, N, D] float16, bfloat16: TND: sequences packed; BSND: rows
+   * past a sequence's length are padding */
+  tamis_tensor query;
+  /* input [pages, page_block_size, key_value_head_num*D] as query: paged cache of compressed
+   * keys */
+  tamis_tensor key;
+  /* input [pages, page_block_size, key_value_head_num*D2] as query: paged cache of compressed
+   * values */
+  tamis_tensor value;
+  /* input [B, max_pages] int32: page of each page_block_size compressed keys; entries past a
+   * sequence's keys are not read */
+  tamis_tensor block_table;
+  /* input, optional [*, *] bool, uint8: a switch, its content is not read: hide windows that end
+   * after the query's token */
+  tamis_tensor atten_mask;
+  /* required: factor of the scores */
+  double scale_value;
+  /* required: query heads N, a multiple of key_value_head_num */
+  int64_t head_num;
+  /* required: key heads N2 */
+  int64_t key_value_head_num;
+  /* required: tokens in a select block (l'), a multiple of compress_stride */
+  int64_t select_block_size;
+  /* required: blocks to select; 0: attention only */
+  int64_t select_block_count;
+  /* required: compressed keys in a page */
+  int64_t page_block_size;
+  /* required: tokens in a compression window (l), a multiple of compress_stride */
+  int64_t compress_block_size;
+  /* required: tokens between the starts of windows (d) */
+  int64_t compress_stride;
+  /* one of TND, BSND; NULL means TND: of query and the outputs */
+  const char* layout;
+  /* default absent: query tokens per sequence; absent: one each */
+  tamis_int_list actual_seq_qlen;
+  /* required: compressed keys per sequence */
+  tamis_int_list actual_cmp_seq_kvlen;
+  /* default absent: raw tokens per sequence; needed with atten_mask */
+  tamis_int_list actual_sel_seq_kvlen;
+  /* one of cann, exact_overlap; NULL means cann: how compressed tokens count towards a block: as
+   * the device (shifted by one token), or by overlap */
+  const char* importance;
+  /* one of uniform, zero; NULL means uniform: a row whose keys are all hidden: the mean of all
+   * values, as the device, or zero */
+  const char* masked_rows;
+  /* 0 or 1, default false: also enforce the document's limits */
+  int64_t strict;
+  /* output TND [T, N, D2]; BSND [B, S, N, D2] as query: 0 in padding rows */
+  tamis_tensor attention_out;
+  /* output, optional TND [T, key_value_head_num, select_block_count]; BSND [B, S,
+   * key_value_head_num, select_block_count] int32: blocks 0, J-2, J-1, then best first, then -1;
+   * -1 in padding rows */
+  tamis_tensor topk_indices;
+} tamis_nsa_compress_attention_infer_params;
+
+/* Sets struct_size and the defaults of the members that lie within `struct_size` bytes. */
+TAMIS_C_API tamis_status tamis_nsa_compress_attention_infer_params_init_sized(
+    tamis_nsa_compress_attention_infer_params* params, size_t struct_size);
+/* The same for the struct as this header knows it. */
+static inline tamis_status tamis_nsa_compress_attention_infer_params_init(
+    tamis_nsa_compress_attention_infer_params* params) {
+  return tamis_nsa_compress_attention_infer_params_init_sized(params, sizeof(*params));
+}
+/* Checks and prepares a call: see tamis_plan_run and tamis_plan_destroy. */
+TAMIS_C_API tamis_status tamis_nsa_compress_attention_infer_plan(
+    const tamis_context* context, const tamis_nsa_compress_attention_infer_params* params,
+    tamis_plan** plan);
+
 #ifdef __cplusplus
 }
 #endif

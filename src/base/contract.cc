@@ -1,6 +1,8 @@
 #include "base/contract.h"
 
+#include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "base/checked.h"
 #include "base/dtype.h"
@@ -37,29 +39,18 @@ std::string DTypeList(const std::vector<DType>& dtypes) {
   return text;
 }
 
-// First and one-past-last byte that a view touches. False where that overflows.
+// Bytes from the first to one past the last that a view touches. False where that overflows.
 bool Extent(const TensorView& view, int64_t* bytes) {
+  *bytes = 0;
+  if (std::find(view.shape, view.shape + view.rank, 0) != view.shape + view.rank) return true;
   int64_t last = 0;
   for (int i = 0; i < view.rank; ++i) {
-    if (view.shape[i] == 0) {
-      *bytes = 0;
-      return true;
-    }
     int64_t step = 0;
     if (!CheckedMul(view.shape[i] - 1, view.strides[i], &step) || !CheckedAdd(last, step, &last))
       return false;
   }
   int64_t elems = 0;
   return CheckedAdd(last, 1, &elems) && CheckedMul(elems, ItemSize(view.dtype), bytes);
-}
-
-bool IsDense(const TensorView& view) {
-  int64_t expected = 1;
-  for (int i = view.rank - 1; i >= 0; --i) {
-    if (view.shape[i] != 1 && view.strides[i] != expected) return false;
-    if (!CheckedMul(expected, view.shape[i], &expected)) return false;
-  }
-  return true;
 }
 
 // Every element of an output has an address of its own: sorted by stride, each dimension steps over
@@ -80,6 +71,38 @@ bool HasDistinctElements(const TensorView& view) {
     inner = view.strides[order[i]] * (view.shape[order[i]] - 1) + inner;
   }
   return true;
+}
+
+// Where a view that passed CheckView lies.
+struct Memory {
+  explicit Memory(const TensorView& view) {
+    int64_t extent = 0;
+    if (!Extent(view, &extent) || extent == 0) return;
+    bytes = static_cast<uintptr_t>(extent);
+    begin = reinterpret_cast<uintptr_t>(view.data);
+    int64_t filled = ItemSize(view.dtype);
+    for (int i = 0; i < view.rank; ++i) {
+      if (!CheckedMul(filled, view.shape[i], &filled)) return;
+    }
+    without_gaps = filled == extent && HasDistinctElements(view);
+  }
+
+  bool Holds(uintptr_t address) const { return address - begin < bytes; }
+  /// Holds the first or last byte of `other`, and has no gap in which it might lie.
+  bool Covers(const Memory& other) const {
+    return without_gaps && (Holds(other.begin) || Holds(other.begin + other.bytes - 1));
+  }
+
+  uintptr_t begin = 0;
+  uintptr_t bytes = 0;
+  bool without_gaps = false;
+};
+
+// Whether an element is certainly shared. Strided views may interleave without sharing one: for
+// those the caller's word is taken.
+bool Overlap(const Memory& a, const Memory& b) {
+  if (a.bytes == 0 || b.bytes == 0) return false;
+  return a.begin == b.begin || a.Covers(b) || b.Covers(a);
 }
 
 // What any tensor must be before its dimensions mean something.
@@ -192,7 +215,8 @@ bool Contract::Evaluate(std::string_view product, const void* params, const Dims
     } else {
       return false;
     }
-    if (!CheckedMul(*value, factor, value)) return false;
+    const bool negative = (*value < 0) != (factor < 0);
+    if (!CheckedMul(*value, factor, value)) *value = negative ? INT64_MIN : INT64_MAX;
   }
   return true;
 }
@@ -267,6 +291,9 @@ Status Contract::CheckInputs(const void* params, Dims* dims) const {
       const IntList& list = At<const IntList>(params, field);
       if (field.required && list.absent()) return NullArgument(field.name);
       if (list.size < 0) return Invalid(field.name, "a list size of at least 0", list.size);
+      if (list.absent() && list.size > 0) {
+        return {StatusCode::kNullArgument, field.name + ": expected data, got a null pointer"};
+      }
     }
   }
   for (const Field& field : fields) {
@@ -314,26 +341,21 @@ Status Contract::CheckOutputs(const void* params, const Dims& dims) const {
       return Invalid(field.name, "shape [" + FormOf(field, params) + "] = " + ShapeText(shape),
                      ShapeText(view));
     }
-    int64_t bytes = 0;
-    if (!Extent(view, &bytes))
-      return Invalid(field.name, "an extent below 2^63 bytes", ShapeText(view));
-    if (bytes == 0) continue;
-    if (!HasDistinctElements(view))
+    if (Memory(view).bytes > 0 && !HasDistinctElements(view))
       return Invalid(field.name, "strides that keep elements apart", "overlapping ones");
-    const auto begin = reinterpret_cast<uintptr_t>(view.data);
+  }
+  return CheckOverlaps(params);
+}
+
+// All tensors have passed CheckView.
+Status Contract::CheckOverlaps(const void* params) const {
+  for (const Field& field : fields) {
+    if (!field.is_output() || tensor(params, field).absent()) continue;
+    const Memory memory(tensor(params, field));
     for (const Field& other : fields) {
       if (!other.is_tensor() || &other == &field || tensor(params, other).absent()) continue;
-      const TensorView& peer = tensor(params, other);
-      int64_t peer_bytes = 0;
-      if (!Extent(peer, &peer_bytes) || peer_bytes == 0) continue;
-      const auto peer_begin = reinterpret_cast<uintptr_t>(peer.data);
-      const bool apart = begin + static_cast<uintptr_t>(bytes) <= peer_begin ||
-                         peer_begin + static_cast<uintptr_t>(peer_bytes) <= begin;
-      // Strided views may interleave without sharing an element: the caller's word is taken for
-      // those.
-      if (!apart && IsDense(view) && IsDense(peer)) {
+      if (Overlap(memory, Memory(tensor(params, other))))
         return Invalid(field.name, "memory of its own", "memory that overlaps " + other.name);
-      }
     }
   }
   return Status::Ok();
@@ -352,7 +374,7 @@ Status Contract::CheckLimits(const void* params, const Dims& dims) const {
       switch (limit.rule) {
         case Limit::Rule::kAtMost: holds = holds || value <= bound; break;
         case Limit::Rule::kAtLeast: holds = holds || value >= bound; break;
-        case Limit::Rule::kMultipleOf: holds = holds || (bound != 0 && value % bound == 0); break;
+        case Limit::Rule::kMultipleOf: holds = holds || (bound > 0 && value % bound == 0); break;
         case Limit::Rule::kOneOf:
         case Limit::Rule::kEqual: holds = holds || value == bound; break;
       }

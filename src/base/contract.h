@@ -62,7 +62,7 @@ struct Limit {
   Rule rule = Rule::kAtMost;
   std::vector<std::string> bounds;  ///< Products too.
 
-  std::string text() const;  ///< "D: a multiple of 16"
+  std::string text() const;  ///< "a multiple of 16"
 };
 
 /// Sizes by name: dimensions found in shapes and those that a room derives (`Tc`, `B`, ...).
@@ -117,8 +117,8 @@ class Contract {
   /// ranges of choices; binds dimension names. After it, a present tensor may be indexed within its
   /// shape.
   Status CheckInputs(const void* params, Dims* dims) const;
-  /// The same for the outputs, whose dimensions are all known by now; and that no dense output
-  /// overlaps another tensor.
+  /// The same for the outputs, whose dimensions are all known by now; and that no output shares an
+  /// element with another tensor, as far as first and last elements tell.
   Status CheckOutputs(const void* params, const Dims& dims) const;
   /// The document's limits, if the call asks for `strict`.
   Status CheckLimits(const void* params, const Dims& dims) const;
@@ -127,13 +127,15 @@ class Contract {
   Status OutputShape(const Field& field, const void* params, const Dims& dims, DType* dtype,
                      std::vector<int64_t>* shape) const;
 
-  /// Value of a product of names and numbers; false if a name is unknown or the product overflows.
+  /// Value of a product of names and numbers, or the end of int64 where it leaves that; false if a
+  /// name is unknown.
   bool Evaluate(std::string_view product, const void* params, const Dims& dims,
                 int64_t* value) const;
 
  private:
   Status CheckInputTensor(const Field& field, const void* params, Dims* dims) const;
   Status BindShape(const Field& field, const void* params, Dims* dims) const;
+  Status CheckOverlaps(const void* params) const;
 };
 
 /// "[65536, 64, 192]"

@@ -21,10 +21,61 @@ constexpr Member kNsaCompressMembers[] = {
 };
 constexpr Typed kNsaCompress = {"nsa_compress", kNsaCompressMembers, sizeof(tamis_nsa_compress_params)};
 
+constexpr Member kNsaCompressAttentionMembers[] = {
+    {"query", base::Type::kTensor, offsetof(tamis_nsa_compress_attention_params, query)},
+    {"key", base::Type::kTensor, offsetof(tamis_nsa_compress_attention_params, key)},
+    {"value", base::Type::kTensor, offsetof(tamis_nsa_compress_attention_params, value)},
+    {"atten_mask", base::Type::kTensor, offsetof(tamis_nsa_compress_attention_params, atten_mask)},
+    {"topk_mask", base::Type::kTensor, offsetof(tamis_nsa_compress_attention_params, topk_mask)},
+    {"scale_value", base::Type::kFloat, offsetof(tamis_nsa_compress_attention_params, scale_value)},
+    {"head_num", base::Type::kInt, offsetof(tamis_nsa_compress_attention_params, head_num)},
+    {"compress_block_size", base::Type::kInt, offsetof(tamis_nsa_compress_attention_params, compress_block_size)},
+    {"compress_stride", base::Type::kInt, offsetof(tamis_nsa_compress_attention_params, compress_stride)},
+    {"select_block_size", base::Type::kInt, offsetof(tamis_nsa_compress_attention_params, select_block_size)},
+    {"select_block_count", base::Type::kInt, offsetof(tamis_nsa_compress_attention_params, select_block_count)},
+    {"actual_seq_qlen", base::Type::kInts, offsetof(tamis_nsa_compress_attention_params, actual_seq_qlen)},
+    {"actual_cmp_seq_kvlen", base::Type::kInts, offsetof(tamis_nsa_compress_attention_params, actual_cmp_seq_kvlen)},
+    {"actual_sel_seq_kvlen", base::Type::kInts, offsetof(tamis_nsa_compress_attention_params, actual_sel_seq_kvlen)},
+    {"importance", base::Type::kChoice, offsetof(tamis_nsa_compress_attention_params, importance)},
+    {"masked_rows", base::Type::kChoice, offsetof(tamis_nsa_compress_attention_params, masked_rows)},
+    {"strict", base::Type::kBool, offsetof(tamis_nsa_compress_attention_params, strict)},
+    {"attention_out", base::Type::kTensor, offsetof(tamis_nsa_compress_attention_params, attention_out)},
+    {"topk_indices", base::Type::kTensor, offsetof(tamis_nsa_compress_attention_params, topk_indices)},
+    {"softmax_max", base::Type::kTensor, offsetof(tamis_nsa_compress_attention_params, softmax_max)},
+    {"softmax_sum", base::Type::kTensor, offsetof(tamis_nsa_compress_attention_params, softmax_sum)},
+};
+constexpr Typed kNsaCompressAttention = {"nsa_compress_attention", kNsaCompressAttentionMembers, sizeof(tamis_nsa_compress_attention_params)};
+
+constexpr Member kNsaCompressAttentionInferMembers[] = {
+    {"query", base::Type::kTensor, offsetof(tamis_nsa_compress_attention_infer_params, query)},
+    {"key", base::Type::kTensor, offsetof(tamis_nsa_compress_attention_infer_params, key)},
+    {"value", base::Type::kTensor, offsetof(tamis_nsa_compress_attention_infer_params, value)},
+    {"block_table", base::Type::kTensor, offsetof(tamis_nsa_compress_attention_infer_params, block_table)},
+    {"atten_mask", base::Type::kTensor, offsetof(tamis_nsa_compress_attention_infer_params, atten_mask)},
+    {"scale_value", base::Type::kFloat, offsetof(tamis_nsa_compress_attention_infer_params, scale_value)},
+    {"head_num", base::Type::kInt, offsetof(tamis_nsa_compress_attention_infer_params, head_num)},
+    {"key_value_head_num", base::Type::kInt, offsetof(tamis_nsa_compress_attention_infer_params, key_value_head_num)},
+    {"select_block_size", base::Type::kInt, offsetof(tamis_nsa_compress_attention_infer_params, select_block_size)},
+    {"select_block_count", base::Type::kInt, offsetof(tamis_nsa_compress_attention_infer_params, select_block_count)},
+    {"page_block_size", base::Type::kInt, offsetof(tamis_nsa_compress_attention_infer_params, page_block_size)},
+    {"compress_block_size", base::Type::kInt, offsetof(tamis_nsa_compress_attention_infer_params, compress_block_size)},
+    {"compress_stride", base::Type::kInt, offsetof(tamis_nsa_compress_attention_infer_params, compress_stride)},
+    {"layout", base::Type::kChoice, offsetof(tamis_nsa_compress_attention_infer_params, layout)},
+    {"actual_seq_qlen", base::Type::kInts, offsetof(tamis_nsa_compress_attention_infer_params, actual_seq_qlen)},
+    {"actual_cmp_seq_kvlen", base::Type::kInts, offsetof(tamis_nsa_compress_attention_infer_params, actual_cmp_seq_kvlen)},
+    {"actual_sel_seq_kvlen", base::Type::kInts, offsetof(tamis_nsa_compress_attention_infer_params, actual_sel_seq_kvlen)},
+    {"importance", base::Type::kChoice, offsetof(tamis_nsa_compress_attention_infer_params, importance)},
+    {"masked_rows", base::Type::kChoice, offsetof(tamis_nsa_compress_attention_infer_params, masked_rows)},
+    {"strict", base::Type::kBool, offsetof(tamis_nsa_compress_attention_infer_params, strict)},
+    {"attention_out", base::Type::kTensor, offsetof(tamis_nsa_compress_attention_infer_params, attention_out)},
+    {"topk_indices", base::Type::kTensor, offsetof(tamis_nsa_compress_attention_infer_params, topk_indices)},
+};
+constexpr Typed kNsaCompressAttentionInfer = {"nsa_compress_attention_infer", kNsaCompressAttentionInferMembers, sizeof(tamis_nsa_compress_attention_infer_params)};
+
 }  // namespace
 
 std::span<const Typed> AllTyped() {
-  static constexpr Typed kAll[] = {kNsaCompress};
+  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressAttention, kNsaCompressAttentionInfer};
   return kAll;
 }
 
@@ -41,6 +92,28 @@ tamis_status tamis_nsa_compress_plan(
     const tamis_context* context, const tamis_nsa_compress_params* params,
     tamis_plan** plan) {
   return tamis::capi::PlanTyped(tamis::capi::kNsaCompress, context, params, plan);
+}
+
+tamis_status tamis_nsa_compress_attention_params_init_sized(
+    tamis_nsa_compress_attention_params* params, size_t struct_size) {
+  return tamis::capi::InitParams(tamis::capi::kNsaCompressAttention, params, struct_size);
+}
+
+tamis_status tamis_nsa_compress_attention_plan(
+    const tamis_context* context, const tamis_nsa_compress_attention_params* params,
+    tamis_plan** plan) {
+  return tamis::capi::PlanTyped(tamis::capi::kNsaCompressAttention, context, params, plan);
+}
+
+tamis_status tamis_nsa_compress_attention_infer_params_init_sized(
+    tamis_nsa_compress_attention_infer_params* params, size_t struct_size) {
+  return tamis::capi::InitParams(tamis::capi::kNsaCompressAttentionInfer, params, struct_size);
+}
+
+tamis_status tamis_nsa_compress_attention_infer_plan(
+    const tamis_context* context, const tamis_nsa_compress_attention_infer_params* params,
+    tamis_plan** plan) {
+  return tamis::capi::PlanTyped(tamis::capi::kNsaCompressAttentionInfer, context, params, plan);
 }
 
 }  // extern "C"

@@ -1,0 +1,17 @@
+#include <cstdint>
+#include <cstdio>
+#include <tamis/tamis.hpp>
+#include <vector>
+
+int main() {
+  const std::vector<uint16_t> values(16);
+  const std::vector<int64_t> prefix = {4};
+  tamis::nsa_compress::Params params;
+  params.input = {values.data(), tamis::DType::kBFloat16, {4, 1, 2}};
+  params.weight = {values.data(), tamis::DType::kBFloat16, {2, 1}};
+  params.act_seq_len = prefix;
+  params.compress_block_size = 2;
+  const tamis::Result<tamis::Plan> plan = tamis::nsa_compress::plan(params);
+  std::printf("consumer: tamis %s, %s\n", tamis::version(), plan.status().message().c_str());
+  return plan.ok() ? 1 : 0;
+}
