@@ -19,11 +19,12 @@ constexpr int64_t kRowsPerItem = 32;
 // would cost 60% more.
 constexpr int64_t kKeptScoreBytes = int64_t{4} << 20;
 
-int64_t LanesOf(Level level) {
+// Lanes of a vector, or rows of a register tile where those are more: kRowMultiple of the kernels.
+int64_t RowMultipleOf(Level level) {
   switch (level) {
     case Level::kAvx512: return 16;
     case Level::kAvx2: return 8;
-    default: return 1;
+    default: return 4;
   }
 }
 
@@ -163,7 +164,7 @@ CpuWork CompressedAttentionOnCpu(AttentionProblem& p, Level level) {
   a.zero_masked_rows = p.zero_masked_rows;
   a.bfloat16 = p.query.dtype == DType::kBFloat16;
 
-  a.lanes = LanesOf(level);
+  a.row_multiple = RowMultipleOf(level);
   int64_t most_tokens = 1;
   for (const AttentionSequence& s : p.sequences) {
     most_tokens = std::max(most_tokens, s.rows);
@@ -171,8 +172,9 @@ CpuWork CompressedAttentionOnCpu(AttentionProblem& p, Level level) {
     a.max_blocks = std::max(a.max_blocks, s.blocks);
   }
   a.tokens_per_item = std::min(std::max<int64_t>(kRowsPerItem / p.group, 1), most_tokens);
-  a.keep_scores = a.topk != nullptr &&
-                  KeepScores(base::RoundUp(a.tokens_per_item * p.group, a.lanes), a.max_keys);
+  a.keep_scores =
+      a.topk != nullptr &&
+      KeepScores(base::RoundUp(a.tokens_per_item * p.group, a.row_multiple), a.max_keys);
   int64_t items = 0;
   for (AttentionSequence& s : p.sequences) {
     s.item_begin = items;

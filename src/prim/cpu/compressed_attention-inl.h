@@ -34,6 +34,9 @@ constexpr float kMinusInfinity = -__builtin_inff();
 // 4 x 2.
 constexpr int kTileHeight = kLanes == 16 ? 8 : 4;
 
+// Rows come in whole vectors and whole register tiles.
+constexpr int kRowMultiple = kLanes > kTileHeight ? kLanes : kTileHeight;
+
 struct Item {
   const AttentionArgs& a;
   const AttentionSequence& s;
@@ -452,30 +455,31 @@ inline Item MakeItem(const AttentionArgs& a, int64_t item, float* scratch) {
   const int64_t head = (item - s.item_begin) / token_blocks;
   const int64_t token = (item - s.item_begin) % token_blocks * a.tokens_per_item;
   const int64_t tokens = s.rows - token < a.tokens_per_item ? s.rows - token : a.tokens_per_item;
-  return Item{.a = a,
-              .s = s,
-              .head = head,
-              .token = token,
-              .tokens = tokens,
-              .vectors = (tokens * a.group + kLanes - 1) / kLanes,
-              .rows = at.rows,
-              .value_dim = at.value_dim,
-              .keep = a.keep_scores,
-              .query = scratch + at.query,
-              .key = scratch + at.key,
-              .value = scratch + at.value,
-              .scores = scratch + at.scores,
-              .tile_max = scratch + at.tile_max,
-              .out = scratch + at.out,
-              .max = scratch + at.max,
-              .sum = scratch + at.sum,
-              .alpha = scratch + at.alpha,
-              .group_sums = scratch + at.group_sums,
-              .group_sums_stride = at.keys,
-              .block_scores = scratch + at.block_scores,
-              .heap = reinterpret_cast<uint64_t*>(scratch + at.heap),
-              .hidden = reinterpret_cast<uint8_t*>(scratch + at.hidden),
-              .skipped = reinterpret_cast<uint8_t*>(scratch + at.skipped)};
+  return Item{
+      .a = a,
+      .s = s,
+      .head = head,
+      .token = token,
+      .tokens = tokens,
+      .vectors = (tokens * a.group + kRowMultiple - 1) / kRowMultiple * (kRowMultiple / kLanes),
+      .rows = at.rows,
+      .value_dim = at.value_dim,
+      .keep = a.keep_scores,
+      .query = scratch + at.query,
+      .key = scratch + at.key,
+      .value = scratch + at.value,
+      .scores = scratch + at.scores,
+      .tile_max = scratch + at.tile_max,
+      .out = scratch + at.out,
+      .max = scratch + at.max,
+      .sum = scratch + at.sum,
+      .alpha = scratch + at.alpha,
+      .group_sums = scratch + at.group_sums,
+      .group_sums_stride = at.keys,
+      .block_scores = scratch + at.block_scores,
+      .heap = reinterpret_cast<uint64_t*>(scratch + at.heap),
+      .hidden = reinterpret_cast<uint8_t*>(scratch + at.hidden),
+      .skipped = reinterpret_cast<uint8_t*>(scratch + at.skipped)};
 }
 
 }  // namespace attention

@@ -72,7 +72,7 @@ struct AttentionArgs {
   bool bfloat16;
 
   // Blocking, chosen by the plan.
-  int64_t lanes;  // of the level
+  int64_t row_multiple;  // of the level
   int64_t tokens_per_item;
   int64_t max_keys;
   int64_t max_blocks;
@@ -81,6 +81,8 @@ struct AttentionArgs {
 };
 
 inline constexpr int64_t kKeyTile = 64;
+
+namespace {  // inline functions: no level's copy may be merged with another's
 
 /// Where things lie in a worker's scratch, in floats; every part starts on a cache line.
 struct AttentionScratch {
@@ -104,8 +106,8 @@ struct AttentionScratch {
   int64_t total;    // floats in all; negative where that overflows
 
   explicit AttentionScratch(const AttentionArgs& a) {
-    rows = RoundUp(Times(a.tokens_per_item, a.group), a.lanes);
-    value_dim = RoundUp(a.value.dim, a.lanes);
+    rows = RoundUp(Times(a.tokens_per_item, a.group), a.row_multiple);
+    value_dim = RoundUp(a.value.dim, a.row_multiple);
     keys = RoundUp(a.max_keys, kKeyTile);
     const int64_t tiles = keys / kKeyTile;
     query = Take(Times(a.key.dim, rows));
@@ -148,6 +150,8 @@ struct AttentionScratch {
   int64_t end_ = 0;
   bool overflow_ = false;
 };
+
+}  // namespace
 
 }  // namespace tamis::prim
 

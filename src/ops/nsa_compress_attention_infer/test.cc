@@ -1,0 +1,453 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "base/cpu_features.h"
+#include "tests/support/conformance.h"
+
+namespace tamis::test {
+namespace {
+
+struct Shape {
+  DType dtype = DType::kFloat16;
+  bool bsnd = false;
+  int64_t kv_heads = 2;
+  int64_t group = 4;
+  int64_t qk_dim = 24;
+  int64_t v_dim = 10;
+  int64_t page = 16;
+  int64_t spare_pages = 3;  // never named by the table, filled with NaN
+  int64_t select = 64;
+  int64_t count = 4;
+  int64_t padded_len = 0;             // BSND: S; 0: the longest
+  std::vector<int64_t> queries = {};  // empty: one each, actual_seq_qlen absent
+  std::vector<int64_t> keys = {37, 5};
+  std::vector<int64_t> tokens = {};  // actual_sel_seq_kvlen
+  bool mask = false;
+  double scale = 0.2;
+
+  int64_t q(size_t b) const { return queries.empty() ? 1 : queries[b]; }
+  int64_t batch() const { return static_cast<int64_t>(keys.size()); }
+};
+
+// Pages are dealt from a shuffled pack; rows past a sequence's keys and spare pages hold NaN, and
+// table entries that must not be read are out of range.
+TestCall Infer(const Shape& s, uint64_t seed, uint64_t page_seed = 1) {
+  Random random(seed);
+  Random shuffle(page_seed);
+  int64_t used = 0;
+  int64_t longest = 1;
+  for (int64_t keys : s.keys) {
+    used += (keys + s.page - 1) / s.page;
+    longest = std::max(longest, (keys + s.page - 1) / s.page);
+  }
+  std::vector<int64_t> pages(static_cast<size_t>(used + s.spare_pages));
+  std::iota(pages.begin(), pages.end(), 0);
+  for (size_t i = pages.size(); i > 1; --i)
+    std::swap(pages[i - 1], pages[static_cast<size_t>(shuffle.Below(static_cast<int64_t>(i)))]);
+  std::vector<double> table(static_cast<size_t>(s.batch() * (longest + 1)), -7);
+  std::vector<double> key(pages.size() * static_cast<size_t>(s.page * s.kv_heads * s.qk_dim), NAN);
+  std::vector<double> value(pages.size() * static_cast<size_t>(s.page * s.kv_heads * s.v_dim), NAN);
+  size_t next = 0;
+  for (size_t b = 0; b < s.keys.size(); ++b) {
+    for (int64_t i = 0; i < s.keys[b]; ++i) {
+      if (i % s.page == 0)
+        table[b * static_cast<size_t>(longest + 1) + static_cast<size_t>(i / s.page)] =
+            static_cast<double>(pages[next++]);
+      const auto row = static_cast<size_t>(pages[next - 1] * s.page + i % s.page);
+      for (size_t c = 0; c < static_cast<size_t>(s.kv_heads * s.qk_dim); ++c)
+        key[row * static_cast<size_t>(s.kv_heads * s.qk_dim) + c] = random.Normal();
+      for (size_t c = 0; c < static_cast<size_t>(s.kv_heads * s.v_dim); ++c)
+        value[row * static_cast<size_t>(s.kv_heads * s.v_dim) + c] = random.Normal();
+    }
+  }
+  int64_t rows = 0;
+  int64_t max_q = s.padded_len;
+  for (size_t b = 0; b < s.keys.size(); ++b) {
+    rows += s.q(b);
+    max_q = std::max(max_q, s.q(b));
+  }
+  const int64_t heads = s.kv_heads * s.group;
+  const auto from = [](const std::vector<double>& values) {
+    return [&values](int64_t i) { return values[static_cast<size_t>(i)]; };
+  };
+  const auto pages_count = static_cast<int64_t>(pages.size());
+  TestCall call("nsa_compress_attention_infer");
+  call.Tensor("query", s.dtype,
+              s.bsnd ? std::vector<int64_t>{s.batch(), max_q, heads, s.qk_dim}
+                     : std::vector<int64_t>{rows, heads, s.qk_dim},
+              [&](int64_t) { return random.Normal(); })
+      .Strided("key", s.dtype, {pages_count, s.page, s.kv_heads * s.qk_dim}, 3, from(key))
+      .Tensor("value", s.dtype, {pages_count, s.page, s.kv_heads * s.v_dim}, from(value))
+      .Tensor("block_table", DType::kInt32, {s.batch(), longest + 1}, from(table))
+      .Set("scale_value", s.scale)
+      .Set("head_num", heads)
+      .Set("key_value_head_num", s.kv_heads)
+      .Set("select_block_size", s.select)
+      .Set("select_block_count", s.count)
+      .Set("page_block_size", s.page)
+      .Set("compress_block_size", int64_t{32})
+      .Set("compress_stride", int64_t{16})
+      .Set("layout", std::string(s.bsnd ? "BSND" : "TND"))
+      .Set("actual_cmp_seq_kvlen", s.keys);
+  if (!s.queries.empty()) call.Set("actual_seq_qlen", s.queries);
+  if (!s.tokens.empty()) call.Set("actual_sel_seq_kvlen", s.tokens);
+  if (s.mask) call.Tensor("atten_mask", DType::kBool, {max_q, 40}, [](int64_t) { return 0.0; });
+  return call;
+}
+
+int64_t Windows(int64_t tokens) { return tokens < 32 ? 0 : (tokens - 32) / 16 + 1; }
+
+TEST(NsaCompressAttentionInfer, AgreesOverRandomShapesLayoutsAndSteps) {
+  Random random(31);
+  for (int i = 0; i < 24; ++i) {
+    Shape s;
+    s.dtype = i % 2 == 0 ? DType::kFloat16 : DType::kBFloat16;
+    s.bsnd = random.Below(2) == 0;
+    s.kv_heads = random.Between(1, 3);
+    s.group = random.Between(1, 9);
+    s.qk_dim = random.Between(1, 70);
+    s.v_dim = random.Between(1, 70);
+    s.page = random.Between(1, 20);
+    s.select = 16 * random.Between(1, 6);
+    s.count = random.Between(0, 8);
+    s.mask = random.Below(2) == 0;
+    s.keys.clear();
+    for (int64_t b = random.Between(1, 4); b > 0; --b) {
+      const int64_t tokens = random.Between(0, 1500);
+      s.tokens.push_back(tokens);
+      s.keys.push_back(Windows(tokens));
+      s.queries.push_back(random.Between(0, 5));
+    }
+    if (s.bsnd) s.padded_len = random.Between(1, 7);
+    TestCall call = Infer(s, random.Next(), random.Next());
+    call.Set("importance", std::string(random.Below(2) == 0 ? "cann" : "exact_overlap"));
+    call.Set("masked_rows", std::string(random.Below(2) == 0 ? "uniform" : "zero"));
+    SCOPED_TRACE("case " + std::to_string(i));
+    ExpectConforms(call);
+  }
+}
+
+TEST(NsaCompressAttentionInfer, AgreesForGroupsFrom1To64) {
+  for (int64_t group : {1, 2, 3, 8, 16, 24, 64}) {
+    Shape s;
+    s.group = group;
+    TestCall call = Infer(s, 32);
+    SCOPED_TRACE("group " + std::to_string(group));
+    ExpectConforms(call);
+  }
+}
+
+TEST(NsaCompressAttentionInfer, AgreesWithTheDevicesTestDims) {
+  Shape s;  // 65 / 18, pages of 48, 32-token select blocks, k in the hundreds
+  s.kv_heads = 1;
+  s.group = 32;
+  s.qk_dim = 65;
+  s.v_dim = 18;
+  s.page = 48;
+  s.select = 32;
+  s.count = 397;
+  s.keys = {1180};
+  s.scale = 0.01;
+  TestCall call = Infer(s, 33);
+  ExpectConforms(call);
+}
+
+TEST(NsaCompressAttentionInfer, SelectionStartsWithTheForcedBlocks) {
+  Shape s;
+  s.keys = {8, 4, 1, 5};  // J = ceil((n + 1) / 4) = 3, 2, 1, 2
+  TestCall call = Infer(s, 34);
+  ASSERT_TRUE(call.Run({}).ok());
+  const std::vector<int64_t> got = call.GotInts("topk_indices");
+  const std::vector<std::vector<int64_t>> want = {
+      {0, 1, 2, -1}, {0, 1, -1, -1}, {0, -1, -1, -1}, {0, 1, -1, -1}};
+  for (size_t b = 0; b < 4; ++b) {
+    for (size_t i = 0; i < 8; ++i) EXPECT_EQ(got[b * 8 + i], want[b][i % 4]) << b;
+  }
+  for (int64_t count : {1, 2, 3, 5}) {  // fewer than three truncate in that order
+    s.keys = {40};
+    s.count = count;
+    TestCall longer = Infer(s, 35);
+    ASSERT_TRUE(longer.Run({}).ok());
+    const std::vector<int64_t> forced = {0, 9, 10};  // J = 11
+    const std::vector<int64_t> indices = longer.GotInts("topk_indices");
+    for (size_t i = 0; i < std::min<size_t>(3, static_cast<size_t>(count)); ++i)
+      EXPECT_EQ(indices[i], forced[i]);
+  }
+}
+
+TEST(NsaCompressAttentionInfer, PermutingPagesChangesNoBit) {
+  Shape s;
+  s.keys = {70, 33, 16};
+  TestCall one = Infer(s, 36, 1);
+  TestCall two = Infer(s, 36, 2);
+  for (Level level : base::AvailableLevels()) {
+    const auto a = one.Run({.level = level});
+    const auto b = two.Run({.level = level});
+    ASSERT_TRUE(a.ok() && b.ok());
+    EXPECT_TRUE(*a == *b);
+  }
+}
+
+TEST(NsaCompressAttentionInfer, SharedPagesAreReadTwice) {
+  Shape s;
+  s.keys = {16, 16};
+  TestCall call = Infer(s, 37);
+  call.Tensor("block_table", DType::kInt32, {2, 1}, [](int64_t) { return 1.0; });
+  call.Tensor("key", s.dtype, {5, 16, 48},
+              [](int64_t i) { return static_cast<double>(i % 13) / 13; });
+  call.Tensor("value", s.dtype, {5, 16, 20}, [](int64_t i) { return static_cast<double>(i % 11); });
+  ExpectConforms(call);
+}
+
+// A step of four tokens: row q attends like a single token at length sel - (3 - q).
+TEST(NsaCompressAttentionInfer, RowsOfAStepEqualSingleTokensAtTheirLength) {
+  for (int64_t tokens : {320, 321, 322, 323, 324, 335}) {
+    Shape step;
+    step.queries = {4};
+    step.tokens = {tokens};
+    step.keys = {Windows(tokens)};
+    step.mask = true;
+    TestCall whole = Infer(step, 38);
+    ASSERT_TRUE(whole.Run({}).ok());
+    for (int64_t q = 0; q < 4; ++q) {
+      Shape single = step;
+      single.queries = {1};
+      single.tokens = {tokens - (3 - q)};
+      TestCall one = Infer(step, 38);  // the same cache
+      const TensorView& query = whole.view("query");
+      one.Tensor("query", step.dtype, {1, 8, 24}, [&](int64_t i) {
+        return base::LoadAsDouble(query.data, query.dtype, q * 8 * 24 + i);
+      });
+      one.Set("actual_seq_qlen", single.queries)
+          .Set("actual_sel_seq_kvlen", single.tokens)
+          .Set("actual_cmp_seq_kvlen", std::vector<int64_t>{Windows(tokens - (3 - q))})
+          .Without("atten_mask");
+      ASSERT_TRUE(one.Run({}).ok());
+      for (int64_t i = 0; i < 80; ++i) {
+        EXPECT_EQ(one.Got("attention_out", i), whole.Got("attention_out", q * 80 + i))
+            << tokens << " token " << q;
+      }
+    }
+  }
+}
+
+TEST(NsaCompressAttentionInfer, WithoutAMaskEveryTokenSeesEveryKey) {
+  Shape s;
+  s.queries = {3};
+  s.tokens = {320};  // the last window ends at the last token
+  s.keys = {19};
+  TestCall open = Infer(s, 39);
+  s.mask = true;
+  TestCall masked = Infer(s, 39);
+  ASSERT_TRUE(open.Run({}).ok());
+  ASSERT_TRUE(masked.Run({}).ok());
+  int different = 0;
+  for (int64_t i = 0; i < 2 * 80; ++i)
+    different += open.Got("attention_out", i) != masked.Got("attention_out", i) ? 1 : 0;
+  EXPECT_GT(different, 100);  // tokens 0 and 1
+  for (int64_t i = 2 * 80; i < 3 * 80; ++i)
+    EXPECT_EQ(open.Got("attention_out", i), masked.Got("attention_out", i));
+}
+
+TEST(NsaCompressAttentionInfer, ASingleHiddenKeyStillGivesItsValueUnlessZero) {
+  Shape s;
+  s.queries = {2};
+  s.tokens = {32};
+  s.keys = {1};
+  s.mask = true;
+  TestCall call = Infer(s, 40);
+  ASSERT_TRUE(call.Run({}).ok());
+  for (int64_t i = 0; i < 80; ++i)
+    EXPECT_EQ(call.Got("attention_out", i), call.Got("attention_out", 80 + i));
+  call.Set("masked_rows", std::string("zero"));
+  ASSERT_TRUE(call.Run({}).ok());
+  for (int64_t i = 0; i < 80; ++i) EXPECT_EQ(call.Got("attention_out", i), 0.0);
+  ExpectConforms(call);
+}
+
+TEST(NsaCompressAttentionInfer, LongStepsHideEveryWindowPastTheirLength) {
+  Shape s;  // 40 tokens at once: more than one stride, so several windows are hidden from the first
+  s.queries = {40};
+  s.tokens = {352};
+  s.keys = {Windows(352)};
+  s.mask = true;
+  TestCall call = Infer(s, 41);
+  ExpectConforms(call);
+}
+
+TEST(NsaCompressAttentionInfer, PaddingRowsAreWritten) {
+  Shape s;
+  s.bsnd = true;
+  s.padded_len = 4;
+  s.queries = {2, 0};
+  s.tokens = {600, 100};
+  s.keys = {Windows(600), Windows(100)};
+  TestCall call = Infer(s, 42);
+  ASSERT_TRUE(call.Run({}).ok());
+  for (int64_t row : {2, 3, 4, 5, 6, 7}) {
+    for (int64_t i = 0; i < 80; ++i) EXPECT_EQ(call.Got("attention_out", row * 80 + i), 0.0);
+    for (int64_t i = 0; i < 8; ++i) EXPECT_EQ(call.Got("topk_indices", row * 8 + i), -1.0);
+  }
+  ExpectConforms(call);
+}
+
+TEST(NsaCompressAttentionInfer, NoKeysGiveZeroAndMinusOneUnlessStrict) {
+  Shape s;
+  s.keys = {0, 9};
+  TestCall call = Infer(s, 43);
+  ASSERT_TRUE(call.Run({}).ok());
+  for (int64_t i = 0; i < 80; ++i) EXPECT_EQ(call.Got("attention_out", i), 0.0);
+  for (int64_t i = 0; i < 8; ++i) EXPECT_EQ(call.Got("topk_indices", i), -1.0);
+  ExpectConforms(call);
+}
+
+// Attention equals the training form on the last row without a mask; only candidates and forcing
+// differ.
+TEST(NsaCompressAttentionInfer, EqualsTheTrainingFormOnContiguousPages) {
+  Random random(44);
+  std::vector<double> key(48 * 2 * 24);
+  std::vector<double> value(48 * 2 * 10);
+  std::vector<double> query(8 * 24);
+  for (auto* values : {&key, &value, &query}) {
+    for (double& x : *values) x = random.Normal();
+  }
+  const auto from = [](const std::vector<double>& v) {
+    return [&v](int64_t i) { return v[static_cast<size_t>(i)]; };
+  };
+  TestCall paged("nsa_compress_attention_infer");
+  TestCall packed("nsa_compress_attention");
+  paged.Tensor("key", DType::kFloat16, {3, 16, 48}, from(key))
+      .Tensor("value", DType::kFloat16, {3, 16, 20}, from(value))
+      .Tensor("block_table", DType::kInt32, {1, 3},
+              [](int64_t i) { return static_cast<double>(i); })
+      .Set("key_value_head_num", int64_t{2})
+      .Set("page_block_size", int64_t{16})
+      .Set("actual_cmp_seq_kvlen", std::vector<int64_t>{48});
+  packed.Tensor("key", DType::kFloat16, {48, 2, 24}, from(key))
+      .Tensor("value", DType::kFloat16, {48, 2, 10}, from(value))
+      .Set("actual_seq_qlen", std::vector<int64_t>{1})
+      .Set("actual_cmp_seq_kvlen", std::vector<int64_t>{48});
+  for (TestCall* call : {&paged, &packed}) {
+    call->Tensor("query", DType::kFloat16, {1, 8, 24}, from(query))
+        .Set("scale_value", 0.2)
+        .Set("head_num", int64_t{8})
+        .Set("select_block_size", int64_t{64})
+        .Set("select_block_count", int64_t{4})
+        .Set("compress_block_size", int64_t{32})
+        .Set("compress_stride", int64_t{16});
+  }
+  for (Level level : base::AvailableLevels()) {
+    ASSERT_TRUE(paged.Run({.level = level}).ok());
+    ASSERT_TRUE(packed.Run({.level = level}).ok());
+    for (int64_t i = 0; i < 80; ++i)
+      EXPECT_EQ(paged.Got("attention_out", i), packed.Got("attention_out", i));
+  }
+}
+
+TEST(NsaCompressAttentionInfer, BadArgumentsAreRefusedByName) {
+  Shape s;
+  s.queries = {2, 1};
+  s.tokens = {608, 105};
+  s.keys = {37, 5};
+  s.mask = true;
+  const auto refuse = [&](const std::function<void(TestCall&)>& spoil, const std::string& argument,
+                          StatusCode code = StatusCode::kInvalidArgument) {
+    TestCall call = Infer(s, 45);
+    const auto fine = call.Run({});
+    ASSERT_TRUE(fine.ok()) << fine.status().message();
+    spoil(call);
+    SCOPED_TRACE(argument);
+    ExpectRefused(call, code, argument);
+  };
+  const auto one = [](int64_t) { return 1.0; };
+  using Ints = std::vector<int64_t>;
+  refuse([&](TestCall& c) { c.Without("block_table"); }, "block_table", StatusCode::kNullArgument);
+  refuse([&](TestCall& c) { c.Without("actual_cmp_seq_kvlen"); }, "actual_cmp_seq_kvlen",
+         StatusCode::kNullArgument);
+  refuse([&](TestCall& c) { c.Without("actual_sel_seq_kvlen"); }, "actual_sel_seq_kvlen",
+         StatusCode::kNullArgument);
+  refuse([&](TestCall& c) { c.Tensor("block_table", DType::kInt64, {2, 4}, one); }, "block_table");
+  refuse([&](TestCall& c) { c.Tensor("block_table", DType::kInt32, {2, 2}, one); }, "block_table");
+  refuse(
+      [&](TestCall& c) {
+        c.Tensor("block_table", DType::kInt32, {2, 4},
+                 [](int64_t i) { return i == 2 ? 7.0 : 0.0; });
+      },
+      "block_table[0, 2]");
+  refuse(
+      [&](TestCall& c) {
+        c.Tensor("block_table", DType::kInt32, {2, 4},
+                 [](int64_t i) { return i == 4 ? -1.0 : 0.0; });
+      },
+      "block_table[1, 0]");
+  refuse([&](TestCall& c) { c.Set("page_block_size", int64_t{17}); }, "key");
+  refuse([&](TestCall& c) { c.Set("page_block_size", int64_t{0}); }, "key");
+  refuse([&](TestCall& c) { c.Set("key_value_head_num", int64_t{3}); }, "key");
+  refuse([&](TestCall& c) { c.Set("key_value_head_num", int64_t{0}); }, "key");
+  refuse([&](TestCall& c) { c.Set("key_value_head_num", INT64_MIN); }, "key");
+  refuse([&](TestCall& c) { c.Set("head_num", int64_t{7}); }, "head_num");
+  refuse([&](TestCall& c) { c.Set("actual_cmp_seq_kvlen", Ints{37}); }, "actual_cmp_seq_kvlen");
+  refuse(
+      [&](TestCall& c) {
+        c.Set("actual_cmp_seq_kvlen", Ints{37, -5});
+      },
+      "actual_cmp_seq_kvlen[1]");
+  refuse(
+      [&](TestCall& c) {
+        c.Set("actual_cmp_seq_kvlen", Ints{36, 5});
+      },
+      "actual_cmp_seq_kvlen[0]");
+  refuse(
+      [&](TestCall& c) {
+        c.Set("actual_cmp_seq_kvlen", Ints{INT64_MAX, 5});
+      },
+      "actual_cmp_seq_kvlen");
+  refuse([&](TestCall& c) { c.Set("actual_seq_qlen", Ints{2, 2}); }, "actual_seq_qlen");
+  refuse([&](TestCall& c) { c.Set("actual_seq_qlen", Ints{3}); }, "actual_seq_qlen");
+  refuse([&](TestCall& c) { c.Without("actual_seq_qlen"); }, "query");
+  refuse([&](TestCall& c) { c.Set("layout", std::string("BSND")); }, "query");
+  refuse([&](TestCall& c) { c.Set("layout", std::string("BSH")); }, "layout");
+  refuse([&](TestCall& c) { c.Tensor("atten_mask", DType::kBool, {4}, one); }, "atten_mask");
+}
+
+TEST(NsaCompressAttentionInfer, StrictEnforcesTheDocumentsLimits) {
+  Shape fine;
+  fine.group = 16;
+  fine.qk_dim = 192;
+  fine.v_dim = 128;
+  fine.page = 64;
+  fine.keys = {61};
+  fine.tokens = {992};
+  const auto strict = [](const Shape& s) {
+    TestCall call = Infer(s, 46);
+    call.Set("strict", true);
+    return call;
+  };
+  TestCall accepted = strict(fine);
+  const auto result = accepted.Run({});
+  EXPECT_TRUE(result.ok()) << result.status().message();
+  const auto refuse = [&](const std::function<void(Shape&)>& spoil, const std::string& argument) {
+    Shape s = fine;
+    spoil(s);
+    TestCall wide = Infer(s, 46);
+    EXPECT_TRUE(wide.Run({}).ok());
+    TestCall call = strict(s);
+    SCOPED_TRACE(argument);
+    ExpectRefused(call, StatusCode::kInvalidArgument, argument);
+  };
+  refuse([](Shape& s) { s.group = 17; }, "head_num");
+  refuse([](Shape& s) { s.qk_dim = 128; }, "query");
+  refuse([](Shape& s) { s.v_dim = 64; }, "value");
+  refuse([](Shape& s) { s.page = 32; }, "page_block_size");
+  refuse([](Shape& s) { s.select = 144; }, "select_block_size");
+  refuse([](Shape& s) { s.count = 17; }, "select_block_count");
+  refuse([](Shape& s) { s.queries = {5}; }, "query");
+  refuse([](Shape& s) { s.keys = {61, 0}, s.tokens = {992, 31}; }, "actual_cmp_seq_kvlen");
+}
+
+}  // namespace
+}  // namespace tamis::test

@@ -1,0 +1,170 @@
+#include "tests/support/test_call.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "base/errors.h"
+
+namespace tamis::test {
+namespace {
+
+int64_t Product(const std::vector<int64_t>& shape) {
+  int64_t product = 1;
+  for (int64_t size : shape) product *= size;
+  return product;
+}
+
+// Strides of a tensor whose rows of every dimension but the last are followed by `gap` elements.
+std::vector<int64_t> StridesWithGap(const std::vector<int64_t>& shape, int64_t gap) {
+  std::vector<int64_t> strides(shape.size());
+  int64_t stride = 1;
+  for (size_t i = shape.size(); i-- > 0;) {
+    strides[i] = stride;
+    stride = stride * shape[i] + gap;
+  }
+  return strides;
+}
+
+int64_t OffsetOf(const TensorView& view, int64_t index) {
+  int64_t offset = 0;
+  for (int i = view.rank - 1; i >= 0; --i) {
+    offset += index % view.shape[i] * view.strides[i];
+    index /= view.shape[i];
+  }
+  return offset;
+}
+
+// Alignment is that of new, 16 bytes: enough for every dtype.
+TensorView Lay(std::vector<unsigned char>* bytes, DType dtype, const std::vector<int64_t>& shape,
+               int64_t gap) {
+  const std::vector<int64_t> strides = StridesWithGap(shape, gap);
+  const int64_t elems = shape.empty() ? 1 : strides[0] * shape[0] + gap;
+  bytes->assign(static_cast<size_t>((elems + 1) * base::ItemSize(dtype)),
+                0xFF);  // 0xFF.. is a NaN in every format
+  TensorView view(bytes->data(), dtype, shape);
+  std::copy(strides.begin(), strides.end(), view.strides);
+  return view;
+}
+
+}  // namespace
+
+uint64_t Random::Next() {
+  uint64_t z = (state_ += 0x9e3779b97f4a7c15u);
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+  return z ^ (z >> 31);
+}
+
+double Random::Normal() {
+  const double radius = std::sqrt(-2 * std::log(1 - Uniform()));
+  return radius * std::cos(2 * std::numbers::pi * Uniform());
+}
+
+TensorView TestCall::Store(DType dtype, const std::vector<int64_t>& shape, int64_t gap,
+                           const std::function<double(int64_t)>& value) {
+  memory_.emplace_back();
+  const TensorView view = Lay(&memory_.back(), dtype, shape, gap);
+  const int64_t elems = Product(shape);
+  for (int64_t i = 0; i < elems; ++i)
+    base::StoreDouble(view.data, dtype, OffsetOf(view, i), value(i));
+  return view;
+}
+
+TestCall& TestCall::Tensor(const std::string& name, DType dtype, std::vector<int64_t> shape,
+                           const std::function<double(int64_t)>& value) {
+  return View(name, Store(dtype, shape, 0, value));
+}
+
+TestCall& TestCall::Strided(const std::string& name, DType dtype, std::vector<int64_t> shape,
+                            int64_t gap, const std::function<double(int64_t)>& value) {
+  return View(name, Store(dtype, shape, gap, value));
+}
+
+TestCall& TestCall::View(const std::string& name, const TensorView& view) {
+  Without(name);
+  tensors_.emplace_back(name, view);
+  return *this;
+}
+
+TestCall& TestCall::Set(
+    const std::string& name,
+    std::variant<int64_t, double, bool, std::string, std::vector<int64_t>> value) {
+  Without(name);
+  attributes_.emplace_back(name, std::move(value));
+  return *this;
+}
+
+TestCall& TestCall::Without(const std::string& name) {
+  std::erase_if(tensors_, [&](const auto& entry) { return entry.first == name; });
+  std::erase_if(attributes_, [&](const auto& entry) { return entry.first == name; });
+  return *this;
+}
+
+const TensorView& TestCall::view(const std::string& name) const {
+  return std::find_if(tensors_.begin(), tensors_.end(),
+                      [&](const auto& e) { return e.first == name; })
+      ->second;
+}
+
+Result<registry::Call> TestCall::Inputs() const {
+  Result<registry::Call> call = registry::Call::Of(op_);
+  if (!call.ok()) return call;
+  for (const auto& [name, view] : tensors_) TAMIS_RETURN_IF_ERROR(call->SetTensor(name, view));
+  for (const auto& [name, value] : attributes_) {
+    Status status;
+    if (const auto* i = std::get_if<int64_t>(&value)) status = call->SetInt(name, *i);
+    if (const auto* d = std::get_if<double>(&value)) status = call->SetFloat(name, *d);
+    if (const auto* b = std::get_if<bool>(&value)) status = call->SetBool(name, *b);
+    if (const auto* s = std::get_if<std::string>(&value)) status = call->SetChoice(name, *s);
+    if (const auto* v = std::get_if<std::vector<int64_t>>(&value)) status = call->SetInts(name, *v);
+    TAMIS_RETURN_IF_ERROR(status);
+  }
+  return call;
+}
+
+Result<registry::Call> TestCall::WithOutputs() {
+  Result<registry::Call> call = Inputs();
+  if (!call.ok()) return call;
+  Result<std::vector<registry::Call::Output>> outputs = call->Outputs();
+  if (!outputs.ok()) return outputs.status();
+  outputs_.clear();
+  for (const registry::Call::Output& output : *outputs) {
+    if (std::find(omitted_.begin(), omitted_.end(), output.name) != omitted_.end()) continue;
+    auto& [view, bytes] = outputs_[output.name];
+    view = Lay(&bytes, output.dtype, output.shape, output_gap_);
+    std::fill(bytes.begin(), bytes.end(), static_cast<unsigned char>(0xAB));
+    TAMIS_RETURN_IF_ERROR(call->SetTensor(output.name, view));
+  }
+  return call;
+}
+
+Result<Outputs> TestCall::Run(const Context& context) {
+  Result<registry::Call> call = WithOutputs();
+  if (!call.ok()) return call.status();
+  Result<Plan> plan = call->MakePlan(context);
+  if (!plan.ok()) return plan.status();
+  TAMIS_RETURN_IF_ERROR(plan->run());
+  Outputs bytes;
+  for (const auto& [name, output] : outputs_) bytes[name] = output.second;
+  return bytes;
+}
+
+double TestCall::Got(const std::string& output, int64_t index) const {
+  const TensorView& view = outputs_.at(output).first;
+  return base::LoadAsDouble(view.data, view.dtype, OffsetOf(view, index));
+}
+
+std::vector<int64_t> TestCall::GotInts(const std::string& output) const {
+  std::vector<int64_t> values;
+  for (int64_t i = 0; i < OutputElems(output); ++i)
+    values.push_back(static_cast<int64_t>(Got(output, i)));
+  return values;
+}
+
+int64_t TestCall::OutputElems(const std::string& output) const {
+  const TensorView& view = outputs_.at(output).first;
+  return Product(std::vector<int64_t>(view.shape, view.shape + view.rank));
+}
+
+}  // namespace tamis::test

@@ -1,0 +1,94 @@
+// A call of an operator with memory of its own, for tests: tensors filled from a seed, attributes
+// by name, outputs allocated afresh for every run.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/dtype.h"
+#include "registry/call.h"
+
+namespace tamis::test {
+
+/// SplitMix64 with a normal distribution on top.
+class Random {
+ public:
+  explicit Random(uint64_t seed) : state_(seed) {}
+  uint64_t Next();
+  /// In [0, bound).
+  int64_t Below(int64_t bound) {
+    return static_cast<int64_t>(Next() % static_cast<uint64_t>(bound));
+  }
+  /// In [low, high].
+  int64_t Between(int64_t low, int64_t high) { return low + Below(high - low + 1); }
+  double Uniform() { return static_cast<double>(Next() >> 11) * 0x1p-53; }
+  double Normal();
+
+ private:
+  uint64_t state_;
+};
+
+using Outputs = std::map<std::string, std::vector<unsigned char>>;
+
+class TestCall {
+ public:
+  explicit TestCall(std::string op) : op_(std::move(op)) {}
+
+  /// A dense tensor; `value(i)` gives element i in row-major order.
+  TestCall& Tensor(const std::string& name, DType dtype, std::vector<int64_t> shape,
+                   const std::function<double(int64_t)>& value);
+  /// The same elements with `gap` elements of NaN (or 0xFF bytes) after every row of every
+  /// dimension but the last.
+  TestCall& Strided(const std::string& name, DType dtype, std::vector<int64_t> shape, int64_t gap,
+                    const std::function<double(int64_t)>& value);
+  TestCall& View(const std::string& name, const TensorView& view);
+  TestCall& Set(const std::string& name,
+                std::variant<int64_t, double, bool, std::string, std::vector<int64_t>> value);
+  TestCall& Without(const std::string& name);
+  /// Outputs get gaps between rows, too.
+  TestCall& OutputGap(int64_t gap) {
+    output_gap_ = gap;
+    return *this;
+  }
+  /// Optional outputs of these names are not asked for.
+  TestCall& Omit(const std::string& output) {
+    omitted_.push_back(output);
+    return *this;
+  }
+
+  const TensorView& view(const std::string& name) const;
+
+  /// The call with inputs and attributes, no outputs.
+  Result<registry::Call> Inputs() const;
+  /// The call with outputs, filled with 0xAB first. They live until the next call of this function.
+  Result<registry::Call> WithOutputs();
+  /// Plans, runs and returns the outputs' bytes (gaps included).
+  Result<Outputs> Run(const Context& context);
+
+  /// Element of an output of the last run, by its dense index.
+  double Got(const std::string& output, int64_t index) const;
+  std::vector<int64_t> GotInts(const std::string& output) const;
+  int64_t OutputElems(const std::string& output) const;
+
+ private:
+  TensorView Store(DType dtype, const std::vector<int64_t>& shape, int64_t gap,
+                   const std::function<double(int64_t)>& value);
+
+  std::string op_;
+  std::deque<std::vector<unsigned char>> memory_;
+  std::vector<std::pair<std::string, TensorView>> tensors_;
+  std::vector<std::pair<std::string,
+                        std::variant<int64_t, double, bool, std::string, std::vector<int64_t>>>>
+      attributes_;
+  std::vector<std::string> omitted_;
+  int64_t output_gap_ = 0;
+  std::map<std::string, std::pair<TensorView, std::vector<unsigned char>>> outputs_;
+};
+
+}  // namespace tamis::test
