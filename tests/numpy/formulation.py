@@ -1,0 +1,257 @@
+"""The three NSA operators in float64 numpy, written from their formulas and from nothing else.
+
+Obvious loops over sequences, query tokens and kv heads; no code is shared with the library. Next to
+every value stands what its error bound is made of, see precision.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Importance = Literal["cann", "exact_overlap"]
+MaskedRows = Literal["uniform", "zero"]
+
+FLT_MAX = float(np.finfo(np.float32).max)
+
+
+# --- nsa_compress -------------------------------------------------------------------------------
+
+
+def window_count(length: int, block: int, stride: int) -> int:
+    """Windows of `block` tokens, `stride` apart, that fit into a sequence."""
+    return 0 if length < block else (length - block) // stride + 1
+
+
+def compress(
+    tokens: Floats, weight: Floats, lengths: list[int], stride: int
+) -> tuple[Floats, Floats]:
+    """Weighted window sums [Tc, N, D], and the sums of the terms' absolute values."""
+    block = weight.shape[0]
+    sums, magnitudes = [], []
+    begin = 0
+    for length in lengths:
+        for i in range(window_count(length, block, stride)):
+            window = tokens[begin + i * stride : begin + i * stride + block]
+            terms = weight[:, :, None] * window
+            sums.append(terms.sum(axis=0))
+            magnitudes.append(np.abs(terms).sum(axis=0))
+        begin += length
+    empty = np.zeros((0, *tokens.shape[1:]))
+    return (np.stack(sums), np.stack(magnitudes)) if sums else (empty, empty)
+
+
+# --- importance of select blocks ----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Sizes in raw tokens: l, d and l'."""
+
+    compress: int
+    stride: int
+    select: int
+
+    def training_count(self, n: int) -> int:
+        """Candidate select blocks over n compressed tokens, as training counts them."""
+        return -(-n // (self.select // self.stride))
+
+    def infer_count(self, n: int) -> int:
+        """Candidate select blocks over n compressed tokens, as decoding counts them."""
+        return -(-((n - 1) * self.stride + self.compress) // self.select) if n > 0 else 0
+
+
+def importance(p: Floats, blocks: Blocks, count: int, kind: Importance = "cann") -> Floats:
+    """The double sum S[j] = sum_m sum_q P[M (j + 1) - m - q - shift], P being 0 outside."""
+    m_count = blocks.select // blocks.stride
+    q_count = blocks.compress // blocks.stride
+    shift = 1 if kind == "exact_overlap" else 0
+    scores = np.zeros(count)
+    for j in range(count):
+        for m in range(m_count):
+            for q in range(q_count):
+                x = m_count * (j + 1) - m - q - shift
+                if 0 <= x < len(p):
+                    scores[j] += p[x]
+    return scores
+
+
+# --- attention over compressed keys -------------------------------------------------------------
+
+
+@dataclass
+class Row:
+    """One query token and kv head: what comes out, and the exact quantities behind its bounds."""
+
+    out: Floats  # [G, D2]
+    maximum: Floats  # [G]
+    total: Floats  # [G]
+    scores: Floats  # [J], forced blocks at infinity
+    score_magnitude: Floats  # [G]: the largest sum |scale q k| of a visible key
+    value_magnitude: Floats  # [G, D2]: sum P |v|
+    qk_dim: int
+    n: int
+    band: int  # terms that a block's score sums
+
+
+def attend(
+    query: Floats,
+    key: Floats,
+    value: Floats,
+    scale: float,
+    hidden: Bools,
+    forced: Bools,
+    blocks: Blocks,
+    kind: Importance,
+    masked_rows: MaskedRows,
+) -> Row:
+    """One row from query [G, D], key [n, D], value [n, D2], hidden [n] and forced [J]."""
+    group, n = len(query), len(key)
+    band = (blocks.select // blocks.stride) * (blocks.compress // blocks.stride)
+    row = Row(
+        out=np.zeros((group, value.shape[1])),
+        maximum=np.full(group, -np.inf),
+        total=np.zeros(group),
+        scores=np.zeros(len(forced)),
+        score_magnitude=np.zeros(group),
+        value_magnitude=np.zeros((group, value.shape[1])),
+        qk_dim=key.shape[1],
+        n=n,
+        band=group * band,
+    )
+    if n == 0:
+        return row
+    x = scale * (query @ key.T)
+    x[:, hidden] = -FLT_MAX
+    row.maximum = x.max(axis=1)
+    if hidden.all() and masked_rows == "zero":
+        row.scores[forced] = np.inf
+        return row
+    e = np.exp(x - row.maximum[:, None])
+    row.total = e.sum(axis=1)
+    p = e / row.total[:, None]
+    row.out = p @ value
+    row.value_magnitude = p @ np.abs(value)
+    if not hidden.all():
+        row.score_magnitude = (np.abs(scale) * (np.abs(query) @ np.abs(key.T)))[:, ~hidden].max(1)
+    for head in range(group):
+        row.scores += importance(p[head], blocks, len(forced), kind)
+    row.scores[forced] = np.inf
+    return row
+
+
+def best_blocks(scores: Floats, count: int) -> Ints:
+    """Indices of the best `count` scores, best first, equal ones by lower index, then -1."""
+    order = np.argsort(-scores, kind="stable")[:count]
+    return np.concatenate([order, np.full(count - len(order), -1)]).astype(np.int64)
+
+
+def spans(lengths: list[int]) -> list[tuple[int, int]]:
+    """(begin, length) of packed sequences."""
+    ends = np.cumsum([0, *lengths]).tolist()
+    return list(zip(ends[:-1], lengths, strict=True))
+
+
+def compress_attention(
+    query: Floats,
+    key: Floats,
+    value: Floats,
+    scale: float,
+    q_lengths: list[int],
+    kv_lengths: list[int],
+    blocks: Blocks,
+    atten_mask: Bools | None = None,
+    topk_mask: Bools | None = None,
+    kind: Importance = "cann",
+    masked_rows: MaskedRows = "uniform",
+) -> list[list[Row]]:
+    """nsa_compress_attention: a Row per query token [Tq] and kv head [N2]."""
+    kv_heads = key.shape[1]
+    group = query.shape[1] // kv_heads
+    rows = []
+    for (q_begin, q_len), (k_begin, n) in zip(spans(q_lengths), spans(kv_lengths), strict=True):
+        count = blocks.training_count(n)
+        for t in range(q_len):
+            hidden = np.zeros(n, bool) if atten_mask is None else atten_mask[t, :n]
+            forced = np.zeros(count, bool) if topk_mask is None else topk_mask[t, :count]
+            rows.append(
+                [
+                    attend(
+                        query[q_begin + t, g * group : (g + 1) * group],
+                        key[k_begin : k_begin + n, g],
+                        value[k_begin : k_begin + n, g],
+                        scale,
+                        hidden,
+                        forced,
+                        blocks,
+                        kind,
+                        masked_rows,
+                    )
+                    for g in range(kv_heads)
+                ]
+            )
+    return rows
+
+
+def gather_pages(cache: Floats, table: Ints, n: int, kv_heads: int) -> Floats:
+    """The first n rows of one sequence, out of pages [pages, page, N2 D]: [n, N2, D]."""
+    page = cache.shape[1]
+    rows = [cache[table[i // page], i % page] for i in range(n)]
+    return np.array(rows).reshape(n, kv_heads, cache.shape[2] // kv_heads)
+
+
+def compress_attention_infer(
+    query: Floats,
+    key: Floats,
+    value: Floats,
+    block_table: Ints,
+    scale: float,
+    kv_heads: int,
+    q_lengths: list[int],
+    cmp_lengths: list[int],
+    blocks: Blocks,
+    sel_lengths: list[int] | None = None,
+    kind: Importance = "cann",
+    masked_rows: MaskedRows = "uniform",
+) -> list[list[Row]]:
+    """nsa_compress_attention_infer, queries packed; `sel_lengths` only where a mask is given."""
+    group = query.shape[1] // kv_heads
+    rows = []
+    for b, (q_begin, q_len) in enumerate(spans(q_lengths)):
+        n = cmp_lengths[b]
+        count = blocks.infer_count(n)
+        keys = gather_pages(key, block_table[b], n, kv_heads)
+        values = gather_pages(value, block_table[b], n, kv_heads)
+        forced = np.zeros(count, bool)
+        for j in (0, count - 2, count - 1):
+            if 0 <= j < count:
+                forced[j] = True
+        for t in range(q_len):
+            hidden = np.zeros(n, bool)
+            if sel_lengths is not None:
+                seen = sel_lengths[b] - (q_len - 1 - t)
+                for i in range(n):
+                    hidden[i] = i * blocks.stride + blocks.compress > seen
+            rows.append(
+                [
+                    attend(
+                        query[q_begin + t, g * group : (g + 1) * group],
+                        keys[:, g],
+                        values[:, g],
+                        scale,
+                        hidden,
+                        forced,
+                        blocks,
+                        kind,
+                        masked_rows,
+                    )
+                    for g in range(kv_heads)
+                ]
+            )
+    return rows
