@@ -12,13 +12,14 @@
 
 namespace tamis::prim {
 
+// Always inlined: no level's copy of a function may be merged with another's.
 struct BlockGeometry {
   int64_t select_strides = 1;    // M
   int64_t compress_strides = 1;  // Nn
   int64_t shift = 0;
 
   /// Pairs (m, q) with m + q = i.
-  int64_t Coefficient(int64_t i) const {
+  __attribute__((always_inline)) int64_t Coefficient(int64_t i) const {
     const int64_t flat = select_strides < compress_strides ? select_strides : compress_strides;
     const int64_t rising = i + 1;
     const int64_t falling = select_strides + compress_strides - 1 - i;
@@ -26,8 +27,10 @@ struct BlockGeometry {
     return slope < 0 ? 0 : slope < flat ? slope : flat;
   }
   /// First and last compressed token (inclusive) that block j hears, before clipping to [0, n).
-  int64_t LastToken(int64_t j) const { return select_strides * (j + 1) - shift; }
-  int64_t FirstToken(int64_t j) const {
+  __attribute__((always_inline)) int64_t LastToken(int64_t j) const {
+    return select_strides * (j + 1) - shift;
+  }
+  __attribute__((always_inline)) int64_t FirstToken(int64_t j) const {
     return LastToken(j) - (select_strides + compress_strides - 2);
   }
 };
