@@ -23,6 +23,7 @@ class AttributesHandler final : public JsonHandler {
  public:
   AttributesHandler(bool strict, registry::Call* call) : strict_(strict), call_(call) {}
 
+  std::string Document() const override { return kAttrs; }
   std::string Where() const override { return name_.empty() ? kAttrs : name_; }
   bool saw_strict() const { return saw_strict_; }
 

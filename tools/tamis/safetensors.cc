@@ -39,6 +39,7 @@ class HeaderHandler final : public JsonHandler {
  public:
   explicit HeaderHandler(SafetensorsHeader* header) : header_(header) {}
 
+  std::string Document() const override { return "header"; }
   std::string Where() const override {
     return name_.empty() || place_ == Place::kTop ? "header" : "header: " + name_;
   }

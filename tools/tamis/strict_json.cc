@@ -31,7 +31,7 @@ class Adapter final : public nlohmann::json_sax<nlohmann::json> {
   }
   bool string(string_t& value) override { return Take(handler_->Scalar(std::move(value))); }
   bool binary(binary_t&) override {
-    return Take(base::Invalid(handler_->Where(), "JSON", "binary data"));
+    return Take(base::Invalid(handler_->Document(), "JSON", "binary data"));
   }
   bool start_object(std::size_t) override { return Take(handler_->BeginObject()); }
   bool key(string_t& name) override { return Take(handler_->Key(std::move(name))); }
@@ -43,7 +43,7 @@ class Adapter final : public nlohmann::json_sax<nlohmann::json> {
     std::string_view text = error.what();
     if (const size_t tag = text.find("] "); tag != std::string_view::npos)
       text.remove_prefix(tag + 2);
-    return Take(base::Invalid(handler_->Where(), "JSON", text));
+    return Take(base::Invalid(handler_->Document(), "JSON", text));
   }
 
   Status& status() { return status_; }
@@ -74,7 +74,7 @@ Status ParseJson(std::string_view text, JsonHandler* handler) {
   Adapter adapter(handler);
   const bool complete = nlohmann::json::sax_parse(text, &adapter);
   if (!complete && adapter.status().ok())
-    return base::Invalid(handler->Where(), "JSON", "something else");
+    return base::Invalid(handler->Document(), "JSON", "something else");
   return adapter.status();
 }
 

@@ -27,7 +27,9 @@ class JsonHandler {
   virtual Status EndObject() = 0;
   virtual Status BeginArray() = 0;
   virtual Status EndArray() = 0;
-  /// Where the parser stands, for messages about the text itself: "header", "tamis.attrs".
+  /// What is being parsed, for complaints about its syntax: "header".
+  virtual std::string Document() const = 0;
+  /// Where the parser stands, for complaints about a value: "header: query".
   virtual std::string Where() const = 0;
 };
 
