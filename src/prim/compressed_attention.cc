@@ -12,7 +12,7 @@ namespace {
 
 // Rows (tokens x heads of a group) per item. Every K and V tile is widened once per item, which
 // costs 1 part in 11 of the products at 16 rows and 1 in 22 at 32.
-constexpr int64_t kRowsPerItem = 32;
+constexpr int64_t kRowsPerItem = 64;
 
 // Scores are kept up to this many bytes per worker. They are written once and read once, 8 bytes
 // per 320 FMAs at the documents' shapes, so they may well leave the L2 cache; computing them twice

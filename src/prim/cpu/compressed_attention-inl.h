@@ -178,6 +178,15 @@ inline void WidenRows(const Item& it, const KeyView& view, int64_t first, int64_
   }
 }
 
+// Asks for row `key` of the view (if there is one), a tile ahead of its use: rows of one head lie a row of all heads apart,
+// which the hardware does not foresee. Without this, widening took 40% of the time from L3.
+// Inlined by force: gcc 12 takes a function that only prefetches for one without effect and drops its calls.
+TAMIS_INLINE void PrefetchRow(const Item& it, const KeyView& view, int64_t key) {
+  if (key >= it.s.keys) return;
+  const char* row = reinterpret_cast<const char*>(RowOf(it, view, key));
+  for (int64_t byte = 0; byte < 2 * view.dim; byte += 64) __builtin_prefetch(row + byte, 0, 2);
+}
+
 // S[kKeys keys][kVectors vectors of rows] = K Q. `query` is the panel of the first vector; the next
 // follows it.
 template <int kKeys, int kVectors>
@@ -200,17 +209,25 @@ TAMIS_INLINE void ScoreTile(const float* key, const float* query, int64_t dim, f
   }
 }
 
-inline void Scores(const Item& it, int64_t count, float* scores) {
+inline void Scores(const Item& it, int64_t first, int64_t count, float* scores) {
   const int64_t dim = it.a.key.dim;
   int64_t v = 0;
   for (; v + 2 <= it.vectors; v += 2) {
     for (int64_t k = 0; k < count; k += kTileHeight) {
+      for (int64_t i = k; v == 0 && i < k + kTileHeight; ++i) {  // between tiles, so that few are in flight
+        PrefetchRow(it, it.a.value, first + i);
+        PrefetchRow(it, it.a.key, first + kKeyTile + i);
+      }
       ScoreTile<kTileHeight, 2>(it.key + k * dim, it.query + v * dim * kLanes, dim,
                                 scores + k * it.rows + v * kLanes, it.rows);
     }
   }
   if (v < it.vectors) {
     for (int64_t k = 0; k < count; k += 2 * kTileHeight) {
+      for (int64_t i = k; v == 0 && i < k + 2 * kTileHeight; ++i) {
+        PrefetchRow(it, it.a.value, first + i);
+        PrefetchRow(it, it.a.key, first + kKeyTile + i);
+      }
       ScoreTile<2 * kTileHeight, 1>(it.key + k * dim, it.query + v * dim * kLanes, dim,
                                     scores + k * it.rows + v * kLanes, it.rows);
     }
@@ -280,7 +297,7 @@ inline void Values(const Item& it, int64_t count, const float* e) {
 
 inline void MaskedScores(const Item& it, int64_t first, int64_t count, float* scores) {
   WidenRows(it, it.a.key, first, count, it.a.key.dim, it.key);
-  Scores(it, count, scores);
+  Scores(it, first, count, scores);
   HideKeys(it, scores, first, count);
 }
 
