@@ -61,9 +61,10 @@ def read_junit(path: Path) -> Suite:
     suite = Suite()
     for group in ET.parse(path).getroot().iter("testsuite"):
         tests, skipped = int(group.attrib["tests"]), int(group.attrib["skipped"])
+        skipped += int(group.attrib.get("disabled", 0))
         suite.run += tests - skipped
         suite.not_run += skipped
-        suite.failed += int(group.attrib["failures"]) + int(group.attrib["errors"])
+        suite.failed += int(group.attrib["failures"]) + int(group.attrib.get("errors", 0))
         for entry in group.iterfind("properties/property"):
             words = entry.attrib["value"].split()
             suite.properties.setdefault(entry.attrib["name"], set()).update(words)

@@ -36,7 +36,9 @@ void ExpectAgrees(TestCall& call, const Context& context) {
 
 void ExpectConforms(TestCall& call) {
   ExpectAgrees(call, {.threads = 1, .implementation = Implementation::kReference});
+  std::string levels;
   for (Level level : base::AvailableLevels()) {
+    levels += std::string(base::Name(level)) + " ";
     ExpectAgrees(call, {.threads = 1, .level = level});
     const Result<Outputs> one = call.Run({.threads = 1, .level = level});
     ASSERT_TRUE(one.ok()) << one.status().message();
@@ -47,6 +49,8 @@ void ExpectConforms(TestCall& call) {
           << threads << " threads differ from one at level " << base::Name(level);
     }
   }
+  // For the line at the end of `dev test` that says what was tested.
+  ::testing::Test::RecordProperty("levels", levels);
 }
 
 void ExpectRefused(TestCall& call, StatusCode code, const std::string& argument) {

@@ -1,0 +1,86 @@
+"""The line of what was tested is only printed as good when all there is was tested."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from summarise_tests import Suite, expected_levels, problems, read_gtest, read_junit, rooms
+
+LEVELS = ["scalar", "avx2"]
+OPERATORS = ["left", "right"]
+
+
+def good() -> dict[str, Suite]:
+    return {
+        "cpp": Suite(run=3, properties={"levels": set(LEVELS)}),
+        "python": Suite(run=4, properties={"levels": set(LEVELS), "operators": set(OPERATORS)}),
+        "commands": Suite(run=2),
+    }
+
+
+def test_all_there_is_has_no_problem() -> None:
+    assert problems(**good(), levels=LEVELS, operators=OPERATORS) == []
+
+
+@pytest.mark.parametrize(
+    ("suite", "change", "reason"),
+    [
+        ("cpp", Suite(failed=1), "1 C++ tests failed"),
+        ("python", Suite(not_run=2), "2 Python tests were skipped"),
+        ("cpp", Suite(run=-3), "no C++ test ran"),
+        ("commands", Suite(run=-2), "no command test ran"),
+        ("cpp", Suite(properties={"levels": {"avx512"}}), "C++ tests ran at levels"),
+        ("python", Suite(properties={"operators": {"middle"}}), "operators tested"),
+    ],
+)
+def test_a_gap_is_reported(suite: str, change: Suite, reason: str) -> None:
+    suites = good()
+    suites[suite].add(change)
+    (found,) = problems(**suites, levels=LEVELS, operators=OPERATORS)
+    assert reason in found
+
+
+def test_a_level_that_no_test_ran_at_is_reported() -> None:
+    found = problems(**good(), levels=[*LEVELS, "avx512"], operators=OPERATORS)
+    assert len(found) == 2
+
+
+def test_levels_follow_the_flags_of_the_processor() -> None:
+    avx2 = {"avx2", "fma", "f16c", "bmi2", "sse2"}
+    avx512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"}
+    assert expected_levels("x86_64", {"sse2"}) == ["scalar"]
+    assert expected_levels("x86_64", avx2) == ["scalar", "avx2"]
+    assert expected_levels("x86_64", avx2 | avx512) == ["scalar", "avx2", "avx512"]
+    assert expected_levels("x86_64", avx512) == ["scalar"]
+    assert expected_levels("aarch64", avx2) == ["scalar"]
+
+
+def test_gtest_reports_count_runs_skips_failures_and_levels(tmp_path: Path) -> None:
+    tests = [
+        {"result": "COMPLETED", "levels": "scalar avx2 "},
+        {"result": "COMPLETED", "failures": [{"failure": "x"}]},
+        {"result": "SKIPPED"},
+        {"result": "SUPPRESSED"},
+    ]
+    report = tmp_path / "a.json"
+    report.write_text(json.dumps({"testsuites": [{"testsuite": tests}]}))
+    assert read_gtest(report) == Suite(2, 2, 1, {"levels": {"scalar", "avx2"}})
+
+
+def test_junit_reports_count_runs_skips_failures_and_properties(tmp_path: Path) -> None:
+    report = tmp_path / "a.xml"
+    report.write_text(
+        '<testsuites><testsuite tests="5" failures="1" errors="1" skipped="2"><properties>'
+        '<property name="levels" value="scalar avx2"/></properties></testsuite></testsuites>'
+    )
+    assert read_junit(report) == Suite(3, 2, 2, {"levels": {"scalar", "avx2"}})
+
+
+def test_operators_are_the_rooms_that_have_a_contract(tmp_path: Path) -> None:
+    for operator in ("right", "left"):
+        (tmp_path / "src/ops" / operator).mkdir(parents=True)
+        (tmp_path / "src/ops" / operator / "contract.cc").touch()
+    (tmp_path / "src/ops/unfinished").mkdir()
+    assert rooms(tmp_path) == ["left", "right"]
