@@ -81,7 +81,7 @@ typedef struct tamis_nsa_compress_attention_params {
   tamis_int_list actual_seq_qlen;
   /* required: inclusive prefix sums over key; the last is Tc */
   tamis_int_list actual_cmp_seq_kvlen;
-  /* default absent: accepted and not used, as on the device */
+  /* optional: accepted and not used, as on the device */
   tamis_int_list actual_sel_seq_kvlen;
   /* one of cann, exact_overlap; NULL means cann: how compressed tokens count towards a block: as
    * the device (shifted by one token), or by overlap */
@@ -91,7 +91,7 @@ typedef struct tamis_nsa_compress_attention_params {
   const char* masked_rows;
   /* 0 or 1, default false: also enforce the document's limits */
   int64_t strict;
-  /* output [T, N, D2] as query: */
+  /* output [T, N, D2] as query: softmax-weighted sum of values */
   tamis_tensor attention_out;
   /* output, optional [T, N2, select_block_count] int32: blocks of the sequence, best first, then
    * -1 */
@@ -153,11 +153,11 @@ typedef struct tamis_nsa_compress_attention_infer_params {
   int64_t compress_stride;
   /* one of TND, BSND; NULL means TND: of query and the outputs */
   const char* layout;
-  /* default absent: query tokens per sequence; absent: one each */
+  /* optional: query tokens per sequence; absent: one each */
   tamis_int_list actual_seq_qlen;
   /* required: compressed keys per sequence */
   tamis_int_list actual_cmp_seq_kvlen;
-  /* default absent: raw tokens per sequence; needed with atten_mask */
+  /* optional: raw tokens per sequence; needed with atten_mask */
   tamis_int_list actual_sel_seq_kvlen;
   /* one of cann, exact_overlap; NULL means cann: how compressed tokens count towards a block: as
    * the device (shifted by one token), or by overlap */

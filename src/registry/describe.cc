@@ -280,6 +280,8 @@ std::string CDoc(const Contract& contract, const Field& field) {
   if (field.type == Type::kChoice) {
     text = "one of " + AttributeTypeText(field) + "; " +
            (field.required ? text : "NULL means " + text);
+  } else if (!field.required && field.type == Type::kInts) {
+    text = "optional";
   } else if (!field.required) {
     text = (field.type == Type::kBool ? "0 or 1, default " : "default ") + text;
   }

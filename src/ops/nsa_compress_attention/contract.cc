@@ -53,8 +53,9 @@ const base::Contract& Room::contract() {
           .Choice("masked_rows", &Params::masked_rows, {"uniform", "zero"},
                   "a row whose keys are all hidden: the mean of all values, as the device, or zero")
           .Optional("strict", &Params::strict, "also enforce the document's limits")
-          .Output("attention_out", &Params::attention_out,
-                  {.shape = "T, N, D2", .doc = "", .dtype_as = "query"})
+          .Output(
+              "attention_out", &Params::attention_out,
+              {.shape = "T, N, D2", .doc = "softmax-weighted sum of values", .dtype_as = "query"})
           .OptionalOutput("topk_indices", &Params::topk_indices,
                           {.shape = "T, N2, select_block_count",
                            .doc = "blocks of the sequence, best first, then -1",

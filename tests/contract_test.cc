@@ -1,0 +1,427 @@
+// The checks that every operator's arguments pass, over a contract made up for the purpose; and
+// that the operators' own contracts are whole.
+#include "base/contract.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <set>
+
+#include "base/dtype.h"
+#include "base/errors.h"
+#include "registry/registry.h"
+#include "tamis/tamis.hpp"
+
+namespace tamis::base {
+namespace {
+
+enum class Layout : int32_t { kFlat = 0, kDeep = 1 };
+
+struct Toy {
+  TensorView a;
+  TensorView b;
+  TensorView mask;
+  int64_t size = 3;
+  double scale = 0.5;
+  Layout layout = Layout::kFlat;
+  IntList lengths;
+  IntList extra;
+  bool strict = false;
+  TensorView out;
+  TensorView sums;
+};
+
+const Contract& ToyContract() {
+  static const Contract kContract =
+      ContractBuilder<Toy>("toy", "a contract for tests", "none")
+          .Input("a", &Toy::a,
+                 {.doc = "a",
+                  .dtypes = {DType::kFloat16, DType::kBFloat16},
+                  .forms = {{"flat", "T, N"}, {"deep", "B, S, N"}}})
+          .Input("b", &Toy::b, {.shape = "size, 2 * N", .doc = "b", .dtype_as = "a"})
+          .OptionalInput("mask", &Toy::mask,
+                         {.shape = "*, N", .doc = "m", .dtypes = {DType::kBool, DType::kUInt8}})
+          .Required("size", &Toy::size, "rows of b")
+          .Optional("scale", &Toy::scale, "a number")
+          .Choice("layout", &Toy::layout, {"flat", "deep"}, "of a")
+          .Required("lengths", &Toy::lengths, "needed")
+          .Optional("extra", &Toy::extra, "not needed")
+          .Optional("strict", &Toy::strict, "limits")
+          .Output("out", &Toy::out,
+                  {.doc = "o", .dtype_as = "a", .forms = {{"flat", "T, N"}, {"deep", "B, S, N"}}})
+          .OptionalOutput("sums", &Toy::sums,
+                          {.shape = "size, N", .doc = "s", .dtypes = {DType::kFloat32}})
+          .LayoutIs("layout")
+          .Strict("a", "N", Limit::Rule::kMultipleOf, {"2"})
+          .Strict("size", "size", Limit::Rule::kAtMost, {"N"})
+          .Strict("a", "T * N", Limit::Rule::kAtMost, {"1000"})
+          .Build();
+  return kContract;
+}
+
+// T = 5, N = 4, size = 3, each tensor with memory of its own.
+class Contracts : public testing::Test {
+ protected:
+  Contracts() {
+    toy_.a = {memory_, DType::kFloat16, {5, 4}};
+    toy_.b = {memory_ + 512, DType::kFloat16, {3, 8}};
+    toy_.mask = {memory_ + 1024, DType::kBool, {7, 4}};
+    toy_.lengths = {lengths_, 2};
+    toy_.out = {memory_ + 1536, DType::kFloat16, {5, 4}};
+    toy_.sums = {memory_ + 2048, DType::kFloat32, {3, 4}};
+  }
+
+  Status Check() const {
+    Dims dims;
+    TAMIS_RETURN_IF_ERROR(ToyContract().CheckInputs(&toy_, &dims));
+    TAMIS_RETURN_IF_ERROR(ToyContract().CheckLimits(&toy_, dims));
+    return ToyContract().CheckOutputs(&toy_, dims);
+  }
+
+  alignas(64) unsigned char memory_[4096] = {};
+  int64_t lengths_[2] = {2, 5};
+  Toy toy_;
+};
+
+// One line that begins with the argument.
+void ExpectNames(const Status& status, StatusCode code, const std::string& argument,
+                 const std::string& what) {
+  EXPECT_EQ(status.code(), code) << what << ": " << status.message();
+  EXPECT_EQ(status.message().rfind(argument + ": ", 0), 0U) << what << ": " << status.message();
+  EXPECT_EQ(status.message().find('\n'), std::string::npos) << what << ": " << status.message();
+}
+
+struct Fault {
+  const char* what;
+  StatusCode code;
+  void (*inflict)(TensorView* view);
+};
+
+constexpr int64_t kHuge = int64_t{1} << 62;
+
+// What makes any present tensor wrong, whatever its role.
+constexpr Fault kFaults[] = {
+    {"null data", StatusCode::kNullArgument, [](TensorView* v) { v->data = nullptr; }},
+    {"a value that is no dtype", StatusCode::kInvalidArgument,
+     [](TensorView* v) { v->dtype = static_cast<DType>(77); }},
+    {"a negative value for a dtype", StatusCode::kInvalidArgument,
+     [](TensorView* v) { v->dtype = static_cast<DType>(-1); }},
+    {"a dtype of another use", StatusCode::kInvalidArgument,
+     [](TensorView* v) { v->dtype = DType::kInt8; }},
+    {"another device", StatusCode::kUnsupported,
+     [](TensorView* v) { v->device = DeviceType::kCuda; }},
+    {"rank 0", StatusCode::kInvalidArgument, [](TensorView* v) { v->rank = 0; }},
+    {"a dimension too few", StatusCode::kInvalidArgument, [](TensorView* v) { --v->rank; }},
+    {"a dimension too many", StatusCode::kInvalidArgument,
+     [](TensorView* v) {
+       v->shape[v->rank] = 1;
+       v->strides[v->rank++] = 1;
+     }},
+    {"a negative rank", StatusCode::kInvalidArgument, [](TensorView* v) { v->rank = -1; }},
+    {"rank 9", StatusCode::kInvalidArgument, [](TensorView* v) { v->rank = 9; }},
+    {"an absurd rank", StatusCode::kInvalidArgument, [](TensorView* v) { v->rank = 1 << 30; }},
+    {"a negative size", StatusCode::kInvalidArgument, [](TensorView* v) { v->shape[0] = -1; }},
+    {"a negative stride", StatusCode::kInvalidArgument,
+     [](TensorView* v) { v->strides[0] = -v->strides[0]; }},
+    {"a last dimension of stride 2", StatusCode::kInvalidArgument,
+     [](TensorView* v) { v->strides[1] = 2; }},
+    {"a last dimension of stride 0", StatusCode::kInvalidArgument,
+     [](TensorView* v) { v->strides[1] = 0; }},
+    {"more than 2^63 elements", StatusCode::kInvalidArgument,
+     [](TensorView* v) { v->shape[0] = kHuge; }},
+    {"an extent beyond 2^63 bytes", StatusCode::kInvalidArgument,
+     [](TensorView* v) { v->strides[0] = kHuge; }},
+    {"the end of the address space", StatusCode::kInvalidArgument,
+     [](TensorView* v) { v->data = reinterpret_cast<void*>(UINTPTR_MAX - 15); }},
+};
+
+TEST_F(Contracts, SoundCallPasses) {
+  const Status status = Check();
+  EXPECT_TRUE(status.ok()) << status.message();
+}
+
+TEST_F(Contracts, EveryFaultOfEveryTensorIsRefusedByItsName) {
+  for (const Field& field : ToyContract().fields) {
+    if (!field.is_tensor()) continue;
+    for (const Fault& fault : kFaults) {
+      const Toy sound = toy_;
+      fault.inflict(&Contract::tensor(static_cast<void*>(&toy_), field));
+      ExpectNames(Check(), fault.code, field.name, fault.what);
+      toy_ = sound;
+    }
+  }
+}
+
+TEST_F(Contracts, MisalignedDataIsRefused) {
+  for (const char* name : {"a", "b", "out", "sums"}) {
+    const Toy sound = toy_;
+    TensorView& view = Contract::tensor(static_cast<void*>(&toy_), *ToyContract().Find(name));
+    view.data = static_cast<char*>(view.data) + 1;
+    ExpectNames(Check(), StatusCode::kInvalidArgument, name, "misaligned");
+    toy_ = sound;
+  }
+}
+
+TEST_F(Contracts, OnlyOptionalTensorsMayBeAbsent) {
+  for (const Field& field : ToyContract().fields) {
+    if (!field.is_tensor()) continue;
+    const Toy sound = toy_;
+    Contract::tensor(static_cast<void*>(&toy_), field) = {};
+    const Status status = Check();
+    if (field.role == Role::kInput || field.role == Role::kOutput) {
+      ExpectNames(status, StatusCode::kNullArgument, field.name, "absent");
+    } else {
+      EXPECT_TRUE(status.ok()) << field.name << ": " << status.message();
+    }
+    toy_ = sound;
+  }
+}
+
+TEST_F(Contracts, ShapesMustAgreeWithEachOther) {
+  toy_.b.shape[1] = 7;  // 2 * N = 8
+  ExpectNames(Check(), StatusCode::kInvalidArgument, "b", "2 * N");
+  EXPECT_NE(Check().message().find("2 * N = 8"), std::string::npos) << Check().message();
+  toy_.b.shape[1] = 8;
+  toy_.size = 4;
+  ExpectNames(Check(), StatusCode::kInvalidArgument, "b", "size");
+  toy_.size = std::numeric_limits<int64_t>::min();
+  ExpectNames(Check(), StatusCode::kInvalidArgument, "b", "a hostile attribute");
+  toy_.size = 3;
+  toy_.out.shape[0] = 6;
+  ExpectNames(Check(), StatusCode::kInvalidArgument, "out", "T");
+}
+
+TEST_F(Contracts, LayoutSelectsTheShape) {
+  toy_.layout = Layout::kDeep;
+  ExpectNames(Check(), StatusCode::kInvalidArgument, "a", "rank 2 in the deep layout");
+  toy_.a = {memory_, DType::kFloat16, {1, 5, 4}};
+  ExpectNames(Check(), StatusCode::kInvalidArgument, "out", "rank 2 in the deep layout");
+  toy_.out = {memory_ + 1536, DType::kFloat16, {1, 5, 4}};
+  EXPECT_TRUE(Check().ok()) << Check().message();
+}
+
+TEST_F(Contracts, DtypeFollowsTheNamedTensor) {
+  toy_.a.dtype = DType::kBFloat16;
+  ExpectNames(Check(), StatusCode::kInvalidArgument, "b", "float16 beside bfloat16");
+  toy_.b.dtype = DType::kBFloat16;
+  ExpectNames(Check(), StatusCode::kInvalidArgument, "out", "float16 beside bfloat16");
+  toy_.out.dtype = DType::kBFloat16;
+  EXPECT_TRUE(Check().ok()) << Check().message();
+}
+
+TEST_F(Contracts, InputsMayRepeatAndBeHuge) {
+  toy_.a.strides[0] = 0;
+  EXPECT_TRUE(Check().ok()) << Check().message();
+  toy_.mask.shape[0] = int64_t{1} << 60;  // all the same row
+  toy_.mask.strides[0] = 0;
+  EXPECT_TRUE(Check().ok()) << Check().message();
+}
+
+TEST_F(Contracts, OutputsMayNotRepeat) {
+  toy_.out.strides[0] = 0;
+  ExpectNames(Check(), StatusCode::kInvalidArgument, "out", "stride 0");
+  toy_.out.strides[0] = 3;  // rows of 4
+  ExpectNames(Check(), StatusCode::kInvalidArgument, "out", "rows that overlap");
+  toy_.out.strides[0] = 6;
+  EXPECT_TRUE(Check().ok()) << Check().message();
+}
+
+TEST_F(Contracts, SizeOneDimensionsMayHaveAnyStride) {
+  toy_.a = {memory_, DType::kFloat16, {1, 4}};
+  toy_.out = {memory_ + 1536, DType::kFloat16, {1, 4}};
+  toy_.a.strides[0] = -7;
+  toy_.out.strides[0] = std::numeric_limits<int64_t>::max();
+  EXPECT_TRUE(Check().ok()) << Check().message();
+}
+
+TEST_F(Contracts, EmptyTensorsNeedNoMemory) {
+  toy_.a = {nullptr, DType::kFloat16, {0, 4}};
+  toy_.out = {nullptr, DType::kFloat16, {0, 4}};
+  toy_.a.strides[0] = toy_.out.strides[0] = kHuge;
+  EXPECT_TRUE(Check().ok()) << Check().message();
+  toy_.out.shape[1] = kHuge;
+  ExpectNames(Check(), StatusCode::kInvalidArgument, "out", "an empty tensor of the wrong shape");
+}
+
+TEST_F(Contracts, OutputsShareNoMemory) {
+  toy_.out.data = toy_.a.data;
+  ExpectNames(Check(), StatusCode::kInvalidArgument, "out", "the input itself");
+  EXPECT_NE(Check().message().find("overlaps a"), std::string::npos) << Check().message();
+  toy_.out.data = memory_ + 512 + 46;  // the last element of b
+  ExpectNames(Check(), StatusCode::kInvalidArgument, "out", "the end of an input");
+  toy_.out.data = memory_ + 512 + 48;  // just past it
+  EXPECT_TRUE(Check().ok()) << Check().message();
+  toy_.sums.data = memory_ + 512 + 48 + 36;  // the last two elements of out
+  ExpectNames(Check(), StatusCode::kInvalidArgument, "out", "another output");
+}
+
+TEST_F(Contracts, StridedOutputsShareNoMemoryWithWhatTheyCover) {
+  toy_.out.strides[0] = 8;  // rows of 16 bytes, 8 of them a gap
+  toy_.sums.data = memory_ + 1536 - 16;  // over the first row
+  ExpectNames(Check(), StatusCode::kInvalidArgument, "out", "a dense output over a strided one");
+  toy_.sums = {};
+  toy_.mask = {memory_ + 1536, DType::kBool, {1, 4}};
+  ExpectNames(Check(), StatusCode::kInvalidArgument, "out", "an input at the same address");
+  toy_.mask.data = memory_ + 1536 + 8;  // in the gap
+  EXPECT_TRUE(Check().ok()) << Check().message();
+  toy_.mask = {};
+  toy_.a = {memory_ + 1536 + 8, DType::kFloat16, {5, 4}};
+  toy_.a.strides[0] = 8;  // one tensor in the gaps of the other
+  EXPECT_TRUE(Check().ok()) << Check().message();
+}
+
+TEST_F(Contracts, BroadcastInputInsideAnOutputIsRefused) {
+  toy_.a.data = memory_ + 1536 + 8;
+  toy_.a.strides[0] = 0;
+  ExpectNames(Check(), StatusCode::kInvalidArgument, "out", "a repeated row inside");
+}
+
+TEST_F(Contracts, AttributesAreChecked) {
+  toy_.layout = static_cast<Layout>(2);
+  ExpectNames(Check(), StatusCode::kInvalidArgument, "layout", "past the last choice");
+  toy_.layout = static_cast<Layout>(-1);
+  ExpectNames(Check(), StatusCode::kInvalidArgument, "layout", "before the first choice");
+  toy_.layout = Layout::kFlat;
+  for (const double bad : {std::nan(""), HUGE_VAL, -HUGE_VAL}) {
+    toy_.scale = bad;
+    ExpectNames(Check(), StatusCode::kInvalidArgument, "scale", "not finite");
+  }
+  toy_.scale = 0;
+  toy_.lengths.size = -1;
+  ExpectNames(Check(), StatusCode::kInvalidArgument, "lengths", "a negative size");
+  toy_.lengths = {};
+  ExpectNames(Check(), StatusCode::kNullArgument, "lengths", "absent");
+  toy_.lengths = {lengths_, 0};
+  EXPECT_TRUE(Check().ok()) << "an empty list is given: " << Check().message();
+  toy_.extra = {nullptr, 3};
+  ExpectNames(Check(), StatusCode::kNullArgument, "extra", "three integers at null");
+}
+
+TEST_F(Contracts, LimitsHoldOnlyWithStrict) {
+  toy_.a = {memory_, DType::kFloat16, {5, 3}};
+  toy_.b = {memory_ + 512, DType::kFloat16, {3, 6}};
+  toy_.out = {memory_ + 1536, DType::kFloat16, {5, 3}};
+  toy_.mask = toy_.sums = {};
+  EXPECT_TRUE(Check().ok()) << Check().message();
+  toy_.strict = true;
+  ExpectNames(Check(), StatusCode::kInvalidArgument, "a", "N = 3");
+  EXPECT_NE(Check().message().find("a multiple of 2"), std::string::npos) << Check().message();
+}
+
+TEST_F(Contracts, LimitOnAProductThatOverflowsIsBroken) {
+  Dims dims;
+  dims.Set("T", kHuge);
+  dims.Set("N", 4);
+  toy_.strict = true;
+  ExpectNames(ToyContract().CheckLimits(&toy_, dims), StatusCode::kInvalidArgument, "a", "T * N");
+  int64_t value = 0;
+  EXPECT_TRUE(ToyContract().Evaluate("T * N", &toy_, dims, &value));
+  EXPECT_EQ(value, std::numeric_limits<int64_t>::max());
+  EXPECT_FALSE(ToyContract().Evaluate("T * unknown", &toy_, dims, &value));
+}
+
+// --- the operators' own contracts -------------------------------------------------------------
+
+size_t SizeOf(Type type) {
+  switch (type) {
+    case Type::kTensor: return sizeof(TensorView);
+    case Type::kInts: return sizeof(IntList);
+    case Type::kInt: return sizeof(int64_t);
+    case Type::kFloat: return sizeof(double);
+    case Type::kChoice: return sizeof(int32_t);
+    case Type::kBool: return sizeof(bool);
+  }
+  return 0;
+}
+
+size_t AlignmentOf(Type type) {
+  switch (type) {
+    case Type::kChoice: return alignof(int32_t);
+    case Type::kBool: return alignof(bool);
+    default: return alignof(int64_t);
+  }
+}
+
+size_t AlignUp(size_t offset, size_t alignment) {
+  return (offset + alignment - 1) / alignment * alignment;
+}
+
+TEST(OperatorContracts, FieldsCoverTheParamsStructInOrder) {
+  for (const Operator& op : registry::Operators()) {
+    size_t end = 0;
+    for (const Field& field : op.contract->fields) {
+      EXPECT_EQ(field.offset, AlignUp(end, AlignmentOf(field.type)))
+          << op.contract->name << "." << field.name;
+      end = field.offset + SizeOf(field.type);
+    }
+    EXPECT_EQ(op.contract->default_params.size(), AlignUp(end, alignof(TensorView)))
+        << op.contract->name;
+  }
+}
+
+// Counts the members of an aggregate by how many initialisers it takes. Padding cannot hide one.
+struct Anything {
+  template <class T>
+  operator T() const;  // NOLINT(google-explicit-constructor)
+};
+template <class T, class... Given>
+consteval size_t CountMembers() {
+  if constexpr (requires { T{Given{}..., Anything{}}; }) {
+    return CountMembers<T, Given..., Anything>();
+  } else {
+    return sizeof...(Given);
+  }
+}
+
+TEST(OperatorContracts, EveryMemberOfParamsIsAField) {
+  static_assert(CountMembers<Toy>() == 11);
+  const std::map<std::string, size_t> members = {
+      {"nsa_compress", CountMembers<nsa_compress::Params>()},
+      {"nsa_compress_attention", CountMembers<nsa_compress_attention::Params>()},
+      {"nsa_compress_attention_infer", CountMembers<nsa_compress_attention_infer::Params>()},
+  };
+  for (const Operator& op : registry::Operators()) {
+    ASSERT_TRUE(members.contains(op.contract->name)) << op.contract->name << " is not listed here";
+    EXPECT_EQ(op.contract->fields.size(), members.at(op.contract->name)) << op.contract->name;
+  }
+}
+
+TEST(OperatorContracts, ReferToWhatExists) {
+  for (const Operator& op : registry::Operators()) {
+    const Contract& contract = *op.contract;
+    const Field* strict = contract.Find("strict");
+    ASSERT_NE(strict, nullptr) << contract.name;
+    EXPECT_EQ(strict->type, Type::kBool) << contract.name;
+    std::set<std::string> before;
+    for (const Field& field : contract.fields) {
+      const std::string where = contract.name + "." + field.name;
+      EXPECT_TRUE(before.insert(field.name).second) << where << " stands twice";
+      EXPECT_FALSE(field.doc.empty()) << where;
+      EXPECT_EQ(field.type == Type::kChoice, !field.choices.empty()) << where;
+      if (!field.is_tensor()) continue;
+      EXPECT_NE(field.dtypes.empty(), field.dtype_as.empty()) << where;
+      if (!field.dtype_as.empty()) {
+        EXPECT_TRUE(before.contains(field.dtype_as)) << where;
+        EXPECT_EQ(contract.Find(field.dtype_as)->role, Role::kInput) << where;
+      }
+      if (field.shapes.size() == 1) continue;
+      const Field* layout = contract.Find(contract.layout_attribute);
+      ASSERT_NE(layout, nullptr) << where;
+      EXPECT_EQ(field.shapes.size(), layout->choices.size()) << where;
+      for (const ShapeForm& form : field.shapes) {
+        EXPECT_EQ(std::count(layout->choices.begin(), layout->choices.end(), form.when), 1)
+            << where << " " << form.when;
+      }
+    }
+    for (const Limit& limit : contract.limits) {
+      EXPECT_NE(contract.Find(limit.argument), nullptr) << contract.name << ": " << limit.argument;
+      EXPECT_FALSE(limit.bounds.empty()) << contract.name << ": " << limit.argument;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tamis::base
