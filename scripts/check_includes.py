@@ -22,7 +22,8 @@ FLOORS = {
     "ops": 4,
     "registry": 5,
     "capi": 6,
-    "tools": 7,
+    "bench": 7,
+    "tools": 8,
 }
 
 # What public headers may take: C++ headers (no extension) and these of C.
