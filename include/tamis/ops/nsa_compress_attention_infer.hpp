@@ -20,11 +20,11 @@ enum class MaskedRows : int32_t { kUniform = 0, kZero = 1 };
 /// sequence. Only table entries below ceil(n / page_block_size) and rows below n are read.
 /// Deterministic, bit for bit, for any number of threads. Outputs must not overlap inputs.
 struct Params {
-  TensorView query;        // TND [T, N, D], BSND [B, S, N, D]; fp16 or bf16
-  TensorView key;          // [pages, page_block_size, N2 * D]
-  TensorView value;        // [pages, page_block_size, N2 * D2]
-  TensorView block_table;  // [B, max_pages] int32
-  TensorView atten_mask;   // [max_q, max_n] bool or uint8: presence only
+  TensorView query = {};        // TND [T, N, D], BSND [B, S, N, D]; fp16 or bf16
+  TensorView key = {};          // [pages, page_block_size, N2 * D]
+  TensorView value = {};        // [pages, page_block_size, N2 * D2]
+  TensorView block_table = {};  // [B, max_pages] int32
+  TensorView atten_mask = {};   // [max_q, max_n] bool or uint8: presence only
   double scale_value = 0;
   int64_t head_num = 0;
   int64_t key_value_head_num = 0;
@@ -34,14 +34,14 @@ struct Params {
   int64_t compress_block_size = 0;
   int64_t compress_stride = 0;
   Layout layout = Layout::kTnd;
-  IntList actual_seq_qlen;       // absent: one query per sequence
-  IntList actual_cmp_seq_kvlen;  // compressed keys per sequence
-  IntList actual_sel_seq_kvlen;  // raw tokens per sequence; needed with atten_mask
+  IntList actual_seq_qlen = {};       // absent: one query per sequence
+  IntList actual_cmp_seq_kvlen = {};  // compressed keys per sequence
+  IntList actual_sel_seq_kvlen = {};  // raw tokens per sequence; needed with atten_mask
   Importance importance = Importance::kCann;
   MaskedRows masked_rows = MaskedRows::kUniform;
   bool strict = false;
-  TensorView attention_out;  // as query with D2
-  TensorView topk_indices;   // TND [T, N2, k], BSND [B, S, N2, k] int32
+  TensorView attention_out = {};  // as query with D2
+  TensorView topk_indices = {};   // TND [T, N2, k], BSND [B, S, N2, k] int32
 };
 
 /// Checks, normalises and chooses an implementation. Errors name the argument, what was expected

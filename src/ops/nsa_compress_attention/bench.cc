@@ -2,6 +2,16 @@
 #include "ops/nsa_compress_attention/problem.h"
 
 namespace tamis::nsa_compress_attention {
+namespace {
+
+// Prefix sums of 20 equal lengths.
+std::string Prefix(int64_t length) {
+  std::string text = "[";
+  for (int64_t b = 1; b <= 20; ++b) text += (b > 1 ? ", " : "") + std::to_string(b * length);
+  return text + "]";
+}
+
+}  // namespace
 
 const std::vector<base::Example>& Room::examples() {
   using base::Fill;
@@ -38,6 +48,17 @@ const std::vector<base::Example>& Room::examples() {
                       {"actual_sel_seq_kvlen", "[128]"},
                       {"masked_rows", "\"zero\""}},
        .timed = true},
+      {.name = "million",
+       .doc = "a million tokens in 20 sequences, 4 heads of 64 with keys of their own",
+       .tensors = {{"query", {1000000, 4, 64}}, {"key", {62480, 4, 64}}, {"value", {62480, 4, 64}}},
+       .attributes = {{"scale_value", "0.125"},
+                      {"head_num", "4"},
+                      {"compress_block_size", "32"},
+                      {"compress_stride", "16"},
+                      {"select_block_size", "64"},
+                      {"select_block_count", "16"},
+                      {"actual_seq_qlen", Prefix(50000)},
+                      {"actual_cmp_seq_kvlen", Prefix(3124)}}},
       {.name = "ragged",
        .doc = "three sequences, one of them without keys, odd dims, group 3",
        .tensors = {{"query", {43, 6, 65}},
