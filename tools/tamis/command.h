@@ -38,5 +38,6 @@ void AddCase(CLI::App& app, Action* action);
 void AddRun(CLI::App& app, Action* action);
 void AddVerify(CLI::App& app, Action* action);
 void AddBench(CLI::App& app, Action* action);
+void AddDemo(CLI::App& app, Action* action);
 
 }  // namespace tamis::tools

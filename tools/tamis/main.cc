@@ -45,6 +45,7 @@ int Main(int argc, char** argv) {
   AddRun(app, &action);
   AddVerify(app, &action);
   AddBench(app, &action);
+  AddDemo(app, &action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -1,0 +1,72 @@
+// Questions against paged caches: selection by compressed attention, attention over the selected
+// raw tokens, and dense attention over all of them; all three by nsa_compress_attention_infer.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "tools/tamis/demo/calls.h"
+#include "tools/tamis/demo/prefill.h"
+
+namespace tamis::tools::demo {
+
+/// Pages of `page_rows` rows in shuffled order; spare pages hold NaN, so that reading one shows.
+struct PagedCache {
+  int64_t page_rows = 0;
+  int64_t pages = 0;
+  std::vector<uint16_t> key;
+  std::vector<uint16_t> value;
+  std::vector<int32_t> page_of;  ///< Physical page of each logical one.
+};
+
+/// Outputs of a step of `questions` sequences, one query token each.
+struct Step {
+  std::vector<uint16_t> compressed_out;  ///< [questions, kQueryHeads, kValueDim]
+  std::vector<int32_t> selected;         ///< [questions, kKeyHeads, kBlocksPerHead]
+  std::vector<uint16_t> sparse_out;      ///< [questions, kQueryHeads, kValueDim]
+  std::vector<uint16_t> dense_out;       ///< [questions, kQueryHeads, kValueDim]
+  Measured select, attend, dense;
+
+  bool SameOutputs(const Step& other, int64_t question) const;
+};
+
+class Decoder {
+ public:
+  /// Deals the compressed rows to pages of 128 (all heads of a row together), the raw rows to pages
+  /// of 64 tokens of one head: a selected block is a page.
+  Decoder(const Context& context, const Memory& memory);
+
+  int64_t compressed_pages() const { return compressed_.pages; }
+  int64_t raw_pages() const { return raw_.pages; }
+
+  /// Runs the three calls on [questions, kQueryHeads, kKeyDim]. With `agreement`, the reference
+  /// computes all rows of the first two and `dense_questions` of the third.
+  Status Run(const std::vector<uint16_t>& query, int64_t questions, Step* step,
+             std::vector<Agreement>* agreement = nullptr, int64_t dense_questions = 0);
+
+ private:
+  Status Select(const std::vector<uint16_t>& query, int64_t questions, Step* step,
+                std::vector<Agreement>* agreement);
+  /// Pages of the raw cache for sequences (question, kv head), and their tokens.
+  struct RawPages {
+    std::vector<int32_t> table;  // [sequences, pages]
+    std::vector<int64_t> tokens;
+  };
+  RawPages SelectedPages(const std::vector<int32_t>& selected) const;
+  RawPages AllPages(int64_t questions) const;
+  int32_t RawPage(int64_t block, size_t sequence) const;
+
+  /// Plain attention of the 16 query heads of every (question, kv head) over its raw pages.
+  Status Attend(const std::vector<uint16_t>& query, const RawPages& pages,
+                std::vector<uint16_t>* out, Measured* measured, int64_t checked_questions,
+                std::vector<Agreement>* agreement);
+
+  Context context_;
+  int64_t tokens_;
+  int64_t windows_;
+  PagedCache compressed_;
+  PagedCache raw_;  // logical page: block * kKeyHeads + head
+  Workspace workspace_;
+};
+
+}  // namespace tamis::tools::demo
