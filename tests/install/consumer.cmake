@@ -24,7 +24,7 @@ endif()
 
 if(CONSUMER STREQUAL "pkg_config")
   set(ENV{PKG_CONFIG_PATH} ${WORK_DIR}/moved/${LIBDIR}/pkgconfig)
-  step(${PKG_CONFIG} --cflags --libs tamis)
+  step(${PKG_CONFIG} tamis)
   separate_arguments(flags UNIX_COMMAND "${CFLAGS} ${output}")
   step(${CC} -std=c99 ${SOURCE_DIR}/tests/install/c99/main.c -o ${WORK_DIR}/consumer ${flags} -Wl,-rpath,${WORK_DIR}/moved/${LIBDIR})
   set(program ${WORK_DIR}/consumer)
