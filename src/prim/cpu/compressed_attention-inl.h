@@ -6,7 +6,7 @@
 // broadcast keys with a panel of queries that stays in L1.
 //   scores:  S = K Q        K widened once per tile, Q scaled and transposed once per item
 //   softmax: online; e = exp(S - running max) replaces S, the running max of each tile is noted
-//   values:  O = alpha O + e V, V widened once per tile
+//   values:  O = alpha O + e V, V widened once per tile, a strip of columns at a time
 //   importance: P = e * exp(tile max - max) / sum, summed over the group first, then over the band
 //   of a block
 // Where the e of all keys are kept, every score is computed once and exponentiated once. Where they
@@ -166,25 +166,25 @@ inline const uint16_t* RowOf(const Item& it, const KeyView& view, int64_t key) {
   return head + page * view.page_stride + key % it.a.page_size * view.row_stride;
 }
 
-// Keys [first, first + count) as fp32 rows of `stride`; zeros up to a whole register tile.
-inline void WidenRows(const Item& it, const KeyView& view, int64_t first, int64_t count,
-                      int64_t stride, float* to) {
+// Keys [first, first + count) as fp32 rows; zeros up to a whole register tile.
+inline void WidenKeys(const Item& it, int64_t first, int64_t count) {
+  const int64_t dim = it.a.key.dim;
   for (int64_t k = 0; k < count; ++k) {
-    Widen(it.a.bfloat16, RowOf(it, view, first + k), view.dim, to + k * stride);
-    for (int64_t c = view.dim; c < stride; ++c) to[k * stride + c] = 0.0f;
+    Widen(it.a.bfloat16, RowOf(it, it.a.key, first + k), dim, it.key + k * dim);
   }
   for (int64_t k = count; k % (2 * kTileHeight) != 0; ++k) {
-    for (int64_t c = 0; c < stride; ++c) to[k * stride + c] = 0.0f;
+    for (int64_t c = 0; c < dim; ++c) it.key[k * dim + c] = 0.0f;
   }
 }
 
-// Asks for row `key` of the view (if there is one), a tile ahead of its use: rows of one head lie a row of all heads apart,
-// which the hardware does not foresee. Without this, widening took 40% of the time from L3.
-// Inlined by force: gcc 12 takes a function that only prefetches for one without effect and drops its calls.
+// Asks for row `key` of the view (if there is one) ahead of its use: rows of one head lie a
+// row of all heads apart, which the hardware does not foresee. Without this, widening took 40% of
+// the time from L3. Inlined by force: gcc 12 takes a function that only prefetches for one without
+// effect and drops its calls.
 TAMIS_INLINE void PrefetchRow(const Item& it, const KeyView& view, int64_t key) {
   if (key >= it.s.keys) return;
   const char* row = reinterpret_cast<const char*>(RowOf(it, view, key));
-  for (int64_t byte = 0; byte < 2 * view.dim; byte += 64) __builtin_prefetch(row + byte, 0, 2);
+  for (int64_t byte = 0; byte < 2 * view.dim; byte += 64) __builtin_prefetch(row + byte, 0, 3);
 }
 
 // S[kKeys keys][kVectors vectors of rows] = K Q. `query` is the panel of the first vector; the next
@@ -214,7 +214,8 @@ inline void Scores(const Item& it, int64_t first, int64_t count, float* scores) 
   int64_t v = 0;
   for (; v + 2 <= it.vectors; v += 2) {
     for (int64_t k = 0; k < count; k += kTileHeight) {
-      for (int64_t i = k; v == 0 && i < k + kTileHeight; ++i) {  // between tiles, so that few are in flight
+      for (int64_t i = k; v == 0 && i < k + kTileHeight;
+           ++i) {  // between tiles, so that few are in flight
         PrefetchRow(it, it.a.value, first + i);
         PrefetchRow(it, it.a.key, first + kKeyTile + i);
       }
@@ -254,49 +255,57 @@ inline void Softmax(const Item& it, int64_t count, float* scores) {
   }
 }
 
-// O[kTileHeight rows][kVectors vectors] = alpha O + e V over the keys of a tile.
+// O[kTileHeight rows][kVectors vectors] = alpha O + e V over the keys of a tile; V is a strip of
+// kVectors.
 template <int kVectors>
-TAMIS_INLINE void ValueTile(const float* e, int64_t rows, const float* value, int64_t value_dim,
-                            int64_t count, const float* alpha, float* out) {
+TAMIS_INLINE void ValueTile(const float* e, int64_t rows, const float* strip, int64_t count,
+                            const float* alpha, float* out, int64_t out_stride) {
   V sum[kTileHeight][kVectors];
   for (int r = 0; r < kTileHeight; ++r) {
     const V factor = Set(alpha[r]);
-    for (int v = 0; v < kVectors; ++v)
-      sum[r][v] = Mul(factor, Load(out + r * value_dim + v * kLanes));
+    for (int v = 0; v < kVectors; ++v) {
+      sum[r][v] = Mul(factor, Load(out + r * out_stride + v * kLanes));
+    }
   }
   for (int64_t k = 0; k < count; ++k) {
     V row[kVectors];
-    for (int v = 0; v < kVectors; ++v) row[v] = Load(value + k * value_dim + v * kLanes);
+    for (int v = 0; v < kVectors; ++v) row[v] = Load(strip + (k * kVectors + v) * kLanes);
     for (int r = 0; r < kTileHeight; ++r) {
       const V broadcast = Set(e[k * rows + r]);
       for (int v = 0; v < kVectors; ++v) sum[r][v] = Fma(broadcast, row[v], sum[r][v]);
     }
   }
   for (int r = 0; r < kTileHeight; ++r) {
-    for (int v = 0; v < kVectors; ++v) Store(out + r * value_dim + v * kLanes, sum[r][v]);
+    for (int v = 0; v < kVectors; ++v) Store(out + r * out_stride + v * kLanes, sum[r][v]);
   }
 }
 
-inline void Values(const Item& it, int64_t count, const float* e) {
+// Columns [c, c + kVectors kLanes) of the tile's values, widened into a strip that stays in L1 for
+// all rows.
+template <int kVectors>
+inline void ValueStrip(const Item& it, int64_t first, int64_t count, int64_t c, const float* e) {
+  const int64_t width =
+      it.a.value.dim - c < kVectors * kLanes ? it.a.value.dim - c : kVectors * kLanes;
+  for (int64_t k = 0; k < count; ++k) {
+    float* row = it.value + k * kVectors * kLanes;
+    Widen(it.a.bfloat16, RowOf(it, it.a.value, first + k) + c, width, row);
+    for (int64_t i = width; i < kVectors * kLanes; ++i) row[i] = 0.0f;
+  }
   const int64_t used = it.tokens * it.a.group;
+  for (int64_t r = 0; r < used; r += kTileHeight) {
+    ValueTile<kVectors>(e + r, it.rows, it.value, count, it.alpha + r,
+                        it.out + r * it.value_dim + c, it.value_dim);
+  }
+}
+
+inline void Values(const Item& it, int64_t first, int64_t count, const float* e) {
   int64_t c = 0;
-  for (; c + 2 * kLanes <= it.value_dim;
-       c += 2 * kLanes) {  // a strip of V stays in L1 for all rows
-    for (int64_t r = 0; r < used; r += kTileHeight) {
-      ValueTile<2>(e + r, it.rows, it.value + c, it.value_dim, count, it.alpha + r,
-                   it.out + r * it.value_dim + c);
-    }
-  }
-  for (; c < it.value_dim; c += kLanes) {
-    for (int64_t r = 0; r < used; r += kTileHeight) {
-      ValueTile<1>(e + r, it.rows, it.value + c, it.value_dim, count, it.alpha + r,
-                   it.out + r * it.value_dim + c);
-    }
-  }
+  for (; c + 2 * kLanes <= it.value_dim; c += 2 * kLanes) ValueStrip<2>(it, first, count, c, e);
+  for (; c < it.value_dim; c += kLanes) ValueStrip<1>(it, first, count, c, e);
 }
 
 inline void MaskedScores(const Item& it, int64_t first, int64_t count, float* scores) {
-  WidenRows(it, it.a.key, first, count, it.a.key.dim, it.key);
+  WidenKeys(it, first, count);
   Scores(it, first, count, scores);
   HideKeys(it, scores, first, count);
 }
@@ -317,8 +326,7 @@ inline void Attend(const Item& it) {
     if (it.keep) {
       for (int64_t i = 0; i < it.rows; ++i) it.tile_max[tile * it.rows + i] = it.max[i];
     }
-    WidenRows(it, it.a.value, first, count, it.value_dim, it.value);
-    Values(it, count, scores);
+    Values(it, first, count, scores);
   }
 }
 

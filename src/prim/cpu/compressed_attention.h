@@ -81,6 +81,7 @@ struct AttentionArgs {
 };
 
 inline constexpr int64_t kKeyTile = 64;
+inline constexpr int64_t kValueStrip = 32;  // columns: at least two vectors of any level
 
 namespace {  // inline functions: no level's copy may be merged with another's
 
@@ -91,7 +92,7 @@ struct AttentionScratch {
   int64_t keys;       // max_keys in whole tiles
   int64_t query;      // [vectors of rows][dim][lanes], scaled
   int64_t key;        // [kKeyTile][dim]
-  int64_t value;      // [kKeyTile][value_dim]
+  int64_t value;      // [kKeyTile][up to two vectors]
   int64_t scores;     // [keys or kKeyTile][rows]
   int64_t tile_max;   // [tiles][rows], where scores are kept
   int64_t out;        // [rows][value_dim]
@@ -112,7 +113,7 @@ struct AttentionScratch {
     const int64_t tiles = keys / kKeyTile;
     query = Take(Times(a.key.dim, rows));
     key = Take(Times(a.key.dim, kKeyTile));
-    value = Take(Times(value_dim, kKeyTile));
+    value = Take(kKeyTile * kValueStrip);
     scores = Take(Times(a.keep_scores ? keys : kKeyTile, rows));
     tile_max = Take(a.keep_scores ? Times(tiles, rows) : 0);
     out = Take(Times(rows, value_dim));
