@@ -10,49 +10,124 @@ namespace compress {
 using tamis::nsa_compress::KernelArgs;
 using tamis::nsa_compress::Sequence;
 
-// kVectors vectors of one window and head. The sum runs in the order of the tokens at every width,
-// so the result does not depend on how a row is cut into vectors.
-template <class Half, int kVectors>
-TAMIS_INLINE void Columns(const uint16_t* tokens, int64_t token_stride, const float* weights,
-                          int64_t block, uint16_t* out) {
+// kVectors vectors of a row, or the first `count` elements of one: what every step below works on.
+template <class Half, int kVectors, bool kPartial>
+struct Strip {
+  static TAMIS_INLINE V LoadTokens(const uint16_t* p, int v, int count) {
+    return kPartial ? Half::LoadHalfN(p, count) : Half::LoadHalf(p + v * kLanes);
+  }
+  static TAMIS_INLINE void StoreRow(uint16_t* p, const V* sum, int count) {
+    if (kPartial) return Half::StoreHalfN(p, sum[0], count);
+    for (int v = 0; v < kVectors; ++v) Half::StoreHalf(p + v * kLanes, sum[v]);
+  }
+  // Rows of one head lie a row of all heads apart, which the hardware does not foresee: without
+  // this a core read a third of what it can.
+  static TAMIS_INLINE void Prefetch(const uint16_t* p) {
+    for (int i = 0; i < kVectors * kLanes; i += 32) __builtin_prefetch(p + i);
+  }
+};
+
+// One window of one head. Sums run in the order of the tokens on every path and at every width, so
+// the result depends on neither.
+template <class Half, int kVectors, bool kPartial>
+TAMIS_INLINE void WindowStrip(const uint16_t* tokens, int64_t token_stride, const float* weights,
+                              int64_t block, uint16_t* out, int count) {
+  using S = Strip<Half, kVectors, kPartial>;
   V sum[kVectors];
   for (int v = 0; v < kVectors; ++v) sum[v] = Zero();
   for (int64_t w = 0; w < block; ++w) {
+    const uint16_t* row = tokens + w * token_stride;
+    S::Prefetch(row + block * token_stride);
     const V weight = Set(weights[w]);
-    for (int v = 0; v < kVectors; ++v)
-      sum[v] = Fma(Half::LoadHalf(tokens + v * kLanes), weight, sum[v]);
-    tokens += token_stride;
+    for (int v = 0; v < kVectors; ++v) sum[v] = Fma(S::LoadTokens(row, v, count), weight, sum[v]);
   }
-  for (int v = 0; v < kVectors; ++v) Half::StoreHalf(out + v * kLanes, sum[v]);
+  S::StoreRow(out, sum, count);
 }
 
-template <class Half>
-TAMIS_INLINE void LastColumns(const uint16_t* tokens, int64_t token_stride, const float* weights,
-                              int64_t block, uint16_t* out, int count) {
-  V sum = Zero();
-  for (int64_t w = 0; w < block; ++w) {
-    sum = Fma(Half::LoadHalfN(tokens, count), Set(weights[w]), sum);
-    tokens += token_stride;
+// One stride of tokens of one head where stride < block <= 2 stride: the window that begins here
+// gets its first products, the one before gets its last. Every token is loaded and widened once.
+struct Overlap {
+  const float* begin_weights;  // of the window that begins here
+  int64_t begin_count;         // 0: none begins here
+  const float* end_weights;    // of the window that ends here
+  int64_t end_count;           // 0: none ends here; else at most begin_count where one begins
+};
+
+template <class Half, int kVectors, bool kPartial>
+TAMIS_INLINE void OverlapStrip(const uint16_t* tokens, int64_t token_stride, const Overlap& o,
+                               int64_t stride, float* carry, uint16_t* out, int count) {
+  using S = Strip<Half, kVectors, kPartial>;
+  V begin[kVectors];
+  V end[kVectors];
+  for (int v = 0; v < kVectors; ++v) {
+    begin[v] = Zero();
+    end[v] = o.end_count > 0 ? Load(carry + v * kLanes) : Zero();
   }
-  Half::StoreHalfN(out, sum, count);
+  int64_t t = 0;
+  for (; t < o.end_count; ++t) {
+    const uint16_t* row = tokens + t * token_stride;
+    S::Prefetch(row + stride * token_stride);
+    const V begin_weight = Set(t < o.begin_count ? o.begin_weights[t] : 0.0f);
+    const V end_weight = Set(o.end_weights[t]);
+    for (int v = 0; v < kVectors; ++v) {
+      const V x = S::LoadTokens(row, v, count);
+      begin[v] = Fma(x, begin_weight, begin[v]);
+      end[v] = Fma(x, end_weight, end[v]);
+    }
+  }
+  for (; t < o.begin_count; ++t) {
+    const uint16_t* row = tokens + t * token_stride;
+    S::Prefetch(row + stride * token_stride);
+    const V weight = Set(o.begin_weights[t]);
+    for (int v = 0; v < kVectors; ++v) {
+      begin[v] = Fma(S::LoadTokens(row, v, count), weight, begin[v]);
+    }
+  }
+  if (o.end_count > 0) S::StoreRow(out, end, count);
+  for (int v = 0; v < kVectors; ++v) Store(carry + v * kLanes, begin[v]);
 }
 
+// Calls step.template operator()<kVectors, kPartial>(column, count) over the columns of a head.
+template <class Step>
+TAMIS_INLINE void ForColumns(int64_t dim, Step&& step) {
+  int64_t c = 0;
+  for (; c + 4 * kLanes <= dim; c += 4 * kLanes) step.template operator()<4, false>(c, kLanes);
+  for (; c + kLanes <= dim; c += kLanes) step.template operator()<1, false>(c, kLanes);
+  if (c < dim) step.template operator()<1, true>(c, static_cast<int>(dim - c));
+}
+
+// Windows [first, first + count) of a sequence, each on its own.
 template <class Half>
-void Window(const KernelArgs& a, const uint16_t* tokens, const float* weights, uint16_t* out) {
-  for (int64_t h = 0; h < a.heads; ++h) {
-    const uint16_t* in_head = tokens + h * a.input_head_stride;
-    uint16_t* out_head = out + h * a.output_head_stride;
-    const float* w = weights + h * a.block;
-    int64_t c = 0;
-    for (; c + 4 * kLanes <= a.dim; c += 4 * kLanes) {
-      Columns<Half, 4>(in_head + c, a.input_token_stride, w, a.block, out_head + c);
+void Windows(const KernelArgs& a, const uint16_t* tokens, int64_t count, const float* weights,
+             uint16_t* out) {
+  for (int64_t i = 0; i < count; ++i) {
+    for (int64_t h = 0; h < a.heads; ++h) {
+      const uint16_t* in = tokens + i * a.stride * a.input_token_stride + h * a.input_head_stride;
+      uint16_t* to = out + i * a.output_row_stride + h * a.output_head_stride;
+      ForColumns(a.dim, [&]<int kVectors, bool kPartial>(int64_t c, int n) {
+        WindowStrip<Half, kVectors, kPartial>(in + c, a.input_token_stride, weights + h * a.block,
+                                              a.block, to + c, n);
+      });
     }
-    for (; c + kLanes <= a.dim; c += kLanes) {
-      Columns<Half, 1>(in_head + c, a.input_token_stride, w, a.block, out_head + c);
-    }
-    if (c < a.dim) {
-      LastColumns<Half>(in_head + c, a.input_token_stride, w, a.block, out_head + c,
-                        static_cast<int>(a.dim - c));
+  }
+}
+
+// The same, stride by stride; `carry` holds what the window begun last has so far, [head][padded
+// dim].
+template <class Half>
+void OverlappingWindows(const KernelArgs& a, const uint16_t* tokens, int64_t count,
+                        const float* weights, float* carry, uint16_t* out) {
+  for (int64_t i = 0; i <= count; ++i) {
+    for (int64_t h = 0; h < a.heads; ++h) {
+      const float* w = weights + h * a.block;
+      const Overlap overlap = {w, i < count ? a.stride : 0, w + a.stride,
+                               i > 0 ? a.block - a.stride : 0};
+      const uint16_t* in = tokens + i * a.stride * a.input_token_stride + h * a.input_head_stride;
+      uint16_t* to = out + (i - 1) * a.output_row_stride + h * a.output_head_stride;
+      ForColumns(a.dim, [&]<int kVectors, bool kPartial>(int64_t c, int n) {
+        OverlapStrip<Half, kVectors, kPartial>(in + c, a.input_token_stride, overlap, a.stride,
+                                               carry + h * PaddedDim(a) + c, to + c, n);
+      });
     }
   }
 }
@@ -89,13 +164,21 @@ void Item(const KernelArgs& a, int64_t item, float* scratch) {
   const int64_t begin = item * a.windows_per_item;
   const int64_t end =
       begin + a.windows_per_item < a.windows ? begin + a.windows_per_item : a.windows;
-  int64_t s = SequenceOf(a, begin);
-  for (int64_t window = begin; window < end; ++window) {
-    while (window >= a.sequences[s].window_begin + a.sequences[s].windows) ++s;
-    const int64_t token =
-        a.sequences[s].token_begin + (window - a.sequences[s].window_begin) * a.stride;
-    Window<Half>(a, a.input + token * a.input_token_stride, scratch,
-                 a.output + window * a.output_row_stride);
+  float* carry = scratch + a.block * a.heads;
+  int64_t window = begin;
+  for (int64_t s = SequenceOf(a, begin); window < end; ++s) {
+    const Sequence& sequence = a.sequences[s];
+    const int64_t sequence_end = sequence.window_begin + sequence.windows;
+    const int64_t count = (end < sequence_end ? end : sequence_end) - window;
+    const int64_t token = sequence.token_begin + (window - sequence.window_begin) * a.stride;
+    const uint16_t* tokens = a.input + token * a.input_token_stride;
+    uint16_t* out = a.output + window * a.output_row_stride;
+    if (a.stride < a.block && a.block <= 2 * a.stride) {
+      OverlappingWindows<Half>(a, tokens, count, scratch, carry, out);
+    } else {
+      Windows<Half>(a, tokens, count, scratch, out);
+    }
+    window += count;
   }
 }
 

@@ -33,8 +33,13 @@ struct KernelArgs {
   bool bfloat16;
 };
 
-/// Floats of scratch that one worker needs: the weights, widened.
-inline int64_t ScratchFloats(const KernelArgs& args) { return args.block * args.heads; }
+/// Whole vectors of any level.
+static inline int64_t PaddedDim(const KernelArgs& args) { return (args.dim + 15) / 16 * 16; }
+
+/// Floats of scratch that one worker needs: the weights, widened, and a window begun per head.
+static inline int64_t ScratchFloats(const KernelArgs& args) {
+  return args.block * args.heads + args.heads * PaddedDim(args);
+}
 
 }  // namespace tamis::nsa_compress
 
