@@ -259,7 +259,7 @@ TEST_F(Contracts, OutputsShareNoMemory) {
 }
 
 TEST_F(Contracts, StridedOutputsShareNoMemoryWithWhatTheyCover) {
-  toy_.out.strides[0] = 8;  // rows of 16 bytes, 8 of them a gap
+  toy_.out.strides[0] = 8;               // rows of 16 bytes, 8 of them a gap
   toy_.sums.data = memory_ + 1536 - 16;  // over the first row
   ExpectNames(Check(), StatusCode::kInvalidArgument, "out", "a dense output over a strided one");
   toy_.sums = {};
