@@ -20,6 +20,8 @@ constexpr int64_t kRowsPerItem = 64;
 // the element's own score.
 constexpr double kRankErrors = 2;
 
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
 bool IsFloat(DType dtype) {
   return dtype == DType::kFloat16 || dtype == DType::kBFloat16 || dtype == DType::kFloat32 ||
          dtype == DType::kFloat64;
@@ -82,6 +84,12 @@ void Mismatch(int64_t row, int64_t element, const std::string& complaint, Output
   }
 }
 
+// Where nothing is admitted, any error is infinitely too large.
+double RatioOf(double error, double admitted) {
+  if (admitted > 0) return error / admitted;
+  return error > 0 ? kInfinity : 0;
+}
+
 // One element: `want` is exact, `admitted` what it may be missed by before `dtype` rounds.
 void CompareValue(DType dtype, double want, double admitted, double got, int64_t row,
                   int64_t element, OutputComparison* c) {
@@ -89,8 +97,7 @@ void CompareValue(DType dtype, double want, double admitted, double got, int64_t
   if (std::isfinite(got) && std::isfinite(want)) {
     const double error = std::fabs(got - want);
     c->max_error = std::max(c->max_error, error);
-    c->max_ratio = std::max(
-        c->max_ratio, admitted > 0 ? error / admitted : std::numeric_limits<double>::infinity());
+    c->max_ratio = std::max(c->max_ratio, RatioOf(error, admitted));
     if (error <= admitted) return;
   } else if (std::isinf(got) && std::isfinite(want)) {
     // A value at the edge of the dtype's range may round to infinity.
@@ -103,7 +110,7 @@ void CompareValue(DType dtype, double want, double admitted, double got, int64_t
 double ScoreDistance(double a, double b) {
   if (a == b || (std::isnan(a) && std::isnan(b))) return 0;  // equal infinities included
   const double distance = std::fabs(a - b);
-  return std::isnan(distance) ? std::numeric_limits<double>::infinity() : distance;
+  return std::isnan(distance) ? kInfinity : distance;
 }
 
 // One ranked list of `size` indices; `first` is its first element within the row.
@@ -133,10 +140,7 @@ void CompareList(const double* want, const double* got, int64_t size,
     const double best = scores[static_cast<size_t>(want[i])];
     const double distance = ScoreDistance(found, best);
     c->max_error = std::max(c->max_error, distance);
-    if (distance > 0) {
-      c->max_ratio = std::max(c->max_ratio, admitted > 0 ? distance / admitted
-                                                         : std::numeric_limits<double>::infinity());
-    }
+    c->max_ratio = std::max(c->max_ratio, RatioOf(distance, admitted));
     if (distance <= admitted) {
       ++c->swapped;
     } else {
@@ -248,7 +252,7 @@ Status CompareAllRanked(const base::Operator& op, const void* params, size_t out
     std::vector<double> want;
     reader.Read(row, &got);
     expected.Read(row, &want);
-    same[static_cast<size_t>(row)] = got == want;
+    same[static_cast<size_t>(row)] = got == want ? 1 : 0;
   });
   std::vector<int64_t> different;
   for (int64_t row = 0; row < rows; ++row) {
