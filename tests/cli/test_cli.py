@@ -144,6 +144,7 @@ class TestUsage(CliTest):
         self.refused("verify", self.case, "--rtol", "-1", says="--rtol: expected")
         self.refused("verify", self.case, "--atol", "nan", says="--atol: expected")
         self.refused("verify", self.case, "--against", "luck", says="expected or reference")
+        self.refused("bench", "--json", self.path("absent/x"), says="can be written")
         self.refused("ops", "--json", "--markdown", says="excludes")
 
     def test_names_that_do_not_exist_are_answered_with_those_that_do(self) -> None:

@@ -216,6 +216,7 @@ Result<int> RunBench(const BenchOptions& options) {
   const DType dtype = base::DTypeNamed(options.dtype);
   if (dtype != DType::kFloat16 && dtype != DType::kBFloat16)
     return base::Invalid("--dtype", "float16 or bfloat16", options.dtype);
+  if (!options.json.empty()) TAMIS_RETURN_IF_ERROR(CheckWritable(options.json));
   const Result<Context> context = options.context.Resolve();
   if (!context.ok()) return context.status();
   std::vector<std::pair<const base::Operator*, const base::Example*>> chosen;
