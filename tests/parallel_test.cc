@@ -4,8 +4,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
-#include <memory>
+#include <new>
 #include <thread>
 #include <vector>
 
@@ -82,6 +83,23 @@ TEST(Parallel, ResultsOfOtherThreadsAreVisibleAfterTheLoop) {
             [&](int64_t item, int32_t) { squares[static_cast<size_t>(item)] = item * item; });
     for (int64_t item = 0; item < 100; ++item)
       ASSERT_EQ(squares[static_cast<size_t>(item)], item * item);
+  }
+}
+
+TEST(Parallel, ExceptionsReachTheCallerAfterAllTasksEnded) {
+  for (const int32_t threads : kThreadCounts) {
+    std::atomic<int> inside{0};
+    EXPECT_THROW(ForEach({}, threads, 1000,
+                         [&](int64_t item, int32_t) {
+                           inside++;
+                           std::this_thread::yield();
+                           inside--;
+                           if (item % 10 == 3) throw std::bad_alloc();
+                         }),
+                 std::bad_alloc)
+        << threads;
+    EXPECT_EQ(inside, 0) << threads;
+    EXPECT_TRUE(RunsEachItemOnce({}, threads, 1000)) << "the pool goes on after " << threads;
   }
 }
 

@@ -33,7 +33,7 @@ Level Plan::level() const { return body_->level; }
 const std::string& Plan::explanation() const { return body_->explanation; }
 Cost Plan::cost() const { return body_->CountCost(); }
 
-Status Plan::run(void* workspace, int64_t workspace_size_bytes, void* stream) const {
+Status Plan::run(void* workspace, int64_t workspace_size_bytes, void* stream) const try {
   if (stream != nullptr) return base::Invalid("stream", "null for a plan on the CPU", "a stream");
   if (workspace == nullptr && body_->workspace_bytes > 0) {
     std::unique_ptr<void, AlignedFree> own(
@@ -55,6 +55,8 @@ Status Plan::run(void* workspace, int64_t workspace_size_bytes, void* stream) co
     }
   }
   return body_->Run(workspace);
+} catch (const std::bad_alloc&) {  // the reference keeps rows of its own
+  return {StatusCode::kNoMemory, "host memory: an allocation failed while running"};
 }
 
 }  // namespace tamis

@@ -11,7 +11,8 @@ namespace tamis::parallel {
 /// Calls body(arg, item, worker) exactly once for every item in [0, items), from at most `threads`
 /// workers at a time; `worker` is in [0, threads) and no two calls with the same worker overlap, so
 /// it may index scratch. Items are handed out in ascending order, one at a time: which worker gets
-/// which is not deterministic and must not matter.
+/// which is not deterministic and must not matter. The first exception of a call (memory that the
+/// host refused) ends its worker and is thrown to the caller once all have returned.
 void ForEach(const Executor& executor, int32_t threads, int64_t items,
              void (*body)(void* arg, int64_t item, int32_t worker), void* arg);
 
