@@ -183,7 +183,7 @@ std::vector<Row> TensorRows(const Contract& contract) {
   std::vector<Row> rows;
   for (const Field& field : contract.fields) {
     if (!field.is_tensor()) continue;
-    const std::string doc = field.doc + (field.ranked ? " (best first)" : "");
+    const std::string doc = field.doc + (field.ranked ? " (ranked)" : "");
     rows.push_back({field.name, RoleText(field.role), ShapesText(field), DTypesText(field), doc});
   }
   return rows;
