@@ -205,17 +205,16 @@ Status Ask(const Embedding& embedding, Demo* demo) {
 
 void PrintBatch(const Demo& demo) {
   const Step& batch = demo.batch;
-  const std::string count = std::to_string(demo.question_count());
-  std::printf(
-      "All %s questions as one batch of sequences that share their pages:\n%s", count.c_str(),
-      CallTable(
-          {{"select: compressed attention",
-            count + " queries over " + std::to_string(demo.memory.windows) + " keys", batch.select},
-           {"attend: the selected tokens", count + " queries over 16 pages of 64 per kv head",
-            batch.attend},
-           {"dense: all tokens",
-            count + " queries over " + std::to_string(demo.memory.tokens) + " keys", batch.dense}})
-          .c_str());
+  const std::string queries = std::to_string(demo.question_count()) + " x 64 queries, ";
+  std::printf("The %lld questions as one batch: sequences whose block tables share pages.\n%s",
+              static_cast<long long>(demo.question_count()),
+              CallTable({{"select, infer over compressed keys",
+                          queries + std::to_string(demo.memory.windows) + " keys", batch.select},
+                         {"attend, infer over selected blocks",
+                          queries + std::to_string(kBlocksPerHead) + " pages of 64", batch.attend},
+                         {"dense, infer over raw keys",
+                          queries + std::to_string(demo.memory.tokens) + " keys", batch.dense}})
+                  .c_str());
   std::printf("%s\n\n", demo.same_alone ? "The batch gives the same bits as each question alone."
                                         : "The batch DIFFERS from the questions asked alone.");
 }

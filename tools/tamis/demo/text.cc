@@ -5,12 +5,14 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 
 #include "base/errors.h"
 
 namespace tamis::tools::demo {
 namespace {
+
+// A text is read whole; what pretends to be an endless one is not.
+constexpr size_t kMostBytes = size_t{256} << 20;
 
 // More control characters than this share, or any NUL: not a text.
 constexpr double kMostControl = 0.02;
@@ -119,9 +121,13 @@ Status AppendFile(const std::string& path, Text* text) {
     return base::Invalid(path, "a file", "a directory");
   std::ifstream file(path, std::ios::binary);
   if (!file) return base::Invalid(path, "a text that can be read", std::strerror(errno));
-  std::ostringstream content;
-  content << file.rdbuf();
-  const std::string bytes = content.str();
+  std::string bytes;
+  std::vector<char> part(size_t{1} << 16);
+  while (file.read(part.data(), static_cast<std::streamsize>(part.size())) || file.gcount() > 0) {
+    bytes.append(part.data(), static_cast<size_t>(file.gcount()));
+    if (bytes.size() > kMostBytes)
+      return base::Invalid(path, "at most " + std::to_string(kMostBytes) + " bytes", "more");
+  }
   if (file.bad()) return base::Invalid(path, "a text that can be read", std::strerror(errno));
   TAMIS_RETURN_IF_ERROR(CheckIsText(path, bytes));
   AppendBytes(std::filesystem::path(path).filename().string(), bytes, text);
