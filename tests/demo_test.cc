@@ -84,7 +84,8 @@ struct Pipeline {
     Decoder decoder(context, memory);
     agreements.resize(questions.size());
     const auto count = static_cast<int64_t>(questions.size());
-    const Status status = decoder.Run(query, count, &step, &agreements, 1);
+    const Check check = {&agreements, 1};
+    const Status status = decoder.Run(query, count, &step, &check);
     EXPECT_TRUE(status.ok()) << status.message();
   }
 

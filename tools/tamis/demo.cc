@@ -199,7 +199,12 @@ Status Ask(const Embedding& embedding, Demo* demo) {
   Decoder decoder(demo->context, demo->memory);
   demo->agreements.resize(demo->questions.size());
   TAMIS_RETURN_IF_ERROR(decoder.Run(demo->query, count, &demo->batch));  // first touch
-  TAMIS_RETURN_IF_ERROR(decoder.Run(demo->query, count, &demo->batch, &demo->agreements, 1));
+  {
+    ProgressLine progress("comparing with the reference");
+    const Check check = {&demo->agreements, 1,
+                         [&](int64_t done, int64_t total) { progress.Update(done, total); }};
+    TAMIS_RETURN_IF_ERROR(decoder.Run(demo->query, count, &demo->batch, &check));
+  }
   return AskAlone(&decoder, demo);
 }
 

@@ -74,13 +74,13 @@ std::vector<int64_t> FirstRows(int64_t count) {
 
 // One entry per question: the reference is asked for `rows_per_question` consecutive rows.
 Status CompareQuestions(const nsa_compress_attention_infer::Params& params, int64_t questions,
-                        int64_t rows_per_question, int32_t threads,
-                        std::vector<Agreement>* agreement) {
+                        int64_t rows_per_question, int32_t threads, const Check& check) {
   for (int64_t q = 0; q < questions; ++q) {
+    if (check.progress) check.progress(q, questions);
     std::vector<int64_t> rows = FirstRows(rows_per_question);
     for (int64_t& row : rows) row += q * rows_per_question;
     TAMIS_RETURN_IF_ERROR(CompareRows("nsa_compress_attention_infer", &params, rows, threads,
-                                      &(*agreement)[static_cast<size_t>(q)]));
+                                      &(*check.agreements)[static_cast<size_t>(q)]));
   }
   return Status::Ok();
 }
@@ -108,7 +108,7 @@ Decoder::Decoder(const Context& context, const Memory& memory)
       raw_(PageRaw(memory)) {}
 
 Status Decoder::Select(const std::vector<uint16_t>& query, int64_t questions, Step* step,
-                       std::vector<Agreement>* agreement) {
+                       const Check* check) {
   const auto pages = static_cast<int64_t>(compressed_.page_of.size());
   // Every question is a sequence of its own; their rows of the table name the same pages.
   std::vector<int32_t> table;
@@ -140,13 +140,13 @@ Status Decoder::Select(const std::vector<uint16_t>& query, int64_t questions, St
       step->selected.data(), DType::kInt32, {questions, kKeyHeads, kBlocksPerHead}};
   TAMIS_RETURN_IF_ERROR(
       RunTimed(nsa_compress_attention_infer::plan, params, context_, &workspace_, &step->select));
-  if (agreement == nullptr) return Status::Ok();
-  return CompareQuestions(params, questions, 1, context_.threads, agreement);
+  if (check == nullptr) return Status::Ok();
+  return CompareQuestions(params, questions, 1, context_.threads, *check);
 }
 
 Status Decoder::Attend(const std::vector<uint16_t>& query, const RawPages& pages,
                        std::vector<uint16_t>* out, Measured* measured, int64_t checked_questions,
-                       std::vector<Agreement>* agreement) {
+                       const Check* check) {
   const auto sequences = static_cast<int64_t>(pages.tokens.size());
   out->resize(static_cast<size_t>(sequences * kGroup * kValueDim));
   nsa_compress_attention_infer::Params params;
@@ -169,8 +169,8 @@ Status Decoder::Attend(const std::vector<uint16_t>& query, const RawPages& pages
   params.attention_out = {out->data(), kType, {sequences, kGroup, kValueDim}};
   TAMIS_RETURN_IF_ERROR(
       RunTimed(nsa_compress_attention_infer::plan, params, context_, &workspace_, measured));
-  if (agreement == nullptr) return Status::Ok();
-  return CompareQuestions(params, checked_questions, kKeyHeads, context_.threads, agreement);
+  if (check == nullptr) return Status::Ok();
+  return CompareQuestions(params, checked_questions, kKeyHeads, context_.threads, *check);
 }
 
 // The selected blocks in ascending order, so that only the last page may be partly filled.
@@ -207,16 +207,16 @@ int32_t Decoder::RawPage(int64_t block, size_t sequence) const {
 }
 
 Status Decoder::Run(const std::vector<uint16_t>& query, int64_t questions, Step* step,
-                    std::vector<Agreement>* agreement, int64_t dense_questions) {
+                    const Check* check) {
   step->select = step->attend = step->dense = {};
-  TAMIS_RETURN_IF_ERROR(Select(query, questions, step, agreement));
+  TAMIS_RETURN_IF_ERROR(Select(query, questions, step, check));
   Stopwatch gathering;
   const RawPages selected = SelectedPages(step->selected);
   step->attend.seconds = gathering.Seconds();
   TAMIS_RETURN_IF_ERROR(
-      Attend(query, selected, &step->sparse_out, &step->attend, questions, agreement));
-  return Attend(query, AllPages(questions), &step->dense_out, &step->dense, dense_questions,
-                agreement);
+      Attend(query, selected, &step->sparse_out, &step->attend, questions, check));
+  return Attend(query, AllPages(questions), &step->dense_out, &step->dense,
+                check == nullptr ? 0 : check->dense_questions, check);
 }
 
 }  // namespace tamis::tools::demo

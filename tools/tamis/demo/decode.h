@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "tools/tamis/demo/calls.h"
@@ -30,6 +31,13 @@ struct Step {
   bool SameOutputs(const Step& other, int64_t question) const;
 };
 
+/// What the reference is asked for.
+struct Check {
+  std::vector<Agreement>* agreements = nullptr;  ///< One per question.
+  int64_t dense_questions = 0;                   ///< Dense attention of the first ones only.
+  std::function<void(int64_t done, int64_t total)> progress = {};
+};
+
 class Decoder {
  public:
   /// Deals the compressed rows to pages of 128 (all heads of a row together), the raw rows to pages
@@ -39,14 +47,14 @@ class Decoder {
   int64_t compressed_pages() const { return compressed_.pages; }
   int64_t raw_pages() const { return raw_.pages; }
 
-  /// Runs the three calls on [questions, kQueryHeads, kKeyDim]. With `agreement`, the reference
-  /// computes all rows of the first two and `dense_questions` of the third.
+  /// Runs the three calls on [questions, kQueryHeads, kKeyDim]. With `check`, the reference
+  /// computes all rows of the first two and some of the third.
   Status Run(const std::vector<uint16_t>& query, int64_t questions, Step* step,
-             std::vector<Agreement>* agreement = nullptr, int64_t dense_questions = 0);
+             const Check* check = nullptr);
 
  private:
   Status Select(const std::vector<uint16_t>& query, int64_t questions, Step* step,
-                std::vector<Agreement>* agreement);
+                const Check* check);
   /// Pages of the raw cache for sequences (question, kv head), and their tokens.
   struct RawPages {
     std::vector<int32_t> table;  // [sequences, pages]
@@ -59,7 +67,7 @@ class Decoder {
   /// Plain attention of the 16 query heads of every (question, kv head) over its raw pages.
   Status Attend(const std::vector<uint16_t>& query, const RawPages& pages,
                 std::vector<uint16_t>* out, Measured* measured, int64_t checked_questions,
-                std::vector<Agreement>* agreement);
+                const Check* check);
 
   Context context_;
   int64_t tokens_;

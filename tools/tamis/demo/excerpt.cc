@@ -5,6 +5,8 @@
 namespace tamis::tools::demo {
 namespace {
 
+constexpr unsigned char kLeadOfU3000 = 0xe3;
+
 // Bytes of the well-formed UTF-8 character at the start, 0 if there is none. Overlong forms and
 // surrogates are not worth refusing: no terminal acts on them.
 size_t CharacterBytes(std::string_view bytes) {
@@ -85,7 +87,10 @@ std::string OnOneLine(std::string_view bytes) {
 
 int64_t Columns(std::string_view line) {
   int64_t columns = 0;
-  for (char c : line) columns += (static_cast<unsigned char>(c) & 0xc0) != 0x80 ? 1 : 0;
+  for (char c : line) {
+    const auto byte = static_cast<unsigned char>(c);
+    if ((byte & 0xc0) != 0x80) columns += byte >= kLeadOfU3000 ? 2 : 1;
+  }
   return columns;
 }
 

@@ -12,7 +12,7 @@ namespace tamis::tools::demo {
 /// The bytes on one line: runs of spaces become one, and what is not printable UTF-8 becomes '?'.
 std::string OnOneLine(std::string_view bytes);
 
-/// Columns of a line of UTF-8, every character counted as one.
+/// Columns of a line of UTF-8: characters, those from U+3000 on counted as two.
 int64_t Columns(std::string_view line);
 
 /// At most `columns` columns of tokens [first, last): the stretch whose words in common with the
