@@ -1,0 +1,45 @@
+"""The checker of documents finds dead links and the code to run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from check_docs import blocks_of, broken_links, check_python, documents
+
+
+def document(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "page.md"
+    path.write_text(text)
+    return path
+
+
+def test_fenced_code_is_found_with_language_and_line(tmp_path: Path) -> None:
+    page = document(tmp_path, "a\n\n```cpp\nint main() {}\n```\n\n    shown\n\n```\nb\n```\n")
+    found = [(block.language, block.line, block.code) for block in blocks_of(page)]
+    assert found == [("cpp", 4, "int main() {}\n"), ("", 10, "b\n")]
+
+
+def test_an_open_fence_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="never closed"):
+        blocks_of(document(tmp_path, "```c\nint x;\n"))
+
+
+def test_links_to_files_that_are_not_there_are_reported(tmp_path: Path) -> None:
+    (tmp_path / "there.md").touch()
+    text = "[a](there.md) [b](there.md#part)\n[c](gone.md) [d](https://example.org) [e](#here)\n"
+    (found,) = broken_links(document(tmp_path, text))
+    assert "page.md:2: link to gone.md" in found
+
+
+def test_python_that_does_not_compile_is_reported(tmp_path: Path) -> None:
+    good, bad = blocks_of(document(tmp_path, "```python\nx = 1\n```\n```python\nx = \n```\n"))
+    assert check_python(good, tmp_path) is None
+    assert check_python(bad, tmp_path) is not None
+
+
+def test_build_folders_hold_no_documents(tmp_path: Path) -> None:
+    page = document(tmp_path, "")
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "other.md").touch()
+    assert documents(tmp_path) == [page]
