@@ -217,7 +217,7 @@ TEST(CApiAttention, TypedByNameAndCppCallsGiveTheSameBytes) {
   p.select_block_count = kTop;
   p.actual_seq_qlen = q_prefix;
   p.actual_cmp_seq_kvlen = k_prefix;
-  p.importance = nsa_compress_attention::Importance::kExactOverlap;
+  p.importance = Importance::kExactOverlap;
   p.attention_out = {cpp.out.data(), bf16, {kRows, kHeads, kDim}};
   p.topk_indices = {cpp.topk.data(), DType::kInt32, {kRows, kKvHeads, kTop}};
   p.softmax_max = {cpp.max.data(), DType::kFloat32, {kRows, kHeads}};

@@ -7,18 +7,22 @@
 #include <string_view>
 #include <vector>
 
-#include "base/catalogue.h"
+#include "base/errors.h"
 #include "base/golden.h"
 #include "prim/block_importance.h"
 #include "prim/cpu/compressed_attention.h"
 #include "prim/cpu/work.h"
+#include "tamis/ops/nsa.hpp"
 #include "tamis/plan.hpp"
 
 namespace tamis::prim {
 
 /// Sequences, key views and rules, nothing left to check. Views of absent tensors stay absent.
 struct AttentionProblem {
-  TensorView query, key, value, page_table, atten_mask, topk_mask;
+  TensorView query, key, value, page_table;
+  TensorView atten_mask;  // read by position where keys are packed; where they are paged, its
+                          // presence is all
+  TensorView topk_mask;
   TensorView out, topk, max, sum;
   std::vector<AttentionSequence> sequences;  // without item_begin; every output row is in one
   int query_batch_dims = 1;  // leading dimensions of query: 1 packed, 2 padded batches
@@ -47,8 +51,30 @@ struct WindowAttributes {
 };
 Status CheckWindows(const WindowAttributes& attributes, AttentionProblem* problem);
 
-/// head_num (and the key heads) against the shapes; fills kv_heads, group.
-Status CheckHeads(int64_t heads, int64_t kv_heads, AttentionProblem* problem);
+/// head_num against the heads of query, and the key heads against both; fills kv_heads and group.
+Status CheckHeads(int64_t head_num, int64_t heads, int64_t kv_heads, AttentionProblem* problem);
+
+/// What both calls say alike, under the same names: heads, windows, tensors, policies.
+template <class Params>
+Status TakeCommon(const Params& params, const base::Dims& dims, int64_t kv_heads,
+                  AttentionProblem* problem) {
+  TAMIS_RETURN_IF_ERROR(CheckHeads(params.head_num, dims["N"], kv_heads, problem));
+  TAMIS_RETURN_IF_ERROR(
+      CheckWindows({params.compress_block_size, params.compress_stride, params.select_block_size,
+                    params.select_block_count, params.importance == Importance::kExactOverlap},
+                   problem));
+  problem->query = params.query;
+  problem->key = params.key;
+  problem->value = params.value;
+  problem->atten_mask = params.atten_mask;
+  problem->out = params.attention_out;
+  problem->topk = params.topk_indices;
+  problem->qk_dim = dims["D"];
+  problem->v_dim = dims["D2"];
+  problem->scale = params.scale_value;
+  problem->zero_masked_rows = params.masked_rows == MaskedRows::kZero;
+  return Status::Ok();
+}
 
 /// Block indices are int32.
 Status CheckBlocks(std::string_view argument, int64_t blocks);

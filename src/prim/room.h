@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <new>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -128,6 +129,8 @@ auto WithoutThrowing(Function&& function) -> decltype(function()) {
     return function();
   } catch (const std::bad_alloc&) {
     return Status(StatusCode::kNoMemory, "host memory: an allocation failed while planning");
+  } catch (const std::length_error&) {  // a vector longer than any memory
+    return Status(StatusCode::kNoMemory, "host memory: a list longer than memory while planning");
   }
 }
 

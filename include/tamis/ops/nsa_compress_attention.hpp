@@ -2,15 +2,10 @@
 // form; document "npu_nsa_compress_attention").
 #pragma once
 
+#include "tamis/ops/nsa.hpp"
 #include "tamis/plan.hpp"
 
 namespace tamis::nsa_compress_attention {
-
-/// Which compressed tokens count towards a select block: as the device does (shifted by one), or by
-/// true overlap.
-enum class Importance : int32_t { kCann = 0, kExactOverlap = 1 };
-/// What a row gives whose every key is hidden: the device's uniform average, or zero.
-enum class MaskedRows : int32_t { kUniform = 0, kZero = 1 };
 
 /// Per query token t, head h (kv head h / (N / N2)) over the n compressed keys of its sequence:
 ///   x[i] = scale_value * query . key[i], or -FLT_MAX where atten_mask[t, i] is set

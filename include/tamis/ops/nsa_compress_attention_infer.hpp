@@ -2,16 +2,12 @@
 // selection (decode form; document "NsaCompressAttentionInfer").
 #pragma once
 
+#include "tamis/ops/nsa.hpp"
 #include "tamis/plan.hpp"
 
 namespace tamis::nsa_compress_attention_infer {
 
 enum class Layout : int32_t { kTnd = 0, kBsnd = 1 };
-/// Which compressed tokens count towards a select block: as the device does (shifted by one), or by
-/// true overlap.
-enum class Importance : int32_t { kCann = 0, kExactOverlap = 1 };
-/// What a row gives whose every key is hidden: the device's uniform average, or zero.
-enum class MaskedRows : int32_t { kUniform = 0, kZero = 1 };
 
 /// Attention and block importance as in nsa_compress_attention, over keys that block_table finds in
 /// pages. Blocks 0, J-2 and J-1 are always selected and come first. `atten_mask` is a switch whose

@@ -20,16 +20,7 @@ Status CheckMask(const char* name, const TensorView& mask, int64_t rows, int64_t
 }  // namespace
 
 Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
-  const int64_t heads = (*dims)["N"];
-  if (params.head_num != heads) {
-    return base::Invalid("head_num", "the heads of query = " + std::to_string(heads),
-                         params.head_num);
-  }
-  TAMIS_RETURN_IF_ERROR(prim::CheckHeads(heads, (*dims)["N2"], problem));
-  TAMIS_RETURN_IF_ERROR(prim::CheckWindows(
-      {params.compress_block_size, params.compress_stride, params.select_block_size,
-       params.select_block_count, params.importance == Importance::kExactOverlap},
-      problem));
+  TAMIS_RETURN_IF_ERROR(prim::TakeCommon(params, *dims, (*dims)["N2"], problem));
   std::vector<prim::Span> queries;
   std::vector<prim::Span> keys;
   TAMIS_RETURN_IF_ERROR(prim::SpansFromPrefix("actual_seq_qlen", params.actual_seq_qlen,
@@ -75,19 +66,9 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   dims->Set("min_blocks", min_blocks);
   dims->Set("sel_sequences", params.actual_sel_seq_kvlen.size);
 
-  problem->query = params.query;
-  problem->key = params.key;
-  problem->value = params.value;
-  problem->atten_mask = params.atten_mask;
   problem->topk_mask = params.topk_mask;
-  problem->out = params.attention_out;
-  problem->topk = params.topk_indices;
   problem->max = params.softmax_max;
   problem->sum = params.softmax_sum;
-  problem->qk_dim = (*dims)["D"];
-  problem->v_dim = (*dims)["D2"];
-  problem->scale = params.scale_value;
-  problem->zero_masked_rows = params.masked_rows == MaskedRows::kZero;
   return Status::Ok();
 }
 

@@ -129,21 +129,12 @@ int64_t CountBlocks(const prim::BlockGeometry& geometry, int64_t keys) {
 
 Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
   const bool padded = params.layout == Layout::kBsnd;
-  const int64_t heads = (*dims)["N"];
-  if (params.head_num != heads) {
-    return base::Invalid("head_num", "the heads of query = " + std::to_string(heads),
-                         params.head_num);
-  }
   if (params.key_value_head_num < 1) {
     return base::Invalid("key_value_head_num", "at least 1", params.key_value_head_num);
   }
   if (params.page_block_size < 1)
     return base::Invalid("page_block_size", "at least 1", params.page_block_size);
-  TAMIS_RETURN_IF_ERROR(prim::CheckHeads(heads, params.key_value_head_num, problem));
-  TAMIS_RETURN_IF_ERROR(prim::CheckWindows(
-      {params.compress_block_size, params.compress_stride, params.select_block_size,
-       params.select_block_count, params.importance == Importance::kExactOverlap},
-      problem));
+  TAMIS_RETURN_IF_ERROR(prim::TakeCommon(params, *dims, params.key_value_head_num, problem));
   std::vector<Lengths> lengths;
   TAMIS_RETURN_IF_ERROR(ReadLengths(params, *dims, &lengths));
   TAMIS_RETURN_IF_ERROR(CheckAgreement(params, lengths));
@@ -198,19 +189,10 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   dims->Set("queries_past_tokens", queries_past_tokens);
   if (!params.actual_sel_seq_kvlen.absent()) dims->Set("max_tokens", max_tokens);
 
-  problem->query = params.query;
   problem->query_batch_dims = padded ? 2 : 1;
-  problem->key = params.key;
-  problem->value = params.value;
   problem->page_table = params.block_table;
   problem->page_size = params.page_block_size;
-  problem->out = params.attention_out;
-  problem->topk = params.topk_indices;
-  problem->qk_dim = (*dims)["D"];
-  problem->v_dim = (*dims)["D2"];
-  problem->scale = params.scale_value;
   problem->force_ends = true;
-  problem->zero_masked_rows = params.masked_rows == MaskedRows::kZero;
   return Status::Ok();
 }
 

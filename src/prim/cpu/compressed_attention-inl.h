@@ -12,6 +12,7 @@
 // Where the e of all keys are kept, every score is computed once and exponentiated once. Where they
 // would not fit, the last step computes them again, tile by tile.
 #include "prim/cpu/compressed_attention.h"
+#include "prim/cpu/find-inl.h"
 #include "prim/cpu/half-inl.h"
 #include "prim/cpu/top_k-inl.h"
 
@@ -458,23 +459,9 @@ inline void SelectBlocks(const Item& it) {
 // --- items
 // -----------------------------------------------------------------------------------------------------------
 
-// The last sequence whose items begin at or before `item`.
-inline const AttentionSequence& SequenceOf(const AttentionArgs& a, int64_t item) {
-  int64_t low = 0;
-  int64_t high = a.sequence_count - 1;
-  while (low < high) {
-    const int64_t middle = (low + high + 1) / 2;
-    if (a.sequences[middle].item_begin <= item) {
-      low = middle;
-    } else {
-      high = middle - 1;
-    }
-  }
-  return a.sequences[low];
-}
-
 inline Item MakeItem(const AttentionArgs& a, int64_t item, float* scratch) {
-  const AttentionSequence& s = SequenceOf(a, item);
+  const AttentionSequence& s = a.sequences[LastBeginningBy(a.sequences, a.sequence_count,
+                                                           &AttentionSequence::item_begin, item)];
   const AttentionScratch at(a);
   const int64_t token_blocks = (s.rows + a.tokens_per_item - 1) / a.tokens_per_item;
   const int64_t head = (item - s.item_begin) / token_blocks;

@@ -1,5 +1,6 @@
 // nsa_compress, one level: an item is a run of consecutive windows of the packed output, all heads.
 #include "ops/nsa_compress/cpu/kernel.h"
+#include "prim/cpu/find-inl.h"
 #include "prim/cpu/half-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
@@ -143,21 +144,6 @@ void WidenWeights(const KernelArgs& a, float* weights) {
   }
 }
 
-// The last sequence that begins at or before window `window`.
-inline int64_t SequenceOf(const KernelArgs& a, int64_t window) {
-  int64_t low = 0;
-  int64_t high = a.sequence_count - 1;
-  while (low < high) {
-    const int64_t middle = (low + high + 1) / 2;
-    if (a.sequences[middle].window_begin <= window) {
-      low = middle;
-    } else {
-      high = middle - 1;
-    }
-  }
-  return low;
-}
-
 template <class Half>
 void Item(const KernelArgs& a, int64_t item, float* scratch) {
   WidenWeights<Half>(a, scratch);
@@ -166,7 +152,8 @@ void Item(const KernelArgs& a, int64_t item, float* scratch) {
       begin + a.windows_per_item < a.windows ? begin + a.windows_per_item : a.windows;
   float* carry = scratch + a.block * a.heads;
   int64_t window = begin;
-  for (int64_t s = SequenceOf(a, begin); window < end; ++s) {
+  int64_t s = LastBeginningBy(a.sequences, a.sequence_count, &Sequence::window_begin, begin);
+  for (; window < end; ++s) {
     const Sequence& sequence = a.sequences[s];
     const int64_t sequence_end = sequence.window_begin + sequence.windows;
     const int64_t count = (end < sequence_end ? end : sequence_end) - window;
