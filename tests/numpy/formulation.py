@@ -146,12 +146,6 @@ def attend(
     return row
 
 
-def best_blocks(scores: Floats, count: int) -> Ints:
-    """Indices of the best `count` scores, best first, equal ones by lower index, then -1."""
-    order = np.argsort(-scores, kind="stable")[:count]
-    return np.concatenate([order, np.full(count - len(order), -1)]).astype(np.int64)
-
-
 def spans(lengths: list[int]) -> list[tuple[int, int]]:
     """(begin, length) of packed sequences."""
     ends = np.cumsum([0, *lengths]).tolist()
