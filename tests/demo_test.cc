@@ -1,6 +1,5 @@
 #include <gtest/gtest.h>
 
-#include <CLI/CLI.hpp>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
@@ -13,6 +12,7 @@
 #include "tools/tamis/demo/answer.h"
 #include "tools/tamis/demo/excerpt.h"
 #include "tools/tamis/demo/mass.h"
+#include "tools/tamis/demo/run.h"
 
 namespace tamis::tools::demo {
 namespace {
@@ -396,15 +396,9 @@ struct Outcome {
   std::string out;
 };
 
-Outcome RunCommand(std::vector<std::string> arguments) {
-  CLI::App app;
-  Action action;
-  AddDemo(app, &action);
-  arguments.insert(arguments.begin(), "demo");
-  std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
-  app.parse(arguments);
+Outcome RunCommand(const Options& options) {
   testing::internal::CaptureStdout();
-  Result<int> code = action();
+  Result<int> code = Run(options);
   return {std::move(code), testing::internal::GetCapturedStdout()};
 }
 
@@ -415,8 +409,8 @@ class DemoCommand : public testing::Test {
     std::ofstream(path, std::ios::binary) << bytes;
     return path;
   }
-  void ExpectRefused(const std::vector<std::string>& arguments, const std::string& message) {
-    const Outcome outcome = RunCommand(arguments);
+  void ExpectRefused(const Options& options, const std::string& message) {
+    const Outcome outcome = RunCommand(options);
     ASSERT_FALSE(outcome.code.ok());
     EXPECT_NE(outcome.code.status().message().find(message), std::string::npos)
         << outcome.code.status().message();
@@ -435,7 +429,7 @@ TEST_F(DemoCommand, FindsItsPhrasesAndAnswersQuestions) {
   const Text text = TextOf(bytes);
   const std::string asked = OnOneLine(text.Span(1000, 1006));
   const Outcome outcome =
-      RunCommand({"--text", Write("invented.txt", bytes), "--ask", asked, "--quick"});
+      RunCommand({.text = Write("invented.txt", bytes), .asks = {asked}, .quick = true});
   ASSERT_TRUE(outcome.code.ok()) << outcome.code.status().message();
   EXPECT_EQ(*outcome.code, kDone) << outcome.out;
   EXPECT_NE(outcome.out.find("found 6 of 6 phrases"), std::string::npos) << outcome.out;
@@ -446,7 +440,7 @@ TEST_F(DemoCommand, FindsItsPhrasesAndAnswersQuestions) {
 }
 
 TEST_F(DemoCommand, TakesATextTooShortForPhrases) {
-  const Outcome outcome = RunCommand({"--text", Write("short", InventedText(100, 14))});
+  const Outcome outcome = RunCommand({.text = Write("short", InventedText(100, 14))});
   ASSERT_TRUE(outcome.code.ok()) << outcome.code.status().message();
   EXPECT_EQ(*outcome.code, kDone);
   EXPECT_NE(outcome.out.find("too few to choose phrases from"), std::string::npos) << outcome.out;
@@ -456,7 +450,7 @@ TEST_F(DemoCommand, TakesATextOfOneWindow) {
   std::string bytes;
   for (int i = 0; i < 32; ++i) bytes += "word" + std::to_string(i % 5) + "\n";
   const Outcome outcome =
-      RunCommand({"--text", Write("window", bytes), "--tokens", "32", "--ask", "word3"});
+      RunCommand({.text = Write("window", bytes), .asks = {"word3"}, .tokens = 32});
   ASSERT_TRUE(outcome.code.ok()) << outcome.code.status().message();
   EXPECT_EQ(*outcome.code, kDone) << outcome.out;
 }
@@ -471,23 +465,23 @@ TEST_F(DemoCommand, ReadsEachRealFileOfAFolderOnceByName) {
 }
 
 TEST_F(DemoCommand, RefusesWhatIsNoText) {
-  ExpectRefused({"--text", (folder_ / "missing").string()}, "No such file");
-  ExpectRefused({"--text", folder_.string()}, "a directory");
-  ExpectRefused({"--text", Write("empty", "")}, "an empty file");
-  ExpectRefused({"--text", "/dev/zero"}, "at most");
-  ExpectRefused({"--text", Write("nul", std::string("abc\0def", 7))}, "NUL bytes");
-  ExpectRefused({"--text", Write("control", "a\x01\x02\x03\x04\x05")}, "control characters");
-  ExpectRefused({"--text", Write("spaces", std::string(500, ' '))}, "32 tokens");
-  ExpectRefused({"--text", Write("short", "only five words in it")}, "got 5");
+  ExpectRefused({.text = (folder_ / "missing").string()}, "No such file");
+  ExpectRefused({.text = folder_.string()}, "a directory");
+  ExpectRefused({.text = Write("empty", "")}, "an empty file");
+  ExpectRefused({.text = "/dev/zero"}, "at most");
+  ExpectRefused({.text = Write("nul", std::string("abc\0def", 7))}, "NUL bytes");
+  ExpectRefused({.text = Write("control", "a\x01\x02\x03\x04\x05")}, "control characters");
+  ExpectRefused({.text = Write("spaces", std::string(500, ' '))}, "32 tokens");
+  ExpectRefused({.text = Write("short", "only five words in it")}, "got 5");
 }
 
 TEST_F(DemoCommand, RefusesQuestionsAndLimitsThatCannotBe) {
   const std::string path = Write("text", InventedText(500, 15));
-  ExpectRefused({"--text", path, "--ask", "qqq xxx"}, "--ask: expected words");
-  ExpectRefused({"--text", path, "--ask", ""}, "--ask: expected words");
-  ExpectRefused({"--text", path, "--tokens", "31"}, "--tokens: expected at least");
-  ExpectRefused({"--text", path, "--level", "none"}, "--level");
-  ExpectRefused({"--text", path, "--threads", "-1"}, "threads");
+  ExpectRefused({.text = path, .asks = {"qqq xxx"}}, "--ask: expected words");
+  ExpectRefused({.text = path, .asks = {""}}, "--ask: expected words");
+  ExpectRefused({.text = path, .tokens = 31}, "--tokens: expected at least");
+  ExpectRefused({.text = path, .context = {.level = "none"}}, "--level");
+  ExpectRefused({.text = path, .context = {.threads = -1}}, "threads");
 }
 
 }  // namespace

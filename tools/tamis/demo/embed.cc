@@ -55,7 +55,7 @@ void ForTokens(int32_t threads, int64_t count, Body&& body) {
 double ScaleValue() { return 1 / std::sqrt(static_cast<double>(kKeyDim)); }
 
 Embedding::Embedding(const Text& text, const Features& features, int32_t threads)
-    : text_(text), features_(features), threads_(threads), listens_(ChooseChannels()) {
+    : features_(features), threads_(threads), listens_(ChooseChannels()) {
   for (const Source& source : text.sources)
     source_first_.resize(static_cast<size_t>(source.last), source.first);
   double square = 0;

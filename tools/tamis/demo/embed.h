@@ -35,7 +35,6 @@ class Embedding {
   void Gather(int64_t token, int64_t tokens, std::span<float> sum) const;
   void StoreQuery(std::span<const float> sum, uint16_t* out) const;
 
-  const Text& text_;
   const Features& features_;
   int32_t threads_;
   std::vector<int64_t> source_first_;  // per token

@@ -35,7 +35,7 @@ struct Text {
   /// The bytes from token `first` to before token `last`.
   std::string_view Span(int64_t first, int64_t last) const;
   std::string_view TokenText(int64_t index) const { return Span(index, index + 1); }
-  const Source& SourceOf(int64_t token) const;
+  const Source& SourceOf(int64_t index) const;
 };
 
 /// Offsets are relative to `bytes`. Letters are those of ASCII, everything from U+0080 to U+1FFF,
