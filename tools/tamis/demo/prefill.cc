@@ -89,7 +89,7 @@ Status RunChunk(const Context& context, const Memory& memory, Chunk* chunk, Work
   params.select_block_count = kBlocksPerHead;
   params.actual_seq_qlen = query_prefix;
   params.actual_cmp_seq_kvlen = key_prefix;
-  params.masked_rows = decltype(params.masked_rows)::kZero;
+  params.masked_rows = MaskedRows::kZero;
   params.attention_out = {chunk->out.data(), kType, {chunk->tokens, kQueryHeads, kValueDim}};
   params.topk_indices = {
       chunk->topk.data(), DType::kInt32, {chunk->tokens, kKeyHeads, kBlocksPerHead}};
