@@ -61,8 +61,8 @@ struct Item {
   int64_t group_sums_stride;
   float* block_scores;
   uint64_t* heap;
-  uint8_t* hidden;   // per token: every key is hidden
-  uint8_t* skipped;  // per tile: hidden from every row, not computed
+  uint8_t* hidden;  // per token: every key is hidden
+  uint8_t* needed;  // per tile: its first keys that are computed; no row sees the others
 
   float* TileScores(int64_t tile) const { return scores + (keep ? tile * kKeyTile * rows : 0); }
 };
@@ -80,43 +80,49 @@ inline int64_t VisibleKeys(const AttentionArgs& a, const AttentionSequence& s, i
   return keys < s.keys ? keys : s.keys;
 }
 
-// Whether all of mask[0, count) is set. Eight bytes at a time: (w - 0x01..) & ~w & 0x80.. finds a
-// zero byte.
-inline bool AllSet(const uint8_t* mask, int64_t count) {
-  int64_t i = 0;
-  for (; i + 8 <= count; i += 8) {
+// One past the last zero of mask[0, count); 0 where all is set. Eight bytes at a time:
+// (w - 0x01..) & ~w & 0x80.. finds a zero byte.
+inline int64_t PastLastZero(const uint8_t* mask, int64_t count) {
+  while (count >= 8) {
     uint64_t word;
-    __builtin_memcpy(&word, mask + i, 8);
-    if (((word - 0x0101010101010101u) & ~word & 0x8080808080808080u) != 0) return false;
+    __builtin_memcpy(&word, mask + count - 8, 8);
+    if (((word - 0x0101010101010101u) & ~word & 0x8080808080808080u) != 0) break;
+    count -= 8;
   }
-  for (; i < count; ++i) {
-    if (mask[i] == 0) return false;
-  }
-  return true;
+  while (count > 0 && mask[count - 1] != 0) --count;
+  return count;
 }
 
-inline bool SeesNone(const Item& it, int64_t t, int64_t first, int64_t count) {
-  const int64_t visible = VisibleKeys(it.a, it.s, it.token + t);
-  if (visible <= first) return true;
-  if (it.a.atten_mask == nullptr) return false;
-  const int64_t seen = visible - first < count ? visible - first : count;
-  return AllSet(it.a.atten_mask + (it.token + t) * it.a.atten_mask_stride + first, seen);
+// How many of the keys [first, first + count) token t must be given: up to the last that it sees.
+inline int64_t SeenBy(const Item& it, int64_t t, int64_t first, int64_t count) {
+  const int64_t visible = VisibleKeys(it.a, it.s, it.token + t) - first;
+  const int64_t seen = visible < 0 ? 0 : visible < count ? visible : count;
+  if (it.a.atten_mask == nullptr) return seen;
+  return PastLastZero(it.a.atten_mask + (it.token + t) * it.a.atten_mask_stride + first, seen);
 }
 
-// Marks the tokens that see no key and the tiles that no row needs. A token that sees none averages
-// all values (unless it gives zero), so its item needs every tile.
+inline int64_t KeysOfTile(const Item& it, int64_t first) {
+  return it.s.keys - first < kKeyTile ? it.s.keys - first : kKeyTile;
+}
+
+// Marks the tokens that see no key, and how many keys of each tile any row needs: none of what lies
+// past the diagonal of a causal mask. A token that sees none averages all values (unless it gives
+// zero), so its item needs every key.
 inline void FindHidden(const Item& it) {
   const bool hiding = it.a.atten_mask != nullptr || it.s.visible_tokens >= 0;
-  bool all_tiles = !hiding;
+  bool all_keys = !hiding;
   for (int64_t t = 0; t < it.tokens; ++t) {
-    it.hidden[t] = hiding && SeesNone(it, t, 0, it.s.keys) ? 1 : 0;
-    all_tiles = all_tiles || (it.hidden[t] != 0 && !it.a.zero_masked_rows);
+    it.hidden[t] = hiding && SeenBy(it, t, 0, it.s.keys) == 0 ? 1 : 0;
+    all_keys = all_keys || (it.hidden[t] != 0 && !it.a.zero_masked_rows);
   }
   for (int64_t first = 0; first < it.s.keys; first += kKeyTile) {
-    const int64_t count = it.s.keys - first < kKeyTile ? it.s.keys - first : kKeyTile;
-    bool needed = all_tiles;
-    for (int64_t t = 0; t < it.tokens && !needed; ++t) needed = !SeesNone(it, t, first, count);
-    it.skipped[first / kKeyTile] = needed ? 0 : 1;
+    const int64_t count = KeysOfTile(it, first);
+    int64_t needed = all_keys ? count : 0;
+    for (int64_t t = 0; t < it.tokens && needed < count; ++t) {
+      const int64_t seen = SeenBy(it, t, first, count);
+      needed = seen > needed ? seen : needed;
+    }
+    it.needed[first / kKeyTile] = static_cast<uint8_t>(needed);
   }
 }
 
@@ -132,7 +138,13 @@ inline void HideKeys(const Item& it, float* scores, int64_t first, int64_t count
     if (it.a.atten_mask == nullptr) continue;
     const uint8_t* mask = it.a.atten_mask + (it.token + t) * it.a.atten_mask_stride + first;
     for (int64_t k = 0; k < count; ++k) {
-      if (mask[k] != 0) Hide(it, scores, t, k);
+      uint64_t word = 1;
+      if (k + 8 <= count) __builtin_memcpy(&word, mask + k, 8);
+      if (word == 0) {  // most words of most masks
+        k += 7;
+      } else if (mask[k] != 0) {
+        Hide(it, scores, t, k);
+      }
     }
   }
 }
@@ -319,8 +331,8 @@ inline void Attend(const Item& it) {
   for (int64_t i = 0; i < it.rows * it.value_dim; ++i) it.out[i] = 0.0f;
   for (int64_t first = 0; first < it.s.keys; first += kKeyTile) {
     const int64_t tile = first / kKeyTile;
-    if (it.skipped[tile] != 0) continue;
-    const int64_t count = it.s.keys - first < kKeyTile ? it.s.keys - first : kKeyTile;
+    const int64_t count = it.needed[tile];
+    if (count == 0) continue;
     float* scores = it.TileScores(tile);
     MaskedScores(it, first, count, scores);
     Softmax(it, count, scores);
@@ -425,14 +437,11 @@ inline float BlockScore(const Item& it, const float* probabilities, int64_t j) {
 
 inline void SelectBlocks(const Item& it) {
   for (int64_t first = 0; first < it.s.keys; first += kKeyTile) {
-    const int64_t count = it.s.keys - first < kKeyTile ? it.s.keys - first : kKeyTile;
-    if (it.skipped[first / kKeyTile] == 0) {
-      SumGroupsOfTile(it, first, count);
-    } else {
-      for (int64_t t = 0; t < it.tokens; ++t) {
-        for (int64_t k = 0; k < count; ++k)
-          it.group_sums[t * it.group_sums_stride + first + k] = 0.0f;
-      }
+    const int64_t count = it.needed[first / kKeyTile];
+    if (count > 0) SumGroupsOfTile(it, first, count);
+    for (int64_t t = 0; t < it.tokens; ++t) {
+      float* sums = it.group_sums + t * it.group_sums_stride + first;
+      for (int64_t k = count; k < kKeyTile; ++k) sums[k] = 0.0f;
     }
   }
   const int64_t blocks = it.s.blocks;
@@ -491,7 +500,7 @@ inline Item MakeItem(const AttentionArgs& a, int64_t item, float* scratch) {
       .block_scores = scratch + at.block_scores,
       .heap = reinterpret_cast<uint64_t*>(scratch + at.heap),
       .hidden = reinterpret_cast<uint8_t*>(scratch + at.hidden),
-      .skipped = reinterpret_cast<uint8_t*>(scratch + at.skipped)};
+      .needed = reinterpret_cast<uint8_t*>(scratch + at.needed)};
 }
 
 }  // namespace attention

@@ -101,10 +101,10 @@ struct AttentionScratch {
   int64_t alpha;
   int64_t group_sums;  // [tokens][keys]
   int64_t block_scores;
-  int64_t heap;     // uint64 [min(top_k, max_blocks)]
-  int64_t hidden;   // bytes [tokens]
-  int64_t skipped;  // bytes [tiles]
-  int64_t total;    // floats in all; negative where that overflows
+  int64_t heap;    // uint64 [min(top_k, max_blocks)]
+  int64_t hidden;  // bytes [tokens]
+  int64_t needed;  // bytes [tiles]
+  int64_t total;   // floats in all; negative where that overflows
 
   explicit AttentionScratch(const AttentionArgs& a) {
     rows = RoundUp(Times(a.tokens_per_item, a.group), a.row_multiple);
@@ -125,7 +125,7 @@ struct AttentionScratch {
     block_scores = Take(select ? a.max_blocks : 0);
     heap = Take(select ? Times(2, a.top_k < a.max_blocks ? a.top_k : a.max_blocks) : 0);
     hidden = Take(RoundUp(a.tokens_per_item, 4) / 4);
-    skipped = Take(RoundUp(tiles, 4) / 4);
+    needed = Take(RoundUp(tiles, 4) / 4);
     total = overflow_ ? -1 : end_;
   }
 
