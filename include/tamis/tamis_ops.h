@@ -227,8 +227,8 @@ typedef struct tamis_lightning_indexer_params {
   /* output BSND [B, S1, 1, sparse_count]; TND [T1, 1, sparse_count] int32: positions in the
    * sequence, best first, then -1; -1 in padding rows */
   tamis_tensor sparse_indices;
-  /* output, optional BSND [B, S1, 1, sparse_count]; TND [T1, 1, sparse_count] as query: their
-   * scores, then -inf; with return_value only */
+  /* output, optional BSND [B, S1, 1, sparse_count]; TND [T1, 1, sparse_count] as query, or by
+   * value_dtype: their scores, then -inf; with return_value only */
   tamis_tensor sparse_values;
 } tamis_lightning_indexer_params;
 

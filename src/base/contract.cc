@@ -332,6 +332,9 @@ Status Contract::CheckOutputs(const void* params, const Dims& dims) const {
       if (field.role == Role::kOutput) return NullArgument(field.name);
       continue;
     }
+    if (!Wants(field, params)) {
+      return Invalid(field.name, "none without " + field.wanted_by, "a tensor");
+    }
     TAMIS_RETURN_IF_ERROR(CheckView(field, view));
     DType dtype = DType::kNone;
     std::vector<int64_t> shape;

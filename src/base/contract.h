@@ -46,6 +46,7 @@ struct Field {
   /// Choice attribute that may override the dtype: entry i is its choice i's; kNone: no override.
   std::string dtype_attribute;
   std::vector<DType> dtype_choices;
+  std::string wanted_by;  ///< Boolean attribute without which this output must be absent.
   bool ranked =
       false;  ///< Output of indices, best first: compared through the scores that ranked them.
 
@@ -117,6 +118,10 @@ class Contract {
   size_t ChoiceOf(std::string_view attribute, const void* params) const {
     return static_cast<size_t>(At<const int32_t>(params, *Find(attribute)));
   }
+  /// Whether this call asks for the output.
+  bool Wants(const Field& field, const void* params) const {
+    return field.wanted_by.empty() || At<const bool>(params, *Find(field.wanted_by));
+  }
   /// The shape form that this call's layout selects.
   const std::string& FormOf(const Field& field, const void* params) const;
   int RowDimsOf(const void* params) const;
@@ -163,6 +168,7 @@ struct TensorSpec {
   std::string layout = {};
   std::string dtype_attribute = {};
   std::vector<DType> dtype_choices = {};
+  std::string wanted_by = {};
 };
 
 /// Describes a params struct field by field; defaults are those of a default-constructed Params.
@@ -264,6 +270,7 @@ class ContractBuilder {
     field.layout = std::move(spec.layout);
     field.dtype_attribute = std::move(spec.dtype_attribute);
     field.dtype_choices = std::move(spec.dtype_choices);
+    field.wanted_by = std::move(spec.wanted_by);
     field.shapes = std::move(spec.forms);
     if (field.shapes.empty()) field.shapes.push_back({"", std::move(spec.shape)});
     return *this;

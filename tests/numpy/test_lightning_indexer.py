@@ -84,7 +84,7 @@ class Call:
     @property
     def dim(self) -> int:
         """Of a head."""
-        return self.keys[0].shape[1]
+        return int(self.keys[0].shape[1])
 
     def paged(self) -> tuple[Half, Tensor]:
         """Keys dealt to pages from the last page down; what is not a key is NaN."""
@@ -139,7 +139,8 @@ def check(call: Call, found: list[tuple[Floats, Floats]], family: Family) -> Non
                 visible = max(0, len(key) - len(query) + t + 1)
             where = f"[{b}, {t}]"
             chosen = indices[t].astype(np.int64)
-            assert_ranking(f"sparse_indices{where}", chosen, scores[t, :visible], error[t, :visible])
+            seen = slice(visible)
+            assert_ranking(f"sparse_indices{where}", chosen, scores[t, seen], error[t, seen])
             filled = min(call.count, visible)
             assert np.all(values[t, filled:] == -np.inf)
             at = chosen[:filled]

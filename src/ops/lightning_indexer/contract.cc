@@ -66,7 +66,8 @@ const base::Contract& Room::contract() {
                .dtype_as = "query",
                .forms = {{"BSND", "B, S1, 1, sparse_count"}, {"TND", "T1, 1, sparse_count"}},
                .dtype_attribute = "value_dtype",
-               .dtype_choices = {DType::kNone, DType::kFloat32}})
+               .dtype_choices = {DType::kNone, DType::kFloat32},
+               .wanted_by = "return_value"})
           .LayoutIs("layout_query")
           .RowDims({{"BSND", 2}, {"TND", 1}})
           .Envelope(

@@ -49,9 +49,6 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   if (params.weights.dtype != params.query.dtype && params.weights.dtype != DType::kFloat32) {
     return base::Invalid("weights", "the dtype of query, or float32", "another");
   }
-  if (!params.return_value && !params.sparse_values.absent()) {
-    return base::Invalid("sparse_values", "none without return_value", "a tensor");
-  }
   const bool padded = params.layout_query == QueryLayout::kBsnd;
   problem->key_layout = LayoutOf(params.layout_key);
   if (problem->key_layout == prim::TokenLayout::kPaged && d["page_size"] < 1) {
