@@ -25,7 +25,7 @@ TAMIS_INLINE float SumOf(const V* vectors, int count) {
 }  // namespace calibrate
 }  // namespace
 
-void CalibrateFma(const void* args, int64_t item, void*) {
+void CalibrateFma(const void* args, int64_t item, void*, void*) {
   using namespace calibrate;
   const auto& a = *static_cast<const tamis::bench::FmaArgs*>(args);
   const V factor = Set(a.factor);
@@ -42,7 +42,7 @@ void CalibrateFma(const void* args, int64_t item, void*) {
   a.flops_done[item] = a.iterations * kAccumulators * kLanes * 2;
 }
 
-void CalibrateRead(const void* args, int64_t item, void*) {
+void CalibrateRead(const void* args, int64_t item, void*, void*) {
   using namespace calibrate;
   const auto& a = *static_cast<const tamis::bench::ReadArgs*>(args);
   const int64_t begin = item * a.floats_per_item;

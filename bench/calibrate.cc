@@ -50,14 +50,14 @@ Peaks Calibration::Measure(Level level, int32_t threads) {
   prim::CpuKernel* kernel = kFma.at(level);
   Clock::time_point begin = Clock::now();
   parallel::ForEach({}, threads, fma_items,
-                    [&](int64_t item, int32_t) { kernel(&fma, item, nullptr); });
+                    [&](int64_t item, int32_t) { kernel(&fma, item, nullptr, nullptr); });
   const double fma_seconds = SecondsSince(begin);
 
   const ReadArgs read{data_.get(), kReadFloats, kFloatsPerItem, sums_.data()};
   kernel = kRead.at(level);
   begin = Clock::now();
   parallel::ForEach({}, threads, kReadItems,
-                    [&](int64_t item, int32_t) { kernel(&read, item, nullptr); });
+                    [&](int64_t item, int32_t) { kernel(&read, item, nullptr, nullptr); });
   const double read_seconds = SecondsSince(begin);
 
   const double flops =

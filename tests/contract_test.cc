@@ -379,6 +379,7 @@ consteval size_t CountMembers() {
 TEST(OperatorContracts, EveryMemberOfParamsIsAField) {
   static_assert(CountMembers<Toy>() == 11);
   const std::map<std::string, size_t> members = {
+      {"lightning_indexer", CountMembers<lightning_indexer::Params>()},
       {"nsa_compress", CountMembers<nsa_compress::Params>()},
       {"nsa_compress_attention", CountMembers<nsa_compress_attention::Params>()},
       {"nsa_compress_attention_infer", CountMembers<nsa_compress_attention_infer::Params>()},
@@ -407,8 +408,18 @@ TEST(OperatorContracts, ReferToWhatExists) {
         EXPECT_TRUE(before.contains(field.dtype_as)) << where;
         EXPECT_EQ(contract.Find(field.dtype_as)->role, Role::kInput) << where;
       }
+      if (!field.wanted_by.empty()) {
+        ASSERT_NE(contract.Find(field.wanted_by), nullptr) << where;
+        EXPECT_EQ(contract.Find(field.wanted_by)->type, Type::kBool) << where;
+      }
+      if (!field.dtype_attribute.empty()) {
+        ASSERT_NE(contract.Find(field.dtype_attribute), nullptr) << where;
+        EXPECT_EQ(contract.Find(field.dtype_attribute)->choices.size(), field.dtype_choices.size())
+            << where;
+      }
       if (field.shapes.size() == 1) continue;
-      const Field* layout = contract.Find(contract.layout_attribute);
+      const Field* layout =
+          contract.Find(field.layout.empty() ? contract.layout_attribute : field.layout);
       ASSERT_NE(layout, nullptr) << where;
       EXPECT_EQ(field.shapes.size(), layout->choices.size()) << where;
       for (const ShapeForm& form : field.shapes) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "tamis/context.hpp"                           // IWYU pragma: export
+#include "tamis/ops/lightning_indexer.hpp"             // IWYU pragma: export
 #include "tamis/ops/nsa.hpp"                           // IWYU pragma: export
 #include "tamis/ops/nsa_compress.hpp"                  // IWYU pragma: export
 #include "tamis/ops/nsa_compress_attention.hpp"        // IWYU pragma: export

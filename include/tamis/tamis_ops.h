@@ -188,6 +188,63 @@ TAMIS_C_API tamis_status tamis_nsa_compress_attention_infer_plan(
     const tamis_context* context, const tamis_nsa_compress_attention_infer_params* params,
     tamis_plan** plan);
 
+/* Positions of the keys with the highest index scores, for every query token.
+ * npu_sparse_attention_pto (document 003), section lightning indexer. */
+typedef struct tamis_lightning_indexer_params {
+  /* sizeof(tamis_lightning_indexer_params) of the caller */
+  size_t struct_size;
+  /* input BSND [B, S1, N, D]; TND [T1, N, D] float16, bfloat16: index queries */
+  tamis_tensor query;
+  /* input BSND [Bk, S2, 1, D]; TND [T2, 1, D]; PA_BSND [pages, page_size, 1, D] as query: index
+   * keys, one head */
+  tamis_tensor key;
+  /* input BSND [B, S1, N]; TND [T1, N] float16, bfloat16, float32: weight of each head, as query
+   * or float32; may be negative */
+  tamis_tensor weights;
+  /* input, optional [*] int32, int64: BSND: tokens per sequence, or one for all; absent: S1.
+   * TND: inclusive prefix sums, required; rows past the last are padding */
+  tamis_tensor actual_seq_lengths_query;
+  /* input, optional [*] int32, int64: keys per sequence, or one for all (BSND, PA_BSND); TND:
+   * inclusive prefix sums; absent: S2 (BSND only) */
+  tamis_tensor actual_seq_lengths_key;
+  /* input, optional [*, *] int32: [B, max_pages], with PA_BSND only; entries past a sequence's
+   * keys are not read */
+  tamis_tensor block_table;
+  /* one of BSND, TND; NULL means BSND: of query, weights and the outputs */
+  const char* layout_query;
+  /* one of BSND, TND, PA_BSND; NULL means BSND: as layout_query, or paged */
+  const char* layout_key;
+  /* default 2048: positions to select */
+  int64_t sparse_count;
+  /* default 3: 3: token i of q sees keys up to n - q + i (causal from the end); 0: all n */
+  int64_t sparse_mode;
+  /* 0 or 1, default false: whether sparse_values is wanted */
+  int64_t return_value;
+  /* one of input, float32; NULL means input: dtype of sparse_values */
+  const char* value_dtype;
+  /* 0 or 1, default false: no limit of a document applies: changes nothing */
+  int64_t strict;
+  /* output BSND [B, S1, 1, sparse_count]; TND [T1, 1, sparse_count] int32: positions in the
+   * sequence, best first, then -1; -1 in padding rows */
+  tamis_tensor sparse_indices;
+  /* output, optional BSND [B, S1, 1, sparse_count]; TND [T1, 1, sparse_count] as query, or by
+   * value_dtype: their scores, then -inf; with return_value only */
+  tamis_tensor sparse_values;
+} tamis_lightning_indexer_params;
+
+/* Sets struct_size and the defaults of the members that lie within `struct_size` bytes. */
+TAMIS_C_API tamis_status tamis_lightning_indexer_params_init_sized(
+    tamis_lightning_indexer_params* params, size_t struct_size);
+/* The same for the struct as this header knows it. */
+static inline tamis_status tamis_lightning_indexer_params_init(
+    tamis_lightning_indexer_params* params) {
+  return tamis_lightning_indexer_params_init_sized(params, sizeof(*params));
+}
+/* Checks and prepares a call: see tamis_plan_run and tamis_plan_destroy. */
+TAMIS_C_API tamis_status tamis_lightning_indexer_plan(
+    const tamis_context* context, const tamis_lightning_indexer_params* params,
+    tamis_plan** plan);
+
 #ifdef __cplusplus
 }
 #endif

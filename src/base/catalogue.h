@@ -15,12 +15,14 @@ enum class Fill {
   kLocalBlocks,  ///< topk_mask: 1 for block 0 and the two blocks around the query.
   kPageTable,    ///< A permutation of the pages.
   kZero,
+  kValues,  ///< Those listed.
 };
 
 struct ExampleTensor {
   std::string name;
   std::vector<int64_t> shape;
   Fill fill = Fill::kNormal;
+  std::vector<int64_t> values = {};
 };
 
 struct ExampleAttribute {

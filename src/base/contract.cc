@@ -179,9 +179,8 @@ const Field* Contract::Find(std::string_view field_name) const {
 
 const std::string& Contract::FormOf(const Field& field, const void* params) const {
   if (field.shapes.size() > 1) {
-    const Field& layout = *Find(layout_attribute);
-    const std::string& choice =
-        layout.choices[static_cast<size_t>(At<const int32_t>(params, layout))];
+    const std::string& layout = field.layout.empty() ? layout_attribute : field.layout;
+    const std::string& choice = Find(layout)->choices[ChoiceOf(layout, params)];
     for (const ShapeForm& form : field.shapes) {
       if (form.when == choice) return form.dims;
     }
@@ -191,9 +190,7 @@ const std::string& Contract::FormOf(const Field& field, const void* params) cons
 
 int Contract::RowDimsOf(const void* params) const {
   if (row_dims.size() > 1) {
-    const Field& layout = *Find(layout_attribute);
-    const std::string& choice =
-        layout.choices[static_cast<size_t>(At<const int32_t>(params, layout))];
+    const std::string& choice = Find(layout_attribute)->choices[ChoiceOf(layout_attribute, params)];
     for (const auto& [when, count] : row_dims) {
       if (when == choice) return count;
     }
@@ -307,6 +304,10 @@ Status Contract::OutputShape(const Field& field, const void* params, const Dims&
                              std::vector<int64_t>* shape) const {
   *dtype =
       field.dtype_as.empty() ? field.dtypes.front() : tensor(params, *Find(field.dtype_as)).dtype;
+  if (!field.dtype_attribute.empty()) {
+    const DType chosen = field.dtype_choices[ChoiceOf(field.dtype_attribute, params)];
+    if (chosen != DType::kNone) *dtype = chosen;
+  }
   shape->clear();
   int64_t elems = ItemSize(*dtype);
   for (const std::string& entry : SplitDims(FormOf(field, params))) {
@@ -330,6 +331,9 @@ Status Contract::CheckOutputs(const void* params, const Dims& dims) const {
     if (view.absent()) {
       if (field.role == Role::kOutput) return NullArgument(field.name);
       continue;
+    }
+    if (!Wants(field, params)) {
+      return Invalid(field.name, "none without " + field.wanted_by, "a tensor");
     }
     TAMIS_RETURN_IF_ERROR(CheckView(field, view));
     DType dtype = DType::kNone;

@@ -42,6 +42,11 @@ struct Field {
   std::vector<DType> dtypes;  ///< Admissible element types.
   std::string dtype_as;       ///< Or: the same as this tensor's.
   std::vector<ShapeForm> shapes;
+  std::string layout;  ///< Choice attribute that selects among `shapes`; empty: the contract's.
+  /// Choice attribute that may override the dtype: entry i is its choice i's; kNone: no override.
+  std::string dtype_attribute;
+  std::vector<DType> dtype_choices;
+  std::string wanted_by;  ///< Boolean attribute without which this output must be absent.
   bool ranked =
       false;  ///< Output of indices, best first: compared through the scores that ranked them.
 
@@ -109,6 +114,14 @@ class Contract {
     return *reinterpret_cast<T*>(static_cast<Byte*>(params) + field.offset);
   }
 
+  /// Index of the choice that this call makes for the attribute.
+  size_t ChoiceOf(std::string_view attribute, const void* params) const {
+    return static_cast<size_t>(At<const int32_t>(params, *Find(attribute)));
+  }
+  /// Whether this call asks for the output.
+  bool Wants(const Field& field, const void* params) const {
+    return field.wanted_by.empty() || At<const bool>(params, *Find(field.wanted_by));
+  }
   /// The shape form that this call's layout selects.
   const std::string& FormOf(const Field& field, const void* params) const;
   int RowDimsOf(const void* params) const;
@@ -152,6 +165,10 @@ struct TensorSpec {
   std::string dtype_as = {};
   std::vector<ShapeForm> forms = {};
   bool ranked = false;
+  std::string layout = {};
+  std::string dtype_attribute = {};
+  std::vector<DType> dtype_choices = {};
+  std::string wanted_by = {};
 };
 
 /// Describes a params struct field by field; defaults are those of a default-constructed Params.
@@ -250,6 +267,10 @@ class ContractBuilder {
     field.dtypes = std::move(spec.dtypes);
     field.dtype_as = std::move(spec.dtype_as);
     field.ranked = spec.ranked;
+    field.layout = std::move(spec.layout);
+    field.dtype_attribute = std::move(spec.dtype_attribute);
+    field.dtype_choices = std::move(spec.dtype_choices);
+    field.wanted_by = std::move(spec.wanted_by);
     field.shapes = std::move(spec.forms);
     if (field.shapes.empty()) field.shapes.push_back({"", std::move(spec.shape)});
     return *this;

@@ -72,10 +72,29 @@ constexpr Member kNsaCompressAttentionInferMembers[] = {
 };
 constexpr Typed kNsaCompressAttentionInfer = {"nsa_compress_attention_infer", kNsaCompressAttentionInferMembers, sizeof(tamis_nsa_compress_attention_infer_params)};
 
+constexpr Member kLightningIndexerMembers[] = {
+    {"query", base::Type::kTensor, offsetof(tamis_lightning_indexer_params, query)},
+    {"key", base::Type::kTensor, offsetof(tamis_lightning_indexer_params, key)},
+    {"weights", base::Type::kTensor, offsetof(tamis_lightning_indexer_params, weights)},
+    {"actual_seq_lengths_query", base::Type::kTensor, offsetof(tamis_lightning_indexer_params, actual_seq_lengths_query)},
+    {"actual_seq_lengths_key", base::Type::kTensor, offsetof(tamis_lightning_indexer_params, actual_seq_lengths_key)},
+    {"block_table", base::Type::kTensor, offsetof(tamis_lightning_indexer_params, block_table)},
+    {"layout_query", base::Type::kChoice, offsetof(tamis_lightning_indexer_params, layout_query)},
+    {"layout_key", base::Type::kChoice, offsetof(tamis_lightning_indexer_params, layout_key)},
+    {"sparse_count", base::Type::kInt, offsetof(tamis_lightning_indexer_params, sparse_count)},
+    {"sparse_mode", base::Type::kInt, offsetof(tamis_lightning_indexer_params, sparse_mode)},
+    {"return_value", base::Type::kBool, offsetof(tamis_lightning_indexer_params, return_value)},
+    {"value_dtype", base::Type::kChoice, offsetof(tamis_lightning_indexer_params, value_dtype)},
+    {"strict", base::Type::kBool, offsetof(tamis_lightning_indexer_params, strict)},
+    {"sparse_indices", base::Type::kTensor, offsetof(tamis_lightning_indexer_params, sparse_indices)},
+    {"sparse_values", base::Type::kTensor, offsetof(tamis_lightning_indexer_params, sparse_values)},
+};
+constexpr Typed kLightningIndexer = {"lightning_indexer", kLightningIndexerMembers, sizeof(tamis_lightning_indexer_params)};
+
 }  // namespace
 
 std::span<const Typed> AllTyped() {
-  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressAttention, kNsaCompressAttentionInfer};
+  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressAttention, kNsaCompressAttentionInfer, kLightningIndexer};
   return kAll;
 }
 
@@ -114,6 +133,17 @@ tamis_status tamis_nsa_compress_attention_infer_plan(
     const tamis_context* context, const tamis_nsa_compress_attention_infer_params* params,
     tamis_plan** plan) {
   return tamis::capi::PlanTyped(tamis::capi::kNsaCompressAttentionInfer, context, params, plan);
+}
+
+tamis_status tamis_lightning_indexer_params_init_sized(
+    tamis_lightning_indexer_params* params, size_t struct_size) {
+  return tamis::capi::InitParams(tamis::capi::kLightningIndexer, params, struct_size);
+}
+
+tamis_status tamis_lightning_indexer_plan(
+    const tamis_context* context, const tamis_lightning_indexer_params* params,
+    tamis_plan** plan) {
+  return tamis::capi::PlanTyped(tamis::capi::kLightningIndexer, context, params, plan);
 }
 
 }  // extern "C"

@@ -49,9 +49,15 @@ class RoomPlan final : public internal::PlanBody {
 
   Status Run(void* workspace) const override {
     if (implementation == Implementation::kReference) return RunReference();
-    parallel::ForEach(executor_, threads_, cpu_.items, [&](int64_t item, int32_t worker) {
-      cpu_.kernel(cpu_.args, item, static_cast<char*>(workspace) + worker * cpu_.scratch_bytes);
-    });
+    char* const shared = static_cast<char*>(workspace);
+    char* const scratch = shared + cpu_.shared_bytes;
+    const auto run = [&](CpuKernel* kernel, int64_t items) {
+      parallel::ForEach(executor_, threads_, items, [&](int64_t item, int32_t worker) {
+        kernel(cpu_.args, item, scratch + worker * cpu_.scratch_bytes, shared);
+      });
+    };
+    run(cpu_.kernel, cpu_.items);
+    run(cpu_.finish, cpu_.finish_items);
     return Status::Ok();
   }
 
@@ -88,11 +94,12 @@ class RoomPlan final : public internal::PlanBody {
     implementation = Implementation::kCpu;
     TAMIS_RETURN_IF_ERROR(base::ResolveLevel(context.level, &level));
     cpu_ = Room::OnCpu(problem_, level);
-    if (cpu_.scratch_bytes < 0)
-      return base::Invalid("workspace", "a size below 2^63 bytes", "an overflow");
+    const bool too_large = cpu_.scratch_bytes < 0 || cpu_.shared_bytes < 0;
     cpu_.scratch_bytes = base::RoundUp(cpu_.scratch_bytes, kScratchAlignment);
-    const int64_t workers = std::min<int64_t>(threads_, cpu_.items);
-    if (!base::CheckedMul(workers, cpu_.scratch_bytes, &workspace_bytes)) {
+    cpu_.shared_bytes = base::RoundUp(cpu_.shared_bytes, kScratchAlignment);
+    const int64_t workers = std::min<int64_t>(threads_, std::max(cpu_.items, cpu_.finish_items));
+    if (too_large || !base::CheckedMul(workers, cpu_.scratch_bytes, &workspace_bytes) ||
+        !base::CheckedAdd(workspace_bytes, cpu_.shared_bytes, &workspace_bytes)) {
       return base::Invalid("workspace", "a size below 2^63 bytes", "an overflow");
     }
     explanation = "cpu at level " + std::string(base::Name(level)) +

@@ -93,7 +93,17 @@ std::string ArgumentJson(const Contract& contract, const Field& field) {
                    return "{\"when\":" + JsonOrNull(form.when) +
                           ",\"dims\":" + JsonList(base::SplitDims(form.dims)) + "}";
                  }) +
-            "],\"ranked\":" + JsonBool(field.ranked);
+            "],\"layout\":" +
+            JsonOrNull(field.layout.empty() && field.shapes.size() > 1 ? contract.layout_attribute
+                                                                       : field.layout) +
+            ",\"dtype_attribute\":" + JsonOrNull(field.dtype_attribute) + ",\"dtype_choices\":[" +
+            Join(field.dtype_choices, ",",
+                 [](DType dtype) {
+                   return dtype == DType::kNone ? std::string("null")
+                                                : JsonString(std::string(base::Name(dtype)));
+                 }) +
+            "],\"wanted_by\":" + JsonOrNull(field.wanted_by) +
+            ",\"ranked\":" + JsonBool(field.ranked);
   } else {
     json += std::string(",\"required\":") + JsonBool(field.required);
     if (!field.required) json += ",\"default\":" + DefaultJson(contract, field);
@@ -118,7 +128,10 @@ std::string ShapesText(const Field& field) {
 }
 
 std::string DTypesText(const Field& field) {
-  if (!field.dtype_as.empty()) return "as " + field.dtype_as;
+  if (!field.dtype_as.empty()) {
+    return "as " + field.dtype_as +
+           (field.dtype_attribute.empty() ? "" : ", or by " + field.dtype_attribute);
+  }
   return Join(DTypeNames(field), ", ", [](const std::string& name) { return name; });
 }
 

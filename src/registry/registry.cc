@@ -1,5 +1,6 @@
 #include "registry/registry.h"
 
+#include "ops/lightning_indexer/problem.h"
 #include "ops/nsa_compress/problem.h"
 #include "ops/nsa_compress_attention/problem.h"
 #include "ops/nsa_compress_attention_infer/problem.h"
@@ -12,6 +13,7 @@ std::span<const base::Operator> Operators() {
       prim::MakeOperator<nsa_compress::Room>(),
       prim::MakeOperator<nsa_compress_attention::Room>(),
       prim::MakeOperator<nsa_compress_attention_infer::Room>(),
+      prim::MakeOperator<lightning_indexer::Room>(),
   };
   return kOperators;
 }

@@ -150,7 +150,7 @@ Status BenchExample(const BenchOptions& options, const Context& context, const b
     Row row = RowOf(candidate);
     row.op = op.contract->name;
     row.shape = example.name;
-    row.dtype = outputs->tensors.front().dtype;
+    row.dtype = base::DTypeNamed(options.dtype);
     rows->push_back(std::move(row));
   }
   return Status::Ok();

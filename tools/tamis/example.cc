@@ -123,9 +123,20 @@ Status AttributeOf(const registry::Call& call, const char* name, int64_t* value)
   return Status::Ok();
 }
 
-Status FillTensor(base::Fill fill, const registry::Call& call, uint64_t seed, int32_t threads,
-                  StoredTensor* tensor) {
-  switch (fill) {
+Status FillValues(const std::vector<int64_t>& values, StoredTensor* tensor) {
+  const int64_t elems = tensor->bytes / base::ItemSize(tensor->dtype);
+  if (elems != static_cast<int64_t>(values.size()))
+    return base::Invalid(tensor->name, "as many values as elements", elems);
+  for (int64_t i = 0; i < elems; ++i) {
+    base::StoreDouble(tensor->data, tensor->dtype, i,
+                      static_cast<double>(values[static_cast<size_t>(i)]));
+  }
+  return Status::Ok();
+}
+
+Status FillTensor(const base::ExampleTensor& example, const registry::Call& call, uint64_t seed,
+                  int32_t threads, StoredTensor* tensor) {
+  switch (example.fill) {
     case base::Fill::kNormal: return FillNormal(seed, threads, tensor);
     case base::Fill::kWindowWeight: FillWindowWeight(seed, tensor); return Status::Ok();
     case base::Fill::kCausalMask: {
@@ -144,6 +155,7 @@ Status FillTensor(base::Fill fill, const registry::Call& call, uint64_t seed, in
       });
     }
     case base::Fill::kPageTable: return FillPageTable(seed, tensor);
+    case base::Fill::kValues: return FillValues(example.values, tensor);
     case base::Fill::kZero:
       std::memset(tensor->data, 0, static_cast<size_t>(tensor->bytes));
       return Status::Ok();
@@ -200,8 +212,7 @@ Result<CaseData> MakeExample(const base::Operator& op, const base::Example& exam
     const Result<std::shared_ptr<void>> memory = AllocateBytes(tensor.name, tensor.bytes);
     if (!memory.ok()) return memory.status();
     tensor.data = memory->get();
-    TAMIS_RETURN_IF_ERROR(
-        FillTensor(wanted.fill, *call, SeedOf(seed, wanted.name), threads, &tensor));
+    TAMIS_RETURN_IF_ERROR(FillTensor(wanted, *call, SeedOf(seed, wanted.name), threads, &tensor));
     data.memory.push_back(*memory);
     data.inputs.push_back(std::move(tensor));
   }

@@ -506,7 +506,7 @@ inline Item MakeItem(const AttentionArgs& a, int64_t item, float* scratch) {
 }  // namespace attention
 }  // namespace
 
-void CompressedAttention(const void* args, int64_t item, void* scratch) {
+void CompressedAttention(const void* args, int64_t item, void* scratch, void*) {
   const auto& a = *static_cast<const prim::AttentionArgs*>(args);
   const attention::Item it = attention::MakeItem(a, item, static_cast<float*>(scratch));
   attention::FindHidden(it);

@@ -6,8 +6,9 @@
 namespace tamis::prim {
 
 /// Does item `item` of the work that `args` (the room's own struct) describes. `scratch` belongs to
-/// this worker alone and holds nothing before.
-using CpuKernel = void(const void* args, int64_t item, void* scratch);
+/// this worker alone and holds nothing before; `shared` is all workers', for what a later phase
+/// reads.
+using CpuKernel = void(const void* args, int64_t item, void* scratch, void* shared);
 
 }  // namespace tamis::prim
 

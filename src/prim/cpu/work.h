@@ -13,8 +13,12 @@ namespace tamis::prim {
 struct CpuWork {
   int64_t items = 0;
   int64_t scratch_bytes = 0;  ///< Per worker; negative where the size overflows.
+  int64_t shared_bytes = 0;   ///< Of all workers together; negative where the size overflows.
   const void* args = nullptr;
   CpuKernel* kernel = nullptr;
+  /// A second phase over the results of the first, once all of it is done.
+  int64_t finish_items = 0;
+  CpuKernel* finish = nullptr;
   std::string blocking;  ///< For explain.
 };
 

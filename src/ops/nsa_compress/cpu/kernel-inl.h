@@ -172,7 +172,7 @@ void Item(const KernelArgs& a, int64_t item, float* scratch) {
 }  // namespace compress
 }  // namespace
 
-void NsaCompress(const void* args, int64_t item, void* scratch) {
+void NsaCompress(const void* args, int64_t item, void* scratch, void*) {
   const auto& a = *static_cast<const tamis::nsa_compress::KernelArgs*>(args);
   if (a.bfloat16) {
     compress::Item<BF16>(a, item, static_cast<float*>(scratch));

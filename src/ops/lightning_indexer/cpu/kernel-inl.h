@@ -1,0 +1,188 @@
+// lightning_indexer, one level: an item is a few query tokens over a run of keys.
+//
+// All heads of a token lie on the lanes. A tile of 32 keys is widened once and scored against every
+// token of the item: a register tile of keys x heads, then relu, weights and the sum over the
+// heads' vectors in registers; what is left of a key is one vector, and a transposition turns as
+// many of those as there are lanes into one vector of scores. 32 keys of 128 dims are 16 KiB, which
+// stay in L1 beside two vectors' worth of queries.
+#include "ops/lightning_indexer/cpu/kernel.h"
+#include "prim/cpu/half-inl.h"
+
+namespace tamis::TAMIS_LEVEL {
+namespace {
+
+namespace indexer {
+
+using tamis::lightning_indexer::Chunk;
+using tamis::lightning_indexer::IndexerScratch;
+using tamis::lightning_indexer::KernelArgs;
+using tamis::lightning_indexer::kIndexerKeyTile;
+using tamis::lightning_indexer::LayOut;
+using tamis::lightning_indexer::ListOf;
+
+// Keys of a register tile of two vectors: 16 accumulators at avx512, 8 with avx2's 16 registers.
+constexpr int kTileKeys = kLanes == 16 ? 8 : 4;
+
+struct Item {
+  const KernelArgs& a;
+  const Chunk& chunk;
+  int64_t vectors;  // of heads; even, or one
+  int64_t rows;
+  float* query;
+  float* weights;
+  float* key;
+  float* partial;
+  float* scores;
+};
+
+inline const uint16_t* KeyRow(const Item& it, int64_t position) {
+  if (it.a.page_table == nullptr)
+    return it.a.key + it.chunk.key_offset + position * it.a.key_stride;
+  const int64_t page = it.a.page_table[it.chunk.table_offset + position / it.a.page_size];
+  return it.a.key + page * it.a.page_stride + position % it.a.page_size * it.a.key_stride;
+}
+
+// Heads past the last get zero queries and zero weights.
+inline void PackQueries(const Item& it) {
+  const int64_t dim = it.a.dim;
+  for (int64_t t = 0; t < it.chunk.tokens; ++t) {
+    float* panel = it.query + t * it.rows * dim;
+    float* weights = it.weights + t * it.rows;
+    for (int64_t h = 0; h < it.rows; ++h) {
+      float* column = panel + h / kLanes * dim * kLanes + h % kLanes;
+      if (h >= it.a.heads) {
+        for (int64_t c = 0; c < dim; ++c) column[c * kLanes] = 0.0f;
+        weights[h] = 0.0f;
+        continue;
+      }
+      const uint16_t* from = it.a.query + it.chunk.query_offset + t * it.a.query_token_stride +
+                             h * it.a.query_head_stride;
+      Widen(it.a.bfloat16, from, dim, it.key);  // free until the first tile
+      for (int64_t c = 0; c < dim; ++c) column[c * kLanes] = it.key[c];
+    }
+    const int64_t at = it.chunk.weights_offset + t * it.a.weights_token_stride;
+    if (it.a.weights_float32) {
+      for (int64_t h = 0; h < it.a.heads; ++h)
+        weights[h] = static_cast<const float*>(it.a.weights)[at + h];
+    } else {
+      Widen(it.a.bfloat16, static_cast<const uint16_t*>(it.a.weights) + at, it.a.heads, weights);
+    }
+  }
+}
+
+// Inlined by force: gcc 12 takes a function that only prefetches for one without effect and drops
+// its calls.
+TAMIS_INLINE void Prefetch(const Item& it, int64_t position) {
+  if (position >= it.chunk.key_end) return;
+  const char* row = reinterpret_cast<const char*>(KeyRow(it, position));
+  for (int64_t byte = 0; byte < 2 * it.a.dim; byte += 64) __builtin_prefetch(row + byte, 0, 3);
+}
+
+inline void WidenKeys(const Item& it, int64_t first, int64_t count) {
+  for (int64_t k = 0; k < count; ++k) {
+    Prefetch(it, first + kIndexerKeyTile + k);
+    Widen(it.a.bfloat16, KeyRow(it, first + k), it.a.dim, it.key + k * it.a.dim);
+  }
+  for (int64_t i = count * it.a.dim; i < kIndexerKeyTile * it.a.dim; ++i) it.key[i] = 0.0f;
+}
+
+// partial[key] += sum over kVectors vectors of heads of weight * relu(query . key). `first` begins
+// the sum.
+template <int kKeys, int kVectors>
+TAMIS_INLINE void ScoreTile(const float* key, const float* query, const float* weights, int64_t dim,
+                            bool first, float* partial) {
+  V sum[kKeys][kVectors];
+  for (int k = 0; k < kKeys; ++k) {
+    for (int v = 0; v < kVectors; ++v) sum[k][v] = Zero();
+  }
+  for (int64_t c = 0; c < dim; ++c) {
+    V q[kVectors];
+    for (int v = 0; v < kVectors; ++v) q[v] = Load(query + (v * dim + c) * kLanes);
+    for (int k = 0; k < kKeys; ++k) {
+      const V broadcast = Set(key[k * dim + c]);
+      for (int v = 0; v < kVectors; ++v) sum[k][v] = Fma(broadcast, q[v], sum[k][v]);
+    }
+  }
+  for (int k = 0; k < kKeys; ++k) {
+    V total = first ? Zero() : Load(partial + k * kLanes);
+    for (int v = 0; v < kVectors; ++v) {
+      total = Fma(Max(Zero(), sum[k][v]), Load(weights + v * kLanes), total);  // relu keeps NaN
+    }
+    Store(partial + k * kLanes, total);
+  }
+}
+
+inline void Scores(const Item& it, int64_t token) {
+  const int64_t dim = it.a.dim;
+  const float* query = it.query + token * it.rows * dim;
+  const float* weights = it.weights + token * it.rows;
+  int64_t v = 0;
+  for (; v + 2 <= it.vectors; v += 2) {
+    for (int64_t k = 0; k < kIndexerKeyTile; k += kTileKeys) {
+      ScoreTile<kTileKeys, 2>(it.key + k * dim, query + v * dim * kLanes, weights + v * kLanes, dim,
+                              v == 0, it.partial + k * kLanes);
+    }
+  }
+  if (v < it.vectors) {
+    for (int64_t k = 0; k < kIndexerKeyTile; k += 2 * kTileKeys) {
+      ScoreTile<2 * kTileKeys, 1>(it.key + k * dim, query + v * dim * kLanes, weights + v * kLanes,
+                                  dim, v == 0, it.partial + k * kLanes);
+    }
+  }
+  for (int64_t k = 0; k < kIndexerKeyTile; k += kLanes) {
+    V block[kLanes];
+    for (int i = 0; i < kLanes; ++i) block[i] = Load(it.partial + (k + i) * kLanes);
+    Transpose(block);
+    V total = block[0];
+    for (int i = 1; i < kLanes; ++i) total = Add(total, block[i]);
+    Store(it.scores + k, total);
+  }
+}
+
+}  // namespace indexer
+}  // namespace
+
+void LightningIndexer(const void* args, int64_t item, void* scratch, void* shared) {
+  using namespace indexer;
+  const auto& a = *static_cast<const KernelArgs*>(args);
+  const Chunk& chunk = a.chunks[item];
+  const IndexerScratch at = LayOut(a);
+  float* floats = static_cast<float*>(scratch);
+  const Item it = {a,
+                   chunk,
+                   (a.heads + kLanes - 1) / kLanes,
+                   at.rows,
+                   floats + at.query,
+                   floats + at.weights,
+                   floats + at.key,
+                   floats + at.partial,
+                   floats + at.scores};
+  PackQueries(it);
+  auto* ranks = reinterpret_cast<uint64_t*>(floats + at.ranks);
+  const int64_t capacity = prim::SelectorCapacity(a.keep);
+  // The selectors' state lies at the head of their lists in the shared part, which this item owns
+  // until it is done.
+  for (int64_t t = 0; t < chunk.tokens; ++t) ListOf(a, shared, chunk.list + t)[0] = 0;
+  prim::Selector selectors[16];
+  for (int64_t t = 0; t < chunk.tokens; ++t)
+    selectors[t] = prim::MakeSelector(ranks + t * capacity, a.keep);
+  for (int64_t first = chunk.key_begin; first < chunk.key_end; first += kIndexerKeyTile) {
+    const int64_t count =
+        chunk.key_end - first < kIndexerKeyTile ? chunk.key_end - first : kIndexerKeyTile;
+    WidenKeys(it, first, count);
+    for (int64_t t = 0; t < chunk.tokens; ++t) {
+      const int64_t visible = chunk.visible + t * chunk.visible_step - first;
+      if (visible <= 0) continue;
+      Scores(it, t);
+      prim::Offer(&selectors[t], it.scores, visible < count ? visible : count, first);
+    }
+  }
+  for (int64_t t = 0; t < chunk.tokens; ++t) {
+    uint64_t* list = ListOf(a, shared, chunk.list + t);
+    const int64_t count = prim::Shrink(&selectors[t]);
+    list[0] = static_cast<uint64_t>(count);
+    for (int64_t i = 0; i < count; ++i) list[1 + i] = selectors[t].ranks[i];
+  }
+}
+
+}  // namespace tamis::TAMIS_LEVEL

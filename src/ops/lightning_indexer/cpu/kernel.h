@@ -1,0 +1,98 @@
+// What the kernels of lightning_indexer take: plain structs of pointers and counts.
+#pragma once
+
+#include <stdint.h>
+
+#include "prim/cpu/kernel.h"
+#include "prim/cpu/selector.h"
+
+namespace tamis::lightning_indexer {
+
+/// A few query tokens of one sequence over a run of its keys. Offsets are in elements.
+struct Chunk {
+  int64_t query_offset;
+  int64_t weights_offset;
+  int64_t tokens;
+  int64_t key_offset;    // of key 0 of the sequence, where keys are not paged
+  int64_t table_offset;  // of the sequence's entries, where they are
+  int64_t key_begin;
+  int64_t key_end;
+  int64_t visible;       // keys that the first token sees
+  int64_t visible_step;  // how many more the next one sees: 1 causal, else 0
+  int64_t list;          // first of this chunk's lists of ranks: one per token
+};
+
+/// One query token: the lists that its chunks left, and where the result goes.
+struct Row {
+  int64_t list;         // the first
+  int64_t list_stride;  // to the next chunk's
+  int64_t lists;
+  int64_t indices_offset;
+  int64_t values_offset;
+};
+
+struct KernelArgs {
+  const uint16_t* query;
+  int64_t query_token_stride;
+  int64_t query_head_stride;
+  const void* weights;
+  int64_t weights_token_stride;
+  const uint16_t* key;
+  int64_t key_stride;
+  const int32_t* page_table;  // null: not paged
+  int64_t page_size;
+  int64_t page_stride;
+  int32_t* indices;
+  void* values;  // null: not wanted
+  const Chunk* chunks;
+  const Row* rows;
+  int64_t heads;
+  int64_t dim;
+  int64_t sparse_count;
+  int64_t keep;              // ranks per list: sparse_count, or all keys where those are fewer
+  int64_t tokens_per_chunk;  // at most
+  bool bfloat16;
+  bool weights_float32;
+  bool values_float32;
+};
+
+inline constexpr int64_t kIndexerKeyTile = 32;
+inline constexpr int64_t kMostLanes = 16;
+
+/// Where things lie in a worker's scratch, in floats.
+struct IndexerScratch {
+  int64_t rows;     // heads in whole vectors (of the widest level) and register tiles
+  int64_t query;    // [token][vector of heads][dim][lanes]
+  int64_t weights;  // [token][rows]
+  int64_t key;      // [kIndexerKeyTile][dim]
+  int64_t partial;  // [kIndexerKeyTile][lanes]
+  int64_t scores;   // [kIndexerKeyTile]
+  int64_t ranks;    // uint64 [token][capacity]
+  int64_t total;
+};
+
+static inline IndexerScratch LayOut(const KernelArgs& a) {
+  IndexerScratch at = {};
+  at.rows = (a.heads + kMostLanes - 1) / kMostLanes * kMostLanes;
+  at.query = 0;
+  at.weights = at.query + a.tokens_per_chunk * at.rows * a.dim;
+  at.key = at.weights + a.tokens_per_chunk * at.rows;
+  at.partial = at.key + kIndexerKeyTile * a.dim;
+  at.scores = at.partial + kIndexerKeyTile * kMostLanes;
+  at.ranks = at.scores + kIndexerKeyTile;
+  at.ranks = (at.ranks + 15) / 16 * 16;
+  at.total = at.ranks + 2 * a.tokens_per_chunk * prim::SelectorCapacity(a.keep);
+  return at;
+}
+
+/// The lists of ranks in the shared part of the workspace: a count, then up to `keep` ranks.
+static inline uint64_t* ListOf(const KernelArgs& a, void* shared, int64_t list) {
+  return static_cast<uint64_t*>(shared) + list * (a.keep + 1);
+}
+
+/// The second phase, for every level: merges a row's lists and writes it. In finish.cc.
+void FinishRow(const void* args, int64_t row, void* scratch, void* shared);
+
+}  // namespace tamis::lightning_indexer
+
+TAMIS_DECLARE_KERNEL(LightningIndexer)

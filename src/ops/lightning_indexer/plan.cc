@@ -1,0 +1,207 @@
+#include <algorithm>
+#include <limits>
+#include <string>
+
+#include "base/checked.h"
+#include "base/errors.h"
+#include "ops/lightning_indexer/problem.h"
+#include "prim/room.h"
+
+namespace tamis::lightning_indexer {
+namespace {
+
+// Heads x tokens per item: a tile of widened keys serves all of them. 256 rows of 128 dims are 128
+// KiB of queries.
+constexpr int64_t kRowsPerItem = 256;
+constexpr int64_t kMostTokens = 16;
+
+// Few tokens are cut along the keys too, so that one token keeps every thread busy: chunks of 8192
+// keys take about a millisecond at the documents' sizes. Many tokens are items enough.
+constexpr int64_t kKeysPerChunk = 8192;
+constexpr int64_t kTokensWithoutChunks = 64;
+
+prim::TokenLayout LayoutOf(KeyLayout layout) {
+  return layout == KeyLayout::kBsnd  ? prim::TokenLayout::kBsnd
+         : layout == KeyLayout::kTnd ? prim::TokenLayout::kTnd
+                                     : prim::TokenLayout::kPaged;
+}
+
+}  // namespace
+
+int64_t Problem::KeyOffset(const prim::TokenSequence& s, int64_t position) const {
+  switch (key_layout) {
+    case prim::TokenLayout::kBsnd: return s.batch * key.strides[0] + position * key.strides[1];
+    case prim::TokenLayout::kTnd: return (s.key_begin + position) * key.strides[0];
+    case prim::TokenLayout::kPaged: break;
+  }
+  const auto* table =
+      static_cast<const int32_t*>(page_table.data) + s.batch * page_table.strides[0];
+  return table[position / page_size] * key.strides[0] + position % page_size * key.strides[1];
+}
+
+Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
+  const base::Dims& d = *dims;
+  if (params.sparse_count < 0)
+    return base::Invalid("sparse_count", "at least 0", params.sparse_count);
+  if (params.sparse_mode != 0 && params.sparse_mode != 3) {
+    return base::Invalid("sparse_mode", "0 or 3", params.sparse_mode);
+  }
+  if (params.weights.dtype != params.query.dtype && params.weights.dtype != DType::kFloat32) {
+    return base::Invalid("weights", "the dtype of query, or float32", "another");
+  }
+  const bool padded = params.layout_query == QueryLayout::kBsnd;
+  problem->key_layout = LayoutOf(params.layout_key);
+  if (problem->key_layout == prim::TokenLayout::kPaged && d["page_size"] < 1) {
+    return base::Invalid("key", "pages of at least 1 key", d["page_size"]);
+  }
+  prim::TokenLengths lengths;
+  lengths.query_layout = padded ? prim::TokenLayout::kBsnd : prim::TokenLayout::kTnd;
+  lengths.key_layout = problem->key_layout;
+  lengths.key_name = "actual_seq_lengths_key";
+  lengths.query_lengths = params.actual_seq_lengths_query;
+  lengths.key_lengths = params.actual_seq_lengths_key;
+  lengths.block_table = params.block_table;
+  lengths.batch = d["B"];
+  lengths.query_tokens = padded ? d["S1"] : d["T1"];
+  lengths.key_batch = d["Bk"];
+  lengths.key_tokens = problem->key_layout == prim::TokenLayout::kTnd ? d["T2"] : d["S2"];
+  lengths.pages = d["pages"];
+  lengths.page_size = d["page_size"];
+  TAMIS_RETURN_IF_ERROR(prim::TokenSequences(lengths, &problem->sequences));
+  for (const prim::TokenSequence& s : problem->sequences) {
+    if (s.keys > std::numeric_limits<int32_t>::max()) {
+      return base::Invalid("actual_seq_lengths_key", "fewer than 2^31 keys per sequence", s.keys);
+    }
+  }
+
+  problem->query = params.query;
+  problem->key = params.key;
+  problem->weights = params.weights;
+  problem->page_table = params.block_table;
+  problem->indices = params.sparse_indices;
+  problem->values = params.sparse_values;
+  problem->padded_queries = padded;
+  problem->heads = d["N"];
+  problem->dim = d["D"];
+  problem->page_size = d["page_size"];
+  problem->sparse_count = params.sparse_count;
+  problem->causal = params.sparse_mode == 3;
+  return Status::Ok();
+}
+
+prim::CpuWork Room::OnCpu(Problem& p, Level level) {
+  static constexpr prim::KernelTable kKernels = TAMIS_KERNEL_TABLE(LightningIndexer);
+  const int first_head_dim = p.padded_queries ? 2 : 1;
+  KernelArgs& a = p.args;
+  a = {};
+  a.query = static_cast<const uint16_t*>(p.query.data);
+  a.query_token_stride = p.query.strides[first_head_dim - 1];
+  a.query_head_stride = p.query.strides[first_head_dim];
+  a.weights = p.weights.data;
+  a.weights_token_stride = p.weights.strides[first_head_dim - 1];
+  a.key = static_cast<const uint16_t*>(p.key.data);
+  a.page_table = static_cast<const int32_t*>(p.page_table.data);
+  a.page_size = p.page_size;
+  a.page_stride = p.key.strides[0];
+  a.key_stride = p.key_layout == prim::TokenLayout::kTnd ? p.key.strides[0] : p.key.strides[1];
+  a.indices = static_cast<int32_t*>(p.indices.data);
+  a.values = p.values.data;
+  a.heads = p.heads;
+  a.dim = p.dim;
+  a.sparse_count = p.sparse_count;
+  a.bfloat16 = p.query.dtype == DType::kBFloat16;
+  a.weights_float32 = p.weights.dtype == DType::kFloat32;
+  a.values_float32 = p.values.dtype == DType::kFloat32;
+
+  int64_t tokens = 0;
+  int64_t most_keys = 0;
+  for (const prim::TokenSequence& s : p.sequences) {
+    tokens += s.rows;
+    most_keys = std::max(most_keys, s.keys);
+  }
+  a.keep = std::min(p.sparse_count, most_keys);
+  a.tokens_per_chunk =
+      std::clamp<int64_t>(kRowsPerItem / std::max<int64_t>(p.heads, 1), 1, kMostTokens);
+  const int64_t keys_per_chunk =
+      tokens >= kTokensWithoutChunks ? std::max<int64_t>(most_keys, 1) : kKeysPerChunk;
+
+  p.chunks.clear();
+  p.rows.clear();
+  int64_t lists = 0;
+  for (const prim::TokenSequence& s : p.sequences) {
+    for (int64_t token = 0; token < s.rows; token += a.tokens_per_chunk) {
+      const int64_t count = std::min(a.tokens_per_chunk, s.rows - token);
+      const int64_t reach =
+          s.Visible(token + count - 1, p.causal);  // of the last token: the farthest
+      const int64_t cuts = base::CeilDiv(reach, keys_per_chunk);
+      for (int64_t t = 0; t < count; ++t) {
+        p.rows.push_back({lists + t, count, cuts, p.TokenOffset(p.indices, s, token + t),
+                          p.values.absent() ? 0 : p.TokenOffset(p.values, s, token + t)});
+      }
+      for (int64_t cut = 0; cut < cuts; ++cut) {
+        Chunk chunk = {};
+        chunk.query_offset = p.TokenOffset(p.query, s, token);
+        chunk.weights_offset = p.TokenOffset(p.weights, s, token);
+        chunk.tokens = count;
+        if (p.key_layout == prim::TokenLayout::kPaged) {
+          chunk.table_offset = s.batch * p.page_table.strides[0];
+        } else {
+          chunk.key_offset = p.KeyOffset(s, 0);
+        }
+        chunk.key_begin = cut * keys_per_chunk;
+        chunk.key_end = std::min(chunk.key_begin + keys_per_chunk, reach);
+        chunk.visible = p.causal ? s.keys - s.rows + token + 1 : s.keys;
+        chunk.visible_step = p.causal ? 1 : 0;
+        chunk.list = lists;
+        p.chunks.push_back(chunk);
+        lists += count;
+      }
+    }
+  }
+  a.chunks = p.chunks.data();
+  a.rows = p.rows.data();
+
+  prim::CpuWork work;
+  work.args = &a;
+  work.items = p.heads > 0 ? static_cast<int64_t>(p.chunks.size()) : 0;
+  work.kernel = kKernels.at(level);
+  work.finish_items = static_cast<int64_t>(p.rows.size());
+  work.finish = &FinishRow;
+  work.scratch_bytes = LayOut(a).total * static_cast<int64_t>(sizeof(float));
+  if (!base::CheckedMul(lists, (a.keep + 1) * 8, &work.shared_bytes)) work.shared_bytes = -1;
+  work.blocking = std::to_string(a.tokens_per_chunk) + " tokens x " + std::to_string(p.heads) +
+                  " heads per item, " + std::to_string(keys_per_chunk) + " keys at a time";
+  return work;
+}
+
+Cost Room::CountCost(const Problem& p) {
+  Cost cost;
+  double pairs = 0;
+  double rows = 0;
+  double keys = 0;
+  for (const prim::TokenSequence& s : p.sequences) {
+    for (int64_t i = 0; i < s.rows; ++i) pairs += static_cast<double>(s.Visible(i, p.causal));
+    rows += static_cast<double>(s.rows);
+    keys += static_cast<double>(s.keys);
+  }
+  const auto heads = static_cast<double>(p.heads);
+  const auto dim = static_cast<double>(p.dim);
+  cost.flops = 2.0 * pairs * heads * dim;
+  cost.read_bytes = 2.0 * (keys * dim + rows * heads * dim) +
+                    rows * heads * (p.weights.dtype == DType::kFloat32 ? 4 : 2);
+  cost.write_bytes = rows * static_cast<double>(p.sparse_count) *
+                     (4.0 + (p.values.absent()                   ? 0.0
+                             : p.values.dtype == DType::kFloat32 ? 4.0
+                                                                 : 2.0));
+  return cost;
+}
+
+Result<Plan> plan(const Params& params, const Context& context) {
+  return prim::MakePlan<Room>(params, context);
+}
+
+Status run(const Params& params, const Context& context) {
+  return prim::RunOnce<Room>(params, context);
+}
+
+}  // namespace tamis::lightning_indexer

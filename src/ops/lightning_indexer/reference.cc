@@ -1,0 +1,78 @@
+// The specification: score[j] = sum_g weights[g] relu(query[g] . key[j]) over the visible keys, in
+// float64, ordered by score and position.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <vector>
+
+#include "base/dtype.h"
+#include "ops/lightning_indexer/problem.h"
+
+namespace tamis::lightning_indexer {
+namespace {
+
+double Element(const TensorView& view, int64_t offset) {
+  return base::LoadAsDouble(view.data, view.dtype, offset);
+}
+
+double Relu(double x) { return x < 0 ? 0 : x; }  // NaN stays NaN
+
+}  // namespace
+
+void Room::ReferenceRow(const Problem& p, int64_t row, size_t slot, base::Golden* golden) {
+  const auto next =
+      std::find_if(p.sequences.begin(), p.sequences.end(),
+                   [&](const prim::TokenSequence& s) { return row < s.row_begin + s.rows; });
+  const prim::TokenSequence& s = *next;
+  const int64_t token = row - s.row_begin;
+  const int64_t query = p.TokenOffset(p.query, s, token);
+  const int64_t weights = p.TokenOffset(p.weights, s, token);
+  const int64_t head_stride = p.query.strides[p.padded_queries ? 2 : 1];
+
+  std::vector<double> scores(static_cast<size_t>(s.Visible(token, p.causal)));
+  double bound = 0;
+  for (size_t j = 0; j < scores.size(); ++j) {
+    const int64_t key = p.KeyOffset(s, static_cast<int64_t>(j));
+    double magnitude = 0;
+    double dot_bound = 0;
+    for (int64_t g = 0; g < p.heads; ++g) {
+      double dot = 0;
+      double absolute = 0;
+      for (int64_t c = 0; c < p.dim; ++c) {
+        const double term = Element(p.query, query + g * head_stride + c) * Element(p.key, key + c);
+        dot += term;
+        absolute += std::fabs(term);
+      }
+      const double weight = Element(p.weights, weights + g);
+      scores[j] += weight * Relu(dot);
+      magnitude += std::fabs(weight) * Relu(dot);
+      dot_bound += std::fabs(weight) * base::Fp32SumBound(static_cast<double>(p.dim), absolute);
+    }
+    const double score_bound =
+        dot_bound + base::Fp32SumBound(static_cast<double>(p.heads), magnitude);
+    if (!(score_bound <= bound)) bound = std::isnan(score_bound) ? bound : score_bound;
+  }
+
+  std::vector<size_t> order(scores.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    if (std::isnan(scores[a]) || std::isnan(scores[b]))
+      return !std::isnan(scores[a]) && std::isnan(scores[b]);
+    return scores[a] > scores[b];
+  });
+  double* indices = golden->outputs[0].Row(static_cast<int64_t>(slot));
+  double* values = golden->outputs[1].Row(static_cast<int64_t>(slot));
+  double* value_bounds = golden->outputs[1].BoundRow(static_cast<int64_t>(slot));
+  for (int64_t i = 0; i < p.sparse_count; ++i) {
+    const bool valid = i < static_cast<int64_t>(order.size());
+    indices[i] = valid ? static_cast<double>(order[static_cast<size_t>(i)]) : -1.0;
+    values[i] =
+        valid ? scores[order[static_cast<size_t>(i)]] : -std::numeric_limits<double>::infinity();
+    value_bounds[i] = 2 * bound;  // another key, equally good within the bound, may stand here
+  }
+  golden->outputs[0].scores[slot] = std::move(scores);
+  golden->outputs[0].score_bound[slot] = bound;
+}
+
+}  // namespace tamis::lightning_indexer

@@ -1,0 +1,429 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "base/cpu_features.h"
+#include "prim/cpu/selector.h"
+#include "tests/support/conformance.h"
+
+namespace tamis::test {
+namespace {
+
+enum class Keys { kBsnd, kTnd, kPaged };
+
+struct Shape {
+  DType dtype = DType::kBFloat16;
+  bool tnd = false;
+  Keys keys = Keys::kBsnd;
+  int64_t heads = 8;
+  int64_t dim = 16;
+  int64_t page = 16;
+  int64_t count = 8;
+  int64_t mode = 3;
+  DType weights = DType::kBFloat16;
+  std::vector<int64_t> q = {3};   // query tokens per sequence
+  std::vector<int64_t> n = {40};  // keys per sequence
+  int64_t padding = 0;  // query rows past the last token: of every entry (BSND) or of all (TND)
+  DType lengths = DType::kInt32;
+  int64_t gap = 0;
+};
+
+std::vector<int64_t> Prefix(const std::vector<int64_t>& lengths) {
+  std::vector<int64_t> prefix(lengths.size());
+  std::partial_sum(lengths.begin(), lengths.end(), prefix.begin());
+  return prefix;
+}
+
+// Keys past a sequence's end, spare pages and gaps hold NaN; page-table entries that must not be
+// read are out of range.
+TestCall Indexer(const Shape& s, uint64_t seed) {
+  Random random(seed);
+  const auto normal = [&](int64_t) { return random.Normal(); };
+  const auto batch = static_cast<int64_t>(s.q.size());
+  const int64_t s1 = *std::max_element(s.q.begin(), s.q.end()) + s.padding;
+  const int64_t t1 = Prefix(s.q).back() + s.padding;
+  TestCall call("lightning_indexer");
+  const auto query_shape = [&](std::vector<int64_t> inner) {
+    std::vector<int64_t> shape = s.tnd ? std::vector<int64_t>{t1} : std::vector<int64_t>{batch, s1};
+    shape.insert(shape.end(), inner.begin(), inner.end());
+    return shape;
+  };
+  const auto lengths = [&](const char* name, std::vector<int64_t> values) {
+    call.Tensor(name, s.lengths, {static_cast<int64_t>(values.size())}, [values](int64_t i) {
+      return static_cast<double>(values[static_cast<size_t>(i)]);
+    });
+  };
+  call.Strided("query", s.dtype, query_shape({s.heads, s.dim}), s.gap, normal)
+      .Strided("weights", s.weights, query_shape({s.heads}), s.gap, normal)
+      .Set("sparse_count", s.count)
+      .Set("sparse_mode", s.mode)
+      .Set("return_value", true)
+      .Set("value_dtype", std::string("float32"))
+      .Set("layout_query", std::string(s.tnd ? "TND" : "BSND"));
+  lengths("actual_seq_lengths_query", s.tnd ? Prefix(s.q) : s.q);
+  if (s.keys == Keys::kTnd) {
+    call.Set("layout_key", std::string("TND"));
+    call.Strided("key", s.dtype, {Prefix(s.n).back(), 1, s.dim}, s.gap, normal);
+    lengths("actual_seq_lengths_key", Prefix(s.n));
+    return call;
+  }
+  lengths("actual_seq_lengths_key", s.n);
+  if (s.keys == Keys::kBsnd) {
+    const int64_t s2 = *std::max_element(s.n.begin(), s.n.end()) + 3;
+    call.Strided("key", s.dtype, {batch, s2, 1, s.dim}, s.gap, [&](int64_t i) {
+      const int64_t position = i / s.dim % s2;
+      return position < s.n[static_cast<size_t>(i / (s.dim * s2))] ? random.Normal() : NAN;
+    });
+    return call;
+  }
+  int64_t used = 0;
+  int64_t widest = 1;
+  for (int64_t n : s.n) {
+    used += (n + s.page - 1) / s.page;
+    widest = std::max(widest, (n + s.page - 1) / s.page);
+  }
+  std::vector<int64_t> pages(static_cast<size_t>(used + 2));
+  std::iota(pages.begin(), pages.end(), 0);
+  for (size_t i = pages.size(); i > 1; --i)
+    std::swap(pages[i - 1], pages[static_cast<size_t>(random.Below(static_cast<int64_t>(i)))]);
+  std::vector<double> table(static_cast<size_t>(batch * (widest + 1)), -1);
+  std::vector<double> key(pages.size() * static_cast<size_t>(s.page * s.dim), NAN);
+  size_t next = 0;
+  for (size_t b = 0; b < s.n.size(); ++b) {
+    for (int64_t i = 0; i < s.n[b]; ++i) {
+      if (i % s.page == 0)
+        table[b * static_cast<size_t>(widest + 1) + static_cast<size_t>(i / s.page)] =
+            static_cast<double>(pages[next++]);
+      const auto row =
+          static_cast<size_t>(pages[next - 1] * s.page + i % s.page) * static_cast<size_t>(s.dim);
+      for (size_t c = 0; c < static_cast<size_t>(s.dim); ++c) key[row + c] = random.Normal();
+    }
+  }
+  call.Set("layout_key", std::string("PA_BSND"));
+  call.Strided("key", s.dtype, {static_cast<int64_t>(pages.size()), s.page, 1, s.dim}, s.gap,
+               [&](int64_t i) { return key[static_cast<size_t>(i)]; });
+  call.Tensor("block_table", DType::kInt32, {batch, widest + 1},
+              [&](int64_t i) { return table[static_cast<size_t>(i)]; });
+  return call;
+}
+
+TEST(LightningIndexer, AgreesOverRandomLayoutsShapesAndLengths) {
+  Random random(51);
+  for (int i = 0; i < 40; ++i) {
+    Shape s;
+    s.dtype = i % 2 == 0 ? DType::kBFloat16 : DType::kFloat16;
+    s.weights = i % 3 == 0 ? DType::kFloat32 : s.dtype;
+    s.tnd = random.Below(2) == 0;
+    s.keys = random.Below(2) == 0 ? Keys::kPaged : s.tnd ? Keys::kTnd : Keys::kBsnd;
+    s.heads = random.Between(1, 70);
+    s.dim = random.Between(1, 70);
+    s.page = random.Between(1, 40);
+    s.count = random.Between(0, 60);
+    s.mode = random.Below(2) == 0 ? 3 : 0;
+    s.padding = random.Between(0, 2);
+    s.gap = random.Between(0, 1) * 5;
+    s.lengths = random.Below(2) == 0 ? DType::kInt32 : DType::kInt64;
+    s.q.clear();
+    s.n.clear();
+    for (int64_t b = random.Between(1, 3); b > 0; --b) {
+      s.q.push_back(random.Between(0, 9));
+      s.n.push_back(random.Between(0, 150));
+    }
+    TestCall call = Indexer(s, random.Next());
+    SCOPED_TRACE("case " + std::to_string(i));
+    ExpectConforms(call);
+  }
+}
+
+TEST(LightningIndexer, AgreesAtTheDocumentsDimsAcrossChunks) {
+  Shape s;
+  s.heads = 64;
+  s.dim = 128;
+  s.keys = Keys::kPaged;
+  s.page = 128;
+  s.n = {17000};  // three chunks of 8192
+  s.q = {1};
+  s.count = 2048;
+  TestCall call = Indexer(s, 52);
+  ExpectConforms(call);
+}
+
+TEST(LightningIndexer, ManyTokensWithoutChunksGiveWhatFewTokensGive) {
+  Shape s;
+  s.tnd = true;
+  s.keys = Keys::kTnd;
+  s.heads = 5;
+  s.dim = 9;
+  s.q = {70};
+  s.n = {300};
+  TestCall call = Indexer(s, 53);
+  ExpectConforms(call);
+}
+
+// Conformance list of the family, line 16.
+TEST(LightningIndexer, AllZeroScoresGivePositionsInOrder) {
+  Shape s;
+  s.q = {1};
+  s.n = {100};
+  s.count = 12;
+  TestCall call = Indexer(s, 54);
+  call.Tensor("query", s.dtype, {1, 1, 8, 16}, [](int64_t) { return -1.0; });
+  call.Tensor("key", s.dtype, {1, 103, 1, 16}, [](int64_t) { return 1.0; });
+  for (Level level : base::AvailableLevels()) {
+    ASSERT_TRUE(call.Run({.level = level}).ok());
+    for (int64_t i = 0; i < 12; ++i)
+      EXPECT_EQ(call.Got("sparse_indices", i), static_cast<double>(i));
+    for (int64_t i = 0; i < 12; ++i) EXPECT_EQ(call.Got("sparse_values", i), 0.0);
+  }
+}
+
+TEST(LightningIndexer, NegativeWeightsRankBelowZero) {
+  Shape s;
+  s.q = {1};
+  s.n = {3};
+  s.count = 4;
+  s.heads = 1;
+  s.dim = 1;
+  TestCall call = Indexer(s, 55);
+  call.Tensor("query", s.dtype, {1, 1, 1, 1}, [](int64_t) { return 1.0; })
+      .Tensor("weights", s.dtype, {1, 1, 1}, [](int64_t) { return -2.0; })
+      .Tensor("key", s.dtype, {1, 3, 1, 1}, [](int64_t i) {
+        return i == 0 ? 3.0 : i == 1 ? -5.0 : 1.0;
+      });
+  ASSERT_TRUE(call.Run({}).ok());
+  EXPECT_EQ(call.GotInts("sparse_indices"), (std::vector<int64_t>{1, 2, 0, -1}));
+  EXPECT_EQ(call.Got("sparse_values", 1), -2.0);
+  EXPECT_EQ(call.Got("sparse_values", 2), -6.0);
+  EXPECT_EQ(call.Got("sparse_values", 3), -std::numeric_limits<double>::infinity());
+}
+
+TEST(LightningIndexer, FewerKeysThanTheCountAreAllListedThenMinusOne) {
+  Shape s;
+  s.n = {5};
+  s.q = {5};  // tokens see 1, 2, ..., 5 keys
+  s.count = 8;
+  TestCall call = Indexer(s, 56);
+  ASSERT_TRUE(call.Run({}).ok());
+  for (int64_t t = 0; t < 5; ++t) {
+    std::vector<int64_t> row;
+    for (int64_t i = 0; i < 8; ++i)
+      row.push_back(static_cast<int64_t>(call.Got("sparse_indices", t * 8 + i)));
+    std::sort(row.begin(), row.begin() + t + 1);
+    for (int64_t i = 0; i < 8; ++i) EXPECT_EQ(row[static_cast<size_t>(i)], i <= t ? i : -1);
+  }
+}
+
+// Line 17.
+TEST(LightningIndexer, TokensOfAStepSeeOneKeyMoreEach) {
+  Shape s;
+  s.q = {4};
+  s.n = {30};
+  s.count = 30;
+  TestCall causal = Indexer(s, 57);
+  ASSERT_TRUE(causal.Run({}).ok());
+  for (int64_t t = 0; t < 4; ++t) {
+    int64_t listed = 0;
+    for (int64_t i = 0; i < 30; ++i) {
+      const auto index = static_cast<int64_t>(causal.Got("sparse_indices", t * 30 + i));
+      EXPECT_LT(index, 27 + t);
+      listed += index >= 0 ? 1 : 0;
+    }
+    EXPECT_EQ(listed, 27 + t);
+  }
+}
+
+TEST(LightningIndexer, MoreQueriesThanKeysLeaveLeadingRowsEmpty) {
+  Shape s;
+  s.q = {6};
+  s.n = {2};
+  s.count = 3;
+  TestCall call = Indexer(s, 58);
+  ASSERT_TRUE(call.Run({}).ok());
+  for (int64_t i = 0; i < 4 * 3; ++i) EXPECT_EQ(call.Got("sparse_indices", i), -1.0);
+  EXPECT_EQ(call.Got("sparse_indices", 4 * 3), 0.0);
+  ExpectConforms(call);
+}
+
+TEST(LightningIndexer, NanScoresComeLastAndAreStillListed) {
+  Shape s;
+  s.q = {1};
+  s.n = {20};
+  s.count = 20;
+  TestCall call = Indexer(s, 59);
+  call.Tensor("key", s.dtype, {1, 23, 1, 16},
+              [](int64_t i) { return i / 16 == 7 ? NAN : static_cast<double>(i % 5); });
+  for (Level level : base::AvailableLevels()) {
+    ASSERT_TRUE(call.Run({.level = level}).ok());
+    EXPECT_EQ(call.Got("sparse_indices", 19), 7.0);
+    EXPECT_TRUE(std::isnan(call.Got("sparse_values", 19)));
+    EXPECT_FALSE(std::isnan(call.Got("sparse_values", 18)));
+  }
+}
+
+TEST(LightningIndexer, OneLengthServesAllSequences) {
+  Shape s;
+  s.q = {3, 3};
+  s.n = {31, 31};
+  s.keys = Keys::kPaged;
+  TestCall each = Indexer(s, 60);
+  TestCall one = Indexer(s, 60);
+  one.Tensor("actual_seq_lengths_key", DType::kInt32, {1}, [](int64_t) { return 31.0; });
+  one.Without("actual_seq_lengths_query");
+  const auto a = each.Run({});
+  const auto b = one.Run({});
+  ASSERT_TRUE(a.ok() && b.ok());
+  EXPECT_TRUE(*a == *b);
+}
+
+TEST(LightningIndexer, ValuesComeInTheDtypeAskedFor) {
+  Shape s;
+  TestCall call = Indexer(s, 61);
+  call.Set("value_dtype", std::string("input"));
+  ExpectConforms(call);
+  call.Set("return_value", false);
+  const auto without = call.Run({});
+  ASSERT_TRUE(without.ok()) << without.status().message();
+  EXPECT_EQ(without->size(), 1u);
+}
+
+TEST(LightningIndexer, BadArgumentsAreRefusedByName) {
+  Shape s;
+  s.q = {3, 2};
+  s.n = {40, 17};
+  const auto refuse = [&](Keys keys, const std::function<void(TestCall&)>& spoil,
+                          const std::string& argument,
+                          StatusCode code = StatusCode::kInvalidArgument) {
+    Shape shape = s;
+    shape.keys = keys;
+    shape.tnd = keys == Keys::kTnd;
+    TestCall call = Indexer(shape, 62);
+    const auto fine = call.Run({});
+    ASSERT_TRUE(fine.ok()) << fine.status().message();
+    spoil(call);
+    SCOPED_TRACE(argument);
+    ExpectRefused(call, code, argument);
+  };
+  const auto ints = [](TestCall& c, const char* name, std::vector<int64_t> v) {
+    c.Tensor(name, DType::kInt64, {static_cast<int64_t>(v.size())},
+             [v](int64_t i) { return static_cast<double>(v[static_cast<size_t>(i)]); });
+  };
+  refuse(
+      Keys::kPaged, [](TestCall& c) { c.Without("block_table"); }, "block_table",
+      StatusCode::kNullArgument);
+  refuse(
+      Keys::kPaged, [](TestCall& c) { c.Without("actual_seq_lengths_key"); },
+      "actual_seq_lengths_key", StatusCode::kNullArgument);
+  refuse(
+      Keys::kTnd, [](TestCall& c) { c.Without("actual_seq_lengths_query"); },
+      "actual_seq_lengths_query", StatusCode::kNullArgument);
+  refuse(
+      Keys::kBsnd,
+      [](TestCall& c) {
+        c.Tensor("block_table", DType::kInt32, {2, 3}, [](int64_t) { return 0.0; });
+      },
+      "block_table");
+  refuse(
+      Keys::kPaged,
+      [](TestCall& c) {
+        c.Tensor("block_table", DType::kInt32, {2, 4},
+                 [](int64_t i) { return i == 1 ? 2147483647.0 : 0.0; });
+      },
+      "block_table[0, 1]");
+  refuse(
+      Keys::kPaged,
+      [](TestCall& c) {
+        c.Tensor("block_table", DType::kInt32, {2, 2}, [](int64_t) { return 0.0; });
+      },
+      "block_table");
+  refuse(
+      Keys::kPaged,
+      [&](TestCall& c) {
+        ints(c, "actual_seq_lengths_key", {40, -1});
+      },
+      "actual_seq_lengths_key[1]");
+  refuse(
+      Keys::kBsnd,
+      [&](TestCall& c) {
+        ints(c, "actual_seq_lengths_key", {44, 1});
+      },
+      "actual_seq_lengths_key[0]");
+  refuse(
+      Keys::kBsnd,
+      [&](TestCall& c) {
+        ints(c, "actual_seq_lengths_query", {4, 1});
+      },
+      "actual_seq_lengths_query[0]");
+  refuse(
+      Keys::kBsnd,
+      [&](TestCall& c) {
+        ints(c, "actual_seq_lengths_key", {1, 1, 1});
+      },
+      "actual_seq_lengths_key");
+  refuse(
+      Keys::kTnd,
+      [&](TestCall& c) {
+        ints(c, "actual_seq_lengths_query", {3, 2});
+      },
+      "actual_seq_lengths_query[1]");
+  refuse(
+      Keys::kTnd,
+      [&](TestCall& c) {
+        ints(c, "actual_seq_lengths_key", {40, 58});
+      },
+      "actual_seq_lengths_key[1]");
+  refuse(
+      Keys::kTnd, [&](TestCall& c) { ints(c, "actual_seq_lengths_key", {57}); },
+      "actual_seq_lengths_key");
+  refuse(
+      Keys::kBsnd, [](TestCall& c) { c.Set("layout_key", std::string("TND")); }, "key");
+  refuse(
+      Keys::kBsnd, [](TestCall& c) { c.Set("sparse_mode", int64_t{1}); }, "sparse_mode");
+  refuse(
+      Keys::kBsnd, [](TestCall& c) { c.Set("sparse_count", int64_t{-1}); }, "sparse_count");
+  refuse(
+      Keys::kBsnd,
+      [](TestCall& c) {
+        c.Tensor("weights", DType::kFloat16, {2, 3, 8}, [](int64_t) { return 0.0; });
+      },
+      "weights");
+}
+
+TEST(Selector, KeepsTheBestWhateverTheOrder) {
+  Random random(63);
+  for (int round = 0; round < 200; ++round) {
+    const int64_t count = random.Between(0, 3000);
+    const int64_t keep = random.Between(0, 300);
+    std::vector<float> scores(static_cast<size_t>(count));
+    for (float& x : scores) {
+      x = random.Below(3) == 0 ? static_cast<float>(random.Between(-2, 2))
+                               : static_cast<float>(random.Normal());
+      if (random.Below(50) == 0) x = NAN;
+      if (random.Below(50) == 0) x = -0.0f;
+    }
+    std::vector<int64_t> order(scores.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+      const float x = scores[static_cast<size_t>(a)];
+      const float y = scores[static_cast<size_t>(b)];
+      if (std::isnan(x) || std::isnan(y)) return !std::isnan(x) && std::isnan(y);
+      return x > y;
+    });
+    std::vector<uint64_t> ranks(static_cast<size_t>(prim::SelectorCapacity(keep)));
+    prim::Selector selector = prim::MakeSelector(ranks.data(), keep);
+    for (int64_t first = 0; first < count; first += 32) {
+      prim::Offer(&selector, scores.data() + first, std::min<int64_t>(32, count - first), first);
+    }
+    const int64_t kept = prim::Finish(&selector);
+    ASSERT_EQ(kept, std::min(keep, count));
+    for (int64_t i = 0; i < kept; ++i) {
+      ASSERT_EQ(prim::IndexOfRank(selector.ranks[i]), order[static_cast<size_t>(i)])
+          << "round " << round;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tamis::test

@@ -1,0 +1,45 @@
+// Streaming selection of the best of very many scores: a threshold that rises, a buffer of what
+// beats it. Compiled once, without -m flags; kernels of every level call it, so no C++ library is
+// included here.
+#pragma once
+
+#include <stdint.h>
+
+namespace tamis::prim {
+
+/// Keeps the `keep` best of all scores offered: higher first, equal scores (-0 equals +0) by lower
+/// index, NaN last. A score and its index make one rank; larger is better and no two are equal, so
+/// the result depends on no order.
+struct Selector {
+  uint64_t* ranks;   // capacity
+  int64_t capacity;  // more than keep
+  int64_t keep;
+  int64_t count;       // ranks held
+  uint64_t threshold;  // ranks at or below it cannot be among the best
+};
+
+/// Room for `keep` and as many again, so that a refill costs less than a comparison per score.
+static inline int64_t SelectorCapacity(int64_t keep) { return 2 * keep + 64; }
+
+static inline Selector MakeSelector(uint64_t* ranks, int64_t keep) {
+  const Selector selector = {ranks, SelectorCapacity(keep), keep, 0, 0};
+  return selector;
+}
+
+/// Offers scores[0, count) of indices first, first + 1, ...
+void Offer(Selector* selector, const float* scores, int64_t count, int64_t first);
+
+/// Offers ranks that another selector kept.
+void OfferRanks(Selector* selector, const uint64_t* ranks, int64_t count);
+
+/// Drops all but the best; returns how many there are. Unordered.
+int64_t Shrink(Selector* selector);
+
+/// Orders what is kept, best first; returns how many there are.
+int64_t Finish(Selector* selector);
+
+/// The parts of a rank.
+int32_t IndexOfRank(uint64_t rank);
+float ScoreOfRank(uint64_t rank);
+
+}  // namespace tamis::prim

@@ -1,0 +1,150 @@
+#include "prim/token_sequences.h"
+
+#include <string>
+
+#include "base/checked.h"
+#include "base/errors.h"
+#include "prim/sequences.h"
+
+namespace tamis::prim {
+namespace {
+
+int64_t LengthAt(const TensorView& lengths, int64_t i) {
+  return lengths.dtype == DType::kInt32 ? static_cast<const int32_t*>(lengths.data)[i]
+                                        : static_cast<const int64_t*>(lengths.data)[i];
+}
+
+// One length per entry of the batch: given, a single one for all, or absent for `whole`.
+Status Counts(const char* name, const TensorView& lengths, int64_t batch, int64_t whole,
+              bool broadcast, std::vector<Span>* spans) {
+  spans->assign(static_cast<size_t>(batch), Span{0, whole});
+  if (lengths.absent()) return Status::Ok();
+  const bool one_for_all = broadcast && lengths.shape[0] == 1;
+  if (lengths.shape[0] != batch && !one_for_all) {
+    return base::Invalid(name, "one entry per sequence = " + std::to_string(batch),
+                         lengths.shape[0]);
+  }
+  for (int64_t b = 0; b < batch; ++b) {
+    const int64_t i = one_for_all ? 0 : b;
+    const int64_t length = LengthAt(lengths, i);
+    if (length < 0 || (whole >= 0 && length > whole)) {
+      return base::Invalid(
+          base::Indexed(name, i),
+          whole >= 0 ? "a length in [0, " + std::to_string(whole) + "]" : "a length of at least 0",
+          length);
+    }
+    (*spans)[static_cast<size_t>(b)].length = length;
+  }
+  return Status::Ok();
+}
+
+// Inclusive prefix sums that may end before `total`: what follows is padding.
+Status Prefixes(const char* name, const TensorView& lengths, int64_t total,
+                std::vector<Span>* spans) {
+  if (lengths.absent()) {
+    return {StatusCode::kNullArgument,
+            std::string(name) + ": required with layout TND, but absent"};
+  }
+  int64_t end = 0;
+  for (int64_t i = 0; i < lengths.shape[0]; ++i) {
+    const int64_t next = LengthAt(lengths, i);
+    if (next < end || next > total) {
+      return base::Invalid(
+          base::Indexed(name, i),
+          "a prefix sum in [" + std::to_string(end) + ", " + std::to_string(total) + "]", next);
+    }
+    spans->push_back({end, next - end});
+    end = next;
+  }
+  return Status::Ok();
+}
+
+Status QuerySpans(const TokenLengths& l, std::vector<Span>* spans) {
+  if (l.query_layout == TokenLayout::kTnd)
+    return Prefixes(l.query_name, l.query_lengths, l.query_tokens, spans);
+  return Counts(l.query_name, l.query_lengths, l.batch, l.query_tokens, true, spans);
+}
+
+Status KeySpans(const TokenLengths& l, int64_t batch, std::vector<Span>* spans) {
+  const bool paged = l.key_layout == TokenLayout::kPaged;
+  if (paged == l.block_table.absent()) {
+    return paged ? Status(StatusCode::kNullArgument,
+                          "block_table: required with layout PA_BSND, but absent")
+                 : base::Invalid("block_table", "none without layout PA_BSND", "a tensor");
+  }
+  if (paged) {
+    if (l.key_lengths.absent()) {
+      return {StatusCode::kNullArgument,
+              std::string(l.key_name) + ": required with layout PA_BSND, but absent"};
+    }
+    if (l.block_table.shape[0] != batch) {
+      return base::Invalid("block_table", "one row per sequence = " + std::to_string(batch),
+                           l.block_table.shape[0]);
+    }
+    return Counts(l.key_name, l.key_lengths, batch, -1, true, spans);
+  }
+  if (l.key_layout != l.query_layout) {
+    return base::Invalid("layout of the keys", "that of query, or PA_BSND", "another");
+  }
+  if (l.key_layout == TokenLayout::kTnd) {
+    TAMIS_RETURN_IF_ERROR(Prefixes(l.key_name, l.key_lengths, l.key_tokens, spans));
+    if (static_cast<int64_t>(spans->size()) != batch) {
+      return base::Invalid(l.key_name, "one entry per sequence = " + std::to_string(batch),
+                           static_cast<int64_t>(spans->size()));
+    }
+    return Status::Ok();
+  }
+  if (l.key_batch != batch)
+    return base::Invalid("key", "a batch of " + std::to_string(batch), l.key_batch);
+  return Counts(l.key_name, l.key_lengths, batch, l.key_tokens, true, spans);
+}
+
+}  // namespace
+
+Status CheckPageTable(const TensorView& block_table, int64_t batch, int64_t keys, int64_t page_size,
+                      int64_t pages) {
+  const int64_t needed = base::CeilDiv(keys, page_size);
+  if (needed > block_table.shape[1]) {
+    return base::Invalid("block_table",
+                         "at least " + std::to_string(needed) + " pages for the " +
+                             std::to_string(keys) + " keys of sequence " + std::to_string(batch),
+                         block_table.shape[1]);
+  }
+  const auto* table =
+      static_cast<const int32_t*>(block_table.data) + batch * block_table.strides[0];
+  for (int64_t i = 0; i < needed; ++i) {
+    if (table[i] < 0 || table[i] >= pages) {
+      return base::Invalid("block_table[" + std::to_string(batch) + ", " + std::to_string(i) + "]",
+                           "a page in [0, " + std::to_string(pages) + ")", table[i]);
+    }
+  }
+  return Status::Ok();
+}
+
+Status TokenSequences(const TokenLengths& l, std::vector<TokenSequence>* sequences) {
+  sequences->clear();
+  std::vector<Span> queries;
+  std::vector<Span> keys;
+  TAMIS_RETURN_IF_ERROR(QuerySpans(l, &queries));
+  const auto batch = static_cast<int64_t>(queries.size());
+  TAMIS_RETURN_IF_ERROR(KeySpans(l, batch, &keys));
+  const bool padded = l.query_layout == TokenLayout::kBsnd;
+  int64_t row = 0;
+  const auto add = [&](int64_t b, int64_t token, int64_t rows, const Span& key_span) {
+    if (rows == 0) return;
+    sequences->push_back({row, rows, b, token, key_span.length, key_span.begin, 0});
+    row += rows;
+  };
+  for (int64_t b = 0; b < batch; ++b) {
+    const auto i = static_cast<size_t>(b);
+    if (l.key_layout == TokenLayout::kPaged && queries[i].length > 0) {
+      TAMIS_RETURN_IF_ERROR(CheckPageTable(l.block_table, b, keys[i].length, l.page_size, l.pages));
+    }
+    add(b, padded ? 0 : queries[i].begin, queries[i].length, keys[i]);
+    if (padded) add(b, queries[i].length, l.query_tokens - queries[i].length, {});
+  }
+  if (!padded) add(0, row, l.query_tokens - row, {});
+  return Status::Ok();
+}
+
+}  // namespace tamis::prim
