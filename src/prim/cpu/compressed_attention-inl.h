@@ -152,23 +152,54 @@ inline void HideKeys(const Item& it, float* scores, int64_t first, int64_t count
 // --- tiles
 // ----------------------------------------------------------------------------------------------------------
 
-// Queries of the item, scaled, as [vector of rows][dim][lane]; rows past the last are 0.
-inline void PackQueries(const Item& it) {
+// Query row `row` of the item.
+TAMIS_INLINE const uint16_t* QueryRow(const Item& it, int64_t row) {
+  return it.a.query + it.s.query_offset + (it.token + row / it.a.group) * it.a.query_token_stride +
+         (it.head * it.a.group + row % it.a.group) * it.a.query_head_stride;
+}
+
+// All lines at once: they come from memory, and a block of lanes x lanes would wait for each line
+// in turn. Inlined by force: gcc 12 takes a function that only prefetches for one without effect
+// and drops its calls.
+TAMIS_INLINE void PrefetchQueries(const Item& it) {
+  for (int64_t row = 0; row < it.tokens * it.a.group; ++row) {
+    const char* from = reinterpret_cast<const char*>(QueryRow(it, row));
+    for (int64_t byte = 0; byte < 2 * it.a.key.dim; byte += 64)
+      __builtin_prefetch(from + byte, 0, 3);
+  }
+}
+
+// Queries of the item, scaled, as [vector of rows][dim][lane], a block of lanes x lanes at a time;
+// rows past the last are 0.
+template <class Half>
+TAMIS_INLINE void PackQueriesAs(const Item& it) {
   const int64_t dim = it.a.key.dim;
-  const int64_t used = it.tokens * it.a.group;
-  float* row_values = it.key;  // free until the first tile
-  for (int64_t row = 0; row < it.vectors * kLanes; ++row) {
-    float* column = it.query + row / kLanes * dim * kLanes + row % kLanes;
-    if (row >= used) {
-      for (int64_t c = 0; c < dim; ++c) column[c * kLanes] = 0.0f;
-      continue;
+  const V scale = Set(it.a.scale);
+  for (int64_t v = 0; v < it.vectors; ++v) {
+    const uint16_t* from[kLanes];
+    for (int i = 0; i < kLanes; ++i) {
+      const int64_t row = v * kLanes + i;
+      from[i] = row < it.tokens * it.a.group ? QueryRow(it, row) : nullptr;
     }
-    const int64_t q_head = it.head * it.a.group + row % it.a.group;
-    const uint16_t* from = it.a.query + it.s.query_offset +
-                           (it.token + row / it.a.group) * it.a.query_token_stride +
-                           q_head * it.a.query_head_stride;
-    Widen(it.a.bfloat16, from, dim, row_values);
-    for (int64_t c = 0; c < dim; ++c) column[c * kLanes] = row_values[c] * it.a.scale;
+    for (int64_t c = 0; c < dim; c += kLanes) {
+      const int columns = dim - c < kLanes ? static_cast<int>(dim - c) : kLanes;
+      V block[kLanes];
+      for (int i = 0; i < kLanes; ++i) {
+        block[i] = from[i] == nullptr ? Zero() : Mul(Half::LoadHalfN(from[i] + c, columns), scale);
+      }
+      Transpose(block);
+      for (int i = 0; i < columns; ++i) {
+        Store(it.query + (v * dim + c + i) * kLanes, block[i]);
+      }
+    }
+  }
+}
+
+inline void PackQueries(const Item& it) {
+  if (it.a.bfloat16) {
+    PackQueriesAs<BF16>(it);
+  } else {
+    PackQueriesAs<F16>(it);
   }
 }
 
@@ -509,6 +540,7 @@ inline Item MakeItem(const AttentionArgs& a, int64_t item, float* scratch) {
 void CompressedAttention(const void* args, int64_t item, void* scratch, void*) {
   const auto& a = *static_cast<const prim::AttentionArgs*>(args);
   const attention::Item it = attention::MakeItem(a, item, static_cast<float*>(scratch));
+  attention::PrefetchQueries(it);
   attention::FindHidden(it);
   attention::PackQueries(it);
   attention::Attend(it);
