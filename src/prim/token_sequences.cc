@@ -4,6 +4,7 @@
 
 #include "base/checked.h"
 #include "base/errors.h"
+#include "prim/paging.h"
 #include "prim/sequences.h"
 
 namespace tamis::prim {
@@ -100,26 +101,6 @@ Status KeySpans(const TokenLengths& l, int64_t batch, std::vector<Span>* spans) 
 }
 
 }  // namespace
-
-Status CheckPageTable(const TensorView& block_table, int64_t batch, int64_t keys, int64_t page_size,
-                      int64_t pages) {
-  const int64_t needed = base::CeilDiv(keys, page_size);
-  if (needed > block_table.shape[1]) {
-    return base::Invalid("block_table",
-                         "at least " + std::to_string(needed) + " pages for the " +
-                             std::to_string(keys) + " keys of sequence " + std::to_string(batch),
-                         block_table.shape[1]);
-  }
-  const auto* table =
-      static_cast<const int32_t*>(block_table.data) + batch * block_table.strides[0];
-  for (int64_t i = 0; i < needed; ++i) {
-    if (table[i] < 0 || table[i] >= pages) {
-      return base::Invalid("block_table[" + std::to_string(batch) + ", " + std::to_string(i) + "]",
-                           "a page in [0, " + std::to_string(pages) + ")", table[i]);
-    }
-  }
-  return Status::Ok();
-}
 
 Status TokenSequences(const TokenLengths& l, std::vector<TokenSequence>* sequences) {
   sequences->clear();

@@ -51,8 +51,4 @@ struct TokenLengths {
 /// output row in order.
 Status TokenSequences(const TokenLengths& lengths, std::vector<TokenSequence>* sequences);
 
-/// Pages that `keys` need lie in the table and in the cache.
-Status CheckPageTable(const TensorView& block_table, int64_t batch, int64_t keys, int64_t page_size,
-                      int64_t pages);
-
 }  // namespace tamis::prim

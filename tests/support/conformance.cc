@@ -60,6 +60,7 @@ void ExpectRefused(TestCall& call, StatusCode code, const std::string& argument)
     Result<Plan> plan = made->MakePlan({});
     ASSERT_FALSE(plan.ok()) << "accepted; expected a complaint about " << argument;
     status = plan.status();
+    EXPECT_TRUE(call.OutputsUntouched()) << "written although refused: " << status.message();
   }
   EXPECT_EQ(static_cast<int>(status.code()), static_cast<int>(code)) << status.message();
   EXPECT_EQ(status.message().rfind(argument, 0), 0u)

@@ -9,6 +9,8 @@
 namespace tamis::test {
 namespace {
 
+constexpr unsigned char kUntouched = 0xAB;
+
 int64_t Product(const std::vector<int64_t>& shape) {
   int64_t product = 1;
   for (int64_t size : shape) product *= size;
@@ -133,7 +135,7 @@ Result<registry::Call> TestCall::WithOutputs() {
     if (std::find(omitted_.begin(), omitted_.end(), output.name) != omitted_.end()) continue;
     auto& [view, bytes] = outputs_[output.name];
     view = Lay(&bytes, output.dtype, output.shape, output_gap_);
-    std::fill(bytes.begin(), bytes.end(), static_cast<unsigned char>(0xAB));
+    std::fill(bytes.begin(), bytes.end(), kUntouched);
     TAMIS_RETURN_IF_ERROR(call->SetTensor(output.name, view));
   }
   return call;
@@ -165,6 +167,14 @@ std::vector<int64_t> TestCall::GotInts(const std::string& output) const {
 int64_t TestCall::OutputElems(const std::string& output) const {
   const TensorView& view = outputs_.at(output).first;
   return Product(std::vector<int64_t>(view.shape, view.shape + view.rank));
+}
+
+bool TestCall::OutputsUntouched() const {
+  return std::all_of(outputs_.begin(), outputs_.end(), [](const auto& output) {
+    const std::vector<unsigned char>& bytes = output.second.second;
+    return std::all_of(bytes.begin(), bytes.end(),
+                       [](unsigned char byte) { return byte == kUntouched; });
+  });
 }
 
 }  // namespace tamis::test

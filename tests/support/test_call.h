@@ -75,6 +75,8 @@ class TestCall {
   double Got(const std::string& output, int64_t index) const;
   std::vector<int64_t> GotInts(const std::string& output) const;
   int64_t OutputElems(const std::string& output) const;
+  /// No byte of the outputs has changed since they were laid out.
+  bool OutputsUntouched() const;
 
  private:
   TensorView Store(DType dtype, const std::vector<int64_t>& shape, int64_t gap,

@@ -4,6 +4,7 @@
 #include "base/checked.h"
 #include "base/errors.h"
 #include "ops/nsa_compress_attention_infer/problem.h"
+#include "prim/paging.h"
 #include "prim/room.h"
 #include "prim/sequences.h"
 
@@ -93,32 +94,6 @@ Status CheckAgreement(const Params& params, const std::vector<Lengths>& lengths)
   return Status::Ok();
 }
 
-// Entries that will be read lie in the cache.
-Status CheckPages(const Params& params, const base::Dims& dims,
-                  const std::vector<Lengths>& lengths) {
-  const auto* table = static_cast<const int32_t*>(params.block_table.data);
-  const int64_t pages = dims["pages"];
-  for (size_t b = 0; b < lengths.size(); ++b) {
-    if (lengths[b].queries == 0) continue;
-    const int64_t needed = base::CeilDiv(lengths[b].keys, params.page_block_size);
-    if (needed > dims["max_pages"]) {
-      return base::Invalid("block_table",
-                           "at least " + std::to_string(needed) + " pages for the " +
-                               std::to_string(lengths[b].keys) + " keys of sequence " +
-                               std::to_string(b),
-                           dims["max_pages"]);
-    }
-    for (int64_t i = 0; i < needed; ++i) {
-      const int32_t page = table[static_cast<int64_t>(b) * params.block_table.strides[0] + i];
-      if (page < 0 || page >= pages) {
-        return base::Invalid("block_table[" + std::to_string(b) + ", " + std::to_string(i) + "]",
-                             "a page in [0, " + std::to_string(pages) + ")", page);
-      }
-    }
-  }
-  return Status::Ok();
-}
-
 // J: the last window reaches ceil(((n - 1) d + l) / l') blocks.
 int64_t CountBlocks(const prim::BlockGeometry& geometry, int64_t keys) {
   return keys == 0 ? 0
@@ -138,7 +113,12 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   std::vector<Lengths> lengths;
   TAMIS_RETURN_IF_ERROR(ReadLengths(params, *dims, &lengths));
   TAMIS_RETURN_IF_ERROR(CheckAgreement(params, lengths));
-  TAMIS_RETURN_IF_ERROR(CheckPages(params, *dims, lengths));
+  for (size_t b = 0; b < lengths.size(); ++b) {
+    if (lengths[b].queries == 0) continue;
+    TAMIS_RETURN_IF_ERROR(prim::CheckPageTable(params.block_table, static_cast<int64_t>(b),
+                                               lengths[b].keys, params.page_block_size,
+                                               (*dims)["pages"]));
+  }
 
   problem->sequences.clear();
   int64_t row = 0;

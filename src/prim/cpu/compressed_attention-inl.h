@@ -14,6 +14,7 @@
 #include "prim/cpu/compressed_attention.h"
 #include "prim/cpu/find-inl.h"
 #include "prim/cpu/half-inl.h"
+#include "prim/cpu/product_tile-inl.h"
 #include "prim/cpu/top_k-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
@@ -29,11 +30,6 @@ using prim::kKeyTile;
 
 constexpr float kLowest = -3.402823466e38f;  // -FLT_MAX: the score of a hidden key
 constexpr float kMinusInfinity = -__builtin_inff();
-
-// Rows (or keys) of a register tile two vectors wide. avx512: 8 x 2 = 16 accumulators, latency 4 x
-// 2 ports needs 8, and 10 loads for 16 FMAs leave the load ports half idle. avx2 has 16 registers:
-// 4 x 2.
-constexpr int kTileHeight = kLanes == 16 ? 8 : 4;
 
 // Rows come in whole vectors and whole register tiles.
 constexpr int kRowMultiple = kLanes > kTileHeight ? kLanes : kTileHeight;
@@ -237,17 +233,7 @@ template <int kKeys, int kVectors>
 TAMIS_INLINE void ScoreTile(const float* key, const float* query, int64_t dim, float* scores,
                             int64_t stride) {
   V sum[kKeys][kVectors];
-  for (int k = 0; k < kKeys; ++k) {
-    for (int v = 0; v < kVectors; ++v) sum[k][v] = Zero();
-  }
-  for (int64_t c = 0; c < dim; ++c) {
-    V q[kVectors];
-    for (int v = 0; v < kVectors; ++v) q[v] = Load(query + (v * dim + c) * kLanes);
-    for (int k = 0; k < kKeys; ++k) {
-      const V broadcast = Set(key[k * dim + c]);
-      for (int v = 0; v < kVectors; ++v) sum[k][v] = Fma(broadcast, q[v], sum[k][v]);
-    }
-  }
+  ProductTile(key, query, dim, sum);
   for (int k = 0; k < kKeys; ++k) {
     for (int v = 0; v < kVectors; ++v) Store(scores + k * stride + v * kLanes, sum[k][v]);
   }

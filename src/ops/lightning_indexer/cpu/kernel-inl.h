@@ -7,6 +7,7 @@
 // stay in L1 beside two vectors' worth of queries.
 #include "ops/lightning_indexer/cpu/kernel.h"
 #include "prim/cpu/half-inl.h"
+#include "prim/cpu/product_tile-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {
@@ -19,9 +20,6 @@ using tamis::lightning_indexer::KernelArgs;
 using tamis::lightning_indexer::kIndexerKeyTile;
 using tamis::lightning_indexer::LayOut;
 using tamis::lightning_indexer::ListOf;
-
-// Keys of a register tile of two vectors: 16 accumulators at avx512, 8 with avx2's 16 registers.
-constexpr int kTileKeys = kLanes == 16 ? 8 : 4;
 
 struct Item {
   const KernelArgs& a;
@@ -92,17 +90,7 @@ template <int kKeys, int kVectors>
 TAMIS_INLINE void ScoreTile(const float* key, const float* query, const float* weights, int64_t dim,
                             bool first, float* partial) {
   V sum[kKeys][kVectors];
-  for (int k = 0; k < kKeys; ++k) {
-    for (int v = 0; v < kVectors; ++v) sum[k][v] = Zero();
-  }
-  for (int64_t c = 0; c < dim; ++c) {
-    V q[kVectors];
-    for (int v = 0; v < kVectors; ++v) q[v] = Load(query + (v * dim + c) * kLanes);
-    for (int k = 0; k < kKeys; ++k) {
-      const V broadcast = Set(key[k * dim + c]);
-      for (int v = 0; v < kVectors; ++v) sum[k][v] = Fma(broadcast, q[v], sum[k][v]);
-    }
-  }
+  ProductTile(key, query, dim, sum);
   for (int k = 0; k < kKeys; ++k) {
     V total = first ? Zero() : Load(partial + k * kLanes);
     for (int v = 0; v < kVectors; ++v) {
@@ -118,15 +106,15 @@ inline void Scores(const Item& it, int64_t token) {
   const float* weights = it.weights + token * it.rows;
   int64_t v = 0;
   for (; v + 2 <= it.vectors; v += 2) {
-    for (int64_t k = 0; k < kIndexerKeyTile; k += kTileKeys) {
-      ScoreTile<kTileKeys, 2>(it.key + k * dim, query + v * dim * kLanes, weights + v * kLanes, dim,
-                              v == 0, it.partial + k * kLanes);
+    for (int64_t k = 0; k < kIndexerKeyTile; k += kTileHeight) {
+      ScoreTile<kTileHeight, 2>(it.key + k * dim, query + v * dim * kLanes, weights + v * kLanes,
+                                dim, v == 0, it.partial + k * kLanes);
     }
   }
   if (v < it.vectors) {
-    for (int64_t k = 0; k < kIndexerKeyTile; k += 2 * kTileKeys) {
-      ScoreTile<2 * kTileKeys, 1>(it.key + k * dim, query + v * dim * kLanes, weights + v * kLanes,
-                                  dim, v == 0, it.partial + k * kLanes);
+    for (int64_t k = 0; k < kIndexerKeyTile; k += 2 * kTileHeight) {
+      ScoreTile<2 * kTileHeight, 1>(it.key + k * dim, query + v * dim * kLanes,
+                                    weights + v * kLanes, dim, v == 0, it.partial + k * kLanes);
     }
   }
   for (int64_t k = 0; k < kIndexerKeyTile; k += kLanes) {
