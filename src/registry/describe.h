@@ -15,7 +15,8 @@ std::string JsonString(std::string_view text);
 /// One operator as one line of JSON:
 ///   {"name", "summary", "source", "layout_attribute" (or null),
 ///    "arguments": in the order of the params struct, each {"name", "role", "type", "doc"} and
-///      tensors: "dtypes": [..], "dtype_as" (or null), "shapes": [{"when", "dims": [..]}], "ranked",
+///      tensors: "dtypes": [..], "dtype_as" (or null), "shapes": [{"when", "dims": [..]}],
+///      "ranked",
 ///        "layout": the attribute that `when` is a choice of (or null), "dtype_attribute": whose
 ///        choice i makes the dtype "dtype_choices"[i] where that is not null (or null),
 ///        "wanted_by": the attribute without which the output must be absent (or null)

@@ -442,12 +442,26 @@ inline void SumGroupsOfTile(const Item& it, int64_t first, int64_t count) {
   SumGroups(it, scores, it.alpha, first, count);
 }
 
-inline float BlockScore(const Item& it, const float* probabilities, int64_t j) {
-  const int64_t last = it.a.geometry.LastToken(j);
-  const int64_t first = it.a.geometry.FirstToken(j);
+// The band of a block as floats, where it is as short as bands are (5 at the documents' sizes).
+constexpr int64_t kShortBand = 64;
+
+inline const float* ShortBand(const prim::BlockGeometry& g, float* coefficients) {
+  const int64_t length = g.LastToken(0) - g.FirstToken(0) + 1;
+  if (length > kShortBand) return nullptr;
+  for (int64_t i = 0; i < length; ++i) coefficients[i] = static_cast<float>(g.Coefficient(i));
+  return coefficients;
+}
+
+// sum over x of band[last - x] * probabilities[x], from the last token back. `band` may be null.
+inline float BlockScore(const Item& it, const float* band, const float* probabilities, int64_t j) {
+  const prim::BlockGeometry& g = it.a.geometry;
+  const int64_t last = g.LastToken(j);
+  const int64_t first = g.FirstToken(j) > 0 ? g.FirstToken(j) : 0;
   float sum = 0.0f;
-  for (int64_t x = last < it.s.keys ? last : it.s.keys - 1; x >= first && x >= 0; --x) {
-    sum += static_cast<float>(it.a.geometry.Coefficient(last - x)) * probabilities[x];
+  for (int64_t x = last < it.s.keys ? last : it.s.keys - 1; x >= first; --x) {
+    const float coefficient =
+        band != nullptr ? band[last - x] : static_cast<float>(g.Coefficient(last - x));
+    sum += coefficient * probabilities[x];
   }
   return sum;
 }
@@ -462,6 +476,8 @@ inline void SelectBlocks(const Item& it) {
     }
   }
   const int64_t blocks = it.s.blocks;
+  float coefficients[kShortBand];
+  const float* band = ShortBand(it.a.geometry, coefficients);
   for (int64_t t = 0; t < it.tokens; ++t) {
     const bool zero = it.hidden[t] != 0 && it.a.zero_masked_rows;
     const float* probabilities = it.group_sums + t * it.group_sums_stride;
@@ -473,7 +489,7 @@ inline void SelectBlocks(const Item& it) {
       if (end || (forced != nullptr && forced[j] != 0)) {
         it.block_scores[j] = -kLowest;
       } else {
-        it.block_scores[j] = zero ? 0.0f : BlockScore(it, probabilities, j);
+        it.block_scores[j] = zero ? 0.0f : BlockScore(it, band, probabilities, j);
       }
     }
     int32_t* indices = it.a.topk + it.s.topk_offset + (it.token + t) * it.a.topk_token_stride +
