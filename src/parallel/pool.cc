@@ -44,9 +44,8 @@ class Pool {
   }
 
  private:
-  // About 30 us on current machines: longer than the gap between two operators of a decode step,
-  // shorter than a scheduler tick. Fork-join then costs about a microsecond; parked workers cost 5
-  // to 30.
+  // Tens of microseconds: meant to outlast the gap between two operators of a decode step and to
+  // end well before a scheduler tick. Not tuned by measurement.
   static constexpr int kSpins = 2000;
 
   static void Pause() {

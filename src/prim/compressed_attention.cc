@@ -11,12 +11,12 @@ namespace tamis::prim {
 namespace {
 
 // Rows (tokens x heads of a group) per item. Every K and V tile is widened once per item, which
-// costs 1 part in 11 of the products at 16 rows and 1 in 22 at 32.
+// is work that more rows share; more rows also mean a larger tile of kept scores.
 constexpr int64_t kRowsPerItem = 64;
 
 // Scores are kept up to this many bytes per worker. They are written once and read once, 8 bytes
 // per 320 FMAs at the documents' shapes, so they may well leave the L2 cache; computing them twice
-// would cost 60% more.
+// would be 192 more FMAs.
 constexpr int64_t kKeptScoreBytes = int64_t{4} << 20;
 
 // Lanes of a vector, or rows of a register tile where those are more: kRowMultiple of the kernels.

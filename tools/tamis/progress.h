@@ -13,7 +13,7 @@ class ProgressLine {
   ProgressLine(const ProgressLine&) = delete;
   ProgressLine& operator=(const ProgressLine&) = delete;
 
-  /// "what: 37%", at most some ten times a second.
+  /// "what [###.......]  37%", at most some ten times a second.
   void Update(int64_t done, int64_t total);
   void Clear();
 

@@ -13,7 +13,6 @@ namespace {
 // Heads x tokens per item: a tile of widened keys serves all of them. 256 rows of 128 dims are 128
 // KiB of queries.
 constexpr int64_t kRowsPerItem = 256;
-constexpr int64_t kMostTokens = 16;
 
 // Few tokens are cut along the keys too, so that one token keeps every thread busy: chunks of 8192
 // keys take about a millisecond at the documents' sizes. Many tokens are items enough.

@@ -18,7 +18,7 @@ struct Selector {
   uint64_t threshold;  // ranks at or below it cannot be among the best
 };
 
-/// Room for `keep` and as many again, so that a refill costs less than a comparison per score.
+/// Room for `keep` and as many again, so that dropping the worse half is rare.
 static inline int64_t SelectorCapacity(int64_t keep) { return 2 * keep + 64; }
 
 static inline Selector MakeSelector(uint64_t* ranks, int64_t keep) {

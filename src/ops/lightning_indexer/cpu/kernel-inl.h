@@ -148,10 +148,7 @@ void LightningIndexer(const void* args, int64_t item, void* scratch, void* share
   PackQueries(it);
   auto* ranks = reinterpret_cast<uint64_t*>(floats + at.ranks);
   const int64_t capacity = prim::SelectorCapacity(a.keep);
-  // The selectors' state lies at the head of their lists in the shared part, which this item owns
-  // until it is done.
-  for (int64_t t = 0; t < chunk.tokens; ++t) ListOf(a, shared, chunk.list + t)[0] = 0;
-  prim::Selector selectors[16];
+  prim::Selector selectors[tamis::lightning_indexer::kMostTokens];
   for (int64_t t = 0; t < chunk.tokens; ++t)
     selectors[t] = prim::MakeSelector(ranks + t * capacity, a.keep);
   for (int64_t first = chunk.key_begin; first < chunk.key_end; first += kIndexerKeyTile) {

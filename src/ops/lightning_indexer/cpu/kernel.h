@@ -58,6 +58,7 @@ struct KernelArgs {
 
 inline constexpr int64_t kIndexerKeyTile = 32;
 inline constexpr int64_t kMostLanes = 16;
+inline constexpr int64_t kMostTokens = 16;  // per chunk
 
 /// Where things lie in a worker's scratch, in floats.
 struct IndexerScratch {
