@@ -187,9 +187,8 @@ CpuWork CompressedAttentionOnCpu(AttentionProblem& p, Level level) {
   a.sequence_count = static_cast<int64_t>(p.sequences.size());
 
   CpuWork work;
-  work.items = items;
+  work.phases = {{items, kKernels.at(level)}};
   work.args = &a;
-  work.kernel = kKernels.at(level);
   const int64_t floats = items > 0 ? AttentionScratch(a).total : 0;
   work.scratch_bytes = floats < 0 ? -1 : floats * static_cast<int64_t>(sizeof(float));
   work.blocking = std::to_string(a.tokens_per_item) + " tokens x " + std::to_string(p.group) +

@@ -51,13 +51,11 @@ class RoomPlan final : public internal::PlanBody {
     if (implementation == Implementation::kReference) return RunReference();
     char* const shared = static_cast<char*>(workspace);
     char* const scratch = shared + cpu_.shared_bytes;
-    const auto run = [&](CpuKernel* kernel, int64_t items) {
-      parallel::ForEach(executor_, threads_, items, [&](int64_t item, int32_t worker) {
-        kernel(cpu_.args, item, scratch + worker * cpu_.scratch_bytes, shared);
+    for (const CpuPhase& phase : cpu_.phases) {
+      parallel::ForEach(executor_, threads_, phase.items, [&](int64_t item, int32_t worker) {
+        phase.kernel(cpu_.args, phase.first + item, scratch + worker * cpu_.scratch_bytes, shared);
       });
-    };
-    run(cpu_.kernel, cpu_.items);
-    run(cpu_.finish, cpu_.finish_items);
+    }
     return Status::Ok();
   }
 
@@ -97,7 +95,9 @@ class RoomPlan final : public internal::PlanBody {
     const bool too_large = cpu_.scratch_bytes < 0 || cpu_.shared_bytes < 0;
     cpu_.scratch_bytes = base::RoundUp(cpu_.scratch_bytes, kScratchAlignment);
     cpu_.shared_bytes = base::RoundUp(cpu_.shared_bytes, kScratchAlignment);
-    const int64_t workers = std::min<int64_t>(threads_, std::max(cpu_.items, cpu_.finish_items));
+    int64_t most_items = 0;
+    for (const CpuPhase& phase : cpu_.phases) most_items = std::max(most_items, phase.items);
+    const int64_t workers = std::min<int64_t>(threads_, most_items);
     if (too_large || !base::CheckedMul(workers, cpu_.scratch_bytes, &workspace_bytes) ||
         !base::CheckedAdd(workspace_bytes, cpu_.shared_bytes, &workspace_bytes)) {
       return base::Invalid("workspace", "a size below 2^63 bytes", "an overflow");

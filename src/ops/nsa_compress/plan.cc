@@ -87,10 +87,10 @@ prim::CpuWork Room::OnCpu(Problem& problem, Level level) {
 
   prim::CpuWork work;
   const bool empty = problem.heads == 0 || problem.dim == 0;
-  work.items = empty ? 0 : base::CeilDiv(problem.windows, args.windows_per_item);
+  work.phases = {
+      {empty ? 0 : base::CeilDiv(problem.windows, args.windows_per_item), kKernels.at(level)}};
   work.scratch_bytes = ScratchFloats(args) * static_cast<int64_t>(sizeof(float));
   work.args = &args;
-  work.kernel = kKernels.at(level);
   work.blocking = std::to_string(args.windows_per_item) + " windows per item";
   return work;
 }

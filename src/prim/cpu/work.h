@@ -1,24 +1,29 @@
-// What a room brings for the CPU: independent items, the scratch that one worker needs, and the
-// kernel of a level.
+// What a room brings for the CPU: phases of independent items, the scratch that one worker needs,
+// and the kernels of a level.
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "prim/cpu/kernel.h"
 #include "tamis/context.hpp"
 
 namespace tamis::prim {
 
-struct CpuWork {
+/// Items [first, first + items), independent of each other, for one kernel. A phase begins when all
+/// of the one before is done.
+struct CpuPhase {
   int64_t items = 0;
+  CpuKernel* kernel = nullptr;
+  int64_t first = 0;
+};
+
+struct CpuWork {
+  std::vector<CpuPhase> phases;
   int64_t scratch_bytes = 0;  ///< Per worker; negative where the size overflows.
   int64_t shared_bytes = 0;   ///< Of all workers together; negative where the size overflows.
   const void* args = nullptr;
-  CpuKernel* kernel = nullptr;
-  /// A second phase over the results of the first, once all of it is done.
-  int64_t finish_items = 0;
-  CpuKernel* finish = nullptr;
   std::string blocking;  ///< For explain.
 };
 
