@@ -13,7 +13,6 @@
 
 namespace {
 
-constexpr std::string_view kBegin = "<!-- contract:begin -->\n";
 constexpr std::string_view kEnd = "<!-- contract:end -->";
 
 struct Made {
@@ -39,11 +38,12 @@ int Fail(const std::string& line) {
 }
 
 // The README with its tables made anew; false where the markers are missing.
-bool WithTables(const std::string& readme, const std::string& tables, std::string* text) {
-  const size_t begin = readme.find(kBegin);
-  const size_t end = readme.find(kEnd, begin == std::string::npos ? 0 : begin);
+bool SetTables(const std::string& begin_line, const std::string& tables, std::string* readme) {
+  const size_t begin = readme->find(begin_line);
+  const size_t end = readme->find(kEnd, begin == std::string::npos ? 0 : begin);
   if (begin == std::string::npos || end == std::string::npos) return false;
-  *text = readme.substr(0, begin + kBegin.size()) + tables + readme.substr(end);
+  const size_t after = begin + begin_line.size();
+  readme->replace(after, end - after, tables);
   return true;
 }
 
@@ -59,14 +59,15 @@ int main(int argc, char** argv) {
   std::vector<Made> files = {{"include/tamis/tamis_ops.h", tamis::registry::CHeader()},
                              {"src/capi/typed_ops.cc", tamis::registry::CSource()}};
   for (const tamis::base::Operator& op : tamis::registry::Operators()) {
-    const std::string path = "src/ops/" + op.contract->name + "/README.md";
-    std::string readme;
-    if (!ReadFile(root + path, &readme)) return Fail(path + ": expected a README, found none");
-    Made made = {path, {}};
-    if (!WithTables(readme, tamis::registry::DescribeMarkdown(op), &made.text)) {
-      return Fail(path + ": expected the lines <!-- contract:begin --> and <!-- contract:end -->");
+    const std::string path = "src/ops/" + std::string(op.folder) + "/README.md";
+    if (files.back().path != path) {  // a room of several operators has one README
+      files.push_back({path, {}});
+      if (!ReadFile(root + path, &files.back().text))
+        return Fail(path + ": expected a README, found none");
     }
-    files.push_back(std::move(made));
+    const std::string begin = "<!-- contract:begin " + op.contract->name + " -->\n";
+    if (!SetTables(begin, tamis::registry::DescribeMarkdown(op), &files.back().text))
+      return Fail(path + ": expected the lines " + begin + std::string(kEnd));
   }
   for (const Made& made : files) {
     std::string now;

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import re
 import sys
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass, field
@@ -22,6 +23,10 @@ LEVEL_FLAGS = {
     "avx2": {"avx2", "fma", "f16c", "bmi2"},
     "avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"},
 }
+
+
+# The line of a room's README after which the tables of an operator stand.
+TABLES = re.compile(r"^<!-- contract:begin (\w+) -->$", re.MULTILINE)
 
 
 @dataclass
@@ -93,8 +98,12 @@ def processor_flags() -> set[str]:
 
 
 def rooms(root: Path) -> list[str]:
-    """The operators that have a room."""
-    return sorted(contract.parent.name for contract in root.glob("src/ops/*/contract.cc"))
+    """The operators that have a room: those whose tables stand in a README."""
+    return sorted(
+        name
+        for readme in root.glob("src/ops/*/README.md")
+        for name in TABLES.findall(readme.read_text(encoding="utf-8"))
+    )
 
 
 def problems(

@@ -418,20 +418,101 @@ TEST(OperatorContracts, ReferToWhatExists) {
             << where;
       }
       if (field.shapes.size() == 1) continue;
-      const Field* layout =
-          contract.Find(field.layout.empty() ? contract.layout_attribute : field.layout);
+      const std::string& attribute =
+          field.layout.empty() ? contract.layout_attribute : field.layout;
+      const Field* layout = contract.Find(attribute.empty() ? contract.layout_tensor : attribute);
       ASSERT_NE(layout, nullptr) << where;
-      EXPECT_EQ(field.shapes.size(), layout->choices.size()) << where;
-      for (const ShapeForm& form : field.shapes) {
-        EXPECT_EQ(std::count(layout->choices.begin(), layout->choices.end(), form.when), 1)
-            << where << " " << form.when;
-      }
+      std::vector<std::string> names = layout->choices;
+      for (const ShapeForm& form : layout->shapes) names.push_back(form.when);
+      EXPECT_EQ(field.shapes.size(), names.size()) << where;
+      for (const ShapeForm& form : field.shapes)
+        EXPECT_EQ(std::count(names.begin(), names.end(), form.when), 1) << where << form.when;
     }
     for (const Limit& limit : contract.limits) {
       EXPECT_NE(contract.Find(limit.argument), nullptr) << contract.name << ": " << limit.argument;
       EXPECT_FALSE(limit.bounds.empty()) << contract.name << ": " << limit.argument;
     }
   }
+}
+
+// A tensor that is updated in place, shapes by the rank of one tensor, and rows of one output's
+// own.
+struct Cache {
+  TensorView x = {};
+  TensorView cache = {};
+  bool strict = false;
+  TensorView out = {};
+};
+
+const Contract& CacheContract() {
+  static const Contract kContract =
+      ContractBuilder<Cache>("cache", "", "")
+          .Input("x", &Cache::x,
+                 {.dtypes = {DType::kFloat16}, .forms = {{"TH", "T, H"}, {"BSH", "B, S1, H"}}})
+          .InOut("cache", &Cache::cache,
+                 {.shape = "pages, size, H",
+                  .dtypes = {DType::kFloat16, DType::kFloat32},
+                  .row_dims = {{"", 2}}})
+          .Optional("strict", &Cache::strict, "")
+          .Output("out", &Cache::out,
+                  {.dtype_as = "x", .forms = {{"TH", "T, 2 * H"}, {"BSH", "B, S1, 2 * H"}}})
+          .LayoutByRank("x")
+          .RowDims({{"TH", 1}, {"BSH", 2}})
+          .Build();
+  return kContract;
+}
+
+class CacheContracts : public testing::Test {
+ protected:
+  CacheContracts() {
+    cache_.x = {memory_, DType::kFloat16, {6, 4}};
+    cache_.cache = {memory_ + 256, DType::kFloat32, {3, 2, 4}};
+    cache_.out = {memory_ + 1024, DType::kFloat16, {6, 8}};
+  }
+  Status Check() const {
+    Dims dims;
+    TAMIS_RETURN_IF_ERROR(CacheContract().CheckInputs(&cache_, &dims));
+    return CacheContract().CheckOutputs(&cache_, dims);
+  }
+  int RowDims(const char* name) const {
+    return CacheContract().RowDimsOf(*CacheContract().Find(name), &cache_);
+  }
+
+  alignas(64) unsigned char memory_[2048] = {};
+  Cache cache_;
+};
+
+TEST_F(CacheContracts, TheRankOfATensorSelectsTheForms) {
+  EXPECT_TRUE(Check().ok()) << Check().message();
+  EXPECT_EQ(RowDims("out"), 1);
+  cache_.x = {memory_, DType::kFloat16, {2, 3, 4}};
+  ExpectNames(Check(), StatusCode::kInvalidArgument, "out", "B, S1, 2 * H");
+  cache_.out = {memory_ + 1024, DType::kFloat16, {2, 3, 8}};
+  EXPECT_TRUE(Check().ok()) << Check().message();
+  EXPECT_EQ(RowDims("out"), 2);
+  EXPECT_EQ(RowDims("cache"), 2);
+  cache_.x = {memory_, DType::kFloat16, {4}};
+  ExpectNames(Check(), StatusCode::kInvalidArgument, "x", "no form has rank 1");
+}
+
+TEST_F(CacheContracts, ATensorUpdatedInPlaceIsBothInputAndOutput) {
+  const Field& field = *CacheContract().Find("cache");
+  EXPECT_TRUE(field.is_input() && field.is_output() && field.is_required());
+  const Cache sound = cache_;
+  cache_.cache = {};
+  ExpectNames(Check(), StatusCode::kNullArgument, "cache", "absent");
+  cache_ = sound;
+  cache_.cache.dtype = DType::kInt32;
+  ExpectNames(Check(), StatusCode::kInvalidArgument, "cache", "another dtype");
+  cache_ = sound;
+  cache_.cache.shape[2] = 5;
+  ExpectNames(Check(), StatusCode::kInvalidArgument, "cache", "another width than x");
+  cache_ = sound;
+  cache_.cache.strides[0] = 4;
+  ExpectNames(Check(), StatusCode::kInvalidArgument, "cache", "pages that share elements");
+  cache_ = sound;
+  cache_.x.data = memory_ + 256;
+  ExpectNames(Check(), StatusCode::kInvalidArgument, "cache", "memory of x");
 }
 
 }  // namespace

@@ -177,25 +177,39 @@ const Field* Contract::Find(std::string_view field_name) const {
   return nullptr;
 }
 
+// The layout of this call: the choice of `attribute`, or the form that fits the rank of the layout
+// tensor.
+std::string Contract::LayoutName(const std::string& attribute, const void* params) const {
+  if (!attribute.empty()) return Find(attribute)->choices[ChoiceOf(attribute, params)];
+  const Field* field = Find(layout_tensor);
+  if (field == nullptr) return {};
+  for (const ShapeForm& form : field->shapes) {
+    const auto entries = static_cast<int32_t>(SplitDims(form.dims).size());
+    if (entries == tensor(params, *field).rank) return form.when;
+  }
+  return {};
+}
+
 const std::string& Contract::FormOf(const Field& field, const void* params) const {
   if (field.shapes.size() > 1) {
-    const std::string& layout = field.layout.empty() ? layout_attribute : field.layout;
-    const std::string& choice = Find(layout)->choices[ChoiceOf(layout, params)];
+    const std::string layout =
+        LayoutName(field.layout.empty() ? layout_attribute : field.layout, params);
     for (const ShapeForm& form : field.shapes) {
-      if (form.when == choice) return form.dims;
+      if (form.when == layout) return form.dims;
     }
   }
   return field.shapes.front().dims;
 }
 
-int Contract::RowDimsOf(const void* params) const {
-  if (row_dims.size() > 1) {
-    const std::string& choice = Find(layout_attribute)->choices[ChoiceOf(layout_attribute, params)];
-    for (const auto& [when, count] : row_dims) {
-      if (when == choice) return count;
+int Contract::RowDimsOf(const Field& field, const void* params) const {
+  const RowDimsByLayout& by_layout = field.row_dims.empty() ? row_dims : field.row_dims;
+  if (by_layout.size() > 1) {
+    const std::string layout = LayoutName(layout_attribute, params);
+    for (const auto& [when, count] : by_layout) {
+      if (when == layout) return count;
     }
   }
-  return row_dims.empty() ? 1 : row_dims.front().second;
+  return by_layout.empty() ? 1 : by_layout.front().second;
 }
 
 bool Contract::Evaluate(std::string_view product, const void* params, const Dims& dims,
@@ -257,7 +271,7 @@ Status Contract::BindShape(const Field& field, const void* params, Dims* dims) c
 
 Status Contract::CheckInputTensor(const Field& field, const void* params, Dims* dims) const {
   const TensorView& view = tensor(params, field);
-  if (view.absent()) return field.role == Role::kInput ? NullArgument(field.name) : Status::Ok();
+  if (view.absent()) return field.is_required() ? NullArgument(field.name) : Status::Ok();
   TAMIS_RETURN_IF_ERROR(CheckView(field, view));
   if (!field.dtype_as.empty()) {
     const DType want = tensor(params, *Find(field.dtype_as)).dtype;
@@ -324,27 +338,33 @@ Status Contract::OutputShape(const Field& field, const void* params, const Dims&
   return Status::Ok();
 }
 
+Status Contract::CheckOutputTensor(const Field& field, const void* params, const Dims& dims) const {
+  const TensorView& view = tensor(params, field);
+  TAMIS_RETURN_IF_ERROR(CheckView(field, view));
+  DType dtype = DType::kNone;
+  std::vector<int64_t> shape;
+  TAMIS_RETURN_IF_ERROR(OutputShape(field, params, dims, &dtype, &shape));
+  if (view.dtype != dtype)
+    return Invalid(field.name, "dtype " + std::string(Name(dtype)), Name(view.dtype));
+  if (shape != std::vector<int64_t>(view.shape, view.shape + view.rank)) {
+    return Invalid(field.name, "shape [" + FormOf(field, params) + "] = " + ShapeText(shape),
+                   ShapeText(view));
+  }
+  return Status::Ok();
+}
+
 Status Contract::CheckOutputs(const void* params, const Dims& dims) const {
   for (const Field& field : fields) {
     if (!field.is_output()) continue;
     const TensorView& view = tensor(params, field);
     if (view.absent()) {
-      if (field.role == Role::kOutput) return NullArgument(field.name);
+      if (field.is_required()) return NullArgument(field.name);
       continue;
     }
     if (!Wants(field, params)) {
       return Invalid(field.name, "none without " + field.wanted_by, "a tensor");
     }
-    TAMIS_RETURN_IF_ERROR(CheckView(field, view));
-    DType dtype = DType::kNone;
-    std::vector<int64_t> shape;
-    TAMIS_RETURN_IF_ERROR(OutputShape(field, params, dims, &dtype, &shape));
-    if (view.dtype != dtype)
-      return Invalid(field.name, "dtype " + std::string(Name(dtype)), Name(view.dtype));
-    if (shape != std::vector<int64_t>(view.shape, view.shape + view.rank)) {
-      return Invalid(field.name, "shape [" + FormOf(field, params) + "] = " + ShapeText(shape),
-                     ShapeText(view));
-    }
+    if (field.role != Role::kInOut) TAMIS_RETURN_IF_ERROR(CheckOutputTensor(field, params, dims));
     if (Memory(view).bytes > 0 && !HasDistinctElements(view))
       return Invalid(field.name, "strides that keep elements apart", "overlapping ones");
   }

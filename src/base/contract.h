@@ -19,17 +19,22 @@
 
 namespace tamis::base {
 
-enum class Role { kInput, kOptionalInput, kOutput, kOptionalOutput, kAttribute };
+/// kInOut: an input that the run updates in place.
+enum class Role { kInput, kOptionalInput, kOutput, kOptionalOutput, kInOut, kAttribute };
 enum class Type { kTensor, kInt, kFloat, kBool, kChoice, kInts };
 
 /// One admissible shape. `dims` is "T, N, D": each entry a product of dimension names, attribute
 /// names and numbers, or
 /// "*" for any size. A name that is not known yet is bound to the size found. `when` names a choice
-/// ("TND") of the operator's layout attribute, or is empty.
+/// ("TND") of the operator's layout attribute, or a form of the tensor whose rank selects ("TH"),
+/// or is empty.
 struct ShapeForm {
   std::string when;
   std::string dims;
 };
+
+/// Leading dimensions that count result rows, by layout choice ("" where there is no layout).
+using RowDimsByLayout = std::vector<std::pair<std::string, int>>;
 
 struct Field {
   std::string name;
@@ -46,7 +51,8 @@ struct Field {
   /// Choice attribute that may override the dtype: entry i is its choice i's; kNone: no override.
   std::string dtype_attribute;
   std::vector<DType> dtype_choices;
-  std::string wanted_by;  ///< Boolean attribute without which this output must be absent.
+  std::string wanted_by;     ///< Boolean attribute without which this output must be absent.
+  RowDimsByLayout row_dims;  ///< Of this output, where they are not the contract's.
   bool ranked =
       false;  ///< Output of indices, best first: compared through the scores that ranked them.
 
@@ -55,8 +61,15 @@ struct Field {
   std::vector<std::string> choices;  ///< Names of the enumerators 0, 1, ...
 
   bool is_tensor() const { return type == Type::kTensor; }
-  bool is_input() const { return role == Role::kInput || role == Role::kOptionalInput; }
-  bool is_output() const { return role == Role::kOutput || role == Role::kOptionalOutput; }
+  bool is_input() const {
+    return role == Role::kInput || role == Role::kOptionalInput || role == Role::kInOut;
+  }
+  bool is_output() const {
+    return role == Role::kOutput || role == Role::kOptionalOutput || role == Role::kInOut;
+  }
+  bool is_required() const {
+    return role == Role::kInput || role == Role::kOutput || role == Role::kInOut;
+  }
 };
 
 /// A limit that the document prints: enforced when `strict` is set, listed always.
@@ -93,9 +106,8 @@ class Contract {
   std::vector<std::string>
       envelope;  ///< What the device's host code enforces beyond the document; information only.
   std::string layout_attribute;  ///< Selects among shape forms; empty if there is one form only.
-  /// Leading dimensions of every output that count result rows, by layout choice ("" where there is
-  /// no layout).
-  std::vector<std::pair<std::string, int>> row_dims;
+  std::string layout_tensor;     ///< Or: the tensor whose rank selects.
+  RowDimsByLayout row_dims;      ///< Of every output that brings none of its own.
   std::vector<unsigned char>
       default_params;  ///< A default-constructed params struct, byte for byte.
 
@@ -124,7 +136,7 @@ class Contract {
   }
   /// The shape form that this call's layout selects.
   const std::string& FormOf(const Field& field, const void* params) const;
-  int RowDimsOf(const void* params) const;
+  int RowDimsOf(const Field& field, const void* params) const;
 
   /// Presence, dtype, device, rank, strides, alignment, extent and dimensions of every input;
   /// ranges of choices; binds dimension names. After it, a present tensor may be indexed within its
@@ -147,8 +159,10 @@ class Contract {
 
  private:
   Status CheckInputTensor(const Field& field, const void* params, Dims* dims) const;
+  Status CheckOutputTensor(const Field& field, const void* params, const Dims& dims) const;
   Status BindShape(const Field& field, const void* params, Dims* dims) const;
   Status CheckOverlaps(const void* params) const;
+  std::string LayoutName(const std::string& attribute, const void* params) const;
 };
 
 /// "[65536, 64, 192]"
@@ -169,6 +183,7 @@ struct TensorSpec {
   std::string dtype_attribute = {};
   std::vector<DType> dtype_choices = {};
   std::string wanted_by = {};
+  RowDimsByLayout row_dims = {};
 };
 
 /// Describes a params struct field by field; defaults are those of a default-constructed Params.
@@ -198,6 +213,11 @@ class ContractBuilder {
     return Tensor(Role::kOptionalOutput, name, member, std::move(spec));
   }
 
+  /// Required, checked as an input, updated by the run.
+  ContractBuilder& InOut(const char* name, TensorView Params::*member, TensorSpec spec) {
+    return Tensor(Role::kInOut, name, member, std::move(spec));
+  }
+
   /// An attribute without a default.
   template <class T>
   ContractBuilder& Required(const char* name, T Params::*member, const char* doc) {
@@ -222,7 +242,12 @@ class ContractBuilder {
     contract_.layout_attribute = attribute;
     return *this;
   }
-  ContractBuilder& RowDims(std::vector<std::pair<std::string, int>> row_dims) {
+  /// Or the tensor whose rank does: the form of as many entries names the layout.
+  ContractBuilder& LayoutByRank(const char* tensor) {
+    contract_.layout_tensor = tensor;
+    return *this;
+  }
+  ContractBuilder& RowDims(RowDimsByLayout row_dims) {
     contract_.row_dims = std::move(row_dims);
     return *this;
   }
@@ -271,6 +296,7 @@ class ContractBuilder {
     field.dtype_attribute = std::move(spec.dtype_attribute);
     field.dtype_choices = std::move(spec.dtype_choices);
     field.wanted_by = std::move(spec.wanted_by);
+    field.row_dims = std::move(spec.row_dims);
     field.shapes = std::move(spec.forms);
     if (field.shapes.empty()) field.shapes.push_back({"", std::move(spec.shape)});
     return *this;

@@ -23,12 +23,13 @@ int64_t RowOffset(const TensorView& view, int row_dims, int64_t row) {
 Status CountRows(const Contract& contract, const void* params, const Dims& dims, int64_t* rows) {
   *rows = 0;
   for (const Field& field : contract.fields) {
-    if (!field.is_output()) continue;
+    if (!field.is_output() || field.role == Role::kInOut) continue;
     DType dtype = DType::kNone;
     std::vector<int64_t> shape;
     TAMIS_RETURN_IF_ERROR(contract.OutputShape(field, params, dims, &dtype, &shape));
     *rows = 1;
-    for (int i = 0; i < contract.RowDimsOf(params); ++i) *rows *= shape[static_cast<size_t>(i)];
+    for (int i = 0; i < contract.RowDimsOf(field, params); ++i)
+      *rows *= shape[static_cast<size_t>(i)];
     break;
   }
   return Status::Ok();
@@ -44,8 +45,10 @@ Status PrepareGolden(const Contract& contract, const void* params, const Dims& d
     std::vector<int64_t> shape;
     TAMIS_RETURN_IF_ERROR(contract.OutputShape(field, params, dims, &dtype, &shape));
     GoldenOutput output;
+    output.rows = golden->rows;
+    if (field.role == Role::kInOut) output.rows.assign(rows, -1);
     output.row_elems = 1;
-    for (size_t i = static_cast<size_t>(contract.RowDimsOf(params)); i < shape.size(); ++i)
+    for (auto i = static_cast<size_t>(contract.RowDimsOf(field, params)); i < shape.size(); ++i)
       output.row_elems *= shape[i];
     const size_t elems = rows * static_cast<size_t>(output.row_elems);
     output.value.assign(elems, 0.0);
@@ -67,7 +70,7 @@ void StoreGolden(const Contract& contract, const void* params, const Golden& gol
     const GoldenOutput& output = golden.outputs[index++];
     const TensorView& view = Contract::tensor(params, field);
     if (view.absent() || output.row_elems == 0) continue;
-    const int row_dims = contract.RowDimsOf(params);
+    const int row_dims = contract.RowDimsOf(field, params);
     const int inner_dims = view.rank - row_dims;
     TensorView inner = view;
     for (int i = 0; i < inner_dims; ++i) {
@@ -75,7 +78,8 @@ void StoreGolden(const Contract& contract, const void* params, const Golden& gol
       inner.strides[i] = view.strides[row_dims + i];
     }
     for (size_t slot = 0; slot < golden.rows.size(); ++slot) {
-      const int64_t base = RowOffset(view, row_dims, golden.rows[slot]);
+      if (output.rows[slot] < 0) continue;
+      const int64_t base = RowOffset(view, row_dims, output.rows[slot]);
       for (int64_t e = 0; e < output.row_elems; ++e) {
         StoreDouble(
             view.data, view.dtype, base + RowOffset(inner, inner_dims, e),

@@ -12,6 +12,7 @@ namespace tamis::base {
 
 /// `params` points to the params struct that the contract describes.
 struct Operator {
+  const char* folder = "";  ///< Of src/ops.
   const Contract* contract = nullptr;
   Result<Plan> (*plan)(const void* params, const Context& context) = nullptr;
   /// Checks the inputs and finds every dimension of the outputs, which may be absent still.

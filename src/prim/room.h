@@ -4,6 +4,7 @@
 // A room is a struct of static members:
 //   using Params, Problem
 //   const base::Contract& contract()
+//   const char* kFolder                              of src/ops; absent: the operator's name
 //   Status Normalise(const Params&, base::Dims*, Problem*)     inputs are checked; finds derived
 //   dimensions void ReferenceRow(const Problem&, int64_t row, size_t slot, base::Golden*)
 //   prim::CpuWork OnCpu(Problem&, Level)             the problem is where it will stay, outputs
@@ -161,6 +162,8 @@ base::Operator MakeOperator() {
   using Params = typename Room::Params;
   base::Operator op;
   op.contract = &Room::contract();
+  op.folder = Room::contract().name.c_str();
+  if constexpr (requires { Room::kFolder; }) op.folder = Room::kFolder;
   op.examples = &Room::examples();
   op.plan = [](const void* params, const Context& context) {
     return MakePlan<Room>(*static_cast<const Params*>(params), context);

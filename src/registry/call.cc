@@ -119,7 +119,8 @@ Result<std::vector<Call::Output>> Call::Outputs() const {
   TAMIS_RETURN_IF_ERROR(op_->infer(params(), &dims));
   std::vector<Output> outputs;
   for (const base::Field& field : contract().fields) {
-    if (!field.is_output() || !contract().Wants(field, params())) continue;
+    if (!field.is_output() || field.role == base::Role::kInOut) continue;
+    if (!contract().Wants(field, params())) continue;
     Output output;
     output.name = field.name;
     output.optional = field.role == base::Role::kOptionalOutput;

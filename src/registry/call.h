@@ -41,7 +41,8 @@ class Call {
     DType dtype = DType::kNone;
     std::vector<int64_t> shape;
   };
-  /// Shapes and dtypes of all outputs, from the inputs alone. Checks the inputs.
+  /// Shapes and dtypes of all outputs, from the inputs alone. Checks the inputs. A tensor that is
+  /// updated in place is an input.
   Result<std::vector<Output>> Outputs() const;
 
   Result<Plan> MakePlan(const Context& context) const;

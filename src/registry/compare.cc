@@ -51,6 +51,11 @@ class RowReader {
     }
   }
 
+  int64_t rows() const {
+    int64_t rows = 1;
+    for (int i = 0; i < row_dims_; ++i) rows *= view_.shape[i];
+    return rows;
+  }
   int64_t row_elems() const { return static_cast<int64_t>(offsets_.size()); }
   int64_t list_elems() const { return view_.shape[view_.rank - 1]; }
 
@@ -199,15 +204,18 @@ void CompareGolden(const RowReader& reader, DType dtype, const base::Golden& gol
                    OutputComparison* c) {
   std::vector<double> got;
   for (size_t slot = 0; slot < golden.rows.size(); ++slot) {
+    const int64_t row = output.rows[slot];
+    if (row < 0) continue;
     const double* want = GoldenRow(output, slot);
     const double* bound = output.bound.data() + slot * static_cast<size_t>(output.row_elems);
-    reader.Read(golden.rows[slot], &got);
+    reader.Read(row, &got);
+    ++c->rows;
     for (int64_t e = 0; e < output.row_elems; ++e) {
       // The rounding is that of the value the evaluation found, not of the exact one.
       const double admitted =
           tolerance ? tolerance->atol + tolerance->rtol * std::fabs(want[e])
                     : bound[e] + base::RoundingBound(dtype, std::fabs(want[e]) + bound[e]);
-      CompareValue(dtype, want[e], admitted, got[static_cast<size_t>(e)], golden.rows[slot], e, c);
+      CompareValue(dtype, want[e], admitted, got[static_cast<size_t>(e)], row, e, c);
     }
   }
 }
@@ -309,7 +317,6 @@ Result<std::vector<OutputComparison>> CompareWithReference(
     if (row < 0 || row >= *total)
       return base::Invalid("rows", "0 to " + std::to_string(*total - 1), row);
   }
-  const int row_dims = op.contract->RowDimsOf(params);
   struct Present {
     const base::Field* field;
     size_t golden_index;
@@ -323,12 +330,11 @@ Result<std::vector<OutputComparison>> CompareWithReference(
     const size_t golden_index = index++;
     const TensorView& view = base::Contract::tensor(params, field);
     if (view.absent()) continue;
-    present.push_back({&field, golden_index, RowReader(view, row_dims)});
+    present.push_back(
+        {&field, golden_index, RowReader(view, op.contract->RowDimsOf(field, params))});
     OutputComparison c;
     c.output = field.name;
     c.dtype = view.dtype;
-    c.rows = static_cast<int64_t>(rows.size());
-    c.elements = c.rows * present.back().reader.row_elems();
     comparisons.push_back(std::move(c));
   }
   const Status status =
@@ -343,10 +349,13 @@ Result<std::vector<OutputComparison>> CompareWithReference(
           for (size_t slot = 0; slot < golden.rows.size(); ++slot) {
             CompareRanked(present[i].reader, output, slot, golden.rows[slot],
                           GoldenRow(output, slot), kRankErrors, &comparisons[i]);
+            ++comparisons[i].rows;
           }
         }
       });
   TAMIS_RETURN_IF_ERROR(status);
+  for (size_t i = 0; i < present.size(); ++i)
+    comparisons[i].elements = comparisons[i].rows * present[i].reader.row_elems();
   return comparisons;
 }
 
@@ -390,9 +399,6 @@ Result<std::vector<OutputComparison>> CompareWithExpected(const base::Operator& 
                                                           const std::optional<Tolerance>& tolerance,
                                                           const Progress& progress) {
   TAMIS_RETURN_IF_ERROR(CheckExpected(op, params, expected));
-  const Result<int64_t> rows = CountRows(op, params);
-  if (!rows.ok()) return rows.status();
-  const int row_dims = op.contract->RowDimsOf(params);
   std::vector<OutputComparison> comparisons;
   size_t index = 0;
   for (const base::Field& field : op.contract->fields) {
@@ -402,21 +408,22 @@ Result<std::vector<OutputComparison>> CompareWithExpected(const base::Operator& 
     const TensorView* want = FindExpected(expected, field.name);
     if (want == nullptr) continue;
     if (view.absent()) return base::NullArgument(field.name);
+    const int row_dims = op.contract->RowDimsOf(field, params);
     const RowReader reader(view, row_dims);
     const RowReader expected_reader(*want, row_dims);
     OutputComparison c;
     c.output = field.name;
     c.dtype = view.dtype;
-    c.rows = *rows;
+    c.rows = reader.rows();
     c.elements = c.rows * reader.row_elems();
     if (field.ranked) {
       TAMIS_RETURN_IF_ERROR(CompareAllRanked(op, params, golden_index, reader, expected_reader,
-                                             *rows, threads, progress, &c));
+                                             c.rows, threads, progress, &c));
     } else {
       const Tolerance own = DefaultTolerance(view.dtype);
       const Tolerance theirs = DefaultTolerance(want->dtype);
       CompareAll(reader, view.dtype, expected_reader,
-                 tolerance.value_or(own.rtol > theirs.rtol ? own : theirs), *rows, threads, &c);
+                 tolerance.value_or(own.rtol > theirs.rtol ? own : theirs), c.rows, threads, &c);
     }
     comparisons.push_back(std::move(c));
   }

@@ -20,8 +20,8 @@ using base::ShapeForm;
 using base::Type;
 
 const char* RoleName(Role role) {
-  static constexpr const char* kNames[] = {"input", "optional_input", "output", "optional_output",
-                                           "attribute"};
+  static constexpr const char* kNames[] = {"input",           "optional_input", "output",
+                                           "optional_output", "inout",          "attribute"};
   return kNames[static_cast<int>(role)];
 }
 
@@ -141,6 +141,7 @@ std::string RoleText(Role role) {
     case Role::kOptionalInput: return "input, optional";
     case Role::kOutput: return "output";
     case Role::kOptionalOutput: return "output, optional";
+    case Role::kInOut: return "updated in place";
     case Role::kAttribute: break;
   }
   return "attribute";
@@ -413,7 +414,8 @@ std::string DescribeJson(const base::Operator& op) {
   };
   return "{\"name\":" + JsonString(contract.name) + ",\"summary\":" + JsonString(contract.summary) +
          ",\"source\":" + JsonString(contract.source) +
-         ",\"layout_attribute\":" + JsonOrNull(contract.layout_attribute) + ",\"arguments\":[" +
+         ",\"layout_attribute\":" + JsonOrNull(contract.layout_attribute) +
+         ",\"layout_tensor\":" + JsonOrNull(contract.layout_tensor) + ",\"arguments\":[" +
          Join(contract.fields, ",", argument) + "],\"limits\":[" +
          Join(contract.limits, ",", LimitJson) + "],\"envelope\":" + JsonList(contract.envelope) +
          ",\"examples\":[" + Join(*op.examples, ",", example) + "]}";

@@ -13,7 +13,8 @@ namespace tamis::registry {
 std::string JsonString(std::string_view text);
 
 /// One operator as one line of JSON:
-///   {"name", "summary", "source", "layout_attribute" (or null),
+///   {"name", "summary", "source", "layout_attribute" (or null), "layout_tensor": whose rank says
+///    which form applies (or null),
 ///    "arguments": in the order of the params struct, each {"name", "role", "type", "doc"} and
 ///      tensors: "dtypes": [..], "dtype_as" (or null), "shapes": [{"when", "dims": [..]}],
 ///      "ranked",
@@ -23,7 +24,7 @@ std::string JsonString(std::string_view text);
 ///      attributes: "required", "default" (absent if required; null: not given), "choices"
 ///    "limits": [{"argument", "quantity", "rule", "bounds": [..], "text"}],
 ///    "envelope": [..], "examples": [{"name", "doc", "timed"}]}
-/// role: input, optional_input, output, optional_output, attribute.
+/// role: input, optional_input, output, optional_output, inout, attribute.
 /// type: tensor, int, float, bool, choice, ints.
 std::string DescribeJson(const base::Operator& op);
 /// {"version", "operators": [..]}

@@ -78,9 +78,10 @@ def test_junit_reports_count_runs_skips_failures_and_properties(tmp_path: Path) 
     assert read_junit(report) == Suite(3, 2, 2, {"levels": {"scalar", "avx2"}})
 
 
-def test_operators_are_the_rooms_that_have_a_contract(tmp_path: Path) -> None:
-    for operator in ("right", "left"):
-        (tmp_path / "src/ops" / operator).mkdir(parents=True)
-        (tmp_path / "src/ops" / operator / "contract.cc").touch()
+def test_operators_are_those_with_tables_in_a_readme(tmp_path: Path) -> None:
+    for room, operators in (("one", ["right"]), ("two", ["up", "left"]), ("none", [])):
+        (tmp_path / "src/ops" / room).mkdir(parents=True)
+        lines = [f"<!-- contract:begin {operator} -->" for operator in operators]
+        (tmp_path / "src/ops" / room / "README.md").write_text("\n".join(lines))
     (tmp_path / "src/ops/unfinished").mkdir()
-    assert rooms(tmp_path) == ["left", "right"]
+    assert rooms(tmp_path) == ["left", "right", "up"]

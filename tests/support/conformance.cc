@@ -1,5 +1,6 @@
 #include "tests/support/conformance.h"
 
+#include <algorithm>
 #include <numeric>
 
 #include "base/cpu_features.h"
@@ -7,6 +8,61 @@
 
 namespace tamis::test {
 namespace {
+
+std::string Differing(const registry::OutputComparison& c) {
+  return c.output + ": " + std::to_string(c.mismatches) + " of " + std::to_string(c.elements) +
+         " differ; " + c.first_mismatch;
+}
+
+std::vector<int64_t> AllRows(const registry::Call& call) {
+  const Result<int64_t> count = registry::CountRows(call.op(), call.params());
+  std::vector<int64_t> rows(count.ok() ? static_cast<size_t>(*count) : 0);
+  std::iota(rows.begin(), rows.end(), 0);
+  return rows;
+}
+
+// Copies a row (leading dimensions flattened) of one image of a tensor's memory into another.
+void CopyRow(const TensorView& view, int row_dims, int64_t row,
+             const std::vector<unsigned char>& from, std::vector<unsigned char>* to) {
+  const int64_t item = base::ItemSize(view.dtype);
+  const int64_t origin =
+      static_cast<const unsigned char*>(view.data) - from.data();  // the view's first element
+  int64_t elems = 1;
+  for (int i = row_dims; i < view.rank; ++i) elems *= view.shape[i];
+  for (int64_t e = 0; e < elems; ++e) {
+    int64_t index = row * elems + e;
+    int64_t offset = 0;
+    for (int i = view.rank - 1; i >= 0; --i) {
+      offset += index % view.shape[i] * view.strides[i];
+      index /= view.shape[i];
+    }
+    const auto at = static_cast<size_t>(origin + offset * item);
+    std::copy_n(from.begin() + static_cast<ptrdiff_t>(at), item,
+                to->begin() + static_cast<ptrdiff_t>(at));
+  }
+}
+
+// Tensors that the call updates in place keep every byte outside the rows that the reference names.
+void ExpectUnchangedElsewhere(TestCall& call, const registry::Call& made) {
+  base::Golden golden;
+  golden.rows = AllRows(made);
+  ASSERT_TRUE(made.op().reference(made.params(), 1, &golden).ok());
+  size_t index = 0;
+  for (const base::Field& field : made.contract().fields) {
+    if (!field.is_output()) continue;
+    const base::GoldenOutput& output = golden.outputs[index++];
+    if (field.role != base::Role::kInOut) continue;
+    const TestCall::Memory& memory = call.memory(field.name);
+    std::vector<unsigned char> expected = memory.before;
+    for (const int64_t row : output.rows) {
+      if (row >= 0)
+        CopyRow(memory.view, made.contract().RowDimsOf(field, made.params()), row, memory.bytes,
+                &expected);
+    }
+    EXPECT_TRUE(memory.bytes == expected)
+        << field.name << " changed where nothing was to be written";
+  }
+}
 
 void ExpectAgrees(TestCall& call, const Context& context) {
   Result<registry::Call> with_outputs = call.WithOutputs();
@@ -19,17 +75,14 @@ void ExpectAgrees(TestCall& call, const Context& context) {
   const auto begin = (reinterpret_cast<uintptr_t>(workspace.data()) + 63) / 64 * 64;
   const Status status = plan->run(reinterpret_cast<void*>(begin), plan->workspace_bytes());
   ASSERT_TRUE(status.ok()) << status.message();
-  Result<int64_t> count = registry::CountRows(with_outputs->op(), with_outputs->params());
-  ASSERT_TRUE(count.ok()) << count.status().message();
-  std::vector<int64_t> rows(static_cast<size_t>(*count));
-  std::iota(rows.begin(), rows.end(), 0);
-  auto comparisons =
-      registry::CompareWithReference(with_outputs->op(), with_outputs->params(), rows, 1);
+  const auto comparisons = registry::CompareWithReference(
+      with_outputs->op(), with_outputs->params(), AllRows(*with_outputs), 1);
   ASSERT_TRUE(comparisons.ok()) << comparisons.status().message();
-  for (const registry::OutputComparison& c : *comparisons) {
-    EXPECT_TRUE(c.ok()) << c.output << ": " << c.mismatches << " of " << c.elements << " differ; "
-                        << c.first_mismatch;
-  }
+  for (const registry::OutputComparison& c : *comparisons) EXPECT_TRUE(c.ok()) << Differing(c);
+  const std::vector<base::Field>& fields = with_outputs->contract().fields;
+  if (std::any_of(fields.begin(), fields.end(),
+                  [](const base::Field& f) { return f.role == base::Role::kInOut; }))
+    ExpectUnchangedElsewhere(call, *with_outputs);
 }
 
 }  // namespace

@@ -109,10 +109,13 @@ const TensorView& TestCall::view(const std::string& name) const {
       ->second;
 }
 
-Result<registry::Call> TestCall::Inputs() const {
+Result<registry::Call> TestCall::Inputs() const { return Build(tensors_); }
+
+Result<registry::Call> TestCall::Build(
+    const std::vector<std::pair<std::string, TensorView>>& tensors) const {
   Result<registry::Call> call = registry::Call::Of(op_);
   if (!call.ok()) return call;
-  for (const auto& [name, view] : tensors_) TAMIS_RETURN_IF_ERROR(call->SetTensor(name, view));
+  for (const auto& [name, view] : tensors) TAMIS_RETURN_IF_ERROR(call->SetTensor(name, view));
   for (const auto& [name, value] : attributes_) {
     Status status;
     if (const auto* i = std::get_if<int64_t>(&value)) status = call->SetInt(name, *i);
@@ -125,18 +128,38 @@ Result<registry::Call> TestCall::Inputs() const {
   return call;
 }
 
+// A view of the call's own memory, moved to a copy of that memory. Others stay as they are.
+TensorView TestCall::Copy(const TensorView& view, Memory* copy) const {
+  copy->view = view;
+  const auto address = reinterpret_cast<uintptr_t>(view.data);
+  for (const std::vector<unsigned char>& bytes : memory_) {
+    const auto begin = reinterpret_cast<uintptr_t>(bytes.data());
+    if (address < begin || address >= begin + bytes.size()) continue;
+    copy->before = copy->bytes = bytes;
+    copy->view.data = copy->bytes.data() + (address - begin);
+  }
+  return copy->view;
+}
+
 Result<registry::Call> TestCall::WithOutputs() {
-  Result<registry::Call> call = Inputs();
+  outputs_.clear();
+  const base::Operator* op = registry::Find(op_);
+  std::vector<std::pair<std::string, TensorView>> tensors = tensors_;
+  for (auto& [name, view] : tensors) {
+    const base::Field* field = op == nullptr ? nullptr : op->contract->Find(name);
+    if (field != nullptr && field->role == base::Role::kInOut) view = Copy(view, &outputs_[name]);
+  }
+  Result<registry::Call> call = Build(tensors);
   if (!call.ok()) return call;
   Result<std::vector<registry::Call::Output>> outputs = call->Outputs();
   if (!outputs.ok()) return outputs.status();
-  outputs_.clear();
   for (const registry::Call::Output& output : *outputs) {
     if (std::find(omitted_.begin(), omitted_.end(), output.name) != omitted_.end()) continue;
-    auto& [view, bytes] = outputs_[output.name];
-    view = Lay(&bytes, output.dtype, output.shape, output_gap_);
-    std::fill(bytes.begin(), bytes.end(), kUntouched);
-    TAMIS_RETURN_IF_ERROR(call->SetTensor(output.name, view));
+    Memory& memory = outputs_[output.name];
+    memory.view = Lay(&memory.bytes, output.dtype, output.shape, output_gap_);
+    std::fill(memory.bytes.begin(), memory.bytes.end(), kUntouched);
+    memory.before = memory.bytes;
+    TAMIS_RETURN_IF_ERROR(call->SetTensor(output.name, memory.view));
   }
   return call;
 }
@@ -148,12 +171,12 @@ Result<Outputs> TestCall::Run(const Context& context) {
   if (!plan.ok()) return plan.status();
   TAMIS_RETURN_IF_ERROR(plan->run());
   Outputs bytes;
-  for (const auto& [name, output] : outputs_) bytes[name] = output.second;
+  for (const auto& [name, output] : outputs_) bytes[name] = output.bytes;
   return bytes;
 }
 
 double TestCall::Got(const std::string& output, int64_t index) const {
-  const TensorView& view = outputs_.at(output).first;
+  const TensorView& view = outputs_.at(output).view;
   return base::LoadAsDouble(view.data, view.dtype, OffsetOf(view, index));
 }
 
@@ -165,15 +188,13 @@ std::vector<int64_t> TestCall::GotInts(const std::string& output) const {
 }
 
 int64_t TestCall::OutputElems(const std::string& output) const {
-  const TensorView& view = outputs_.at(output).first;
+  const TensorView& view = outputs_.at(output).view;
   return Product(std::vector<int64_t>(view.shape, view.shape + view.rank));
 }
 
 bool TestCall::OutputsUntouched() const {
   return std::all_of(outputs_.begin(), outputs_.end(), [](const auto& output) {
-    const std::vector<unsigned char>& bytes = output.second.second;
-    return std::all_of(bytes.begin(), bytes.end(),
-                       [](unsigned char byte) { return byte == kUntouched; });
+    return output.second.bytes == output.second.before;
   });
 }
 

@@ -66,7 +66,8 @@ class TestCall {
 
   /// The call with inputs and attributes, no outputs.
   Result<registry::Call> Inputs() const;
-  /// The call with outputs, filled with 0xAB first. They live until the next call of this function.
+  /// The call with outputs, filled with 0xAB first, and with copies of the tensors that it updates
+  /// in place. They live until the next call of this function.
   Result<registry::Call> WithOutputs();
   /// Plans, runs and returns the outputs' bytes (gaps included).
   Result<Outputs> Run(const Context& context);
@@ -75,10 +76,20 @@ class TestCall {
   double Got(const std::string& output, int64_t index) const;
   std::vector<int64_t> GotInts(const std::string& output) const;
   int64_t OutputElems(const std::string& output) const;
+  /// The bytes of an output of the last run, as they are and as they were before.
+  struct Memory {
+    TensorView view;
+    std::vector<unsigned char> bytes;
+    std::vector<unsigned char> before;
+  };
+  const Memory& memory(const std::string& output) const { return outputs_.at(output); }
   /// No byte of the outputs has changed since they were laid out.
   bool OutputsUntouched() const;
 
  private:
+  Result<registry::Call> Build(
+      const std::vector<std::pair<std::string, TensorView>>& tensors) const;
+  TensorView Copy(const TensorView& view, Memory* copy) const;
   TensorView Store(DType dtype, const std::vector<int64_t>& shape, int64_t gap,
                    const std::function<double(int64_t)>& value);
 
@@ -90,7 +101,7 @@ class TestCall {
       attributes_;
   std::vector<std::string> omitted_;
   int64_t output_gap_ = 0;
-  std::map<std::string, std::pair<TensorView, std::vector<unsigned char>>> outputs_;
+  std::map<std::string, Memory> outputs_;
 };
 
 }  // namespace tamis::test

@@ -158,7 +158,8 @@ Result<registry::Call> BuildCall(const CaseData& data, bool strict) {
     TAMIS_RETURN_IF_ERROR(call->SetTensor(tensor.name, tensor.view()));
   }
   for (const base::Field& field : call->contract().fields) {
-    if (field.role == base::Role::kInput && base::Contract::tensor(call->params(), field).absent())
+    const bool needed = field.is_input() && field.is_required();
+    if (needed && base::Contract::tensor(call->params(), field).absent())
       return base::NullArgument(field.name);
   }
   TAMIS_RETURN_IF_ERROR(call->CheckComplete());
@@ -193,6 +194,17 @@ Result<Outputs> AllocateOutputs(registry::Call* call) {
     outputs.memory.push_back(*memory);
     outputs.tensors.push_back({output.name, output.dtype, output.shape, memory->get(), bytes});
     TAMIS_RETURN_IF_ERROR(call->SetTensor(output.name, outputs.tensors.back().view()));
+  }
+  for (const base::Field& field : call->contract().fields) {
+    if (field.role != base::Role::kInOut) continue;
+    const TensorView& view = base::Contract::tensor(call->params(), field);
+    StoredTensor updated = {field.name,
+                            view.dtype,
+                            {view.shape, view.shape + view.rank},
+                            view.data,
+                            base::ItemSize(view.dtype)};
+    for (int64_t size : updated.shape) updated.bytes *= size;
+    outputs.tensors.push_back(std::move(updated));
   }
   return outputs;
 }

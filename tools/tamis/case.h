@@ -35,7 +35,8 @@ Result<registry::Call> BuildCall(const CaseData& data, bool strict = false);
 /// The attributes alone.
 Status SetAttributes(const std::string& json, bool strict, registry::Call* call);
 
-/// Memory for all outputs of a call, set in it.
+/// Memory for all outputs of a call, set in it; and the tensors that the call updates in place,
+/// which stay where they are.
 struct Outputs {
   std::vector<StoredTensor> tensors;
   std::vector<std::shared_ptr<void>> memory;
