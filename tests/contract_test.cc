@@ -380,6 +380,9 @@ TEST(OperatorContracts, EveryMemberOfParamsIsAField) {
   static_assert(CountMembers<Toy>() == 11);
   const std::map<std::string, size_t> members = {
       {"lightning_indexer", CountMembers<lightning_indexer::Params>()},
+      {"localize_indices", CountMembers<localize_indices::Params>()},
+      {"merge_attention_states", CountMembers<merge_attention_states::Params>()},
+      {"merge_topk", CountMembers<merge_topk::Params>()},
       {"nsa_compress", CountMembers<nsa_compress::Params>()},
       {"nsa_compress_attention", CountMembers<nsa_compress_attention::Params>()},
       {"nsa_compress_attention_infer", CountMembers<nsa_compress_attention_infer::Params>()},

@@ -3,6 +3,9 @@
 
 #include "tamis/context.hpp"                           // IWYU pragma: export
 #include "tamis/ops/lightning_indexer.hpp"             // IWYU pragma: export
+#include "tamis/ops/localize_indices.hpp"              // IWYU pragma: export
+#include "tamis/ops/merge_attention_states.hpp"        // IWYU pragma: export
+#include "tamis/ops/merge_topk.hpp"                    // IWYU pragma: export
 #include "tamis/ops/nsa.hpp"                           // IWYU pragma: export
 #include "tamis/ops/nsa_compress.hpp"                  // IWYU pragma: export
 #include "tamis/ops/nsa_compress_attention.hpp"        // IWYU pragma: export

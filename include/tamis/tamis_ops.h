@@ -245,6 +245,109 @@ TAMIS_C_API tamis_status tamis_lightning_indexer_plan(
     const tamis_context* context, const tamis_lightning_indexer_params* params,
     tamis_plan** plan);
 
+/* Attention over all keys from attention over parts of them. decode context parallelism around
+ * sparse attention; no document of its own. */
+typedef struct tamis_merge_attention_states_params {
+  /* sizeof(tamis_merge_attention_states_params) of the caller */
+  size_t struct_size;
+  /* input [parts, T, N, D] float16, bfloat16, float32: attention over each part; not read where
+   * the part is empty */
+  tamis_tensor outs;
+  /* input [parts, T, N] float32: largest score, natural logarithm; -inf: the part is empty */
+  tamis_tensor softmax_maxes;
+  /* input [parts, T, N] float32: sum of exp(score - max); at most 0: the part is empty */
+  tamis_tensor softmax_sums;
+  /* one of input, float32; NULL means input: dtype of out */
+  const char* out_dtype;
+  /* 0 or 1, default false: no limit of a document applies: changes nothing */
+  int64_t strict;
+  /* output [T, N, D] as outs, or by out_dtype: attention over all parts; 0 where all are empty */
+  tamis_tensor out;
+  /* output, optional [T, N] float32: -inf where all are empty */
+  tamis_tensor softmax_max;
+  /* output, optional [T, N] float32: 0 where all are empty */
+  tamis_tensor softmax_sum;
+} tamis_merge_attention_states_params;
+
+/* Sets struct_size and the defaults of the members that lie within `struct_size` bytes. */
+TAMIS_C_API tamis_status tamis_merge_attention_states_params_init_sized(
+    tamis_merge_attention_states_params* params, size_t struct_size);
+/* The same for the struct as this header knows it. */
+static inline tamis_status tamis_merge_attention_states_params_init(
+    tamis_merge_attention_states_params* params) {
+  return tamis_merge_attention_states_params_init_sized(params, sizeof(*params));
+}
+/* Checks and prepares a call: see tamis_plan_run and tamis_plan_destroy. */
+TAMIS_C_API tamis_status tamis_merge_attention_states_plan(
+    const tamis_context* context, const tamis_merge_attention_states_params* params,
+    tamis_plan** plan);
+
+/* The best of several lists of scored positions. decode context parallelism around sparse
+ * attention; no document of its own. */
+typedef struct tamis_merge_topk_params {
+  /* sizeof(tamis_merge_topk_params) of the caller */
+  size_t struct_size;
+  /* input [parts, T, K] float32: scores */
+  tamis_tensor values;
+  /* input [parts, T, K] int32: their positions; a negative one is no entry */
+  tamis_tensor indices;
+  /* required: entries to keep */
+  int64_t sparse_count;
+  /* 0 or 1, default false: no limit of a document applies: changes nothing */
+  int64_t strict;
+  /* output [T, sparse_count] int32: best first, then -1 */
+  tamis_tensor sparse_indices;
+  /* output, optional [T, sparse_count] float32: their scores, then -inf */
+  tamis_tensor sparse_values;
+} tamis_merge_topk_params;
+
+/* Sets struct_size and the defaults of the members that lie within `struct_size` bytes. */
+TAMIS_C_API tamis_status tamis_merge_topk_params_init_sized(
+    tamis_merge_topk_params* params, size_t struct_size);
+/* The same for the struct as this header knows it. */
+static inline tamis_status tamis_merge_topk_params_init(
+    tamis_merge_topk_params* params) {
+  return tamis_merge_topk_params_init_sized(params, sizeof(*params));
+}
+/* Checks and prepares a call: see tamis_plan_run and tamis_plan_destroy. */
+TAMIS_C_API tamis_status tamis_merge_topk_plan(
+    const tamis_context* context, const tamis_merge_topk_params* params,
+    tamis_plan** plan);
+
+/* Of selected positions, those that one rank holds. decode context parallelism around sparse
+ * attention; no document of its own. */
+typedef struct tamis_localize_indices_params {
+  /* sizeof(tamis_localize_indices_params) of the caller */
+  size_t struct_size;
+  /* input [T, K] int32: positions; the first negative one ends its row */
+  tamis_tensor indices;
+  /* required: whose positions to keep; 0 to world - 1 */
+  int64_t rank;
+  /* required: ranks that the keys are dealt to */
+  int64_t world;
+  /* default 1: neighbouring keys dealt to a rank at once */
+  int64_t interleave;
+  /* 0 or 1, default false: no limit of a document applies: changes nothing */
+  int64_t strict;
+  /* output [T, K] int32: positions among the rank's keys, in the given order, then -1 */
+  tamis_tensor sparse_indices;
+  /* output, optional [T] int32: how many there are */
+  tamis_tensor counts;
+} tamis_localize_indices_params;
+
+/* Sets struct_size and the defaults of the members that lie within `struct_size` bytes. */
+TAMIS_C_API tamis_status tamis_localize_indices_params_init_sized(
+    tamis_localize_indices_params* params, size_t struct_size);
+/* The same for the struct as this header knows it. */
+static inline tamis_status tamis_localize_indices_params_init(
+    tamis_localize_indices_params* params) {
+  return tamis_localize_indices_params_init_sized(params, sizeof(*params));
+}
+/* Checks and prepares a call: see tamis_plan_run and tamis_plan_destroy. */
+TAMIS_C_API tamis_status tamis_localize_indices_plan(
+    const tamis_context* context, const tamis_localize_indices_params* params,
+    tamis_plan** plan);
+
 #ifdef __cplusplus
 }
 #endif

@@ -91,10 +91,43 @@ constexpr Member kLightningIndexerMembers[] = {
 };
 constexpr Typed kLightningIndexer = {"lightning_indexer", kLightningIndexerMembers, sizeof(tamis_lightning_indexer_params)};
 
+constexpr Member kMergeAttentionStatesMembers[] = {
+    {"outs", base::Type::kTensor, offsetof(tamis_merge_attention_states_params, outs)},
+    {"softmax_maxes", base::Type::kTensor, offsetof(tamis_merge_attention_states_params, softmax_maxes)},
+    {"softmax_sums", base::Type::kTensor, offsetof(tamis_merge_attention_states_params, softmax_sums)},
+    {"out_dtype", base::Type::kChoice, offsetof(tamis_merge_attention_states_params, out_dtype)},
+    {"strict", base::Type::kBool, offsetof(tamis_merge_attention_states_params, strict)},
+    {"out", base::Type::kTensor, offsetof(tamis_merge_attention_states_params, out)},
+    {"softmax_max", base::Type::kTensor, offsetof(tamis_merge_attention_states_params, softmax_max)},
+    {"softmax_sum", base::Type::kTensor, offsetof(tamis_merge_attention_states_params, softmax_sum)},
+};
+constexpr Typed kMergeAttentionStates = {"merge_attention_states", kMergeAttentionStatesMembers, sizeof(tamis_merge_attention_states_params)};
+
+constexpr Member kMergeTopkMembers[] = {
+    {"values", base::Type::kTensor, offsetof(tamis_merge_topk_params, values)},
+    {"indices", base::Type::kTensor, offsetof(tamis_merge_topk_params, indices)},
+    {"sparse_count", base::Type::kInt, offsetof(tamis_merge_topk_params, sparse_count)},
+    {"strict", base::Type::kBool, offsetof(tamis_merge_topk_params, strict)},
+    {"sparse_indices", base::Type::kTensor, offsetof(tamis_merge_topk_params, sparse_indices)},
+    {"sparse_values", base::Type::kTensor, offsetof(tamis_merge_topk_params, sparse_values)},
+};
+constexpr Typed kMergeTopk = {"merge_topk", kMergeTopkMembers, sizeof(tamis_merge_topk_params)};
+
+constexpr Member kLocalizeIndicesMembers[] = {
+    {"indices", base::Type::kTensor, offsetof(tamis_localize_indices_params, indices)},
+    {"rank", base::Type::kInt, offsetof(tamis_localize_indices_params, rank)},
+    {"world", base::Type::kInt, offsetof(tamis_localize_indices_params, world)},
+    {"interleave", base::Type::kInt, offsetof(tamis_localize_indices_params, interleave)},
+    {"strict", base::Type::kBool, offsetof(tamis_localize_indices_params, strict)},
+    {"sparse_indices", base::Type::kTensor, offsetof(tamis_localize_indices_params, sparse_indices)},
+    {"counts", base::Type::kTensor, offsetof(tamis_localize_indices_params, counts)},
+};
+constexpr Typed kLocalizeIndices = {"localize_indices", kLocalizeIndicesMembers, sizeof(tamis_localize_indices_params)};
+
 }  // namespace
 
 std::span<const Typed> AllTyped() {
-  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressAttention, kNsaCompressAttentionInfer, kLightningIndexer};
+  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressAttention, kNsaCompressAttentionInfer, kLightningIndexer, kMergeAttentionStates, kMergeTopk, kLocalizeIndices};
   return kAll;
 }
 
@@ -144,6 +177,39 @@ tamis_status tamis_lightning_indexer_plan(
     const tamis_context* context, const tamis_lightning_indexer_params* params,
     tamis_plan** plan) {
   return tamis::capi::PlanTyped(tamis::capi::kLightningIndexer, context, params, plan);
+}
+
+tamis_status tamis_merge_attention_states_params_init_sized(
+    tamis_merge_attention_states_params* params, size_t struct_size) {
+  return tamis::capi::InitParams(tamis::capi::kMergeAttentionStates, params, struct_size);
+}
+
+tamis_status tamis_merge_attention_states_plan(
+    const tamis_context* context, const tamis_merge_attention_states_params* params,
+    tamis_plan** plan) {
+  return tamis::capi::PlanTyped(tamis::capi::kMergeAttentionStates, context, params, plan);
+}
+
+tamis_status tamis_merge_topk_params_init_sized(
+    tamis_merge_topk_params* params, size_t struct_size) {
+  return tamis::capi::InitParams(tamis::capi::kMergeTopk, params, struct_size);
+}
+
+tamis_status tamis_merge_topk_plan(
+    const tamis_context* context, const tamis_merge_topk_params* params,
+    tamis_plan** plan) {
+  return tamis::capi::PlanTyped(tamis::capi::kMergeTopk, context, params, plan);
+}
+
+tamis_status tamis_localize_indices_params_init_sized(
+    tamis_localize_indices_params* params, size_t struct_size) {
+  return tamis::capi::InitParams(tamis::capi::kLocalizeIndices, params, struct_size);
+}
+
+tamis_status tamis_localize_indices_plan(
+    const tamis_context* context, const tamis_localize_indices_params* params,
+    tamis_plan** plan) {
+  return tamis::capi::PlanTyped(tamis::capi::kLocalizeIndices, context, params, plan);
 }
 
 }  // extern "C"

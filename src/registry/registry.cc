@@ -1,6 +1,7 @@
 #include "registry/registry.h"
 
 #include "ops/lightning_indexer/problem.h"
+#include "ops/merge/problem.h"
 #include "ops/nsa_compress/problem.h"
 #include "ops/nsa_compress_attention/problem.h"
 #include "ops/nsa_compress_attention_infer/problem.h"
@@ -14,6 +15,9 @@ std::span<const base::Operator> Operators() {
       prim::MakeOperator<nsa_compress_attention::Room>(),
       prim::MakeOperator<nsa_compress_attention_infer::Room>(),
       prim::MakeOperator<lightning_indexer::Room>(),
+      prim::MakeOperator<merge_attention_states::Room>(),
+      prim::MakeOperator<merge_topk::Room>(),
+      prim::MakeOperator<localize_indices::Room>(),
   };
   return kOperators;
 }

@@ -20,26 +20,29 @@ uint64_t RankOf(float score, int64_t index) {
          (0xffffffffu - static_cast<uint32_t>(index));
 }
 
+inline void OfferRank(Selector* selector, uint64_t rank) {
+  if (rank <= selector->threshold) return;
+  if (selector->count == selector->capacity) {
+    Shrink(selector);
+    if (rank <= selector->threshold) return;
+  }
+  selector->ranks[selector->count++] = rank;
+}
+
 }  // namespace
 
 void Offer(Selector* selector, const float* scores, int64_t count, int64_t first) {
+  for (int64_t i = 0; i < count; ++i) OfferRank(selector, RankOf(scores[i], first + i));
+}
+
+void OfferEntries(Selector* selector, const float* scores, const int32_t* indices, int64_t count) {
   for (int64_t i = 0; i < count; ++i) {
-    const uint64_t rank = RankOf(scores[i], first + i);
-    if (rank <= selector->threshold) continue;
-    if (selector->count == selector->capacity) {
-      Shrink(selector);
-      if (rank <= selector->threshold) continue;
-    }
-    selector->ranks[selector->count++] = rank;
+    if (indices[i] >= 0) OfferRank(selector, RankOf(scores[i], indices[i]));
   }
 }
 
 void OfferRanks(Selector* selector, const uint64_t* ranks, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) {
-    if (ranks[i] <= selector->threshold) continue;
-    if (selector->count == selector->capacity) Shrink(selector);
-    selector->ranks[selector->count++] = ranks[i];
-  }
+  for (int64_t i = 0; i < count; ++i) OfferRank(selector, ranks[i]);
 }
 
 int64_t Shrink(Selector* selector) {

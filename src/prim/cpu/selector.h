@@ -8,8 +8,8 @@
 namespace tamis::prim {
 
 /// Keeps the `keep` best of all scores offered: higher first, equal scores (-0 equals +0) by lower
-/// index, NaN last. A score and its index make one rank; larger is better and no two are equal, so
-/// the result depends on no order.
+/// index, NaN last. A score and its index make one rank; larger is better, so the result depends on
+/// no order. Ranks are equal only where an index is offered twice, and are then kept as often.
 struct Selector {
   uint64_t* ranks;   // capacity
   int64_t capacity;  // more than keep
@@ -28,6 +28,9 @@ static inline Selector MakeSelector(uint64_t* ranks, int64_t keep) {
 
 /// Offers scores[0, count) of indices first, first + 1, ...
 void Offer(Selector* selector, const float* scores, int64_t count, int64_t first);
+
+/// Offers scores[i] of indices[i]; a negative index is no entry.
+void OfferEntries(Selector* selector, const float* scores, const int32_t* indices, int64_t count);
 
 /// Offers ranks that another selector kept.
 void OfferRanks(Selector* selector, const uint64_t* ranks, int64_t count);

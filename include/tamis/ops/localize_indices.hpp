@@ -1,0 +1,31 @@
+// localize_indices: of selected positions, those that one rank holds, in its own numbering.
+#pragma once
+
+#include "tamis/plan.hpp"
+
+namespace tamis::localize_indices {
+
+/// Keys are dealt to `world` ranks in turn, `interleave` neighbours at a time: with I = interleave
+/// and R = world, position p belongs to rank (p / I) mod R and is its position
+/// p / (I R) * I + p mod I. Of every row of `indices` up to the first negative entry, those of
+/// `rank` in their order, as positions of the rank; then -1. counts says how many there are; a
+/// row of which the rank holds nothing is all -1. Deterministic for any number of threads. Outputs
+/// must not overlap inputs.
+struct Params {
+  TensorView indices = {};  // [T, K] int32
+  int64_t rank = 0;         // in [0, world)
+  int64_t world = 0;        // at least 1
+  int64_t interleave = 1;   // at least 1
+  bool strict = false;
+  TensorView sparse_indices = {};  // [T, K] int32
+  TensorView counts = {};          // [T] int32; may be absent
+};
+
+/// Checks, normalises and chooses an implementation. Errors name the argument, what was expected
+/// and what came.
+TAMIS_API Result<Plan> plan(const Params& params, const Context& context = {});
+
+/// plan() and run() in one call.
+TAMIS_API Status run(const Params& params, const Context& context = {});
+
+}  // namespace tamis::localize_indices

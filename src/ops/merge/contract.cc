@@ -1,0 +1,97 @@
+#include "base/contract.h"
+
+#include "ops/merge/problem.h"
+
+namespace tamis {
+namespace {
+
+constexpr const char* kStrict = "no limit of a document applies: changes nothing";
+constexpr const char* kSource =
+    "decode context parallelism around sparse attention; no document of its own";
+
+}  // namespace
+
+const base::Contract& merge_attention_states::Room::contract() {
+  static const base::Contract kContract =
+      base::ContractBuilder<Params>("merge_attention_states",
+                                    "Attention over all keys from attention over parts of them",
+                                    kSource)
+          .Input("outs", &Params::outs,
+                 {.shape = "parts, T, N, D",
+                  .doc = "attention over each part; not read where the part is empty",
+                  .dtypes = {DType::kFloat16, DType::kBFloat16, DType::kFloat32}})
+          .Input("softmax_maxes", &Params::softmax_maxes,
+                 {.shape = "parts, T, N",
+                  .doc = "largest score, natural logarithm; -inf: the part is empty",
+                  .dtypes = {DType::kFloat32}})
+          .Input("softmax_sums", &Params::softmax_sums,
+                 {.shape = "parts, T, N",
+                  .doc = "sum of exp(score - max); at most 0: the part is empty",
+                  .dtypes = {DType::kFloat32}})
+          .Choice("out_dtype", &Params::out_dtype, {"input", "float32"}, "dtype of out")
+          .Optional("strict", &Params::strict, kStrict)
+          .Output("out", &Params::out,
+                  {.shape = "T, N, D",
+                   .doc = "attention over all parts; 0 where all are empty",
+                   .dtype_as = "outs",
+                   .dtype_attribute = "out_dtype",
+                   .dtype_choices = {DType::kNone, DType::kFloat32}})
+          .OptionalOutput(
+              "softmax_max", &Params::softmax_max,
+              {.shape = "T, N", .doc = "-inf where all are empty", .dtypes = {DType::kFloat32}})
+          .OptionalOutput(
+              "softmax_sum", &Params::softmax_sum,
+              {.shape = "T, N", .doc = "0 where all are empty", .dtypes = {DType::kFloat32}})
+          .RowDims({{"", 1}})
+          .Build();
+  return kContract;
+}
+
+const base::Contract& merge_topk::Room::contract() {
+  static const base::Contract kContract =
+      base::ContractBuilder<Params>("merge_topk", "The best of several lists of scored positions",
+                                    kSource)
+          .Input("values", &Params::values,
+                 {.shape = "parts, T, K", .doc = "scores", .dtypes = {DType::kFloat32}})
+          .Input("indices", &Params::indices,
+                 {.shape = "parts, T, K",
+                  .doc = "their positions; a negative one is no entry",
+                  .dtypes = {DType::kInt32}})
+          .Required("sparse_count", &Params::sparse_count, "entries to keep")
+          .Optional("strict", &Params::strict, kStrict)
+          .Output(
+              "sparse_indices", &Params::sparse_indices,
+              {.shape = "T, sparse_count", .doc = "best first, then -1", .dtypes = {DType::kInt32}})
+          .OptionalOutput("sparse_values", &Params::sparse_values,
+                          {.shape = "T, sparse_count",
+                           .doc = "their scores, then -inf",
+                           .dtypes = {DType::kFloat32}})
+          .RowDims({{"", 1}})
+          .Build();
+  return kContract;
+}
+
+const base::Contract& localize_indices::Room::contract() {
+  static const base::Contract kContract =
+      base::ContractBuilder<Params>("localize_indices",
+                                    "Of selected positions, those that one rank holds", kSource)
+          .Input("indices", &Params::indices,
+                 {.shape = "T, K",
+                  .doc = "positions; the first negative one ends its row",
+                  .dtypes = {DType::kInt32}})
+          .Required("rank", &Params::rank, "whose positions to keep; 0 to world - 1")
+          .Required("world", &Params::world, "ranks that the keys are dealt to")
+          .Optional("interleave", &Params::interleave, "neighbouring keys dealt to a rank at once")
+          .Optional("strict", &Params::strict, kStrict)
+          .Output("sparse_indices", &Params::sparse_indices,
+                  {.shape = "T, K",
+                   .doc = "positions among the rank's keys, in the given order, then -1",
+                   .dtypes = {DType::kInt32}})
+          .OptionalOutput("counts", &Params::counts,
+                          {.shape = "T", .doc = "how many there are", .dtypes = {DType::kInt32}})
+          .RowDims({{"", 1}})
+          .Build();
+  return kContract;
+}
+
+}  // namespace tamis

@@ -1,0 +1,2 @@
+#define TAMIS_LEVEL scalar
+#include "ops/merge/cpu/kernel-inl.h"

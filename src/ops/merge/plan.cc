@@ -1,0 +1,224 @@
+#include <algorithm>
+#include <string>
+
+#include "base/checked.h"
+#include "base/errors.h"
+#include "ops/merge/problem.h"
+#include "prim/room.h"
+
+namespace tamis::merge_attention_states {
+namespace {
+
+// Input that one item reads: starting an item costs nothing beside it, and the 128 heads of one
+// token in 8 parts are still several.
+constexpr int64_t kItemBytes = 256 << 10;
+
+}  // namespace
+
+Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
+  problem->outs = params.outs;
+  problem->maxes = params.softmax_maxes;
+  problem->sums = params.softmax_sums;
+  problem->out = params.out;
+  problem->max = params.softmax_max;
+  problem->sum = params.softmax_sum;
+  problem->parts = (*dims)["parts"];
+  problem->tokens = (*dims)["T"];
+  problem->heads = (*dims)["N"];
+  problem->dim = (*dims)["D"];
+  if (problem->parts > INT32_MAX)
+    return base::Invalid("outs", "at most 2^31 - 1 parts", problem->parts);
+  return Status::Ok();
+}
+
+prim::CpuWork Room::OnCpu(Problem& p, Level level) {
+  static constexpr prim::KernelTable kKernels = TAMIS_KERNEL_TABLE(MergeAttentionStates);
+  KernelArgs& a = p.args;
+  a = {};
+  a.outs = p.outs.data;
+  a.outs_part_stride = p.outs.strides[0];
+  a.outs_token_stride = p.outs.strides[1];
+  a.outs_head_stride = p.outs.strides[2];
+  a.maxes = static_cast<const float*>(p.maxes.data);
+  a.maxes_part_stride = p.maxes.strides[0];
+  a.maxes_token_stride = p.maxes.strides[1];
+  a.sums = static_cast<const float*>(p.sums.data);
+  a.sums_part_stride = p.sums.strides[0];
+  a.sums_token_stride = p.sums.strides[1];
+  a.out = p.out.data;
+  a.out_token_stride = p.out.strides[0];
+  a.out_head_stride = p.out.strides[1];
+  a.max = static_cast<float*>(p.max.data);
+  a.max_token_stride = p.max.strides[0];
+  a.sum = static_cast<float*>(p.sum.data);
+  a.sum_token_stride = p.sum.strides[0];
+  a.parts = p.parts;
+  a.heads = p.heads;
+  a.dim = p.dim;
+  a.element = p.outs.dtype == DType::kFloat16    ? Element::kFloat16
+              : p.outs.dtype == DType::kBFloat16 ? Element::kBFloat16
+                                                 : Element::kFloat32;
+  a.out_float32 = p.out.dtype == DType::kFloat32;
+
+  // No overflow: where a product of sizes may leave int64, the tensor has no element.
+  const bool empty = p.tokens == 0 || p.heads == 0;
+  a.rows = empty ? 0 : p.tokens * p.heads;
+  const int64_t element_bytes = a.element == Element::kFloat32 ? 4 : 2;
+  const int64_t row_bytes =
+      p.parts == 0 || p.dim == 0 || empty ? 1 : p.parts * p.dim * element_bytes;
+  a.rows_per_item = std::max<int64_t>(kItemBytes / std::max<int64_t>(row_bytes, 64), 1);
+
+  prim::CpuWork work;
+  work.args = &a;
+  work.phases = {{base::CeilDiv(a.rows, a.rows_per_item), kKernels.at(level)}};
+  work.scratch_bytes = 4 * PaddedParts(a) * static_cast<int64_t>(sizeof(float));
+  work.blocking = std::to_string(a.rows_per_item) + " rows per item";
+  return work;
+}
+
+Cost Room::CountCost(const Problem& p) {
+  const double rows = static_cast<double>(p.tokens) * static_cast<double>(p.heads);
+  const auto parts = static_cast<double>(p.parts);
+  const auto dim = static_cast<double>(p.dim);
+  const double element_bytes = p.outs.dtype == DType::kFloat32 ? 4 : 2;
+  const double out_bytes = p.out.dtype == DType::kFloat32 ? 4 : 2;
+  Cost cost;
+  cost.flops = 2.0 * rows * parts * dim;
+  cost.read_bytes = rows * parts * (dim * element_bytes + 8);
+  cost.write_bytes = rows * (dim * out_bytes + (p.max.absent() ? 0 : 4) + (p.sum.absent() ? 0 : 4));
+  return cost;
+}
+
+Result<Plan> plan(const Params& params, const Context& context) {
+  return prim::MakePlan<Room>(params, context);
+}
+
+Status run(const Params& params, const Context& context) {
+  return prim::RunOnce<Room>(params, context);
+}
+
+}  // namespace tamis::merge_attention_states
+
+namespace tamis::merge_topk {
+
+Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
+  if (params.sparse_count < 0)
+    return base::Invalid("sparse_count", "at least 0", params.sparse_count);
+  problem->values = params.values;
+  problem->indices = params.indices;
+  problem->out_indices = params.sparse_indices;
+  problem->out_values = params.sparse_values;
+  problem->parts = (*dims)["parts"];
+  problem->tokens = (*dims)["T"];
+  problem->entries = (*dims)["K"];
+  problem->sparse_count = params.sparse_count;
+  return Status::Ok();
+}
+
+prim::CpuWork Room::OnCpu(Problem& p, Level) {
+  KernelArgs& a = p.args;
+  a = {};
+  a.values = static_cast<const float*>(p.values.data);
+  a.values_part_stride = p.values.strides[0];
+  a.values_token_stride = p.values.strides[1];
+  a.indices = static_cast<const int32_t*>(p.indices.data);
+  a.indices_part_stride = p.indices.strides[0];
+  a.indices_token_stride = p.indices.strides[1];
+  a.out_indices = static_cast<int32_t*>(p.out_indices.data);
+  a.out_indices_stride = p.out_indices.strides[0];
+  a.out_values = static_cast<float*>(p.out_values.data);
+  a.out_values_stride = p.out_values.strides[0];
+  a.parts = p.parts;
+  a.entries = p.entries;
+  a.sparse_count = p.sparse_count;
+  int64_t all = 0;  // no product overflows but where there is no token
+  if (!base::CheckedMul(p.parts, p.entries, &all)) all = 0;
+  a.keep = std::min(p.sparse_count, all);
+
+  prim::CpuWork work;
+  work.args = &a;
+  work.phases = {{p.tokens, &MergeToken}};
+  work.scratch_bytes = prim::SelectorCapacity(a.keep) * static_cast<int64_t>(sizeof(uint64_t));
+  work.blocking = "a token per item";
+  return work;
+}
+
+Cost Room::CountCost(const Problem& p) {
+  const auto tokens = static_cast<double>(p.tokens);
+  Cost cost;
+  cost.read_bytes = 8.0 * tokens * static_cast<double>(p.parts) * static_cast<double>(p.entries);
+  cost.write_bytes =
+      (p.out_values.absent() ? 4.0 : 8.0) * tokens * static_cast<double>(p.sparse_count);
+  return cost;
+}
+
+Result<Plan> plan(const Params& params, const Context& context) {
+  return prim::MakePlan<Room>(params, context);
+}
+
+Status run(const Params& params, const Context& context) {
+  return prim::RunOnce<Room>(params, context);
+}
+
+}  // namespace tamis::merge_topk
+
+namespace tamis::localize_indices {
+
+Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
+  if (params.world < 1) return base::Invalid("world", "at least 1", params.world);
+  if (params.rank < 0 || params.rank >= params.world) {
+    return base::Invalid("rank", "0 to world - 1 = " + std::to_string(params.world - 1),
+                         params.rank);
+  }
+  if (params.interleave < 1) return base::Invalid("interleave", "at least 1", params.interleave);
+  if ((*dims)["K"] > INT32_MAX)  // counts are int32
+    return base::Invalid("indices", "at most 2^31 - 1 entries a row", (*dims)["K"]);
+  problem->indices = params.indices;
+  problem->out_indices = params.sparse_indices;
+  problem->counts = params.counts;
+  problem->tokens = (*dims)["T"];
+  problem->entries = (*dims)["K"];
+  problem->rank = params.rank;
+  problem->world = params.world;
+  problem->interleave = params.interleave;
+  return Status::Ok();
+}
+
+prim::CpuWork Room::OnCpu(Problem& p, Level) {
+  KernelArgs& a = p.args;
+  a = {};
+  a.indices = static_cast<const int32_t*>(p.indices.data);
+  a.indices_stride = p.indices.strides[0];
+  a.out_indices = static_cast<int32_t*>(p.out_indices.data);
+  a.out_indices_stride = p.out_indices.strides[0];
+  a.counts = static_cast<int32_t*>(p.counts.data);
+  a.counts_stride = p.counts.strides[0];
+  a.entries = p.entries;
+  a.rank = p.rank;
+  a.world = p.world;
+  a.interleave = p.interleave;
+
+  prim::CpuWork work;
+  work.args = &a;
+  work.phases = {{p.tokens, &LocalizeToken}};
+  work.blocking = "a token per item";
+  return work;
+}
+
+Cost Room::CountCost(const Problem& p) {
+  const auto tokens = static_cast<double>(p.tokens);
+  Cost cost;
+  cost.read_bytes = 4.0 * tokens * static_cast<double>(p.entries);
+  cost.write_bytes = 4.0 * tokens * (static_cast<double>(p.entries) + (p.counts.absent() ? 0 : 1));
+  return cost;
+}
+
+Result<Plan> plan(const Params& params, const Context& context) {
+  return prim::MakePlan<Room>(params, context);
+}
+
+Status run(const Params& params, const Context& context) {
+  return prim::RunOnce<Room>(params, context);
+}
+
+}  // namespace tamis::localize_indices

@@ -1,0 +1,93 @@
+// The normalised operators of the merge room, and the rooms as the rest of the house takes them.
+#pragma once
+
+#include <vector>
+
+#include "base/operator.h"
+#include "ops/merge/cpu/kernel.h"
+#include "prim/cpu/work.h"
+#include "tamis/ops/localize_indices.hpp"
+#include "tamis/ops/merge_attention_states.hpp"
+#include "tamis/ops/merge_topk.hpp"
+
+namespace tamis::merge_attention_states {
+
+struct Problem {
+  TensorView outs, maxes, sums;
+  TensorView out, max, sum;
+  int64_t parts = 0;
+  int64_t tokens = 0;
+  int64_t heads = 0;
+  int64_t dim = 0;
+  KernelArgs args = {};  // the kernels' view, filled by OnCpu
+};
+
+struct Room {
+  using Params = merge_attention_states::Params;
+  using Problem = merge_attention_states::Problem;
+  static constexpr const char* kFolder = "merge";
+
+  static const base::Contract& contract();
+  static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
+  static void ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden);
+  static prim::CpuWork OnCpu(Problem& problem, Level level);
+  static Cost CountCost(const Problem& problem);
+  static const std::vector<base::Example>& examples();
+};
+
+}  // namespace tamis::merge_attention_states
+
+namespace tamis::merge_topk {
+
+struct Problem {
+  TensorView values, indices;
+  TensorView out_indices, out_values;
+  int64_t parts = 0;
+  int64_t tokens = 0;
+  int64_t entries = 0;  // per part
+  int64_t sparse_count = 0;
+  KernelArgs args = {};
+};
+
+struct Room {
+  using Params = merge_topk::Params;
+  using Problem = merge_topk::Problem;
+  static constexpr const char* kFolder = "merge";
+
+  static const base::Contract& contract();
+  static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
+  static void ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden);
+  static prim::CpuWork OnCpu(Problem& problem, Level level);
+  static Cost CountCost(const Problem& problem);
+  static const std::vector<base::Example>& examples();
+};
+
+}  // namespace tamis::merge_topk
+
+namespace tamis::localize_indices {
+
+struct Problem {
+  TensorView indices;
+  TensorView out_indices, counts;
+  int64_t tokens = 0;
+  int64_t entries = 0;
+  int64_t rank = 0;
+  int64_t world = 1;
+  int64_t interleave = 1;
+  KernelArgs args = {};
+};
+
+struct Room {
+  using Params = localize_indices::Params;
+  using Problem = localize_indices::Problem;
+  static constexpr const char* kFolder = "merge";
+
+  static const base::Contract& contract();
+  static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
+  static void ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden);
+  static prim::CpuWork OnCpu(Problem& problem, Level level);
+  static Cost CountCost(const Problem& problem);
+  static const std::vector<base::Example>& examples();
+};
+
+}  // namespace tamis::localize_indices
