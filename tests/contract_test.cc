@@ -385,6 +385,7 @@ TEST(OperatorContracts, EveryMemberOfParamsIsAField) {
       {"merge_topk", CountMembers<merge_topk::Params>()},
       {"nsa_compress", CountMembers<nsa_compress::Params>()},
       {"nsa_compress_attention", CountMembers<nsa_compress_attention::Params>()},
+      {"sparse_flash_attention", CountMembers<sparse_flash_attention::Params>()},
       {"nsa_compress_attention_infer", CountMembers<nsa_compress_attention_infer::Params>()},
   };
   for (const Operator& op : registry::Operators()) {

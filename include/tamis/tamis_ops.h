@@ -245,6 +245,82 @@ TAMIS_C_API tamis_status tamis_lightning_indexer_plan(
     const tamis_context* context, const tamis_lightning_indexer_params* params,
     tamis_plan** plan);
 
+/* Attention of every query token over the keys it has selected, one latent key for all heads.
+ * npu_sparse_flash_attention (document 004). */
+typedef struct tamis_sparse_flash_attention_params {
+  /* sizeof(tamis_sparse_flash_attention_params) of the caller */
+  size_t struct_size;
+  /* input BSND [B, S1, N, D]; TND [T1, N, D] float16, bfloat16: latent part of the queries */
+  tamis_tensor query;
+  /* input BSND [Bk, S2, 1, W]; TND [T2, 1, W]; PA_BSND [pages, page_size, 1, W] float16,
+   * bfloat16, int8, uint8: latent keys, W = D, as query; or rows of W bytes, see kv_format */
+  tamis_tensor key;
+  /* input BSND [B, S1, 1, K]; TND [T1, 1, K] int32: blocks of each token's sequence, in any
+   * order; a negative one ends a list */
+  tamis_tensor sparse_indices;
+  /* input, optional BSND [Bk, S2, 1, W]; TND [T2, 1, W]; PA_BSND [pages, page_size, 1, W] as
+   * key: values; absent: the latent part of key */
+  tamis_tensor value;
+  /* input, optional [*, *] int32: [B, max_pages], with PA_BSND only; entries past a sequence's
+   * keys are not read */
+  tamis_tensor block_table;
+  /* input, optional [*] int32, int64: BSND: tokens per sequence, or one for all; absent: S1.
+   * TND: inclusive prefix sums, required; rows past the last are padding */
+  tamis_tensor actual_seq_lengths_query;
+  /* input, optional [*] int32, int64: keys per sequence, or one for all (BSND, PA_BSND); TND:
+   * inclusive prefix sums; absent: S2 (BSND only) */
+  tamis_tensor actual_seq_lengths_kv;
+  /* input, optional BSND [B, S1, N, Dr]; TND [T1, N, Dr] as query: rotary part of the queries;
+   * with key_rope or a kv_format of bytes */
+  tamis_tensor query_rope;
+  /* input, optional BSND [Bk, S2, 1, Dr]; TND [T2, 1, Dr]; PA_BSND [pages, page_size, 1, Dr] as
+   * query: rotary part of the keys, with query_rope */
+  tamis_tensor key_rope;
+  /* input, optional [N] float32: per head a score without a value that joins the softmax */
+  tamis_tensor sinks;
+  /* required: factor of the scores */
+  double scale_value;
+  /* default 1: positions per id: id b names [b c, (b + 1) c) of the sequence */
+  int64_t sparse_block_size;
+  /* one of BSND, TND; NULL means BSND: of query, query_rope, sparse_indices and the outputs */
+  const char* layout_query;
+  /* one of BSND, TND, PA_BSND; NULL means BSND: of key, value and key_rope: as layout_query, or
+   * paged */
+  const char* layout_kv;
+  /* default 3: 3: token i of q sees positions up to n - q + i (causal from the end); 0: all n */
+  int64_t sparse_mode;
+  /* 0 or 1, default false: whether softmax_max and softmax_sum are wanted */
+  int64_t return_softmax_lse;
+  /* one of split, cann656, flashmla656; NULL means split: split: key and key_rope in 16 bits;
+   * else key holds rows of bytes as pack_kv_rows makes them */
+  const char* kv_format;
+  /* 0 or 1, default false: also enforce the document's limits: those of the table, and bfloat16,
+   * dense tensors, a value, int32 lengths one per sequence, layout_kv BSND or PA_BSND, kv_format
+   * split, no sinks, no statistics */
+  int64_t strict;
+  /* output BSND [B, S1, N, D]; TND [T1, N, D] as query: latent output */
+  tamis_tensor out;
+  /* output, optional BSND [B, 1, S1, N]; TND [1, T1, N] float32: largest scaled score; with
+   * return_softmax_lse only */
+  tamis_tensor softmax_max;
+  /* output, optional BSND [B, 1, S1, N]; TND [1, T1, N] float32: sum of exp(score - max); with
+   * return_softmax_lse only */
+  tamis_tensor softmax_sum;
+} tamis_sparse_flash_attention_params;
+
+/* Sets struct_size and the defaults of the members that lie within `struct_size` bytes. */
+TAMIS_C_API tamis_status tamis_sparse_flash_attention_params_init_sized(
+    tamis_sparse_flash_attention_params* params, size_t struct_size);
+/* The same for the struct as this header knows it. */
+static inline tamis_status tamis_sparse_flash_attention_params_init(
+    tamis_sparse_flash_attention_params* params) {
+  return tamis_sparse_flash_attention_params_init_sized(params, sizeof(*params));
+}
+/* Checks and prepares a call: see tamis_plan_run and tamis_plan_destroy. */
+TAMIS_C_API tamis_status tamis_sparse_flash_attention_plan(
+    const tamis_context* context, const tamis_sparse_flash_attention_params* params,
+    tamis_plan** plan);
+
 /* Attention over all keys from attention over parts of them. decode context parallelism around
  * sparse attention; no document of its own. */
 typedef struct tamis_merge_attention_states_params {

@@ -14,6 +14,7 @@ enum class Fill {
                 ///< 1 > t.
   kLocalBlocks,  ///< topk_mask: 1 for block 0 and the two blocks around the query.
   kPageTable,    ///< A permutation of the pages.
+  kDistinctIds,  ///< Rows of distinct numbers below the value listed, in no order.
   kZero,
   kValues,  ///< Those listed.
 };

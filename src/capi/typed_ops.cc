@@ -91,6 +91,31 @@ constexpr Member kLightningIndexerMembers[] = {
 };
 constexpr Typed kLightningIndexer = {"lightning_indexer", kLightningIndexerMembers, sizeof(tamis_lightning_indexer_params)};
 
+constexpr Member kSparseFlashAttentionMembers[] = {
+    {"query", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_params, query)},
+    {"key", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_params, key)},
+    {"sparse_indices", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_params, sparse_indices)},
+    {"value", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_params, value)},
+    {"block_table", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_params, block_table)},
+    {"actual_seq_lengths_query", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_params, actual_seq_lengths_query)},
+    {"actual_seq_lengths_kv", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_params, actual_seq_lengths_kv)},
+    {"query_rope", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_params, query_rope)},
+    {"key_rope", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_params, key_rope)},
+    {"sinks", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_params, sinks)},
+    {"scale_value", base::Type::kFloat, offsetof(tamis_sparse_flash_attention_params, scale_value)},
+    {"sparse_block_size", base::Type::kInt, offsetof(tamis_sparse_flash_attention_params, sparse_block_size)},
+    {"layout_query", base::Type::kChoice, offsetof(tamis_sparse_flash_attention_params, layout_query)},
+    {"layout_kv", base::Type::kChoice, offsetof(tamis_sparse_flash_attention_params, layout_kv)},
+    {"sparse_mode", base::Type::kInt, offsetof(tamis_sparse_flash_attention_params, sparse_mode)},
+    {"return_softmax_lse", base::Type::kBool, offsetof(tamis_sparse_flash_attention_params, return_softmax_lse)},
+    {"kv_format", base::Type::kChoice, offsetof(tamis_sparse_flash_attention_params, kv_format)},
+    {"strict", base::Type::kBool, offsetof(tamis_sparse_flash_attention_params, strict)},
+    {"out", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_params, out)},
+    {"softmax_max", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_params, softmax_max)},
+    {"softmax_sum", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_params, softmax_sum)},
+};
+constexpr Typed kSparseFlashAttention = {"sparse_flash_attention", kSparseFlashAttentionMembers, sizeof(tamis_sparse_flash_attention_params)};
+
 constexpr Member kMergeAttentionStatesMembers[] = {
     {"outs", base::Type::kTensor, offsetof(tamis_merge_attention_states_params, outs)},
     {"softmax_maxes", base::Type::kTensor, offsetof(tamis_merge_attention_states_params, softmax_maxes)},
@@ -127,7 +152,7 @@ constexpr Typed kLocalizeIndices = {"localize_indices", kLocalizeIndicesMembers,
 }  // namespace
 
 std::span<const Typed> AllTyped() {
-  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressAttention, kNsaCompressAttentionInfer, kLightningIndexer, kMergeAttentionStates, kMergeTopk, kLocalizeIndices};
+  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressAttention, kNsaCompressAttentionInfer, kLightningIndexer, kSparseFlashAttention, kMergeAttentionStates, kMergeTopk, kLocalizeIndices};
   return kAll;
 }
 
@@ -177,6 +202,17 @@ tamis_status tamis_lightning_indexer_plan(
     const tamis_context* context, const tamis_lightning_indexer_params* params,
     tamis_plan** plan) {
   return tamis::capi::PlanTyped(tamis::capi::kLightningIndexer, context, params, plan);
+}
+
+tamis_status tamis_sparse_flash_attention_params_init_sized(
+    tamis_sparse_flash_attention_params* params, size_t struct_size) {
+  return tamis::capi::InitParams(tamis::capi::kSparseFlashAttention, params, struct_size);
+}
+
+tamis_status tamis_sparse_flash_attention_plan(
+    const tamis_context* context, const tamis_sparse_flash_attention_params* params,
+    tamis_plan** plan) {
+  return tamis::capi::PlanTyped(tamis::capi::kSparseFlashAttention, context, params, plan);
 }
 
 tamis_status tamis_merge_attention_states_params_init_sized(

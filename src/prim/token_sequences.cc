@@ -85,7 +85,7 @@ Status KeySpans(const TokenLengths& l, int64_t batch, std::vector<Span>* spans) 
     return Counts(l.key_name, l.key_lengths, batch, -1, true, spans);
   }
   if (l.key_layout != l.query_layout) {
-    return base::Invalid("layout of the keys", "that of query, or PA_BSND", "another");
+    return base::Invalid(l.key_layout_name, "the layout of query, or PA_BSND", "another");
   }
   if (l.key_layout == TokenLayout::kTnd) {
     TAMIS_RETURN_IF_ERROR(Prefixes(l.key_name, l.key_lengths, l.key_tokens, spans));
@@ -111,9 +111,15 @@ Status TokenSequences(const TokenLengths& l, std::vector<TokenSequence>* sequenc
   TAMIS_RETURN_IF_ERROR(KeySpans(l, batch, &keys));
   const bool padded = l.query_layout == TokenLayout::kBsnd;
   int64_t row = 0;
-  const auto add = [&](int64_t b, int64_t token, int64_t rows, const Span& key_span) {
+  const auto add = [&](int64_t b, int64_t token, int64_t rows, const Span* key_span) {
     if (rows == 0) return;
-    sequences->push_back({row, rows, b, token, key_span.length, key_span.begin, 0});
+    TokenSequence s = {row, rows, b, token};
+    s.padding = key_span == nullptr;
+    if (key_span != nullptr) {
+      s.keys = key_span->length;
+      s.key_begin = key_span->begin;
+    }
+    sequences->push_back(s);
     row += rows;
   };
   for (int64_t b = 0; b < batch; ++b) {
@@ -121,10 +127,10 @@ Status TokenSequences(const TokenLengths& l, std::vector<TokenSequence>* sequenc
     if (l.key_layout == TokenLayout::kPaged && queries[i].length > 0) {
       TAMIS_RETURN_IF_ERROR(CheckPageTable(l.block_table, b, keys[i].length, l.page_size, l.pages));
     }
-    add(b, padded ? 0 : queries[i].begin, queries[i].length, keys[i]);
-    if (padded) add(b, queries[i].length, l.query_tokens - queries[i].length, {});
+    add(b, padded ? 0 : queries[i].begin, queries[i].length, &keys[i]);
+    if (padded) add(b, queries[i].length, l.query_tokens - queries[i].length, nullptr);
   }
-  if (!padded) add(0, row, l.query_tokens - row, {});
+  if (!padded) add(0, row, l.query_tokens - row, nullptr);
   return Status::Ok();
 }
 

@@ -21,6 +21,7 @@ struct TokenSequence {
   int64_t keys = 0;
   int64_t key_begin = 0;   ///< Row of the first key in the packed tensor (TND); 0 elsewhere.
   int64_t item_begin = 0;  ///< For plans to number their work.
+  bool padding = false;
 
   /// Keys that token i of this sequence may see.
   int64_t Visible(int64_t i, bool causal) const {
@@ -36,6 +37,7 @@ struct TokenLengths {
   TokenLayout key_layout = TokenLayout::kBsnd;
   const char* query_name = "actual_seq_lengths_query";
   const char* key_name = "actual_seq_lengths_kv";
+  const char* key_layout_name = "layout_kv";
   TensorView query_lengths;
   TensorView key_lengths;
   TensorView block_table;

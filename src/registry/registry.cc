@@ -5,6 +5,7 @@
 #include "ops/nsa_compress/problem.h"
 #include "ops/nsa_compress_attention/problem.h"
 #include "ops/nsa_compress_attention_infer/problem.h"
+#include "ops/sparse_flash_attention/problem.h"
 #include "prim/room.h"
 
 namespace tamis::registry {
@@ -15,6 +16,7 @@ std::span<const base::Operator> Operators() {
       prim::MakeOperator<nsa_compress_attention::Room>(),
       prim::MakeOperator<nsa_compress_attention_infer::Room>(),
       prim::MakeOperator<lightning_indexer::Room>(),
+      prim::MakeOperator<sparse_flash_attention::Room>(),
       prim::MakeOperator<merge_attention_states::Room>(),
       prim::MakeOperator<merge_topk::Room>(),
       prim::MakeOperator<localize_indices::Room>(),

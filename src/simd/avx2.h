@@ -68,6 +68,24 @@ inline void StoreBF16(uint16_t* p, V v) {
 inline void StoreF16N(uint16_t* p, V v, int n) { Store16N(p, NarrowF16(v), n); }
 inline void StoreBF16N(uint16_t* p, V v, int n) { Store16N(p, NarrowBF16(v), n); }
 
+inline V RoundF16(V v) { return _mm256_cvtph_ps(NarrowF16(v)); }
+inline V RoundBF16(V v) { return WidenBF16(NarrowBF16(v)); }
+
+inline V LoadI8(const uint8_t* p) {
+  return _mm256_cvtepi32_ps(
+      _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+}
+// The bits of e4m3 lie in fp16 with 2^-8 of their value, subnormals included; 480 is its NaN.
+inline V LoadE4M3(const uint8_t* p) {
+  const __m128i bits = _mm_cvtepu8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+  const __m128i sign = _mm_slli_epi16(_mm_and_si128(bits, _mm_set1_epi16(0x80)), 8);
+  const __m128i rest = _mm_slli_epi16(_mm_and_si128(bits, _mm_set1_epi16(0x7f)), 7);
+  const V value = _mm256_mul_ps(_mm256_cvtph_ps(_mm_or_si128(sign, rest)), _mm256_set1_ps(256.0f));
+  const V size = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), value);
+  const V is_nan = _mm256_cmp_ps(size, _mm256_set1_ps(480.0f), _CMP_EQ_OQ);
+  return _mm256_blendv_ps(value, _mm256_set1_ps(__builtin_nanf("")), is_nan);
+}
+
 inline V Add(V a, V b) { return _mm256_add_ps(a, b); }
 inline V Sub(V a, V b) { return _mm256_sub_ps(a, b); }
 inline V Mul(V a, V b) { return _mm256_mul_ps(a, b); }

@@ -62,6 +62,25 @@ inline void StoreBF16N(uint16_t* p, V v, int n) {
   _mm256_mask_storeu_epi16(p, MaskOf(n), NarrowBF16(v));
 }
 
+inline V RoundF16(V v) { return _mm512_cvtph_ps(NarrowF16(v)); }
+inline V RoundBF16(V v) { return WidenBF16(NarrowBF16(v)); }
+
+inline V LoadI8(const uint8_t* p) {
+  return _mm512_cvtepi32_ps(
+      _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+}
+// The bits of e4m3 lie in fp16 with 2^-8 of their value, subnormals included; 480 is its NaN.
+inline V LoadE4M3(const uint8_t* p) {
+  const __m256i bits = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  const __m256i sign = _mm256_slli_epi16(_mm256_and_si256(bits, _mm256_set1_epi16(0x80)), 8);
+  const __m256i rest = _mm256_slli_epi16(_mm256_and_si256(bits, _mm256_set1_epi16(0x7f)), 7);
+  const V value =
+      _mm512_mul_ps(_mm512_cvtph_ps(_mm256_or_si256(sign, rest)), _mm512_set1_ps(256.0f));
+  const __mmask16 is_nan =
+      _mm512_cmp_ps_mask(_mm512_abs_ps(value), _mm512_set1_ps(480.0f), _CMP_EQ_OQ);
+  return _mm512_mask_mov_ps(value, is_nan, _mm512_set1_ps(__builtin_nanf("")));
+}
+
 inline V Add(V a, V b) { return _mm512_add_ps(a, b); }
 inline V Sub(V a, V b) { return _mm512_sub_ps(a, b); }
 inline V Mul(V a, V b) { return _mm512_mul_ps(a, b); }

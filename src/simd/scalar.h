@@ -66,6 +66,25 @@ inline void StoreBF16N(uint16_t* p, V v, int n) {
   if (n > 0) StoreBF16(p, v);
 }
 
+inline V RoundF16(V v) {
+  uint16_t bits;
+  StoreF16(&bits, v);
+  return LoadF16(&bits);
+}
+inline V RoundBF16(V v) {
+  uint16_t bits;
+  StoreBF16(&bits, v);
+  return LoadBF16(&bits);
+}
+
+inline V LoadI8(const uint8_t* p) { return static_cast<float>(static_cast<int8_t>(*p)); }
+// The bits of e4m3 lie in fp16 with 2^-8 of their value, subnormals included; 480 is its NaN.
+inline V LoadE4M3(const uint8_t* p) {
+  const auto bits = static_cast<uint16_t>(((*p & 0x80u) << 8) | ((*p & 0x7fu) << 7));
+  const float value = LoadF16(&bits) * 256.0f;
+  return (*p & 0x7fu) == 0x7fu ? __builtin_nanf("") : value;
+}
+
 inline V Add(V a, V b) { return a + b; }
 inline V Sub(V a, V b) { return a - b; }
 inline V Mul(V a, V b) { return a * b; }

@@ -10,8 +10,9 @@
 // give 0, stores leave):
 //   Zero() Set(x) Load(p) LoadN(p, n) Store(p, v) StoreN(p, v, n)
 //   LoadF16 LoadF16N LoadBF16 LoadBF16N (exact), StoreF16 StoreF16N StoreBF16 StoreBF16N (nearest
-//   even, NaN kept) Add Sub Mul Div Fma(a, b, c) = a b + c      Fma is fused except at level scalar
-//   Max(a, b)                                   b where either is NaN
+//   even, NaN kept), RoundF16 RoundBF16 (the same rounding, in a register)
+//   LoadI8 LoadE4M3 (bytes: int8, fp8 e4m3fn; exact) Add Sub Mul Div Fma(a, b, c) = a b + c Fma is
+//   fused except at level scalar Max(a, b)                                   b where either is NaN
 //   AllEqual(a, b)                              false where a lane is NaN
 //   ExpNonPositive(x)                           e^x for x <= 0: below 2 ulp; 0 for x < -87.33; NaN
 //   stays NaN Transpose(V rows[kLanes])                   in place

@@ -116,6 +116,22 @@ Status FillPageTable(uint64_t seed, StoredTensor* tensor) {
   return Status::Ok();
 }
 
+// Every row (last dimension) the beginning of a permutation of its own.
+Status FillDistinctIds(const std::vector<int64_t>& values, uint64_t seed, StoredTensor* tensor) {
+  const int64_t count = tensor->shape.back();
+  if (values.size() != 1 || values[0] < count)
+    return base::Invalid(tensor->name, "a number of ids of at least a row", count);
+  std::vector<int64_t> ids(static_cast<size_t>(values[0]));
+  std::iota(ids.begin(), ids.end(), 0);
+  const int64_t elems = tensor->bytes / base::ItemSize(tensor->dtype);
+  for (int64_t i = 0; i < elems; ++i) {
+    const auto at = static_cast<size_t>(i % count);
+    std::swap(ids[at], ids[at + Random(seed, static_cast<uint64_t>(i)) % (ids.size() - at)]);
+    base::StoreDouble(tensor->data, tensor->dtype, i, static_cast<double>(ids[at]));
+  }
+  return Status::Ok();
+}
+
 // An attribute that a fill is defined by.
 Status AttributeOf(const registry::Call& call, const char* name, int64_t* value) {
   if (!call.contract().Evaluate(name, call.params(), {}, value) || *value <= 0)
@@ -155,6 +171,7 @@ Status FillTensor(const base::ExampleTensor& example, const registry::Call& call
       });
     }
     case base::Fill::kPageTable: return FillPageTable(seed, tensor);
+    case base::Fill::kDistinctIds: return FillDistinctIds(example.values, seed, tensor);
     case base::Fill::kValues: return FillValues(example.values, tensor);
     case base::Fill::kZero:
       std::memset(tensor->data, 0, static_cast<size_t>(tensor->bytes));

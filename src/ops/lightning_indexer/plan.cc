@@ -57,6 +57,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   lengths.query_layout = padded ? prim::TokenLayout::kBsnd : prim::TokenLayout::kTnd;
   lengths.key_layout = problem->key_layout;
   lengths.key_name = "actual_seq_lengths_key";
+  lengths.key_layout_name = "layout_key";
   lengths.query_lengths = params.actual_seq_lengths_query;
   lengths.key_lengths = params.actual_seq_lengths_key;
   lengths.block_table = params.block_table;

@@ -11,10 +11,9 @@
 //   of a block
 // Where the e of all keys are kept, every score is computed once and exponentiated once. Where they
 // would not fit, the last step computes them again, tile by tile.
+#include "prim/cpu/attention_tile-inl.h"
 #include "prim/cpu/compressed_attention.h"
 #include "prim/cpu/find-inl.h"
-#include "prim/cpu/half-inl.h"
-#include "prim/cpu/product_tile-inl.h"
 #include "prim/cpu/top_k-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
@@ -165,37 +164,16 @@ TAMIS_INLINE void PrefetchQueries(const Item& it) {
   }
 }
 
-// Queries of the item, scaled, as [vector of rows][dim][lane], a block of lanes x lanes at a time;
-// rows past the last are 0.
-template <class Half>
-TAMIS_INLINE void PackQueriesAs(const Item& it) {
+// Queries of the item, scaled, as [vector of rows][dim][lane]; rows past the last are 0.
+inline void PackQueries(const Item& it) {
   const int64_t dim = it.a.key.dim;
-  const V scale = Set(it.a.scale);
   for (int64_t v = 0; v < it.vectors; ++v) {
     const uint16_t* from[kLanes];
     for (int i = 0; i < kLanes; ++i) {
       const int64_t row = v * kLanes + i;
       from[i] = row < it.tokens * it.a.group ? QueryRow(it, row) : nullptr;
     }
-    for (int64_t c = 0; c < dim; c += kLanes) {
-      const int columns = dim - c < kLanes ? static_cast<int>(dim - c) : kLanes;
-      V block[kLanes];
-      for (int i = 0; i < kLanes; ++i) {
-        block[i] = from[i] == nullptr ? Zero() : Mul(Half::LoadHalfN(from[i] + c, columns), scale);
-      }
-      Transpose(block);
-      for (int i = 0; i < columns; ++i) {
-        Store(it.query + (v * dim + c + i) * kLanes, block[i]);
-      }
-    }
-  }
-}
-
-inline void PackQueries(const Item& it) {
-  if (it.a.bfloat16) {
-    PackQueriesAs<BF16>(it);
-  } else {
-    PackQueriesAs<F16>(it);
+    PackRows(it.a.bfloat16, from, dim, Set(it.a.scale), it.query + v * dim * kLanes);
   }
 }
 
@@ -233,7 +211,7 @@ template <int kKeys, int kVectors>
 TAMIS_INLINE void ScoreTile(const float* key, const float* query, int64_t dim, float* scores,
                             int64_t stride) {
   V sum[kKeys][kVectors];
-  ProductTile(key, query, dim, sum);
+  ProductTile(key, dim, query, dim, sum);
   for (int k = 0; k < kKeys; ++k) {
     for (int v = 0; v < kVectors; ++v) Store(scores + k * stride + v * kLanes, sum[k][v]);
   }
@@ -265,51 +243,6 @@ inline void Scores(const Item& it, int64_t first, int64_t count, float* scores) 
   }
 }
 
-// Replaces scores by e = exp(score - running max); alpha becomes the factor by which earlier sums
-// shrink.
-inline void Softmax(const Item& it, int64_t count, float* scores) {
-  for (int64_t v = 0; v < it.vectors * kLanes; v += kLanes) {
-    const V before = Load(it.max + v);
-    V now = before;
-    for (int64_t k = 0; k < count; ++k) now = Max(now, Load(scores + k * it.rows + v));
-    V sum = Zero();
-    for (int64_t k = 0; k < count; ++k) {
-      const V e = ExpNonPositive(Sub(Load(scores + k * it.rows + v), now));
-      Store(scores + k * it.rows + v, e);
-      sum = Add(sum, e);
-    }
-    const V alpha = AllEqual(before, now) ? Set(1.0f) : ExpNonPositive(Sub(before, now));
-    Store(it.alpha + v, alpha);
-    Store(it.max + v, now);
-    Store(it.sum + v, Fma(Load(it.sum + v), alpha, sum));
-  }
-}
-
-// O[kTileHeight rows][kVectors vectors] = alpha O + e V over the keys of a tile; V is a strip of
-// kVectors.
-template <int kVectors>
-TAMIS_INLINE void ValueTile(const float* e, int64_t rows, const float* strip, int64_t count,
-                            const float* alpha, float* out, int64_t out_stride) {
-  V sum[kTileHeight][kVectors];
-  for (int r = 0; r < kTileHeight; ++r) {
-    const V factor = Set(alpha[r]);
-    for (int v = 0; v < kVectors; ++v) {
-      sum[r][v] = Mul(factor, Load(out + r * out_stride + v * kLanes));
-    }
-  }
-  for (int64_t k = 0; k < count; ++k) {
-    V row[kVectors];
-    for (int v = 0; v < kVectors; ++v) row[v] = Load(strip + (k * kVectors + v) * kLanes);
-    for (int r = 0; r < kTileHeight; ++r) {
-      const V broadcast = Set(e[k * rows + r]);
-      for (int v = 0; v < kVectors; ++v) sum[r][v] = Fma(broadcast, row[v], sum[r][v]);
-    }
-  }
-  for (int r = 0; r < kTileHeight; ++r) {
-    for (int v = 0; v < kVectors; ++v) Store(out + r * out_stride + v * kLanes, sum[r][v]);
-  }
-}
-
 // Columns [c, c + kVectors kLanes) of the tile's values, widened into a strip that stays in L1 for
 // all rows.
 template <int kVectors>
@@ -323,8 +256,8 @@ inline void ValueStrip(const Item& it, int64_t first, int64_t count, int64_t c, 
   }
   const int64_t used = it.tokens * it.a.group;
   for (int64_t r = 0; r < used; r += kTileHeight) {
-    ValueTile<kVectors>(e + r, it.rows, it.value, count, it.alpha + r,
-                        it.out + r * it.value_dim + c, it.value_dim);
+    ValueTile<kTileHeight, kVectors>(false, e + r, it.rows, it.value, kVectors * kLanes, count,
+                                     it.alpha + r, it.out + r * it.value_dim + c, it.value_dim);
   }
 }
 
@@ -352,7 +285,7 @@ inline void Attend(const Item& it) {
     if (count == 0) continue;
     float* scores = it.TileScores(tile);
     MaskedScores(it, first, count, scores);
-    Softmax(it, count, scores);
+    SoftmaxTile(it.vectors, it.rows, count, scores, it.max, it.sum, it.alpha);
     if (it.keep) {
       for (int64_t i = 0; i < it.rows; ++i) it.tile_max[tile * it.rows + i] = it.max[i];
     }

@@ -5,6 +5,7 @@
 
 #include "prim/block_importance.h"
 #include "prim/cpu/kernel.h"
+#include "prim/cpu/scratch.h"
 
 namespace tamis::prim {
 
@@ -107,49 +108,28 @@ struct AttentionScratch {
   int64_t total;   // floats in all; negative where that overflows
 
   explicit AttentionScratch(const AttentionArgs& a) {
-    rows = RoundUp(Times(a.tokens_per_item, a.group), a.row_multiple);
-    value_dim = RoundUp(a.value.dim, a.row_multiple);
-    keys = RoundUp(a.max_keys, kKeyTile);
+    ScratchLayout parts;
+    rows = ScratchLayout::RoundUp(parts.Times(a.tokens_per_item, a.group), a.row_multiple);
+    value_dim = ScratchLayout::RoundUp(a.value.dim, a.row_multiple);
+    keys = ScratchLayout::RoundUp(a.max_keys, kKeyTile);
     const int64_t tiles = keys / kKeyTile;
-    query = Take(Times(a.key.dim, rows));
-    key = Take(Times(a.key.dim, kKeyTile));
-    value = Take(kKeyTile * kValueStrip);
-    scores = Take(Times(a.keep_scores ? keys : kKeyTile, rows));
-    tile_max = Take(a.keep_scores ? Times(tiles, rows) : 0);
-    out = Take(Times(rows, value_dim));
-    max = Take(rows);
-    sum = Take(rows);
-    alpha = Take(rows);
+    query = parts.Take(parts.Times(a.key.dim, rows));
+    key = parts.Take(parts.Times(a.key.dim, kKeyTile));
+    value = parts.Take(kKeyTile * kValueStrip);
+    scores = parts.Take(parts.Times(a.keep_scores ? keys : kKeyTile, rows));
+    tile_max = parts.Take(a.keep_scores ? parts.Times(tiles, rows) : 0);
+    out = parts.Take(parts.Times(rows, value_dim));
+    max = parts.Take(rows);
+    sum = parts.Take(rows);
+    alpha = parts.Take(rows);
     const bool select = a.topk != nullptr;
-    group_sums = Take(select ? Times(a.tokens_per_item, keys) : 0);
-    block_scores = Take(select ? a.max_blocks : 0);
-    heap = Take(select ? Times(2, a.top_k < a.max_blocks ? a.top_k : a.max_blocks) : 0);
-    hidden = Take(RoundUp(a.tokens_per_item, 4) / 4);
-    needed = Take(RoundUp(tiles, 4) / 4);
-    total = overflow_ ? -1 : end_;
+    group_sums = parts.Take(select ? parts.Times(a.tokens_per_item, keys) : 0);
+    block_scores = parts.Take(select ? a.max_blocks : 0);
+    heap = parts.Take(select ? parts.Times(2, a.top_k < a.max_blocks ? a.top_k : a.max_blocks) : 0);
+    hidden = parts.Take(ScratchLayout::RoundUp(a.tokens_per_item, 4) / 4);
+    needed = parts.Take(ScratchLayout::RoundUp(tiles, 4) / 4);
+    total = parts.Total();
   }
-
- private:
-  static int64_t RoundUp(int64_t a, int64_t multiple) {
-    return a > INT64_MAX - multiple ? INT64_MAX : (a + multiple - 1) / multiple * multiple;
-  }
-  int64_t Times(int64_t a, int64_t b) {
-    int64_t product = 0;
-    overflow_ = overflow_ || __builtin_mul_overflow(a, b, &product);
-    return product;
-  }
-  int64_t Take(int64_t floats) {
-    const int64_t begin = end_;
-    if (overflow_ || floats > (INT64_MAX >> 4) - end_) {
-      overflow_ = true;
-      return 0;
-    }
-    end_ += RoundUp(floats, 16);
-    return begin;
-  }
-
-  int64_t end_ = 0;
-  bool overflow_ = false;
 };
 
 }  // namespace

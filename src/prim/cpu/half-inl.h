@@ -11,12 +11,14 @@ struct F16 {
   static TAMIS_INLINE V LoadHalfN(const uint16_t* p, int n) { return LoadF16N(p, n); }
   static TAMIS_INLINE void StoreHalf(uint16_t* p, V v) { StoreF16(p, v); }
   static TAMIS_INLINE void StoreHalfN(uint16_t* p, V v, int n) { StoreF16N(p, v, n); }
+  static TAMIS_INLINE V Round(V v) { return RoundF16(v); }
 };
 struct BF16 {
   static TAMIS_INLINE V LoadHalf(const uint16_t* p) { return LoadBF16(p); }
   static TAMIS_INLINE V LoadHalfN(const uint16_t* p, int n) { return LoadBF16N(p, n); }
   static TAMIS_INLINE void StoreHalf(uint16_t* p, V v) { StoreBF16(p, v); }
   static TAMIS_INLINE void StoreHalfN(uint16_t* p, V v, int n) { StoreBF16N(p, v, n); }
+  static TAMIS_INLINE V Round(V v) { return RoundBF16(v); }
 };
 
 template <class Half>

@@ -90,7 +90,7 @@ template <int kKeys, int kVectors>
 TAMIS_INLINE void ScoreTile(const float* key, const float* query, const float* weights, int64_t dim,
                             bool first, float* partial) {
   V sum[kKeys][kVectors];
-  ProductTile(key, query, dim, sum);
+  ProductTile(key, dim, query, dim, sum);
   for (int k = 0; k < kKeys; ++k) {
     V total = first ? Zero() : Load(partial + k * kLanes);
     for (int v = 0; v < kVectors; ++v) {

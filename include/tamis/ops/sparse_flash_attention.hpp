@@ -1,0 +1,63 @@
+// sparse_flash_attention: attention of every query token over the keys that it has selected, with
+// one latent key and value for all heads (DeepSeek sparse attention; document
+// "npu_sparse_flash_attention").
+#pragma once
+
+#include "tamis/plan.hpp"
+
+namespace tamis::sparse_flash_attention {
+
+enum class QueryLayout : int32_t { kBsnd = 0, kTnd = 1 };
+enum class KvLayout : int32_t { kBsnd = 0, kTnd = 1, kPaBsnd = 2 };
+enum class KvFormat : int32_t { kSplit = 0, kCann656 = 1, kFlashMla656 = 2 };
+
+/// For query token i of a sequence with q query tokens and n keys, and every head h, over the
+/// positions j that the row's sparse_indices name:
+///   s[j] = scale_value * (query[i, h] . key[j] + query_rope[i, h] . key_rope[j])
+///   max = max_j s[j], sum = sum_j exp(s[j] - max), out = sum_j exp(s[j] - max) value[j] / sum
+///
+/// Which positions: with thr = n - q + i + 1, at most n (sparse_mode 3), or n (sparse_mode 0), and
+/// blocks of c = sparse_block_size, the first min(K, ceil(thr / c)) ids are looked at, in order. A
+/// negative id ends the list; a block that begins at or past thr is skipped; else the block's
+/// positions before thr are appended. Ids named twice count twice. Positions are logical.
+/// No position: out 0, max -inf, sum 0. With sinks a head's max is max(max, sink) and its sum grows
+/// by exp(sink - max); with no position max = sink, sum = 1. Padding rows: out 0, max -inf, sum 0.
+///
+/// The value is the latent part of the key where `value` is absent. With a kv_format other than
+/// split, key holds rows of bytes as pack_kv_rows writes them, and key_rope and value are absent.
+/// fp32 accumulation, probabilities are not rounded. Ids may hold any int32; page-table entries of
+/// a sequence's keys are checked by plan, others are never read. Deterministic, bit for bit, for
+/// any number of threads and whatever other rows a call has. Outputs must not overlap inputs.
+struct Params {
+  TensorView query = {};  // BSND [B, S1, N, D], TND [T1, N, D]; fp16 or bf16
+  TensorView key = {};    // BSND [B, S2, 1, D], TND [T2, 1, D], PA_BSND [pages, page_size, 1, D];
+                          // as query, or bytes: see kv_format
+  TensorView sparse_indices = {};            // BSND [B, S1, 1, K], TND [T1, 1, K] int32
+  TensorView value = {};                     // as key; absent: the first D channels of key
+  TensorView block_table = {};               // [B, max_pages] int32, with PA_BSND only
+  TensorView actual_seq_lengths_query = {};  // [B] int32 or int64; TND prefix sums, else counts
+  TensorView actual_seq_lengths_kv = {};     // [B] int32 or int64; TND prefix sums, else counts
+  TensorView query_rope = {};                // as query, last dimension Dr
+  TensorView key_rope = {};                  // as key, last dimension Dr
+  TensorView sinks = {};                     // [N] fp32
+  double scale_value = 0;
+  int64_t sparse_block_size = 1;
+  QueryLayout layout_query = QueryLayout::kBsnd;
+  KvLayout layout_kv = KvLayout::kBsnd;
+  int64_t sparse_mode = 3;
+  bool return_softmax_lse = false;
+  KvFormat kv_format = KvFormat::kSplit;
+  bool strict = false;
+  TensorView out = {};          // as query
+  TensorView softmax_max = {};  // BSND [B, 1, S1, N], TND [1, T1, N] fp32; with return_softmax_lse
+  TensorView softmax_sum = {};  // the same
+};
+
+/// Checks, normalises and chooses an implementation. Errors name the argument, what was expected
+/// and what came.
+TAMIS_API Result<Plan> plan(const Params& params, const Context& context = {});
+
+/// plan() and run() in one call.
+TAMIS_API Status run(const Params& params, const Context& context = {});
+
+}  // namespace tamis::sparse_flash_attention

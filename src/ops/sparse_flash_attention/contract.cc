@@ -1,0 +1,125 @@
+#include "base/contract.h"
+
+#include "ops/sparse_flash_attention/problem.h"
+
+namespace tamis::sparse_flash_attention {
+
+const base::Contract& Room::contract() {
+  using Rule = base::Limit::Rule;
+  static const base::Contract kContract =
+      base::ContractBuilder<Params>(
+          "sparse_flash_attention",
+          "Attention of every query token over the keys it has selected, one latent key for all "
+          "heads",
+          "npu_sparse_flash_attention (document 004)")
+          .Input("query", &Params::query,
+                 {.doc = "latent part of the queries",
+                  .dtypes = {DType::kFloat16, DType::kBFloat16},
+                  .forms = {{"BSND", "B, S1, N, D"}, {"TND", "T1, N, D"}}})
+          .Input("key", &Params::key,
+                 {.doc = "latent keys, W = D, as query; or rows of W bytes, see kv_format",
+                  .dtypes = {DType::kFloat16, DType::kBFloat16, DType::kInt8, DType::kUInt8},
+                  .forms = {{"BSND", "Bk, S2, 1, W"},
+                            {"TND", "T2, 1, W"},
+                            {"PA_BSND", "pages, page_size, 1, W"}},
+                  .layout = "layout_kv"})
+          .Input(
+              "sparse_indices", &Params::sparse_indices,
+              {.doc = "blocks of each token's sequence, in any order; a negative one ends a list",
+               .dtypes = {DType::kInt32},
+               .forms = {{"BSND", "B, S1, 1, K"}, {"TND", "T1, 1, K"}}})
+          .OptionalInput("value", &Params::value,
+                         {.doc = "values; absent: the latent part of key",
+                          .dtype_as = "key",
+                          .forms = {{"BSND", "Bk, S2, 1, W"},
+                                    {"TND", "T2, 1, W"},
+                                    {"PA_BSND", "pages, page_size, 1, W"}},
+                          .layout = "layout_kv"})
+          .OptionalInput(
+              "block_table", &Params::block_table,
+              {.shape = "*, *",
+               .doc =
+                   "[B, max_pages], with PA_BSND only; entries past a sequence's keys are not read",
+               .dtypes = {DType::kInt32}})
+          .OptionalInput("actual_seq_lengths_query", &Params::actual_seq_lengths_query,
+                         {.shape = "*",
+                          .doc = "BSND: tokens per sequence, or one for all; absent: S1. TND: "
+                                 "inclusive prefix sums, required; rows past the last are padding",
+                          .dtypes = {DType::kInt32, DType::kInt64}})
+          .OptionalInput(
+              "actual_seq_lengths_kv", &Params::actual_seq_lengths_kv,
+              {.shape = "*",
+               .doc =
+                   "keys per sequence, or one for all (BSND, PA_BSND); TND: inclusive prefix sums; "
+                   "absent: S2 (BSND only)",
+               .dtypes = {DType::kInt32, DType::kInt64}})
+          .OptionalInput(
+              "query_rope", &Params::query_rope,
+              {.doc = "rotary part of the queries; with key_rope or a kv_format of bytes",
+               .dtype_as = "query",
+               .forms = {{"BSND", "B, S1, N, Dr"}, {"TND", "T1, N, Dr"}}})
+          .OptionalInput("key_rope", &Params::key_rope,
+                         {.doc = "rotary part of the keys, with query_rope",
+                          .dtype_as = "query",
+                          .forms = {{"BSND", "Bk, S2, 1, Dr"},
+                                    {"TND", "T2, 1, Dr"},
+                                    {"PA_BSND", "pages, page_size, 1, Dr"}},
+                          .layout = "layout_kv"})
+          .OptionalInput("sinks", &Params::sinks,
+                         {.shape = "N",
+                          .doc = "per head a score without a value that joins the softmax",
+                          .dtypes = {DType::kFloat32}})
+          .Required("scale_value", &Params::scale_value, "factor of the scores")
+          .Optional("sparse_block_size", &Params::sparse_block_size,
+                    "positions per id: id b names [b c, (b + 1) c) of the sequence")
+          .Choice("layout_query", &Params::layout_query, {"BSND", "TND"},
+                  "of query, query_rope, sparse_indices and the outputs")
+          .Choice("layout_kv", &Params::layout_kv, {"BSND", "TND", "PA_BSND"},
+                  "of key, value and key_rope: as layout_query, or paged")
+          .Optional(
+              "sparse_mode", &Params::sparse_mode,
+              "3: token i of q sees positions up to n - q + i (causal from the end); 0: all n")
+          .Optional("return_softmax_lse", &Params::return_softmax_lse,
+                    "whether softmax_max and softmax_sum are wanted")
+          .Choice(
+              "kv_format", &Params::kv_format, {"split", "cann656", "flashmla656"},
+              "split: key and key_rope in 16 bits; else key holds rows of bytes as pack_kv_rows "
+              "makes them")
+          .Optional("strict", &Params::strict,
+                    "also enforce the document's limits: those of the table, and bfloat16, dense "
+                    "tensors, a value, int32 lengths one per sequence, layout_kv BSND or PA_BSND, "
+                    "kv_format split, no sinks, no statistics")
+          .Output("out", &Params::out,
+                  {.doc = "latent output",
+                   .dtype_as = "query",
+                   .forms = {{"BSND", "B, S1, N, D"}, {"TND", "T1, N, D"}}})
+          .OptionalOutput("softmax_max", &Params::softmax_max,
+                          {.doc = "largest scaled score; with return_softmax_lse only",
+                           .dtypes = {DType::kFloat32},
+                           .forms = {{"BSND", "B, 1, S1, N"}, {"TND", "1, T1, N"}},
+                           .wanted_by = "return_softmax_lse",
+                           .row_dims = {{"BSND", 3}, {"TND", 2}}})
+          .OptionalOutput("softmax_sum", &Params::softmax_sum,
+                          {.doc = "sum of exp(score - max); with return_softmax_lse only",
+                           .dtypes = {DType::kFloat32},
+                           .forms = {{"BSND", "B, 1, S1, N"}, {"TND", "1, T1, N"}},
+                           .wanted_by = "return_softmax_lse",
+                           .row_dims = {{"BSND", 3}, {"TND", 2}}})
+          .LayoutIs("layout_query")
+          .RowDims({{"BSND", 2}, {"TND", 1}})
+          .Strict("query", "rows", Rule::kAtLeast, {"1"})
+          .Strict("query", "N", Rule::kOneOf, {"1", "2", "4", "8", "16", "32", "64", "128"})
+          .Strict("query", "D", Rule::kEqual, {"512"})
+          .Strict("query_rope", "Dr", Rule::kEqual, {"64"})
+          .Strict("key", "page_size", Rule::kMultipleOf, {"16"})
+          .Strict("key", "page_size", Rule::kAtMost, {"1024"})
+          .Strict("sparse_block_size", "page_size", Rule::kMultipleOf, {"sparse_block_size"})
+          .Envelope({"later versions: fp16, layout_kv TND with layout_query TND, sinks, "
+                     "softmax_max and softmax_sum (not paged), any N of 1 to 128",
+                     "sparse_block_size a power of two up to 128; value is key; K at least 1",
+                     "656-byte rows: D 512, Dr 64, a page size as for 16 bits"})
+          .Build();
+  return kContract;
+}
+
+}  // namespace tamis::sparse_flash_attention

@@ -1,0 +1,474 @@
+// sparse_flash_attention, one level: an item is a query token and up to 128 of its heads, which lie
+// on the lanes.
+//
+// The row's selected positions are walked in tiles of 64 keys. A tile is gathered through the page
+// table and widened once; it gives the scores, S[key][head] = K Q, and then, its first columns
+// being the values, O += e V. The rows of the next tile are asked for meanwhile.
+// Positions come in segments. Each gives a state (out, max, sum) of its own and states are merged
+// in order, by the worker itself or, where rows are few and their segments go to several workers,
+// in a second phase: the same operations in the same order, so the same bits.
+#include "ops/sparse_flash_attention/cpu/kernel.h"
+#include "prim/cpu/attention_tile-inl.h"
+#include "prim/cpu/find-inl.h"
+#include "prim/cpu/kv_row-inl.h"
+
+namespace tamis::TAMIS_LEVEL {
+namespace {
+
+namespace sparse_attention {
+
+using sparse_flash_attention::Heads;
+using sparse_flash_attention::KernelArgs;
+using sparse_flash_attention::kKeyTile;
+using sparse_flash_attention::Merge;
+using sparse_flash_attention::Rows;
+using sparse_flash_attention::Scratch;
+using sparse_flash_attention::Sequence;
+using sparse_flash_attention::Task;
+using sparse_flash_attention::Walk;
+
+constexpr float kMinusInfinity = -__builtin_inff();
+
+// What a softmax over some of the keys leaves: sum exp(s - max) value, max, sum exp(s - max).
+struct State {
+  float* out;
+  float* max;
+  float* sum;
+};
+
+struct Item {
+  const KernelArgs& a;
+  const Sequence& s;
+  const Scratch& at;
+  Walk walk;
+  int64_t token;  // of the sequence
+  int64_t head;   // first
+  int64_t heads;
+  int64_t vectors;  // of heads
+  const int32_t* ids;
+  float* query;
+  float* key;
+  float* value;
+  float* scores;
+  float* alpha;
+};
+
+// Positions of a tile, as pages and slots (page 0 where keys are not paged).
+struct Tile {
+  int64_t count;
+  int32_t page[kKeyTile];
+  int32_t slot[kKeyTile];
+};
+
+// Where a walk over the selected positions stands.
+struct Cursor {
+  int64_t slot;    // of the ids
+  int64_t offset;  // within its block
+};
+
+TAMIS_INLINE State StateAt(const Scratch& at, float* floats) {
+  float* max = floats + at.rows * at.value_dim;
+  return {floats, max, max + at.rows};
+}
+
+// --- the selection
+// -------------------------------------------------------------------------------------------------
+
+// The next run of at most `most` adjacent positions, from *begin; returns its length, 0 at the end.
+TAMIS_INLINE int64_t NextRun(const Item& it, Cursor* at, int64_t most, int64_t* begin) {
+  while (at->slot < it.walk.slots) {
+    const int64_t id = it.ids[at->slot];
+    if (id < 0) {
+      at->slot = it.walk.slots;
+      return 0;
+    }
+    const int64_t first = id * it.a.block_size;
+    const int64_t end =
+        first + it.a.block_size < it.walk.visible ? first + it.a.block_size : it.walk.visible;
+    *begin = first + at->offset;
+    const int64_t left = end - *begin;
+    if (left > most) {
+      at->offset += most;
+      return most;
+    }
+    ++at->slot;
+    at->offset = 0;
+    if (left > 0) return left;  // else beyond the keys or the diagonal: never read
+  }
+  return 0;
+}
+
+inline void Skip(const Item& it, Cursor* at, int64_t positions) {
+  int64_t begin = 0;
+  while (positions > 0) {
+    const int64_t run = NextRun(it, at, positions, &begin);
+    if (run == 0) return;
+    positions -= run;
+  }
+}
+
+inline void NextTile(const Item& it, Cursor* at, Tile* tile) {
+  tile->count = 0;
+  while (tile->count < kKeyTile) {
+    int64_t begin = 0;
+    const int64_t run = NextRun(it, at, kKeyTile - tile->count, &begin);
+    if (run == 0) return;
+    for (int64_t position = begin; position < begin + run; ++position, ++tile->count) {
+      // Positions are below 2^31: 32-bit division is faster.
+      const auto p = static_cast<uint32_t>(position);
+      if (it.a.page_table == nullptr) {
+        tile->page[tile->count] = 0;
+        tile->slot[tile->count] = static_cast<int32_t>(p);
+      } else {
+        const auto size = static_cast<uint32_t>(it.a.page_size);
+        tile->page[tile->count] = it.a.page_table[it.s.table_offset + p / size];
+        tile->slot[tile->count] = static_cast<int32_t>(p % size);
+      }
+    }
+  }
+}
+
+// --- queries and keys
+// ----------------------------------------------------------------------------------------------
+
+inline void PackHeads(const Item& it, const Heads& heads, int64_t offset, int64_t dim,
+                      int64_t begin) {
+  for (int64_t v = 0; v < it.vectors; ++v) {
+    const uint16_t* from[kLanes];
+    for (int i = 0; i < kLanes; ++i) {
+      const int64_t head = v * kLanes + i;
+      from[i] = head < it.heads ? heads.data + offset + it.token * heads.token_stride +
+                                      (it.head + head) * heads.head_stride
+                                : nullptr;
+    }
+    PackRows(it.a.bfloat16, from, dim, Set(1.0f), it.query + (v * it.at.dim + begin) * kLanes);
+  }
+}
+
+inline void PackQueries(const Item& it) {
+  PackHeads(it, it.a.query, it.s.query_offset, it.a.latent_dim, 0);
+  if (it.a.rope_dim == 0) return;
+  PackHeads(it, it.a.query_rope, it.s.query_rope_offset, it.a.rope_dim, it.a.latent_dim);
+}
+
+TAMIS_INLINE const uint8_t* RowOf(const Rows& rows, int64_t offset, const Tile& tile, int64_t k) {
+  return rows.data + offset + tile.page[k] * rows.page_stride + tile.slot[k] * rows.row_stride;
+}
+TAMIS_INLINE const uint16_t* HalvesOf(const Rows& rows, int64_t offset, const Tile& tile,
+                                      int64_t k) {
+  return reinterpret_cast<const uint16_t*>(RowOf(rows, offset, tile, k));
+}
+
+// Into L2: a tile of rows is larger than what L1 has to spare. Inlined by force: gcc 12 takes a
+// function that only prefetches for one without effect and drops its calls.
+TAMIS_INLINE void PrefetchBytes(const uint8_t* row, int64_t bytes) {
+  for (int64_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(row + byte, 0, 2);
+}
+TAMIS_INLINE void PrefetchRow(const Item& it, const Tile& tile, int64_t k) {
+  if (k >= tile.count) return;
+  const int64_t latent_bytes = it.a.packed ? it.a.row.width() : 2 * it.a.latent_dim;
+  PrefetchBytes(RowOf(it.a.key, it.s.key_offset, tile, k), latent_bytes);
+  if (it.a.key_rope.data != nullptr)
+    PrefetchBytes(RowOf(it.a.key_rope, it.s.key_rope_offset, tile, k), 2 * it.a.rope_dim);
+  if (it.a.value.data != nullptr)
+    PrefetchBytes(RowOf(it.a.value, it.s.value_offset, tile, k), 2 * it.a.latent_dim);
+}
+
+// Rows of latent and rope in fp32; zeros up to a whole register tile.
+inline void WidenTile(const Item& it, const Tile& tile) {
+  const KernelArgs& a = it.a;
+  for (int64_t k = 0; k < tile.count; ++k) {
+    float* to = it.key + k * it.at.key_stride;
+    if (a.packed) {
+      const uint8_t* row = RowOf(a.key, it.s.key_offset, tile, k);
+      WidenKvLatent(a.bfloat16, a.row, row, to);
+      WidenKvRope(a.bfloat16, a.row, row, to + a.latent_dim);
+      continue;
+    }
+    Widen(a.bfloat16, HalvesOf(a.key, it.s.key_offset, tile, k), a.latent_dim, to);
+    if (a.rope_dim > 0) {
+      Widen(a.bfloat16, HalvesOf(a.key_rope, it.s.key_rope_offset, tile, k), a.rope_dim,
+            to + a.latent_dim);
+    }
+    if (a.value.data != nullptr) {
+      Widen(a.bfloat16, HalvesOf(a.value, it.s.value_offset, tile, k), a.latent_dim,
+            it.value + k * it.at.key_stride);
+    }
+  }
+  for (int64_t k = tile.count; k % (2 * kTileHeight) != 0; ++k) {
+    for (int64_t c = 0; c < it.at.dim; ++c) it.key[k * it.at.key_stride + c] = 0.0f;
+  }
+}
+
+// --- a tile
+// --------------------------------------------------------------------------------------------------------
+
+template <int kKeys, int kVectors>
+TAMIS_INLINE void ScoreTile(const Item& it, int64_t k, int64_t v) {
+  V sum[kKeys][kVectors];
+  ProductTile(it.key + k * it.at.key_stride, it.at.key_stride, it.query + v * it.at.dim * kLanes,
+              it.at.dim, sum);
+  const V scale = Set(it.a.scale);
+  for (int i = 0; i < kKeys; ++i) {
+    for (int j = 0; j < kVectors; ++j) {
+      Store(it.scores + (k + i) * it.at.rows + (v + j) * kLanes, Mul(sum[i][j], scale));
+    }
+  }
+}
+
+inline void Scores(const Item& it, int64_t count, const Tile& next) {
+  int64_t v = 0;
+  int64_t asked = 0;
+  for (; v + 2 <= it.vectors; v += 2) {
+    for (int64_t k = 0; k < count; k += kTileHeight) {
+      // A few rows between register tiles, so that few are in flight.
+      for (int64_t i = 0; i < 2 && asked < kKeyTile; ++i) PrefetchRow(it, next, asked++);
+      ScoreTile<kTileHeight, 2>(it, k, v);
+    }
+  }
+  for (; v < it.vectors; ++v) {
+    for (int64_t k = 0; k < count; k += 2 * kTileHeight) {
+      for (int64_t i = 0; i < 2 * kTileHeight && asked < kKeyTile; ++i)
+        PrefetchRow(it, next, asked++);
+      ScoreTile<2 * kTileHeight, 1>(it, k, v);
+    }
+  }
+}
+
+// Columns of out for the heads [row, row + kRows), kVectors vectors at a time and then one.
+template <int kRows, int kVectors>
+inline void ValueRows(const Item& it, const State& to, bool first, int64_t count, int64_t row) {
+  const float* values = it.a.value.data != nullptr ? it.value : it.key;
+  int64_t c = 0;
+  for (; c + kVectors * kLanes <= it.at.value_dim; c += kVectors * kLanes) {
+    ValueTile<kRows, kVectors>(first, it.scores + row, it.at.rows, values + c, it.at.key_stride,
+                               count, it.alpha + row, to.out + row * it.at.value_dim + c,
+                               it.at.value_dim);
+  }
+  for (; c < it.a.latent_dim; c += kLanes) {
+    ValueTile<kRows, 1>(first, it.scores + row, it.at.rows, values + c, it.at.key_stride, count,
+                        it.alpha + row, to.out + row * it.at.value_dim + c, it.at.value_dim);
+  }
+}
+
+inline void Values(const Item& it, const State& to, bool first, int64_t count) {
+  const float* values = it.a.value.data != nullptr ? it.value : it.key;
+  const int64_t whole = it.heads / kTileHeight * kTileHeight;
+  int64_t c = 0;
+  // A strip of two vectors stays in L1 for all heads.
+  for (; c < it.a.latent_dim; c += 2 * kLanes) {
+    const bool two = c + 2 * kLanes <= it.at.value_dim;
+    for (int64_t row = 0; row < whole; row += kTileHeight) {
+      float* out = to.out + row * it.at.value_dim + c;
+      if (two) {
+        ValueTile<kTileHeight, 2>(first, it.scores + row, it.at.rows, values + c, it.at.key_stride,
+                                  count, it.alpha + row, out, it.at.value_dim);
+      } else {
+        ValueTile<kTileHeight, 1>(first, it.scores + row, it.at.rows, values + c, it.at.key_stride,
+                                  count, it.alpha + row, out, it.at.value_dim);
+      }
+    }
+  }
+  int64_t row = whole;
+  if (it.heads - row >= 4) {
+    ValueRows<4, 2>(it, to, first, count, row);
+    row += 4;
+  }
+  if (it.heads - row >= 2) {
+    ValueRows<2, 4>(it, to, first, count, row);
+    row += 2;
+  }
+  if (row < it.heads) ValueRows<1, 8>(it, to, first, count, row);
+}
+
+// --- states
+// --------------------------------------------------------------------------------------------------------
+
+inline void Begin(const Item& it, const State& state) {
+  for (int64_t i = 0; i < it.vectors * kLanes; ++i) {
+    state.max[i] = kMinusInfinity;
+    state.sum[i] = 0.0f;
+  }
+}
+
+// to becomes the state over the keys of both. Both have some.
+inline void MergeStates(const Item& it, const State& to, const State& from) {
+  for (int64_t v = 0; v < it.vectors * kLanes; v += kLanes) {
+    const V max = Max(Load(to.max + v), Load(from.max + v));
+    const V a = ExpNonPositive(Sub(Load(to.max + v), max));
+    const V b = ExpNonPositive(Sub(Load(from.max + v), max));
+    Store(to.sum + v, Fma(Load(from.sum + v), b, Mul(Load(to.sum + v), a)));
+    Store(to.max + v, max);
+    Store(it.alpha + v, a);
+    Store(from.max + v, b);
+  }
+  for (int64_t head = 0; head < it.heads; ++head) {
+    const V a = Set(it.alpha[head]);
+    const V b = Set(from.max[head]);
+    float* to_out = to.out + head * it.at.value_dim;
+    const float* from_out = from.out + head * it.at.value_dim;
+    for (int64_t c = 0; c < it.at.value_dim; c += kLanes)
+      Store(to_out + c, Fma(Load(from_out + c), b, Mul(Load(to_out + c), a)));
+  }
+}
+
+// A sink is a key without a value.
+inline void AddSinks(const Item& it, const State& state) {
+  for (int64_t head = 0; head < it.heads; head += kLanes) {
+    const int count = it.heads - head < kLanes ? static_cast<int>(it.heads - head) : kLanes;
+    const V sink = LoadN(it.a.sinks + it.head + head, count);
+    const V before = Load(state.max + head);
+    const V max = Max(before, sink);
+    const V a = ExpNonPositive(Sub(before, max));
+    Store(state.sum + head, Fma(Load(state.sum + head), a, ExpNonPositive(Sub(sink, max))));
+    Store(state.max + head, max);
+    Store(it.alpha + head, a);
+  }
+  for (int64_t head = 0; head < it.heads; ++head) {
+    float* out = state.out + head * it.at.value_dim;
+    const V a = Set(it.alpha[head]);
+    for (int64_t c = 0; c < it.at.value_dim; c += kLanes) Store(out + c, Mul(Load(out + c), a));
+  }
+}
+
+inline void WriteHead(const Item& it, int64_t head, float max, float sum, const float* values,
+                      float factor) {
+  const KernelArgs& a = it.a;
+  uint16_t* out = a.out + it.s.out_offset + it.token * a.out_token_stride +
+                  (it.head + head) * a.out_head_stride;
+  if (values != nullptr) {
+    Narrow(a.bfloat16, values, factor, a.latent_dim, out);
+  } else {
+    for (int64_t c = 0; c < a.latent_dim; ++c) out[c] = 0;
+  }
+  if (a.max != nullptr)
+    a.max[it.s.max_offset + it.token * a.max_token_stride + it.head + head] = max;
+  if (a.sum != nullptr)
+    a.sum[it.s.sum_offset + it.token * a.sum_token_stride + it.head + head] = sum;
+}
+
+inline void Write(const Item& it, const State& state) {
+  if (it.a.sinks != nullptr) AddSinks(it, state);
+  for (int64_t head = 0; head < it.heads; ++head) {
+    const float sum = state.sum[head];
+    const float max = sum != sum ? sum : state.max[head];  // NaN among the scores
+    WriteHead(it, head, max, sum, state.out + head * it.at.value_dim, 1.0f / sum);
+  }
+}
+
+// A row without a position: a query that sees nothing, or padding.
+inline void WriteEmpty(const Item& it) {
+  const bool sinks = it.a.sinks != nullptr && !it.s.padding;
+  for (int64_t head = 0; head < it.heads; ++head) {
+    const float max = sinks ? it.a.sinks[it.head + head] : kMinusInfinity;
+    WriteHead(it, head, max, sinks ? (max != max ? max : 1.0f) : 0.0f, nullptr, 0.0f);
+  }
+}
+
+// --- items
+// ---------------------------------------------------------------------------------------------------------
+
+// Softmax and values of the positions of segments [first, first + count). Their states are merged
+// into `to`; `other` is room for one more. Returns whether there was a position.
+inline bool Attend(const Item& it, int64_t first, int64_t count, State to, State other) {
+  Cursor cursor = {0, 0};
+  Skip(it, &cursor, first * it.walk.segment);
+  const int64_t tiles_per_segment = it.walk.segment / kKeyTile;
+  Tile tiles[2];
+  NextTile(it, &cursor, &tiles[0]);
+  if (tiles[0].count == 0) return false;
+  PackQueries(it);
+  State state = to;
+  const int64_t last = count * tiles_per_segment;
+  for (int64_t i = 0; i < last && tiles[i % 2].count > 0; ++i) {
+    const Tile& tile = tiles[i % 2];
+    Tile* next = &tiles[(i + 1) % 2];
+    if (i + 1 < last) {
+      NextTile(it, &cursor, next);
+    } else {
+      next->count = 0;
+    }
+    const bool opens = i % tiles_per_segment == 0;
+    if (opens) Begin(it, state);
+    WidenTile(it, tile);
+    Scores(it, tile.count, *next);
+    SoftmaxTile(it.vectors, it.at.rows, tile.count, it.scores, state.max, state.sum, it.alpha);
+    Values(it, state, opens, tile.count);
+    if ((i + 1) % tiles_per_segment == 0 || next->count == 0) {
+      if (i >= tiles_per_segment) MergeStates(it, to, other);
+      state = other;
+    }
+  }
+  return true;
+}
+
+inline Item MakeItem(const KernelArgs& a, const Scratch& at, int64_t row, int64_t head_block,
+                     float* scratch) {
+  const Sequence& s =
+      a.sequences[LastBeginningBy(a.sequences, a.sequence_count, &Sequence::row_begin, row)];
+  const int64_t token = row - s.row_begin;
+  const int64_t head = head_block * a.head_block;
+  const int64_t heads = a.heads - head < a.head_block ? a.heads - head : a.head_block;
+  return {a,
+          s,
+          at,
+          Walk(a, s, token),
+          token,
+          head,
+          heads,
+          (heads + kLanes - 1) / kLanes,
+          a.indices + s.indices_offset + token * a.indices_token_stride,
+          scratch + at.query,
+          scratch + at.key,
+          scratch + at.value,
+          scratch + at.scores,
+          scratch + at.alpha};
+}
+
+}  // namespace sparse_attention
+}  // namespace
+
+void SparseFlashAttention(const void* args, int64_t item, void* scratch, void*) {
+  using namespace sparse_attention;
+  const auto& a = *static_cast<const KernelArgs*>(args);
+  auto* floats = static_cast<float*>(scratch);
+  const Scratch at(a);
+  const Item it = MakeItem(a, at, item / a.head_blocks, item % a.head_blocks, floats);
+  const State state = StateAt(at, floats + at.before);
+  if (Attend(it, 0, it.walk.segments, state, StateAt(at, floats + at.segment))) {
+    Write(it, state);
+  } else {
+    WriteEmpty(it);
+  }
+}
+
+void SparseFlashAttentionSegment(const void* args, int64_t item, void* scratch, void* shared) {
+  using namespace sparse_attention;
+  const auto& a = *static_cast<const KernelArgs*>(args);
+  const Task& task = a.tasks[item];
+  auto* floats = static_cast<float*>(scratch);
+  const Scratch at(a);
+  const Item it = MakeItem(a, at, task.row, task.head_block, floats);
+  const State state = StateAt(at, static_cast<float*>(shared) + task.partial * at.state);
+  if (Attend(it, task.segment, 1, state, state)) return;
+  for (int64_t head = 0; head < it.heads; ++head) state.sum[head] = -1.0f;  // none: no position
+}
+
+void SparseFlashAttentionMerge(const void* args, int64_t item, void* scratch, void* shared) {
+  using namespace sparse_attention;
+  const auto& a = *static_cast<const KernelArgs*>(args);
+  const Merge& merge = a.merges[item];
+  const Scratch at(a);
+  const Item it = MakeItem(a, at, merge.row, merge.head_block, static_cast<float*>(scratch));
+  float* partials = static_cast<float*>(shared) + merge.partial * at.state;
+  const State state = StateAt(at, partials);
+  if (merge.partials == 0 || state.sum[0] < 0.0f) return WriteEmpty(it);
+  for (int64_t i = 1; i < merge.partials; ++i) {
+    const State next = StateAt(at, partials + i * at.state);
+    if (next.sum[0] < 0.0f) break;  // the segments after the last position are empty
+    MergeStates(it, state, next);
+  }
+  Write(it, state);
+}
+
+}  // namespace tamis::TAMIS_LEVEL

@@ -1,0 +1,175 @@
+// What the kernels of sparse_flash_attention take: plain structs of pointers and counts.
+#pragma once
+
+#include <stdint.h>
+
+#include "prim/cpu/kernel.h"
+#include "prim/cpu/scratch.h"
+#include "prim/kv_row.h"
+
+namespace tamis::sparse_flash_attention {
+
+/// Query tokens that share their keys. Offsets of queries and outputs are in elements and of the
+/// first token; those of keys in bytes and of position 0.
+struct Sequence {
+  int64_t row_begin;  // first output row, leading dimensions flattened
+  int64_t rows;
+  int64_t query_offset;
+  int64_t query_rope_offset;
+  int64_t indices_offset;
+  int64_t out_offset;
+  int64_t max_offset;
+  int64_t sum_offset;
+  int64_t key_offset;
+  int64_t key_rope_offset;
+  int64_t value_offset;
+  int64_t table_offset;
+  int64_t visible;       // positions that the first token sees; may be negative
+  int64_t visible_step;  // how many more the next one sees: 1 causal, else 0
+  bool padding;
+};
+
+/// Rows of keys or values. Strides in bytes.
+struct Rows {
+  const uint8_t* data;
+  int64_t row_stride;
+  int64_t page_stride;
+};
+
+/// Query heads in 16 bits. Strides in elements.
+struct Heads {
+  const uint16_t* data;
+  int64_t token_stride;
+  int64_t head_stride;
+};
+
+/// One segment of a row's selected positions, for one block of heads: the first of two phases,
+/// where rows are so few that one is cut among workers.
+struct Task {
+  int64_t row;
+  int64_t head_block;
+  int64_t segment;
+  int64_t partial;  // where its state goes
+};
+
+/// A row and a block of heads, whose states lie one after the other: the second phase.
+struct Merge {
+  int64_t row;
+  int64_t head_block;
+  int64_t partial;
+  int64_t partials;
+};
+
+struct KernelArgs {
+  Heads query;
+  Heads query_rope;
+  Rows key;
+  Rows key_rope;
+  Rows value;                 // data null: the latent part of key
+  const int32_t* page_table;  // null: not paged
+  int64_t page_size;
+  const int32_t* indices;
+  int64_t indices_token_stride;
+  const float* sinks;  // null: none
+
+  uint16_t* out;
+  int64_t out_token_stride;
+  int64_t out_head_stride;
+  float* max;  // null: not wanted
+  int64_t max_token_stride;
+  float* sum;
+  int64_t sum_token_stride;
+
+  const Sequence* sequences;
+  int64_t sequence_count;
+  const Task* tasks;
+  const Merge* merges;
+  int64_t heads;
+  int64_t latent_dim;
+  int64_t rope_dim;
+  int64_t top_k;
+  int64_t block_size;
+  float scale;
+  bool bfloat16;
+  bool packed;  // key holds rows of bytes
+  prim::KvRow row;
+
+  // Blocking, chosen by the plan.
+  int64_t head_block;   // heads per item
+  int64_t head_blocks;  // items per row
+};
+
+inline constexpr int64_t kKeyTile = 64;
+inline constexpr int64_t kHeadBlock = 128;
+// Positions that give one partial state. Fixed, so that a row's result does not depend on how the
+// work was cut; longer only where a row would have too many of them.
+inline constexpr int64_t kSegment = 512;
+inline constexpr int64_t kMostSegments = 16;
+inline constexpr int64_t kMostBlock = int64_t{1} << 31;  // longer blocks hold the same positions
+
+namespace {  // inline functions: no level's copy may be merged with another's
+
+/// How the selection of one row is walked.
+struct Walk {
+  int64_t visible;   // positions before it only
+  int64_t slots;     // ids that are looked at
+  int64_t segment;   // positions per segment
+  int64_t segments;  // at most
+
+  Walk(const KernelArgs& a, const Sequence& s, int64_t token) {
+    visible = s.visible + token * s.visible_step;
+    if (visible < 0) visible = 0;
+    const int64_t blocks = (visible + a.block_size - 1) / a.block_size;
+    slots = a.top_k < blocks ? a.top_k : blocks;
+    const int64_t most = slots * a.block_size;
+    segment = (most + kMostSegments - 1) / kMostSegments;
+    segment = segment < kSegment ? kSegment : (segment + kKeyTile - 1) / kKeyTile * kKeyTile;
+    segments = (most + segment - 1) / segment;
+  }
+};
+
+/// Where things lie in a worker's scratch, in floats. A state is out [rows][value_dim], max [rows],
+/// sum [rows].
+struct Scratch {
+  int64_t rows;        // heads of an item in whole vectors
+  int64_t dim;         // of a score: latent and rope
+  int64_t key_stride;  // between rows of the tile: an odd number of cache lines, so that a column
+                       // of it spreads over all sets of the cache
+  int64_t value_dim;   // latent in whole vectors
+  int64_t query;       // [vectors of heads][dim][lanes]
+  int64_t key;         // [kKeyTile][key_stride]
+  int64_t value;       // the same, where values are not the keys' latent part
+  int64_t scores;      // [kKeyTile][rows]
+  int64_t alpha;       // [rows]
+  int64_t segment;     // state of the segment under way
+  int64_t before;      // state of those before it
+  int64_t state;       // floats of a state
+  int64_t total;       // floats in all; negative where that overflows
+
+  explicit Scratch(const KernelArgs& a) {
+    constexpr int64_t kLine = 16;
+    prim::ScratchLayout parts;
+    rows = prim::ScratchLayout::RoundUp(a.head_block, kLine);
+    dim = a.latent_dim + a.rope_dim;
+    value_dim = prim::ScratchLayout::RoundUp(a.latent_dim, kLine);
+    key_stride = prim::ScratchLayout::RoundUp(dim, kLine);
+    if (key_stride / kLine % 2 == 0) key_stride += kLine;
+    state = parts.Times(rows, value_dim + 2);
+    query = parts.Take(parts.Times(dim, rows));
+    key = parts.Take(parts.Times(key_stride, kKeyTile));
+    value = parts.Take(a.value.data != nullptr ? parts.Times(key_stride, kKeyTile) : 0);
+    scores = parts.Take(parts.Times(rows, kKeyTile));
+    alpha = parts.Take(rows);
+    segment = parts.Take(state);
+    before = parts.Take(state);
+    total = parts.Total();
+  }
+};
+
+}  // namespace
+
+}  // namespace tamis::sparse_flash_attention
+
+TAMIS_DECLARE_KERNEL(SparseFlashAttention)
+TAMIS_DECLARE_KERNEL(SparseFlashAttentionSegment)
+TAMIS_DECLARE_KERNEL(SparseFlashAttentionMerge)

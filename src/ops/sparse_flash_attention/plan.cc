@@ -1,0 +1,371 @@
+#include <algorithm>
+#include <limits>
+#include <string>
+
+#include "base/checked.h"
+#include "base/dtype.h"
+#include "base/errors.h"
+#include "ops/sparse_flash_attention/problem.h"
+#include "prim/room.h"
+
+namespace tamis::sparse_flash_attention {
+namespace {
+
+// Fewer rows than these (times blocks of heads) are cut into segments for several workers, as long
+// as their states take no more than this.
+constexpr int64_t kRowsWithoutTasks = 64;
+constexpr int64_t kMostSharedFloats = int64_t{1} << 26;
+
+prim::TokenLayout LayoutOf(KvLayout layout) {
+  return layout == KvLayout::kBsnd  ? prim::TokenLayout::kBsnd
+         : layout == KvLayout::kTnd ? prim::TokenLayout::kTnd
+                                    : prim::TokenLayout::kPaged;
+}
+
+Status CheckAttributes(const Params& params) {
+  if (params.sparse_block_size < 1)
+    return base::Invalid("sparse_block_size", "at least 1", params.sparse_block_size);
+  if (params.sparse_mode != 0 && params.sparse_mode != 3)
+    return base::Invalid("sparse_mode", "0 or 3", params.sparse_mode);
+  return Status::Ok();
+}
+
+// Keys in two tensors of 16 bits.
+Status CheckSplitKeys(const Params& params, const base::Dims& dims) {
+  if (params.key.dtype != params.query.dtype) {
+    return base::Invalid("key",
+                         "dtype " + std::string(base::Name(params.query.dtype)) + " as query",
+                         base::Name(params.key.dtype));
+  }
+  if (params.query_rope.absent() != params.key_rope.absent()) {
+    const bool query = params.query_rope.absent();
+    return {StatusCode::kNullArgument, std::string(query ? "query_rope: required with key_rope"
+                                                         : "key_rope: required with "
+                                                           "query_rope") +
+                                           ", but absent"};
+  }
+  if (dims["W"] != dims["D"])
+    return base::Invalid("key", "a last dimension D = " + std::to_string(dims["D"]), dims["W"]);
+  return Status::Ok();
+}
+
+// Keys in rows of bytes.
+Status CheckPackedKeys(const Params& params, const base::Dims& dims, Problem* problem) {
+  if (params.key.dtype != DType::kUInt8 && params.key.dtype != DType::kInt8)
+    return base::Invalid("key", "dtype uint8 or int8 with this kv_format",
+                         base::Name(params.key.dtype));
+  if (params.query_rope.absent())
+    return {StatusCode::kNullArgument, "query_rope: required with this kv_format, but absent"};
+  if (!params.key_rope.absent())
+    return base::Invalid("key_rope", "none with this kv_format: rows of key hold it", "a tensor");
+  if (!params.value.absent() && params.value.data != params.key.data)
+    return base::Invalid("value", "none, or key itself, with this kv_format", "another tensor");
+  if (dims["D"] % prim::kKvRowGroup != 0)
+    return base::Invalid("query", "D a multiple of 128 with this kv_format", dims["D"]);
+  problem->packed = true;
+  problem->row = params.kv_format == KvFormat::kCann656
+                     ? prim::KvRow::Cann(dims["D"], dims["Dr"])
+                     : prim::KvRow::FlashMla(dims["D"], dims["Dr"]);
+  if (dims["W"] != problem->row.width()) {
+    return base::Invalid(
+        "key", "rows of D + 2 Dr + D / 32 = " + std::to_string(problem->row.width()) + " bytes",
+        dims["W"]);
+  }
+  return Status::Ok();
+}
+
+bool IsDense(const TensorView& view) {
+  int64_t stride = 1;
+  for (int i = view.rank - 1; i >= 0; --i) {
+    if (view.shape[i] > 1 && view.strides[i] != stride) return false;
+    stride *= view.shape[i];
+  }
+  return true;
+}
+
+// What the document prints beyond products of sizes.
+Status CheckStrict(const Params& params, int64_t batch) {
+  const auto strict = [](const char* argument, const char* expected, std::string_view got) {
+    return base::Invalid(argument, "(strict) " + std::string(expected), got);
+  };
+  if (params.query.dtype != DType::kBFloat16)
+    return strict("query", "bfloat16", base::Name(params.query.dtype));
+  if (params.kv_format != KvFormat::kSplit) return strict("kv_format", "split", "rows of bytes");
+  if (params.layout_kv == KvLayout::kTnd) return strict("layout_kv", "BSND or PA_BSND", "TND");
+  if (params.value.absent()) return strict("value", "a tensor", "none");
+  if (!params.sinks.absent()) return strict("sinks", "none", "a tensor");
+  if (params.return_softmax_lse) return strict("return_softmax_lse", "false", "true");
+  const std::pair<const char*, const TensorView*> tensors[] = {
+      {"query", &params.query},
+      {"key", &params.key},
+      {"sparse_indices", &params.sparse_indices},
+      {"value", &params.value},
+      {"query_rope", &params.query_rope},
+      {"key_rope", &params.key_rope}};
+  for (const auto& [name, view] : tensors) {
+    if (!view->absent() && !IsDense(*view)) return strict(name, "a dense tensor", "a strided one");
+  }
+  const std::pair<const char*, const TensorView*> lengths[] = {
+      {"actual_seq_lengths_query", &params.actual_seq_lengths_query},
+      {"actual_seq_lengths_kv", &params.actual_seq_lengths_kv}};
+  for (const auto& [name, view] : lengths) {
+    if (view->absent()) continue;
+    if (view->dtype != DType::kInt32) return strict(name, "int32", base::Name(view->dtype));
+    if (view->shape[0] != batch)
+      return base::Invalid(name, "(strict) one entry per sequence = " + std::to_string(batch),
+                           view->shape[0]);
+  }
+  return Status::Ok();
+}
+
+Status FindSequences(const Params& params, const base::Dims& d, Problem* problem) {
+  prim::TokenLengths lengths;
+  lengths.query_layout =
+      problem->padded_queries ? prim::TokenLayout::kBsnd : prim::TokenLayout::kTnd;
+  lengths.key_layout = problem->kv_layout;
+  lengths.query_lengths = params.actual_seq_lengths_query;
+  lengths.key_lengths = params.actual_seq_lengths_kv;
+  lengths.block_table = params.block_table;
+  lengths.batch = d["B"];
+  lengths.query_tokens = problem->padded_queries ? d["S1"] : d["T1"];
+  lengths.key_batch = d["Bk"];
+  lengths.key_tokens = problem->kv_layout == prim::TokenLayout::kTnd ? d["T2"] : d["S2"];
+  lengths.pages = d["pages"];
+  lengths.page_size = d["page_size"];
+  TAMIS_RETURN_IF_ERROR(prim::TokenSequences(lengths, &problem->sequences));
+  for (const prim::TokenSequence& s : problem->sequences) {
+    if (s.keys > std::numeric_limits<int32_t>::max())
+      return base::Invalid("actual_seq_lengths_kv", "fewer than 2^31 keys per sequence", s.keys);
+  }
+  return Status::Ok();
+}
+
+}  // namespace
+
+int64_t Problem::PositionOffset(const TensorView& view, const prim::TokenSequence& s,
+                                int64_t position) const {
+  switch (kv_layout) {
+    case prim::TokenLayout::kBsnd: return s.batch * view.strides[0] + position * view.strides[1];
+    case prim::TokenLayout::kTnd: return (s.key_begin + position) * view.strides[0];
+    case prim::TokenLayout::kPaged: break;
+  }
+  const auto* table =
+      static_cast<const int32_t*>(page_table.data) + s.batch * page_table.strides[0];
+  return table[position / page_size] * view.strides[0] + position % page_size * view.strides[1];
+}
+
+Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
+  const base::Dims& d = *dims;
+  TAMIS_RETURN_IF_ERROR(CheckAttributes(params));
+  if (params.kv_format == KvFormat::kSplit) {
+    TAMIS_RETURN_IF_ERROR(CheckSplitKeys(params, d));
+    problem->value = params.value;
+  } else {
+    TAMIS_RETURN_IF_ERROR(CheckPackedKeys(params, d, problem));
+  }
+  problem->padded_queries = params.layout_query == QueryLayout::kBsnd;
+  problem->kv_layout = LayoutOf(params.layout_kv);
+  if (problem->kv_layout == prim::TokenLayout::kPaged && d["page_size"] < 1)
+    return base::Invalid("key", "pages of at least 1 key", d["page_size"]);
+  TAMIS_RETURN_IF_ERROR(FindSequences(params, d, problem));
+  const int64_t batch = problem->padded_queries ? d["B"] : params.actual_seq_lengths_query.shape[0];
+  if (params.strict) TAMIS_RETURN_IF_ERROR(CheckStrict(params, batch));
+  int64_t rows = 0;
+  for (const prim::TokenSequence& s : problem->sequences) rows += s.rows;
+  dims->Set("rows", rows);
+
+  problem->query = params.query;
+  problem->query_rope = params.query_rope;
+  problem->key = params.key;
+  problem->key_rope = params.key_rope;
+  problem->indices = params.sparse_indices;
+  problem->page_table = params.block_table;
+  problem->sinks = params.sinks;
+  problem->out = params.out;
+  problem->max = params.softmax_max;
+  problem->sum = params.softmax_sum;
+  problem->heads = d["N"];
+  problem->latent_dim = d["D"];
+  problem->rope_dim = params.query_rope.absent() ? 0 : d["Dr"];
+  problem->top_k = d["K"];
+  problem->page_size = d["page_size"];
+  problem->block_size = params.sparse_block_size;
+  problem->causal = params.sparse_mode == 3;
+  problem->scale = params.scale_value;
+  return Status::Ok();
+}
+
+namespace {
+
+Rows RowsOf(const Problem& p, const TensorView& view) {
+  if (view.absent()) return {};
+  const int64_t bytes = base::ItemSize(view.dtype);
+  const bool packed = p.kv_layout == prim::TokenLayout::kTnd;
+  return {static_cast<const uint8_t*>(view.data),
+          (packed ? view.strides[0] : view.strides[1]) * bytes, view.strides[0] * bytes};
+}
+
+Heads HeadsOf(const Problem& p, const TensorView& view) {
+  const int head_dim = p.padded_queries ? 2 : 1;
+  if (view.absent()) return {};
+  return {static_cast<const uint16_t*>(view.data), view.strides[head_dim - 1],
+          view.strides[head_dim]};
+}
+
+Sequence SequenceOf(const Problem& p, const prim::TokenSequence& from) {
+  Sequence s = {};
+  s.row_begin = from.row_begin;
+  s.rows = from.rows;
+  s.query_offset = p.TokenOffset(p.query, from, 0);
+  s.indices_offset = p.TokenOffset(p.indices, from, 0);
+  s.out_offset = p.TokenOffset(p.out, from, 0);
+  if (!p.query_rope.absent()) s.query_rope_offset = p.TokenOffset(p.query_rope, from, 0);
+  if (!p.max.absent()) s.max_offset = p.StatisticsOffset(p.max, from, 0);
+  if (!p.sum.absent()) s.sum_offset = p.StatisticsOffset(p.sum, from, 0);
+  if (p.kv_layout == prim::TokenLayout::kPaged) {
+    s.table_offset = from.batch * p.page_table.strides[0];
+  } else {
+    const auto begin = [&](const TensorView& view) {
+      return view.absent() ? 0 : p.PositionOffset(view, from, 0) * base::ItemSize(view.dtype);
+    };
+    s.key_offset = begin(p.key);
+    s.key_rope_offset = begin(p.key_rope);
+    s.value_offset = begin(p.value);
+  }
+  s.visible = p.causal ? from.keys - from.rows + 1 : from.keys;
+  s.visible_step = p.causal ? 1 : 0;
+  if (from.padding) s.visible = s.visible_step = 0;
+  s.padding = from.padding;
+  return s;
+}
+
+void FillArgs(Problem& p) {
+  KernelArgs& a = p.args;
+  a = {};
+  a.query = HeadsOf(p, p.query);
+  a.query_rope = HeadsOf(p, p.query_rope);
+  a.key = RowsOf(p, p.key);
+  a.key_rope = RowsOf(p, p.key_rope);
+  a.value = RowsOf(p, p.value);
+  a.page_table = static_cast<const int32_t*>(p.page_table.data);
+  a.page_size = p.page_size;
+  a.indices = static_cast<const int32_t*>(p.indices.data);
+  a.indices_token_stride = p.indices.strides[p.padded_queries ? 1 : 0];
+  a.sinks = static_cast<const float*>(p.sinks.data);
+  const Heads out = HeadsOf(p, p.out);
+  a.out = static_cast<uint16_t*>(p.out.data);
+  a.out_token_stride = out.token_stride;
+  a.out_head_stride = out.head_stride;
+  const int statistics_dim = p.padded_queries ? 2 : 1;
+  a.max = static_cast<float*>(p.max.data);
+  a.max_token_stride = p.max.strides[statistics_dim];
+  a.sum = static_cast<float*>(p.sum.data);
+  a.sum_token_stride = p.sum.strides[statistics_dim];
+  a.heads = p.heads;
+  a.latent_dim = p.latent_dim;
+  a.rope_dim = p.rope_dim;
+  a.top_k = p.top_k;
+  a.block_size = std::min(p.block_size, kMostBlock);
+  a.scale = static_cast<float>(p.scale);
+  a.bfloat16 = p.query.dtype == DType::kBFloat16;
+  a.packed = p.packed;
+  a.row = p.row;
+  a.head_blocks = base::CeilDiv(p.heads, kHeadBlock);
+  a.head_block =
+      p.heads > kHeadBlock ? base::RoundUp(base::CeilDiv(p.heads, a.head_blocks), 16) : p.heads;
+  a.head_blocks = p.heads > 0 ? base::CeilDiv(p.heads, a.head_block) : 0;
+  p.kernel_sequences.clear();
+  for (const prim::TokenSequence& s : p.sequences) p.kernel_sequences.push_back(SequenceOf(p, s));
+  a.sequences = p.kernel_sequences.data();
+  a.sequence_count = static_cast<int64_t>(p.kernel_sequences.size());
+}
+
+// One task per segment of every row; returns how many.
+int64_t CutRows(Problem& p) {
+  const KernelArgs& a = p.args;
+  p.tasks.clear();
+  p.merges.clear();
+  int64_t partials = 0;
+  for (const Sequence& s : p.kernel_sequences) {
+    for (int64_t token = 0; token < s.rows; ++token) {
+      const Walk walk(a, s, token);
+      for (int64_t block = 0; block < a.head_blocks; ++block) {
+        p.merges.push_back({s.row_begin + token, block, partials, walk.segments});
+        for (int64_t i = 0; i < walk.segments; ++i)
+          p.tasks.push_back({s.row_begin + token, block, i, partials++});
+      }
+    }
+  }
+  return partials;
+}
+
+}  // namespace
+
+prim::CpuWork Room::OnCpu(Problem& p, Level level) {
+  static constexpr prim::KernelTable kWhole = TAMIS_KERNEL_TABLE(SparseFlashAttention);
+  static constexpr prim::KernelTable kSegments = TAMIS_KERNEL_TABLE(SparseFlashAttentionSegment);
+  static constexpr prim::KernelTable kMerge = TAMIS_KERNEL_TABLE(SparseFlashAttentionMerge);
+  FillArgs(p);
+  KernelArgs& a = p.args;
+  int64_t rows = 0;
+  int64_t most_segments = 0;
+  for (const Sequence& s : p.kernel_sequences) {
+    rows += s.rows;
+    most_segments = std::max(most_segments, Walk(a, s, s.rows - 1).segments);  // the farthest
+  }
+  prim::CpuWork work;
+  work.args = &a;
+  int64_t items = 0;
+  const Scratch at(a);
+  const bool countable = base::CheckedMul(rows, a.head_blocks, &items);
+  int64_t shared = 0;
+  const bool cut = countable && items < kRowsWithoutTasks && most_segments > 1 && at.state > 0 &&
+                   base::CheckedMul(items * most_segments, at.state, &shared) &&
+                   shared <= kMostSharedFloats;
+  if (cut) {
+    work.shared_bytes = CutRows(p) * at.state * static_cast<int64_t>(sizeof(float));
+    a.tasks = p.tasks.data();
+    a.merges = p.merges.data();
+    work.phases = {{static_cast<int64_t>(p.tasks.size()), kSegments.at(level)},
+                   {static_cast<int64_t>(p.merges.size()), kMerge.at(level)}};
+  } else {
+    work.phases = {{items, kWhole.at(level)}};
+  }
+  work.scratch_bytes =
+      !countable || at.total < 0 ? -1 : at.total * static_cast<int64_t>(sizeof(float));
+  work.blocking = std::to_string(a.head_block) + " heads per item, tiles of " +
+                  std::to_string(kKeyTile) + " keys, segments of " + std::to_string(kSegment) +
+                  (cut ? " on several workers" : "");
+  return work;
+}
+
+Cost Room::CountCost(const Problem& p) {
+  Cost cost;
+  double pairs = 0;
+  double rows = 0;
+  for (const prim::TokenSequence& s : p.sequences) {
+    for (int64_t i = 0; i < s.rows; ++i) pairs += static_cast<double>(p.Selected(s, i).size());
+    rows += static_cast<double>(s.rows);
+  }
+  const auto heads = static_cast<double>(p.heads);
+  const auto latent = static_cast<double>(p.latent_dim);
+  const auto dim = static_cast<double>(p.latent_dim + p.rope_dim);
+  const double key_bytes = p.packed ? static_cast<double>(p.row.width())
+                                    : 2.0 * dim + (p.value.absent() ? 0.0 : 2.0 * latent);
+  cost.flops = 2.0 * pairs * heads * (dim + latent);
+  cost.read_bytes =
+      pairs * key_bytes + 2.0 * rows * heads * dim + 4.0 * rows * static_cast<double>(p.top_k);
+  cost.write_bytes =
+      rows * heads * (2.0 * latent + (p.max.absent() ? 0.0 : 4.0) + (p.sum.absent() ? 0.0 : 4.0));
+  return cost;
+}
+
+Result<Plan> plan(const Params& params, const Context& context) {
+  return prim::MakePlan<Room>(params, context);
+}
+
+Status run(const Params& params, const Context& context) {
+  return prim::RunOnce<Room>(params, context);
+}
+
+}  // namespace tamis::sparse_flash_attention

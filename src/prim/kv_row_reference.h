@@ -1,0 +1,18 @@
+// Rows of bytes decoded and encoded one value at a time: the specification of prim/kv_row.h.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "prim/kv_row.h"
+#include "tamis/tensor.hpp"
+
+namespace tamis::prim {
+
+/// The value of an fp8 e4m3fn code: no infinities, 0x7f and 0xff are NaN.
+float E4M3ToFloat(uint8_t code);
+
+/// The latent, rounded to `dtype` (fp16 or bf16), and then the rotary part.
+std::vector<double> DecodeKvRow(const KvRow& format, DType dtype, const uint8_t* row);
+
+}  // namespace tamis::prim
