@@ -163,8 +163,8 @@ prim::CpuWork Room::OnCpu(Problem& p, Level level) {
 
   prim::CpuWork work;
   work.args = &a;
-  const int64_t items = p.heads > 0 ? static_cast<int64_t>(p.chunks.size()) : 0;
-  work.phases = {{items, kKernels.at(level)}, {static_cast<int64_t>(p.rows.size()), &FinishRow}};
+  work.phases = {{static_cast<int64_t>(p.chunks.size()), kKernels.at(level)},
+                 {static_cast<int64_t>(p.rows.size()), &FinishRow}};
   work.scratch_bytes = LayOut(a).total * static_cast<int64_t>(sizeof(float));
   if (!base::CheckedMul(lists, (a.keep + 1) * 8, &work.shared_bytes)) work.shared_bytes = -1;
   work.blocking = std::to_string(a.tokens_per_chunk) + " tokens x " + std::to_string(p.heads) +

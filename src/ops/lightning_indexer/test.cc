@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <numeric>
 
 #include "base/cpu_features.h"
 #include "prim/cpu/selector.h"
+#include "tamis/ops/lightning_indexer.hpp"
 #include "tests/support/conformance.h"
 
 namespace tamis::test {
@@ -193,27 +195,33 @@ TEST(LightningIndexer, NegativeWeightsRankBelowZero) {
       .Tensor("key", s.dtype, {1, 3, 1, 1}, [](int64_t i) {
         return i == 0 ? 3.0 : i == 1 ? -5.0 : 1.0;
       });
-  ASSERT_TRUE(call.Run({}).ok());
-  EXPECT_EQ(call.GotInts("sparse_indices"), (std::vector<int64_t>{1, 2, 0, -1}));
-  EXPECT_EQ(call.Got("sparse_values", 1), -2.0);
-  EXPECT_EQ(call.Got("sparse_values", 2), -6.0);
-  EXPECT_EQ(call.Got("sparse_values", 3), -std::numeric_limits<double>::infinity());
+  for (Level level : base::AvailableLevels()) {
+    ASSERT_TRUE(call.Run({.level = level}).ok());
+    EXPECT_EQ(call.GotInts("sparse_indices"), (std::vector<int64_t>{1, 2, 0, -1}));
+    EXPECT_EQ(call.Got("sparse_values", 1), -2.0);
+    EXPECT_EQ(call.Got("sparse_values", 2), -6.0);
+    EXPECT_EQ(call.Got("sparse_values", 3), -std::numeric_limits<double>::infinity());
+  }
+  ExpectConforms(call);
 }
 
 TEST(LightningIndexer, FewerKeysThanTheCountAreAllListedThenMinusOne) {
   Shape s;
   s.n = {5};
-  s.q = {5};  // tokens see 1, 2, ..., 5 keys
-  s.count = 8;
+  s.q = {5};  // tokens see 1, 2, ..., 5 keys; the tensor has 8
+  s.count = 12;
   TestCall call = Indexer(s, 56);
-  ASSERT_TRUE(call.Run({}).ok());
-  for (int64_t t = 0; t < 5; ++t) {
-    std::vector<int64_t> row;
-    for (int64_t i = 0; i < 8; ++i)
-      row.push_back(static_cast<int64_t>(call.Got("sparse_indices", t * 8 + i)));
-    std::sort(row.begin(), row.begin() + t + 1);
-    for (int64_t i = 0; i < 8; ++i) EXPECT_EQ(row[static_cast<size_t>(i)], i <= t ? i : -1);
+  for (Level level : base::AvailableLevels()) {
+    ASSERT_TRUE(call.Run({.level = level}).ok());
+    for (int64_t t = 0; t < 5; ++t) {
+      std::vector<int64_t> row;
+      for (int64_t i = 0; i < s.count; ++i)
+        row.push_back(static_cast<int64_t>(call.Got("sparse_indices", t * s.count + i)));
+      std::sort(row.begin(), row.begin() + t + 1);
+      for (int64_t i = 0; i < s.count; ++i) EXPECT_EQ(row[static_cast<size_t>(i)], i <= t ? i : -1);
+    }
   }
+  ExpectConforms(call);
 }
 
 // Line 17.
@@ -223,15 +231,206 @@ TEST(LightningIndexer, TokensOfAStepSeeOneKeyMoreEach) {
   s.n = {30};
   s.count = 30;
   TestCall causal = Indexer(s, 57);
-  ASSERT_TRUE(causal.Run({}).ok());
-  for (int64_t t = 0; t < 4; ++t) {
-    int64_t listed = 0;
-    for (int64_t i = 0; i < 30; ++i) {
-      const auto index = static_cast<int64_t>(causal.Got("sparse_indices", t * 30 + i));
-      EXPECT_LT(index, 27 + t);
-      listed += index >= 0 ? 1 : 0;
+  for (Level level : base::AvailableLevels()) {
+    ASSERT_TRUE(causal.Run({.level = level}).ok());
+    for (int64_t t = 0; t < 4; ++t) {
+      int64_t listed = 0;
+      for (int64_t i = 0; i < 30; ++i) {
+        const auto index = static_cast<int64_t>(causal.Got("sparse_indices", t * 30 + i));
+        EXPECT_LT(index, 27 + t);
+        listed += index >= 0 ? 1 : 0;
+      }
+      EXPECT_EQ(listed, 27 + t);
     }
-    EXPECT_EQ(listed, 27 + t);
+  }
+  ExpectConforms(causal);
+}
+
+// Line 9.
+TEST(LightningIndexer, PrefixSumsMayHoldEmptySequences) {
+  for (const Keys keys : {Keys::kTnd, Keys::kPaged}) {
+    Shape s;
+    s.tnd = true;
+    s.keys = keys;
+    s.q = {3, 0, 2, 0, 0, 4};
+    s.n = {20, 7, 0, 0, 33, 50};  // equal neighbours in either vector, in both, in none
+    s.padding = 2;
+    s.count = 9;
+    TestCall call = Indexer(s, 64);
+    for (Level level : base::AvailableLevels()) {
+      ASSERT_TRUE(call.Run({.level = level}).ok());
+      // Sequence 2 has queries and no keys; rows past the last prefix are padding.
+      for (int64_t row : {3, 4, 9, 10}) {
+        for (int64_t i = 0; i < s.count; ++i) {
+          EXPECT_EQ(call.Got("sparse_indices", row * s.count + i), -1.0);
+          EXPECT_EQ(call.Got("sparse_values", row * s.count + i),
+                    -std::numeric_limits<double>::infinity());
+        }
+      }
+    }
+    ExpectConforms(call);
+  }
+}
+
+// Line 10: what is not a key holds NaN, unused entries of the table name no page.
+TEST(LightningIndexer, RandomPagesOfEverySizeReadTheirKeysOnly) {
+  for (const int64_t page : {1, 16, 128, 256, 1024}) {
+    Shape s;
+    s.keys = Keys::kPaged;
+    s.page = page;
+    s.q = {2, 3, 1};
+    s.n = {2 * page + 3, page, page / 2 + 1};
+    s.count = 40;
+    TestCall call = Indexer(s, 65 + static_cast<uint64_t>(page));
+    SCOPED_TRACE("page " + std::to_string(page));
+    ExpectConforms(call);
+    const auto before = call.Run({});
+    ASSERT_TRUE(before.ok());
+    // The same with hostile entries where none may be read: refused if they were.
+    const TensorView table = call.view("block_table");
+    auto* entries = static_cast<int32_t*>(table.data);
+    for (int64_t b = 0; b < 3; ++b) {
+      const int64_t used = (s.n[static_cast<size_t>(b)] + page - 1) / page;
+      for (int64_t i = used; i < table.shape[1]; ++i)
+        entries[b * table.strides[0] + i] = i % 2 == 0 ? INT32_MAX : INT32_MIN;
+    }
+    for (Level level : base::AvailableLevels()) {
+      const auto clean = Indexer(s, 65 + static_cast<uint64_t>(page)).Run({.level = level});
+      const auto hostile = call.Run({.level = level});
+      ASSERT_TRUE(clean.ok() && hostile.ok());
+      EXPECT_TRUE(*clean == *hostile);
+    }
+  }
+}
+
+// Line 13: both dtypes, and values that only one of them has.
+TEST(LightningIndexer, BothHalfTypesAreReadAsWhatTheyAre) {
+  for (const DType dtype : {DType::kFloat16, DType::kBFloat16}) {
+    for (const DType weights : {dtype, DType::kFloat32}) {
+      Shape s;
+      s.dtype = dtype;
+      s.weights = weights;
+      s.q = {2};
+      s.n = {60};
+      TestCall call = Indexer(s, 66);
+      ExpectConforms(call);
+      // 65504 and 2^-24 are exact in float16; bfloat16 rounds the first to 65536.
+      const auto row = [](int64_t i) { return i / 16 == 7 ? 65504.0 : 0x1p-24; };
+      call.Tensor("key", dtype, {1, 63, 1, 16}, row)
+          .Tensor("query", dtype, {1, 2, 8, 16}, [](int64_t i) { return i % 16 == 0 ? 1.0 : 0.0; })
+          .Tensor("weights", weights, {1, 2, 8}, [](int64_t i) { return i % 8 == 0 ? 1.0 : 0.0; });
+      for (Level level : base::AvailableLevels()) {
+        ASSERT_TRUE(call.Run({.level = level}).ok());
+        EXPECT_EQ(call.Got("sparse_indices", 0), 7.0);
+        EXPECT_EQ(call.Got("sparse_values", 0), dtype == DType::kFloat16 ? 65504.0 : 65536.0);
+        EXPECT_EQ(call.Got("sparse_values", 1), 0x1p-24);
+      }
+    }
+  }
+}
+
+TEST(LightningIndexer, NoHeadsOrNoDimsScoreZero) {
+  for (const bool heads : {true, false}) {
+    Shape s;
+    s.heads = heads ? 3 : 0;
+    s.dim = heads ? 0 : 8;
+    s.q = {3};
+    s.n = {40};
+    TestCall call = Indexer(s, 67);
+    for (Level level : base::AvailableLevels()) {
+      ASSERT_TRUE(call.Run({.level = level}).ok());
+      for (int64_t i = 0; i < s.count; ++i) {
+        EXPECT_EQ(call.Got("sparse_indices", i), static_cast<double>(i));
+        EXPECT_EQ(call.Got("sparse_values", i), 0.0);
+      }
+    }
+    ExpectConforms(call);
+  }
+}
+
+// What a token selects depends on no other token: not where the items are cut, nor along the keys.
+TEST(LightningIndexer, ATokenAloneGivesTheBitsOfATokenInAChunk) {
+  const int64_t dim = 24;
+  const int64_t keys = 9000;  // alone: two runs of keys
+  for (const int64_t heads : {1, 20, 40, 64, 100}) {
+    for (const int64_t tokens : {5, 70}) {  // 70: not cut along the keys
+      Shape s;
+      s.heads = heads;
+      s.dim = dim;
+      s.q = {tokens};
+      s.n = {keys};
+      s.count = 33;
+      s.mode = 0;
+      TestCall chunk = Indexer(s, 68);
+      for (Level level : base::AvailableLevels()) {
+        const auto all = chunk.Run({.level = level});
+        ASSERT_TRUE(all.ok());
+        for (int64_t t = 0; t < tokens; t += 23) {
+          TestCall alone = Indexer(s, 68);
+          for (const char* name : {"query", "weights"}) {
+            TensorView view = chunk.view(name);
+            view.data = static_cast<unsigned char*>(view.data) + t * view.strides[1] * 2;
+            view.shape[1] = 1;
+            alone.View(name, view);
+          }
+          alone.View("key", chunk.view("key")).Without("actual_seq_lengths_query");
+          const auto one = alone.Run({.level = level});
+          ASSERT_TRUE(one.ok()) << one.status().message();
+          for (const char* name : {"sparse_indices", "sparse_values"}) {
+            const auto bytes = static_cast<ptrdiff_t>(s.count * 4);
+            EXPECT_TRUE(std::equal(one->at(name).begin(), one->at(name).begin() + bytes,
+                                   all->at(name).begin() + t * bytes))
+                << name << ", " << heads << " heads, token " << t << " of " << tokens;
+          }
+        }
+      }
+    }
+  }
+}
+
+// The formula of the README, and what it means for the largest call that a server makes.
+TEST(LightningIndexer, TheWorkspaceIsTheFormulasAndFits256MiB) {
+  const auto up = [](int64_t a, int64_t multiple) {
+    return (a + multiple - 1) / multiple * multiple;
+  };
+  struct Case {
+    int64_t tokens, heads, dim, keys, count, lists_per_token, tokens_per_item;
+  };
+  for (const Case& c : {Case{8192, 64, 128, 131072, 2048, 1, 4},
+                        Case{1, 64, 128, 131072, 2048, 16, 4}, Case{63, 7, 40, 8193, 100, 2, 16},
+                        Case{64, 300, 33, 1000, 2048, 1, 1}, Case{3, 1, 1, 0, 5, 0, 16}}) {
+    // Planning reads lengths alone, so the pages of these are never touched.
+    const auto halves = [](int64_t count) {
+      return std::unique_ptr<uint16_t[]>(new uint16_t[static_cast<size_t>(count)]);
+    };
+    const auto query = halves(c.tokens * c.heads * c.dim);
+    const auto key = halves((c.keys + 1) * c.dim);
+    const auto weights = halves(c.tokens * c.heads);
+    const std::unique_ptr<int32_t[]> indices(new int32_t[static_cast<size_t>(c.tokens * c.count)]);
+    lightning_indexer::Params params;
+    params.query = {query.get(), DType::kBFloat16, {1, c.tokens, c.heads, c.dim}};
+    params.key = {key.get(), DType::kBFloat16, {1, c.keys, 1, c.dim}};
+    params.weights = {weights.get(), DType::kBFloat16, {1, c.tokens, c.heads}};
+    params.sparse_count = c.count;
+    params.sparse_mode = 0;
+    params.sparse_indices = {indices.get(), DType::kInt32, {1, c.tokens, 1, c.count}};
+    const int64_t keep = std::min(c.count, c.keys);
+    const int64_t t = c.tokens_per_item;
+    const int64_t scratch =
+        up(t * up(c.heads, 16) * (c.dim + 1) + 16 * c.dim + 272, 16) + 8 * t * (keep + 16);
+    const int64_t lists = c.tokens * c.lists_per_token;
+    const int64_t items = std::max((c.tokens + t - 1) / t * c.lists_per_token, c.tokens);
+    for (Level level : base::AvailableLevels()) {
+      for (int32_t threads : {1, 4, 64}) {
+        const auto plan = lightning_indexer::plan(params, {.threads = threads, .level = level});
+        ASSERT_TRUE(plan.ok()) << plan.status().message();
+        EXPECT_EQ(plan->workspace_bytes(),
+                  up(8 * lists * (keep + 1), 64) +
+                      std::min<int64_t>(threads, items) * up(4 * scratch, 64))
+            << c.tokens << " tokens";
+        EXPECT_LE(plan->workspace_bytes(), int64_t{256} << 20);
+      }
+    }
   }
 }
 
@@ -241,9 +440,11 @@ TEST(LightningIndexer, MoreQueriesThanKeysLeaveLeadingRowsEmpty) {
   s.n = {2};
   s.count = 3;
   TestCall call = Indexer(s, 58);
-  ASSERT_TRUE(call.Run({}).ok());
-  for (int64_t i = 0; i < 4 * 3; ++i) EXPECT_EQ(call.Got("sparse_indices", i), -1.0);
-  EXPECT_EQ(call.Got("sparse_indices", 4 * 3), 0.0);
+  for (Level level : base::AvailableLevels()) {
+    ASSERT_TRUE(call.Run({.level = level}).ok());
+    for (int64_t i = 0; i < 4 * 3; ++i) EXPECT_EQ(call.Got("sparse_indices", i), -1.0);
+    EXPECT_EQ(call.Got("sparse_indices", 4 * 3), 0.0);
+  }
   ExpectConforms(call);
 }
 
@@ -263,19 +464,41 @@ TEST(LightningIndexer, NanScoresComeLastAndAreStillListed) {
   }
 }
 
+// Line 11.
 TEST(LightningIndexer, OneLengthServesAllSequences) {
+  for (const Keys keys : {Keys::kPaged, Keys::kBsnd}) {
+    Shape s;
+    s.q = {2, 2, 2};
+    s.n = {31, 31, 31};
+    s.padding = 1;
+    s.keys = keys;
+    TestCall each = Indexer(s, 60);
+    TestCall one = Indexer(s, 60);
+    one.Tensor("actual_seq_lengths_key", DType::kInt32, {1}, [](int64_t) { return 31.0; });
+    one.Tensor("actual_seq_lengths_query", DType::kInt64, {1}, [](int64_t) { return 2.0; });
+    for (Level level : base::AvailableLevels()) {
+      const auto a = each.Run({.level = level});
+      const auto b = one.Run({.level = level});
+      ASSERT_TRUE(a.ok() && b.ok());
+      EXPECT_TRUE(*a == *b);
+    }
+    ExpectConforms(one);
+  }
+}
+
+TEST(LightningIndexer, WithoutQueryLengthsEveryTokenIsOne) {
   Shape s;
   s.q = {3, 3};
-  s.n = {31, 31};
-  s.keys = Keys::kPaged;
-  TestCall each = Indexer(s, 60);
-  TestCall one = Indexer(s, 60);
-  one.Tensor("actual_seq_lengths_key", DType::kInt32, {1}, [](int64_t) { return 31.0; });
-  one.Without("actual_seq_lengths_query");
-  const auto a = each.Run({});
-  const auto b = one.Run({});
-  ASSERT_TRUE(a.ok() && b.ok());
-  EXPECT_TRUE(*a == *b);
+  s.n = {31, 20};
+  TestCall given = Indexer(s, 69);
+  TestCall absent = Indexer(s, 69);
+  absent.Without("actual_seq_lengths_query");
+  for (Level level : base::AvailableLevels()) {
+    const auto a = given.Run({.level = level});
+    const auto b = absent.Run({.level = level});
+    ASSERT_TRUE(a.ok() && b.ok());
+    EXPECT_TRUE(*a == *b);
+  }
 }
 
 TEST(LightningIndexer, ValuesComeInTheDtypeAskedFor) {
@@ -402,6 +625,9 @@ TEST(Selector, KeepsTheBestWhateverTheOrder) {
                                : static_cast<float>(random.Normal());
       if (random.Below(50) == 0) x = NAN;
       if (random.Below(50) == 0) x = -0.0f;
+      // Everything in one bin but a few far outliers; everything equal.
+      if (round % 4 == 1) x = random.Below(99) == 0 ? INFINITY : 1 + x * 1e-6f;
+      if (round % 4 == 2) x = 3;
     }
     std::vector<int64_t> order(scores.size());
     std::iota(order.begin(), order.end(), 0);

@@ -18,8 +18,8 @@ struct Selector {
   uint64_t threshold;  // ranks at or below it cannot be among the best
 };
 
-/// Room for `keep` and as many again, so that dropping the worse half is rare.
-static inline int64_t SelectorCapacity(int64_t keep) { return 2 * keep + 64; }
+/// Room for `keep` and three times as many again, so that dropping the others is rare.
+static inline int64_t SelectorCapacity(int64_t keep) { return 4 * keep + 64; }
 
 static inline Selector MakeSelector(uint64_t* ranks, int64_t keep) {
   const Selector selector = {ranks, SelectorCapacity(keep), keep, 0, 0};

@@ -1,10 +1,10 @@
 // lightning_indexer, one level: an item is a few query tokens over a run of keys.
 //
-// All heads of a token lie on the lanes. A tile of 32 keys is widened once and scored against every
+// All heads of a token lie on the lanes. A tile of 16 keys is widened once and scored against every
 // token of the item: a register tile of keys x heads, then relu, weights and the sum over the
 // heads' vectors in registers; what is left of a key is one vector, and a transposition turns as
-// many of those as there are lanes into one vector of scores. 32 keys of 128 dims are 16 KiB, which
-// stay in L1 beside two vectors' worth of queries.
+// many of those as there are lanes into one vector of scores. 16 keys of 128 dims are 8 KiB, which
+// stay in L1 beside 64 heads' queries (32 KiB) and the keys that are on their way.
 #include "ops/lightning_indexer/cpu/kernel.h"
 #include "prim/cpu/half-inl.h"
 #include "prim/cpu/product_tile-inl.h"
@@ -24,7 +24,7 @@ using tamis::lightning_indexer::ListOf;
 struct Item {
   const KernelArgs& a;
   const Chunk& chunk;
-  int64_t vectors;  // of heads; even, or one
+  int64_t vectors;  // of heads; at least one
   int64_t rows;
   float* query;
   float* weights;
@@ -78,7 +78,6 @@ TAMIS_INLINE void Prefetch(const Item& it, int64_t position) {
 
 inline void WidenKeys(const Item& it, int64_t first, int64_t count) {
   for (int64_t k = 0; k < count; ++k) {
-    Prefetch(it, first + kIndexerKeyTile + k);
     Widen(it.a.bfloat16, KeyRow(it, first + k), it.a.dim, it.key + k * it.a.dim);
   }
   for (int64_t i = count * it.a.dim; i < kIndexerKeyTile * it.a.dim; ++i) it.key[i] = 0.0f;
@@ -100,23 +99,29 @@ TAMIS_INLINE void ScoreTile(const float* key, const float* query, const float* w
   }
 }
 
-inline void Scores(const Item& it, int64_t token) {
+// All keys of the tile against kVectors vectors of heads, from vector v on. The first vectors ask
+// for the keys from `ahead` on meanwhile, a few at a time: all at once they would wait for each
+// other.
+template <int kKeys, int kVectors>
+inline void ScoreTiles(const Item& it, int64_t token, int64_t v, int64_t ahead) {
   const int64_t dim = it.a.dim;
-  const float* query = it.query + token * it.rows * dim;
-  const float* weights = it.weights + token * it.rows;
+  const float* query = it.query + (token * it.rows + v * kLanes) * dim;
+  const float* weights = it.weights + token * it.rows + v * kLanes;
+  for (int64_t k = 0; k < kIndexerKeyTile; k += kKeys) {
+    for (int64_t i = k; v == 0 && i < k + kKeys; ++i) Prefetch(it, ahead + i);
+    ScoreTile<kKeys, kVectors>(it.key + k * dim, query, weights, dim, v == 0,
+                               it.partial + k * kLanes);
+  }
+}
+
+// 64 heads are 4 vectors of 16 lanes: one pass with all of them, in the 32 registers of that level.
+inline void Scores(const Item& it, int64_t token, int64_t ahead) {
   int64_t v = 0;
-  for (; v + 2 <= it.vectors; v += 2) {
-    for (int64_t k = 0; k < kIndexerKeyTile; k += kTileHeight) {
-      ScoreTile<kTileHeight, 2>(it.key + k * dim, query + v * dim * kLanes, weights + v * kLanes,
-                                dim, v == 0, it.partial + k * kLanes);
-    }
+  if (kLanes == 16) {
+    for (; v + 4 <= it.vectors; v += 4) ScoreTiles<kTileHeight / 2, 4>(it, token, v, ahead);
   }
-  if (v < it.vectors) {
-    for (int64_t k = 0; k < kIndexerKeyTile; k += 2 * kTileHeight) {
-      ScoreTile<2 * kTileHeight, 1>(it.key + k * dim, query + v * dim * kLanes,
-                                    weights + v * kLanes, dim, v == 0, it.partial + k * kLanes);
-    }
-  }
+  for (; v + 2 <= it.vectors; v += 2) ScoreTiles<kTileHeight, 2>(it, token, v, ahead);
+  if (v < it.vectors) ScoreTiles<2 * kTileHeight, 1>(it, token, v, ahead);
   for (int64_t k = 0; k < kIndexerKeyTile; k += kLanes) {
     V block[kLanes];
     for (int i = 0; i < kLanes; ++i) block[i] = Load(it.partial + (k + i) * kLanes);
@@ -138,7 +143,7 @@ void LightningIndexer(const void* args, int64_t item, void* scratch, void* share
   float* floats = static_cast<float*>(scratch);
   const Item it = {a,
                    chunk,
-                   (a.heads + kLanes - 1) / kLanes,
+                   a.heads > 0 ? (a.heads + kLanes - 1) / kLanes : 1,
                    at.rows,
                    floats + at.query,
                    floats + at.weights,
@@ -158,7 +163,8 @@ void LightningIndexer(const void* args, int64_t item, void* scratch, void* share
     for (int64_t t = 0; t < chunk.tokens; ++t) {
       const int64_t visible = chunk.visible + t * chunk.visible_step - first;
       if (visible <= 0) continue;
-      Scores(it, t);
+      // Two tiles are some 2 us of work: enough for a line, and a page's entry, from memory.
+      Scores(it, t, t == 0 ? first + 2 * kIndexerKeyTile : chunk.key_end);
       prim::Offer(&selectors[t], it.scores, visible < count ? visible : count, first);
     }
   }

@@ -56,13 +56,13 @@ struct KernelArgs {
   bool values_float32;
 };
 
-inline constexpr int64_t kIndexerKeyTile = 32;
+inline constexpr int64_t kIndexerKeyTile = 16;
 inline constexpr int64_t kMostLanes = 16;
 inline constexpr int64_t kMostTokens = 16;  // per chunk
 
 /// Where things lie in a worker's scratch, in floats.
 struct IndexerScratch {
-  int64_t rows;     // heads in whole vectors (of the widest level) and register tiles
+  int64_t rows;     // heads, at least one, in whole vectors of the widest level
   int64_t query;    // [token][vector of heads][dim][lanes]
   int64_t weights;  // [token][rows]
   int64_t key;      // [kIndexerKeyTile][dim]
@@ -75,6 +75,7 @@ struct IndexerScratch {
 static inline IndexerScratch LayOut(const KernelArgs& a) {
   IndexerScratch at = {};
   at.rows = (a.heads + kMostLanes - 1) / kMostLanes * kMostLanes;
+  if (at.rows == 0) at.rows = kMostLanes;  // no head scores 0, as a head of zeros does
   at.query = 0;
   at.weights = at.query + a.tokens_per_chunk * at.rows * a.dim;
   at.key = at.weights + a.tokens_per_chunk * at.rows;
