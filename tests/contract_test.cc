@@ -385,6 +385,8 @@ TEST(OperatorContracts, EveryMemberOfParamsIsAField) {
       {"merge_topk", CountMembers<merge_topk::Params>()},
       {"nsa_compress", CountMembers<nsa_compress::Params>()},
       {"nsa_compress_attention", CountMembers<nsa_compress_attention::Params>()},
+      {"pack_kv_rows", CountMembers<pack_kv_rows::Params>()},
+      {"unpack_kv_rows", CountMembers<unpack_kv_rows::Params>()},
       {"sparse_flash_attention", CountMembers<sparse_flash_attention::Params>()},
       {"nsa_compress_attention_infer", CountMembers<nsa_compress_attention_infer::Params>()},
   };

@@ -10,7 +10,9 @@
 #include "tamis/ops/nsa_compress.hpp"                  // IWYU pragma: export
 #include "tamis/ops/nsa_compress_attention.hpp"        // IWYU pragma: export
 #include "tamis/ops/nsa_compress_attention_infer.hpp"  // IWYU pragma: export
+#include "tamis/ops/pack_kv_rows.hpp"                  // IWYU pragma: export
 #include "tamis/ops/sparse_flash_attention.hpp"        // IWYU pragma: export
+#include "tamis/ops/unpack_kv_rows.hpp"                // IWYU pragma: export
 #include "tamis/plan.hpp"                              // IWYU pragma: export
 #include "tamis/status.hpp"                            // IWYU pragma: export
 #include "tamis/tensor.hpp"                            // IWYU pragma: export

@@ -321,6 +321,73 @@ TAMIS_C_API tamis_status tamis_sparse_flash_attention_plan(
     const tamis_context* context, const tamis_sparse_flash_attention_params* params,
     tamis_plan** plan);
 
+/* Keys as rows of bytes, 8 bits a channel. rows of npu_kv_quant_sparse_flash_attention and of
+ * FlashMLA; no document of its own. */
+typedef struct tamis_pack_kv_rows_params {
+  /* sizeof(tamis_pack_kv_rows_params) of the caller */
+  size_t struct_size;
+  /* input [R, D] float16, bfloat16: latent part of the keys, D a multiple of 128 */
+  tamis_tensor latent;
+  /* input [R, Dr] as latent: rotary part, kept as it is */
+  tamis_tensor rope;
+  /* one of cann656, flashmla656; NULL means cann656: int8 | rope | scales, or fp8 e4m3fn |
+   * scales | rope */
+  const char* kv_format;
+  /* 0 or 1, default false: no limit of a document applies: changes nothing */
+  int64_t strict;
+  /* output [R, width] uint8: width = D + 2 Dr + D / 32 bytes a key */
+  tamis_tensor rows;
+} tamis_pack_kv_rows_params;
+
+/* Sets struct_size and the defaults of the members that lie within `struct_size` bytes. */
+TAMIS_C_API tamis_status tamis_pack_kv_rows_params_init_sized(
+    tamis_pack_kv_rows_params* params, size_t struct_size);
+/* The same for the struct as this header knows it. */
+static inline tamis_status tamis_pack_kv_rows_params_init(
+    tamis_pack_kv_rows_params* params) {
+  return tamis_pack_kv_rows_params_init_sized(params, sizeof(*params));
+}
+/* Checks and prepares a call: see tamis_plan_run and tamis_plan_destroy. */
+TAMIS_C_API tamis_status tamis_pack_kv_rows_plan(
+    const tamis_context* context, const tamis_pack_kv_rows_params* params,
+    tamis_plan** plan);
+
+/* Keys in 16 bits from rows of bytes. rows of npu_kv_quant_sparse_flash_attention and of
+ * FlashMLA; no document of its own. */
+typedef struct tamis_unpack_kv_rows_params {
+  /* sizeof(tamis_unpack_kv_rows_params) of the caller */
+  size_t struct_size;
+  /* input [R, width] uint8, int8: width = D + 2 rope_dim + D / 32 bytes a key, D a multiple of
+   * 128 */
+  tamis_tensor rows;
+  /* default 64: dims of the rotary part */
+  int64_t rope_dim;
+  /* one of cann656, flashmla656; NULL means cann656: int8 | rope | scales, or fp8 e4m3fn |
+   * scales | rope */
+  const char* kv_format;
+  /* one of bfloat16, float16; NULL means bfloat16: dtype of the outputs; that of the packed rope */
+  const char* dtype;
+  /* 0 or 1, default false: no limit of a document applies: changes nothing */
+  int64_t strict;
+  /* output [R, D] bfloat16: latent part of the keys */
+  tamis_tensor latent;
+  /* output, optional [R, rope_dim] bfloat16: rotary part */
+  tamis_tensor rope;
+} tamis_unpack_kv_rows_params;
+
+/* Sets struct_size and the defaults of the members that lie within `struct_size` bytes. */
+TAMIS_C_API tamis_status tamis_unpack_kv_rows_params_init_sized(
+    tamis_unpack_kv_rows_params* params, size_t struct_size);
+/* The same for the struct as this header knows it. */
+static inline tamis_status tamis_unpack_kv_rows_params_init(
+    tamis_unpack_kv_rows_params* params) {
+  return tamis_unpack_kv_rows_params_init_sized(params, sizeof(*params));
+}
+/* Checks and prepares a call: see tamis_plan_run and tamis_plan_destroy. */
+TAMIS_C_API tamis_status tamis_unpack_kv_rows_plan(
+    const tamis_context* context, const tamis_unpack_kv_rows_params* params,
+    tamis_plan** plan);
+
 /* Attention over all keys from attention over parts of them. decode context parallelism around
  * sparse attention; no document of its own. */
 typedef struct tamis_merge_attention_states_params {

@@ -116,6 +116,26 @@ constexpr Member kSparseFlashAttentionMembers[] = {
 };
 constexpr Typed kSparseFlashAttention = {"sparse_flash_attention", kSparseFlashAttentionMembers, sizeof(tamis_sparse_flash_attention_params)};
 
+constexpr Member kPackKvRowsMembers[] = {
+    {"latent", base::Type::kTensor, offsetof(tamis_pack_kv_rows_params, latent)},
+    {"rope", base::Type::kTensor, offsetof(tamis_pack_kv_rows_params, rope)},
+    {"kv_format", base::Type::kChoice, offsetof(tamis_pack_kv_rows_params, kv_format)},
+    {"strict", base::Type::kBool, offsetof(tamis_pack_kv_rows_params, strict)},
+    {"rows", base::Type::kTensor, offsetof(tamis_pack_kv_rows_params, rows)},
+};
+constexpr Typed kPackKvRows = {"pack_kv_rows", kPackKvRowsMembers, sizeof(tamis_pack_kv_rows_params)};
+
+constexpr Member kUnpackKvRowsMembers[] = {
+    {"rows", base::Type::kTensor, offsetof(tamis_unpack_kv_rows_params, rows)},
+    {"rope_dim", base::Type::kInt, offsetof(tamis_unpack_kv_rows_params, rope_dim)},
+    {"kv_format", base::Type::kChoice, offsetof(tamis_unpack_kv_rows_params, kv_format)},
+    {"dtype", base::Type::kChoice, offsetof(tamis_unpack_kv_rows_params, dtype)},
+    {"strict", base::Type::kBool, offsetof(tamis_unpack_kv_rows_params, strict)},
+    {"latent", base::Type::kTensor, offsetof(tamis_unpack_kv_rows_params, latent)},
+    {"rope", base::Type::kTensor, offsetof(tamis_unpack_kv_rows_params, rope)},
+};
+constexpr Typed kUnpackKvRows = {"unpack_kv_rows", kUnpackKvRowsMembers, sizeof(tamis_unpack_kv_rows_params)};
+
 constexpr Member kMergeAttentionStatesMembers[] = {
     {"outs", base::Type::kTensor, offsetof(tamis_merge_attention_states_params, outs)},
     {"softmax_maxes", base::Type::kTensor, offsetof(tamis_merge_attention_states_params, softmax_maxes)},
@@ -152,7 +172,7 @@ constexpr Typed kLocalizeIndices = {"localize_indices", kLocalizeIndicesMembers,
 }  // namespace
 
 std::span<const Typed> AllTyped() {
-  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressAttention, kNsaCompressAttentionInfer, kLightningIndexer, kSparseFlashAttention, kMergeAttentionStates, kMergeTopk, kLocalizeIndices};
+  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressAttention, kNsaCompressAttentionInfer, kLightningIndexer, kSparseFlashAttention, kPackKvRows, kUnpackKvRows, kMergeAttentionStates, kMergeTopk, kLocalizeIndices};
   return kAll;
 }
 
@@ -213,6 +233,28 @@ tamis_status tamis_sparse_flash_attention_plan(
     const tamis_context* context, const tamis_sparse_flash_attention_params* params,
     tamis_plan** plan) {
   return tamis::capi::PlanTyped(tamis::capi::kSparseFlashAttention, context, params, plan);
+}
+
+tamis_status tamis_pack_kv_rows_params_init_sized(
+    tamis_pack_kv_rows_params* params, size_t struct_size) {
+  return tamis::capi::InitParams(tamis::capi::kPackKvRows, params, struct_size);
+}
+
+tamis_status tamis_pack_kv_rows_plan(
+    const tamis_context* context, const tamis_pack_kv_rows_params* params,
+    tamis_plan** plan) {
+  return tamis::capi::PlanTyped(tamis::capi::kPackKvRows, context, params, plan);
+}
+
+tamis_status tamis_unpack_kv_rows_params_init_sized(
+    tamis_unpack_kv_rows_params* params, size_t struct_size) {
+  return tamis::capi::InitParams(tamis::capi::kUnpackKvRows, params, struct_size);
+}
+
+tamis_status tamis_unpack_kv_rows_plan(
+    const tamis_context* context, const tamis_unpack_kv_rows_params* params,
+    tamis_plan** plan) {
+  return tamis::capi::PlanTyped(tamis::capi::kUnpackKvRows, context, params, plan);
 }
 
 tamis_status tamis_merge_attention_states_params_init_sized(

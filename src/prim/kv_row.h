@@ -1,9 +1,9 @@
 // Rows of bytes that hold one token's key: a quantised latent, its scales, a 16-bit rotary part.
 //
 // latent_dim bytes of q (int8 or fp8 e4m3fn), one fp32 scale per 128 of them, rope_dim 16-bit
-// values. 512 and 64 dims make 656 bytes. The two formats differ in the type of q and in the order
-// of what follows it. The latent is round(float(q) * scale) in the query's dtype. Plain
-// arithmetic: kernels include this.
+// values. 512 and 64 dims make 656 bytes. The two formats differ in the type of q, in how a scale
+// is chosen and in the order of what follows q. The latent is round(float(q) * scale) in the
+// query's dtype. Plain arithmetic: kernels include this.
 #pragma once
 
 #include <stdint.h>
@@ -11,6 +11,8 @@
 namespace tamis::prim {
 
 inline constexpr int64_t kKvRowGroup = 128;  // channels that share a scale
+inline constexpr float kLeastInt8Amax = 1e-8f;
+inline constexpr float kLeastFp8Scale = 1e-4f;
 
 // Always inlined: no level's copy of a function may be merged with another's.
 struct KvRow {

@@ -15,4 +15,8 @@ float E4M3ToFloat(uint8_t code);
 /// The latent, rounded to `dtype` (fp16 or bf16), and then the rotary part.
 std::vector<double> DecodeKvRow(const KvRow& format, DType dtype, const uint8_t* row);
 
+/// A row from its latent, in values of a 16-bit type, and the bits of its rotary part.
+std::vector<uint8_t> EncodeKvRow(const KvRow& format, const std::vector<float>& latent,
+                                 const uint16_t* rope);
+
 }  // namespace tamis::prim

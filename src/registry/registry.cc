@@ -1,5 +1,6 @@
 #include "registry/registry.h"
 
+#include "ops/kv_rows/problem.h"
 #include "ops/lightning_indexer/problem.h"
 #include "ops/merge/problem.h"
 #include "ops/nsa_compress/problem.h"
@@ -17,6 +18,8 @@ std::span<const base::Operator> Operators() {
       prim::MakeOperator<nsa_compress_attention_infer::Room>(),
       prim::MakeOperator<lightning_indexer::Room>(),
       prim::MakeOperator<sparse_flash_attention::Room>(),
+      prim::MakeOperator<pack_kv_rows::Room>(),
+      prim::MakeOperator<unpack_kv_rows::Room>(),
       prim::MakeOperator<merge_attention_states::Room>(),
       prim::MakeOperator<merge_topk::Room>(),
       prim::MakeOperator<localize_indices::Room>(),

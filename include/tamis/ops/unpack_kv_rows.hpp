@@ -1,0 +1,31 @@
+// unpack_kv_rows: the latent and rotary parts of keys from rows of bytes.
+#pragma once
+
+#include "tamis/plan.hpp"
+
+namespace tamis::unpack_kv_rows {
+
+enum class KvFormat : int32_t { kCann656 = 0, kFlashMla656 = 1 };
+enum class HalfDtype : int32_t { kBFloat16 = 0, kFloat16 = 1 };
+
+/// latent = round(float(q) * scale), the product in fp32, rounded to nearest even; rope as it is.
+/// These are the keys that sparse_flash_attention sees in the same rows. See pack_kv_rows for the
+/// formats. Outputs must not overlap inputs.
+struct Params {
+  TensorView rows = {};  // [R, D + 2 rope_dim + D / 32] uint8 or int8, D a multiple of 128
+  int64_t rope_dim = 64;
+  KvFormat kv_format = KvFormat::kCann656;
+  HalfDtype dtype = HalfDtype::kBFloat16;  // of the outputs; rope was packed in it
+  bool strict = false;
+  TensorView latent = {};  // [R, D]
+  TensorView rope = {};    // [R, rope_dim]; may be absent
+};
+
+/// Checks, normalises and chooses an implementation. Errors name the argument, what was expected
+/// and what came.
+TAMIS_API Result<Plan> plan(const Params& params, const Context& context = {});
+
+/// plan() and run() in one call.
+TAMIS_API Status run(const Params& params, const Context& context = {});
+
+}  // namespace tamis::unpack_kv_rows

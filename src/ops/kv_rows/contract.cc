@@ -1,0 +1,66 @@
+#include "base/contract.h"
+
+#include "ops/kv_rows/problem.h"
+
+namespace tamis {
+namespace {
+
+constexpr const char* kStrict = "no limit of a document applies: changes nothing";
+constexpr const char* kSource =
+    "rows of npu_kv_quant_sparse_flash_attention and of FlashMLA; no document of its own";
+
+}  // namespace
+
+const base::Contract& pack_kv_rows::Room::contract() {
+  static const base::Contract kContract =
+      base::ContractBuilder<Params>("pack_kv_rows", "Keys as rows of bytes, 8 bits a channel",
+                                    kSource)
+          .Input("latent", &Params::latent,
+                 {.shape = "R, D",
+                  .doc = "latent part of the keys, D a multiple of 128",
+                  .dtypes = {DType::kFloat16, DType::kBFloat16}})
+          .Input("rope", &Params::rope,
+                 {.shape = "R, Dr", .doc = "rotary part, kept as it is", .dtype_as = "latent"})
+          .Choice("kv_format", &Params::kv_format, {"cann656", "flashmla656"},
+                  "int8 | rope | scales, or fp8 e4m3fn | scales | rope")
+          .Optional("strict", &Params::strict, kStrict)
+          .Output("rows", &Params::rows,
+                  {.shape = "R, width",
+                   .doc = "width = D + 2 Dr + D / 32 bytes a key",
+                   .dtypes = {DType::kUInt8}})
+          .RowDims({{"", 1}})
+          .Build();
+  return kContract;
+}
+
+const base::Contract& unpack_kv_rows::Room::contract() {
+  static const base::Contract kContract =
+      base::ContractBuilder<Params>("unpack_kv_rows", "Keys in 16 bits from rows of bytes", kSource)
+          .Input("rows", &Params::rows,
+                 {.shape = "R, width",
+                  .doc = "width = D + 2 rope_dim + D / 32 bytes a key, D a multiple of 128",
+                  .dtypes = {DType::kUInt8, DType::kInt8}})
+          .Optional("rope_dim", &Params::rope_dim, "dims of the rotary part")
+          .Choice("kv_format", &Params::kv_format, {"cann656", "flashmla656"},
+                  "int8 | rope | scales, or fp8 e4m3fn | scales | rope")
+          .Choice("dtype", &Params::dtype, {"bfloat16", "float16"},
+                  "dtype of the outputs; that of the packed rope")
+          .Optional("strict", &Params::strict, kStrict)
+          .Output("latent", &Params::latent,
+                  {.shape = "R, D",
+                   .doc = "latent part of the keys",
+                   .dtypes = {DType::kBFloat16},
+                   .dtype_attribute = "dtype",
+                   .dtype_choices = {DType::kBFloat16, DType::kFloat16}})
+          .OptionalOutput("rope", &Params::rope,
+                          {.shape = "R, rope_dim",
+                           .doc = "rotary part",
+                           .dtypes = {DType::kBFloat16},
+                           .dtype_attribute = "dtype",
+                           .dtype_choices = {DType::kBFloat16, DType::kFloat16}})
+          .RowDims({{"", 1}})
+          .Build();
+  return kContract;
+}
+
+}  // namespace tamis

@@ -1,0 +1,35 @@
+// pack_kv_rows and unpack_kv_rows, one level: an item is a run of rows.
+#include "ops/kv_rows/cpu/kernel.h"
+#include "prim/cpu/kv_row-inl.h"
+
+namespace tamis::TAMIS_LEVEL {
+
+void PackKvRows(const void* args, int64_t item, void*, void*) {
+  const auto& a = *static_cast<const kv_rows::KernelArgs*>(args);
+  const int64_t begin = item * kv_rows::kRowsPerItem;
+  for (int64_t i = begin; i < begin + kv_rows::kRowsPerItem && i < a.count; ++i) {
+    uint8_t* row = a.rows + i * a.rows_stride;
+    PackKvLatent(a.bfloat16, a.format, a.latent + i * a.latent_stride, row);
+    if (a.format.rope_dim > 0) {
+      __builtin_memcpy(row + a.format.rope_at(), a.rope + i * a.rope_stride,
+                       static_cast<size_t>(a.format.rope_bytes()));
+    }
+  }
+}
+
+void UnpackKvRows(const void* args, int64_t item, void* scratch, void*) {
+  const auto& a = *static_cast<const kv_rows::KernelArgs*>(args);
+  auto* values = static_cast<float*>(scratch);
+  const int64_t begin = item * kv_rows::kRowsPerItem;
+  for (int64_t i = begin; i < begin + kv_rows::kRowsPerItem && i < a.count; ++i) {
+    const uint8_t* row = a.rows + i * a.rows_stride;
+    WidenKvLatent(a.bfloat16, a.format, row, values);
+    Narrow(a.bfloat16, values, 1.0f, a.format.latent_dim, a.latent + i * a.latent_stride);
+    if (a.rope != nullptr && a.format.rope_dim > 0) {
+      __builtin_memcpy(a.rope + i * a.rope_stride, row + a.format.rope_at(),
+                       static_cast<size_t>(a.format.rope_bytes()));
+    }
+  }
+}
+
+}  // namespace tamis::TAMIS_LEVEL

@@ -1,0 +1,29 @@
+// What the kernels of the kv_rows room take: plain structs of pointers and counts.
+#pragma once
+
+#include <stdint.h>
+
+#include "prim/cpu/kernel.h"
+#include "prim/kv_row.h"
+
+namespace tamis::kv_rows {
+
+/// Strides in elements.
+struct KernelArgs {
+  uint8_t* rows;
+  int64_t rows_stride;
+  uint16_t* latent;
+  int64_t latent_stride;
+  uint16_t* rope;  // null: not wanted
+  int64_t rope_stride;
+  int64_t count;
+  prim::KvRow format;
+  bool bfloat16;
+};
+
+inline constexpr int64_t kRowsPerItem = 64;  // 100 KB at 512 and 64 dims, both sides
+
+}  // namespace tamis::kv_rows
+
+TAMIS_DECLARE_KERNEL(PackKvRows)
+TAMIS_DECLARE_KERNEL(UnpackKvRows)

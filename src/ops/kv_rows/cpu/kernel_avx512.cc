@@ -1,0 +1,2 @@
+#define TAMIS_LEVEL avx512
+#include "ops/kv_rows/cpu/kernel-inl.h"

@@ -1,0 +1,121 @@
+#include <string>
+
+#include "base/checked.h"
+#include "base/errors.h"
+#include "ops/kv_rows/problem.h"
+#include "prim/room.h"
+
+namespace tamis {
+namespace {
+
+prim::KvRow FormatOf(bool flash_mla, int64_t latent_dim, int64_t rope_dim) {
+  return flash_mla ? prim::KvRow::FlashMla(latent_dim, rope_dim)
+                   : prim::KvRow::Cann(latent_dim, rope_dim);
+}
+
+prim::CpuWork WorkOf(kv_rows::Problem& p, prim::CpuKernel* kernel, int64_t scratch_floats) {
+  kv_rows::KernelArgs& a = p.args;
+  a = {};
+  a.rows = static_cast<uint8_t*>(p.rows.data);
+  a.rows_stride = p.rows.strides[0];
+  a.latent = static_cast<uint16_t*>(p.latent.data);
+  a.latent_stride = p.latent.strides[0];
+  a.rope = static_cast<uint16_t*>(p.rope.data);
+  a.rope_stride = p.rope.strides[0];
+  a.count = p.count;
+  a.format = p.format;
+  a.bfloat16 = p.dtype == DType::kBFloat16;
+  prim::CpuWork work;
+  work.args = &a;
+  // Without a byte a row there is nothing to do, and no limit to how many rows there are.
+  const int64_t rows = p.format.width() > 0 ? p.count : 0;
+  work.phases = {{base::CeilDiv(rows, kv_rows::kRowsPerItem), kernel}};
+  if (!base::CheckedMul(scratch_floats, 4, &work.scratch_bytes)) work.scratch_bytes = -1;
+  work.blocking = std::to_string(kv_rows::kRowsPerItem) + " rows per item";
+  return work;
+}
+
+Cost CostOf(const kv_rows::Problem& p, bool pack) {
+  const double bytes = static_cast<double>(p.count) * static_cast<double>(p.format.width());
+  const double halves = 2.0 * static_cast<double>(p.count) *
+                        static_cast<double>(p.format.latent_dim + p.format.rope_dim);
+  Cost cost;
+  cost.flops = static_cast<double>(p.count) * static_cast<double>(p.format.latent_dim);
+  cost.read_bytes = pack ? halves : bytes;
+  cost.write_bytes = pack ? bytes : halves;
+  return cost;
+}
+
+}  // namespace
+
+Status pack_kv_rows::Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
+  const int64_t latent_dim = (*dims)["D"];
+  const int64_t rope_dim = (*dims)["Dr"];
+  if (latent_dim % prim::kKvRowGroup != 0)
+    return base::Invalid("latent", "D a multiple of 128", latent_dim);
+  // Sizes of dimensions that no element stands behind are the caller's word alone.
+  int64_t width = 0;
+  if (!base::CheckedMul(rope_dim, 2, &width) || !base::CheckedAdd(width, latent_dim, &width) ||
+      !base::CheckedAdd(width, latent_dim / 32, &width)) {
+    return base::Invalid("rope", "rows below 2^63 bytes", rope_dim);
+  }
+  problem->format = FormatOf(params.kv_format == KvFormat::kFlashMla656, latent_dim, rope_dim);
+  dims->Set("width", width);
+  problem->rows = params.rows;
+  problem->latent = params.latent;
+  problem->rope = params.rope;
+  problem->count = (*dims)["R"];
+  problem->dtype = params.latent.dtype;
+  return Status::Ok();
+}
+
+prim::CpuWork pack_kv_rows::Room::OnCpu(Problem& p, Level level) {
+  static constexpr prim::KernelTable kKernels = TAMIS_KERNEL_TABLE(PackKvRows);
+  return WorkOf(p, kKernels.at(level), 0);
+}
+
+Cost pack_kv_rows::Room::CountCost(const Problem& p) { return CostOf(p, true); }
+
+Status unpack_kv_rows::Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
+  constexpr int64_t kGroupBytes = prim::kKvRowGroup + 4;  // with their scale
+  const int64_t width = (*dims)["width"];
+  if (params.rope_dim < 0) return base::Invalid("rope_dim", "at least 0", params.rope_dim);
+  if (params.rope_dim > width / 2 || (width - 2 * params.rope_dim) % kGroupBytes != 0) {
+    return base::Invalid(
+        "rows",
+        "2 rope_dim = " + std::to_string(params.rope_dim) + " * 2 bytes and a multiple of 132",
+        width);
+  }
+  const int64_t latent_dim = (width - 2 * params.rope_dim) / kGroupBytes * prim::kKvRowGroup;
+  problem->format =
+      FormatOf(params.kv_format == KvFormat::kFlashMla656, latent_dim, params.rope_dim);
+  dims->Set("D", latent_dim);
+  problem->rows = params.rows;
+  problem->latent = params.latent;
+  problem->rope = params.rope;
+  problem->count = (*dims)["R"];
+  problem->dtype = params.dtype == HalfDtype::kBFloat16 ? DType::kBFloat16 : DType::kFloat16;
+  return Status::Ok();
+}
+
+prim::CpuWork unpack_kv_rows::Room::OnCpu(Problem& p, Level level) {
+  static constexpr prim::KernelTable kKernels = TAMIS_KERNEL_TABLE(UnpackKvRows);
+  return WorkOf(p, kKernels.at(level), p.format.latent_dim);
+}
+
+Cost unpack_kv_rows::Room::CountCost(const Problem& p) { return CostOf(p, false); }
+
+Result<Plan> pack_kv_rows::plan(const Params& params, const Context& context) {
+  return prim::MakePlan<Room>(params, context);
+}
+Status pack_kv_rows::run(const Params& params, const Context& context) {
+  return prim::RunOnce<Room>(params, context);
+}
+Result<Plan> unpack_kv_rows::plan(const Params& params, const Context& context) {
+  return prim::MakePlan<Room>(params, context);
+}
+Status unpack_kv_rows::run(const Params& params, const Context& context) {
+  return prim::RunOnce<Room>(params, context);
+}
+
+}  // namespace tamis
