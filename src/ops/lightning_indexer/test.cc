@@ -53,7 +53,7 @@ TestCall Indexer(const Shape& s, uint64_t seed) {
     shape.insert(shape.end(), inner.begin(), inner.end());
     return shape;
   };
-  const auto lengths = [&](const char* name, std::vector<int64_t> values) {
+  const auto lengths = [&](const char* name, const std::vector<int64_t>& values) {
     call.Tensor(name, s.lengths, {static_cast<int64_t>(values.size())}, [values](int64_t i) {
       return static_cast<double>(values[static_cast<size_t>(i)]);
     });
@@ -350,9 +350,9 @@ TEST(LightningIndexer, NoHeadsOrNoDimsScoreZero) {
 
 // What a token selects depends on no other token: not where the items are cut, nor along the keys.
 TEST(LightningIndexer, ATokenAloneGivesTheBitsOfATokenInAChunk) {
-  const int64_t dim = 24;
+  const int64_t dim = 8;
   const int64_t keys = 9000;  // alone: two runs of keys
-  for (const int64_t heads : {1, 20, 40, 64, 100}) {
+  for (const int64_t heads : {3, 20, 64, 100}) {
     for (const int64_t tokens : {5, 70}) {  // 70: not cut along the keys
       Shape s;
       s.heads = heads;
