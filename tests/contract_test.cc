@@ -379,16 +379,20 @@ consteval size_t CountMembers() {
 TEST(OperatorContracts, EveryMemberOfParamsIsAField) {
   static_assert(CountMembers<Toy>() == 11);
   const std::map<std::string, size_t> members = {
+      {"indexer_prolog", CountMembers<indexer_prolog::Params>()},
       {"lightning_indexer", CountMembers<lightning_indexer::Params>()},
       {"localize_indices", CountMembers<localize_indices::Params>()},
       {"merge_attention_states", CountMembers<merge_attention_states::Params>()},
       {"merge_topk", CountMembers<merge_topk::Params>()},
+      {"mla_prolog", CountMembers<mla_prolog::Params>()},
+      {"nd_to_nz", CountMembers<nd_to_nz::Params>()},
       {"nsa_compress", CountMembers<nsa_compress::Params>()},
       {"nsa_compress_attention", CountMembers<nsa_compress_attention::Params>()},
       {"pack_kv_rows", CountMembers<pack_kv_rows::Params>()},
       {"unpack_kv_rows", CountMembers<unpack_kv_rows::Params>()},
       {"sparse_flash_attention", CountMembers<sparse_flash_attention::Params>()},
       {"nsa_compress_attention_infer", CountMembers<nsa_compress_attention_infer::Params>()},
+      {"nz_to_nd", CountMembers<nz_to_nd::Params>()},
   };
   for (const Operator& op : registry::Operators()) {
     ASSERT_TRUE(members.contains(op.contract->name)) << op.contract->name << " is not listed here";

@@ -2,10 +2,12 @@
 #pragma once
 
 #include "tamis/context.hpp"                           // IWYU pragma: export
+#include "tamis/ops/indexer_prolog.hpp"                // IWYU pragma: export
 #include "tamis/ops/lightning_indexer.hpp"             // IWYU pragma: export
 #include "tamis/ops/localize_indices.hpp"              // IWYU pragma: export
 #include "tamis/ops/merge_attention_states.hpp"        // IWYU pragma: export
 #include "tamis/ops/merge_topk.hpp"                    // IWYU pragma: export
+#include "tamis/ops/mla_prolog.hpp"                    // IWYU pragma: export
 #include "tamis/ops/nsa.hpp"                           // IWYU pragma: export
 #include "tamis/ops/nsa_compress.hpp"                  // IWYU pragma: export
 #include "tamis/ops/nsa_compress_attention.hpp"        // IWYU pragma: export
@@ -13,6 +15,7 @@
 #include "tamis/ops/pack_kv_rows.hpp"                  // IWYU pragma: export
 #include "tamis/ops/sparse_flash_attention.hpp"        // IWYU pragma: export
 #include "tamis/ops/unpack_kv_rows.hpp"                // IWYU pragma: export
+#include "tamis/ops/weight_format.hpp"                 // IWYU pragma: export
 #include "tamis/plan.hpp"                              // IWYU pragma: export
 #include "tamis/status.hpp"                            // IWYU pragma: export
 #include "tamis/tensor.hpp"                            // IWYU pragma: export

@@ -188,6 +188,176 @@ TAMIS_C_API tamis_status tamis_nsa_compress_attention_infer_plan(
     const tamis_context* context, const tamis_nsa_compress_attention_infer_params* params,
     tamis_plan** plan);
 
+/* Absorbed queries and latent cache rows of multi-head latent attention.
+ * npu_sparse_attention_pto (document 003), section MLA prolog. */
+typedef struct tamis_mla_prolog_params {
+  /* sizeof(tamis_mla_prolog_params) of the caller */
+  size_t struct_size;
+  /* input TH [T, H]; BSH [B, S1, H] float16, bfloat16: hidden states */
+  tamis_tensor x;
+  /* input [H, Lq] as x: down-projection of queries */
+  tamis_tensor w_dq;
+  /* input [Lq, uq_width] as x: up-projection, N heads of nope + rope columns */
+  tamis_tensor w_uq_qr;
+  /* input [N, nope, latent] as x: key up-projection, absorbed into queries; always ND */
+  tamis_tensor w_uk;
+  /* input [H, kv_width] as x: down-projection of keys and values, latent + rope columns */
+  tamis_tensor w_dkv_kr;
+  /* input [Lq] as x: RMS norm of queries */
+  tamis_tensor gamma_cq;
+  /* input [latent] as x: RMS norm of cache rows */
+  tamis_tensor gamma_ckv;
+  /* input TH [T, rope]; BSH [B, S1, rope] as x: full width; its halves may differ */
+  tamis_tensor sin;
+  /* input TH [T, rope]; BSH [B, S1, rope] as x: full width; its halves may differ */
+  tamis_tensor cos;
+  /* input TH [T]; BSH [B, S1] int32, int64: slot = page * page_size + row; negative: not
+   * written; of equal ones the last wins; read when planning */
+  tamis_tensor cache_index;
+  /* updated in place [pages, page_size, 1, latent] as x: latent rows, updated at the slots */
+  tamis_tensor kv_cache;
+  /* updated in place [pages, page_size, 1, rope] as x: rope rows, updated at the slots */
+  tamis_tensor kr_cache;
+  /* default 1e-05: of the RMS norm of queries, at least 0 */
+  double epsilon_cq;
+  /* default 1e-05: of the RMS norm of cache rows, at least 0 */
+  double epsilon_ckv;
+  /* one of ND, NZ; NULL means ND: of w_dq, w_uq_qr and w_dkv_kr; NZ: dense panels of 16 columns */
+  const char* weight_format;
+  /* 0 or 1, default false: no limit of a document applies: changes nothing */
+  int64_t strict;
+  /* output, optional TH [T, N, latent]; BSH [B, S1, N, latent] as x: queries in the latent space */
+  tamis_tensor query;
+  /* output, optional TH [T, N, rope]; BSH [B, S1, N, rope] as x: rotated part of the queries */
+  tamis_tensor query_rope;
+  /* output, optional TH [T, Lq]; BSH [B, S1, Lq] as x: normed low-rank queries, the indexer's
+   * input */
+  tamis_tensor query_norm;
+} tamis_mla_prolog_params;
+
+/* Sets struct_size and the defaults of the members that lie within `struct_size` bytes. */
+TAMIS_C_API tamis_status tamis_mla_prolog_params_init_sized(
+    tamis_mla_prolog_params* params, size_t struct_size);
+/* The same for the struct as this header knows it. */
+static inline tamis_status tamis_mla_prolog_params_init(
+    tamis_mla_prolog_params* params) {
+  return tamis_mla_prolog_params_init_sized(params, sizeof(*params));
+}
+/* Checks and prepares a call: see tamis_plan_run and tamis_plan_destroy. */
+TAMIS_C_API tamis_status tamis_mla_prolog_plan(
+    const tamis_context* context, const tamis_mla_prolog_params* params,
+    tamis_plan** plan);
+
+/* Index queries, head weights and index key rows of sparse attention. npu_sparse_attention_pto
+ * (document 003), section indexer prolog. */
+typedef struct tamis_indexer_prolog_params {
+  /* sizeof(tamis_indexer_prolog_params) of the caller */
+  size_t struct_size;
+  /* input TH [T, H]; BSH [B, S1, H] float16, bfloat16: hidden states */
+  tamis_tensor x;
+  /* input, optional TH [T, Lq]; BSH [B, S1, Lq] as x: normed low-rank queries of mla_prolog; for
+   * query only */
+  tamis_tensor query_norm;
+  /* input, optional [Lq, qb_width] as x: up-projection, Ni heads of Di columns; for query only */
+  tamis_tensor w_idx_qb;
+  /* input [H, Di] as x: projection of keys */
+  tamis_tensor w_idx_k;
+  /* input, optional [H, Ni] as x: projection of head weights; for weights only */
+  tamis_tensor w_idx_proj;
+  /* input [Di] as x: layer norm of keys */
+  tamis_tensor in_gamma_k;
+  /* input [Di] as x: layer norm of keys */
+  tamis_tensor in_beta_k;
+  /* input TH [T, rope]; BSH [B, S1, rope] as x: full width; its halves may differ; rope at most
+   * Di */
+  tamis_tensor sin;
+  /* input TH [T, rope]; BSH [B, S1, rope] as x: full width; its halves may differ */
+  tamis_tensor cos;
+  /* input TH [T]; BSH [B, S1] int32, int64: slot = page * page_size + row; negative: not
+   * written; of equal ones the last wins; read when planning */
+  tamis_tensor cache_index;
+  /* updated in place [pages, page_size, 1, Di] as x: index keys, updated at the slots */
+  tamis_tensor index_k_cache;
+  /* default 1e-06: of the layer norm, at least 0 */
+  double epsilon;
+  /* 0 or 1, default true: true: rope takes interleaved pairs, as the document's; false: halves,
+   * as the released checkpoints' */
+  int64_t rope_interleaved;
+  /* one of ND, NZ; NULL means ND: of the three weights; NZ: dense panels of 16 columns */
+  const char* weight_format;
+  /* 0 or 1, default false: no limit of a document applies: changes nothing */
+  int64_t strict;
+  /* output, optional TH [T, Ni, Di]; BSH [B, S1, Ni, Di] as x: index queries */
+  tamis_tensor query;
+  /* output, optional TH [T, Ni]; BSH [B, S1, Ni] as x: weight of each head, unscaled */
+  tamis_tensor weights;
+} tamis_indexer_prolog_params;
+
+/* Sets struct_size and the defaults of the members that lie within `struct_size` bytes. */
+TAMIS_C_API tamis_status tamis_indexer_prolog_params_init_sized(
+    tamis_indexer_prolog_params* params, size_t struct_size);
+/* The same for the struct as this header knows it. */
+static inline tamis_status tamis_indexer_prolog_params_init(
+    tamis_indexer_prolog_params* params) {
+  return tamis_indexer_prolog_params_init_sized(params, sizeof(*params));
+}
+/* Checks and prepares a call: see tamis_plan_run and tamis_plan_destroy. */
+TAMIS_C_API tamis_status tamis_indexer_prolog_plan(
+    const tamis_context* context, const tamis_indexer_prolog_params* params,
+    tamis_plan** plan);
+
+/* A weight matrix from row-major into panels of 16 columns. npu_sparse_attention_pto (document
+ * 003), format NZ of its weights. */
+typedef struct tamis_nd_to_nz_params {
+  /* sizeof(tamis_nd_to_nz_params) of the caller */
+  size_t struct_size;
+  /* input [K, N] float16, bfloat16: row-major; K and N are multiples of 16 */
+  tamis_tensor weight;
+  /* 0 or 1, default false: no limit of a document applies: changes nothing */
+  int64_t strict;
+  /* output [K, N] as weight: panels of 16 columns, dense */
+  tamis_tensor output;
+} tamis_nd_to_nz_params;
+
+/* Sets struct_size and the defaults of the members that lie within `struct_size` bytes. */
+TAMIS_C_API tamis_status tamis_nd_to_nz_params_init_sized(
+    tamis_nd_to_nz_params* params, size_t struct_size);
+/* The same for the struct as this header knows it. */
+static inline tamis_status tamis_nd_to_nz_params_init(
+    tamis_nd_to_nz_params* params) {
+  return tamis_nd_to_nz_params_init_sized(params, sizeof(*params));
+}
+/* Checks and prepares a call: see tamis_plan_run and tamis_plan_destroy. */
+TAMIS_C_API tamis_status tamis_nd_to_nz_plan(
+    const tamis_context* context, const tamis_nd_to_nz_params* params,
+    tamis_plan** plan);
+
+/* A weight matrix from panels of 16 columns into row-major. npu_sparse_attention_pto (document
+ * 003), format NZ of its weights. */
+typedef struct tamis_nz_to_nd_params {
+  /* sizeof(tamis_nz_to_nd_params) of the caller */
+  size_t struct_size;
+  /* input [K, N] float16, bfloat16: panels of 16 columns, dense; K and N are multiples of 16 */
+  tamis_tensor weight;
+  /* 0 or 1, default false: no limit of a document applies: changes nothing */
+  int64_t strict;
+  /* output [K, N] as weight: row-major */
+  tamis_tensor output;
+} tamis_nz_to_nd_params;
+
+/* Sets struct_size and the defaults of the members that lie within `struct_size` bytes. */
+TAMIS_C_API tamis_status tamis_nz_to_nd_params_init_sized(
+    tamis_nz_to_nd_params* params, size_t struct_size);
+/* The same for the struct as this header knows it. */
+static inline tamis_status tamis_nz_to_nd_params_init(
+    tamis_nz_to_nd_params* params) {
+  return tamis_nz_to_nd_params_init_sized(params, sizeof(*params));
+}
+/* Checks and prepares a call: see tamis_plan_run and tamis_plan_destroy. */
+TAMIS_C_API tamis_status tamis_nz_to_nd_plan(
+    const tamis_context* context, const tamis_nz_to_nd_params* params,
+    tamis_plan** plan);
+
 /* Positions of the keys with the highest index scores, for every query token.
  * npu_sparse_attention_pto (document 003), section lightning indexer. */
 typedef struct tamis_lightning_indexer_params {

@@ -36,7 +36,8 @@ struct Example {
   std::string doc;
   std::vector<ExampleTensor> tensors;
   std::vector<ExampleAttribute> attributes;
-  bool timed = false;  ///< Part of the default benchmark.
+  std::vector<std::string> omit = {};  ///< Optional outputs that the benchmark does not ask for.
+  bool timed = false;                  ///< Part of the default benchmark.
 };
 
 }  // namespace tamis::base

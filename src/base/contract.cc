@@ -201,6 +201,13 @@ const std::string& Contract::FormOf(const Field& field, const void* params) cons
   return field.shapes.front().dims;
 }
 
+const std::string* Contract::Missing(const Field& field, const void* params) const {
+  for (const std::string& needed : field.needs) {
+    if (tensor(params, *Find(needed)).absent()) return &needed;
+  }
+  return nullptr;
+}
+
 int Contract::RowDimsOf(const Field& field, const void* params) const {
   const RowDimsByLayout& by_layout = field.row_dims.empty() ? row_dims : field.row_dims;
   if (by_layout.size() > 1) {
@@ -364,6 +371,8 @@ Status Contract::CheckOutputs(const void* params, const Dims& dims) const {
     if (!Wants(field, params)) {
       return Invalid(field.name, "none without " + field.wanted_by, "a tensor");
     }
+    if (const std::string* missing = Missing(field, params); missing != nullptr)
+      return NullArgument(*missing);
     if (field.role != Role::kInOut) TAMIS_RETURN_IF_ERROR(CheckOutputTensor(field, params, dims));
     if (Memory(view).bytes > 0 && !HasDistinctElements(view))
       return Invalid(field.name, "strides that keep elements apart", "overlapping ones");

@@ -51,7 +51,9 @@ struct Field {
   /// Choice attribute that may override the dtype: entry i is its choice i's; kNone: no override.
   std::string dtype_attribute;
   std::vector<DType> dtype_choices;
-  std::string wanted_by;     ///< Boolean attribute without which this output must be absent.
+  std::string wanted_by;  ///< Boolean attribute without which this output must be absent.
+  /// Optional inputs without which this output must be absent.
+  std::vector<std::string> needs;
   RowDimsByLayout row_dims;  ///< Of this output, where they are not the contract's.
   bool ranked =
       false;  ///< Output of indices, best first: compared through the scores that ranked them.
@@ -134,6 +136,8 @@ class Contract {
   bool Wants(const Field& field, const void* params) const {
     return field.wanted_by.empty() || At<const bool>(params, *Find(field.wanted_by));
   }
+  /// Name of the first input that the output needs and the call lacks; null: none.
+  const std::string* Missing(const Field& field, const void* params) const;
   /// The shape form that this call's layout selects.
   const std::string& FormOf(const Field& field, const void* params) const;
   int RowDimsOf(const Field& field, const void* params) const;
@@ -183,6 +187,7 @@ struct TensorSpec {
   std::string dtype_attribute = {};
   std::vector<DType> dtype_choices = {};
   std::string wanted_by = {};
+  std::vector<std::string> needs = {};
   RowDimsByLayout row_dims = {};
 };
 
@@ -296,6 +301,7 @@ class ContractBuilder {
     field.dtype_attribute = std::move(spec.dtype_attribute);
     field.dtype_choices = std::move(spec.dtype_choices);
     field.wanted_by = std::move(spec.wanted_by);
+    field.needs = std::move(spec.needs);
     field.row_dims = std::move(spec.row_dims);
     field.shapes = std::move(spec.forms);
     if (field.shapes.empty()) field.shapes.push_back({"", std::move(spec.shape)});

@@ -72,6 +72,64 @@ constexpr Member kNsaCompressAttentionInferMembers[] = {
 };
 constexpr Typed kNsaCompressAttentionInfer = {"nsa_compress_attention_infer", kNsaCompressAttentionInferMembers, sizeof(tamis_nsa_compress_attention_infer_params)};
 
+constexpr Member kMlaPrologMembers[] = {
+    {"x", base::Type::kTensor, offsetof(tamis_mla_prolog_params, x)},
+    {"w_dq", base::Type::kTensor, offsetof(tamis_mla_prolog_params, w_dq)},
+    {"w_uq_qr", base::Type::kTensor, offsetof(tamis_mla_prolog_params, w_uq_qr)},
+    {"w_uk", base::Type::kTensor, offsetof(tamis_mla_prolog_params, w_uk)},
+    {"w_dkv_kr", base::Type::kTensor, offsetof(tamis_mla_prolog_params, w_dkv_kr)},
+    {"gamma_cq", base::Type::kTensor, offsetof(tamis_mla_prolog_params, gamma_cq)},
+    {"gamma_ckv", base::Type::kTensor, offsetof(tamis_mla_prolog_params, gamma_ckv)},
+    {"sin", base::Type::kTensor, offsetof(tamis_mla_prolog_params, sin)},
+    {"cos", base::Type::kTensor, offsetof(tamis_mla_prolog_params, cos)},
+    {"cache_index", base::Type::kTensor, offsetof(tamis_mla_prolog_params, cache_index)},
+    {"kv_cache", base::Type::kTensor, offsetof(tamis_mla_prolog_params, kv_cache)},
+    {"kr_cache", base::Type::kTensor, offsetof(tamis_mla_prolog_params, kr_cache)},
+    {"epsilon_cq", base::Type::kFloat, offsetof(tamis_mla_prolog_params, epsilon_cq)},
+    {"epsilon_ckv", base::Type::kFloat, offsetof(tamis_mla_prolog_params, epsilon_ckv)},
+    {"weight_format", base::Type::kChoice, offsetof(tamis_mla_prolog_params, weight_format)},
+    {"strict", base::Type::kBool, offsetof(tamis_mla_prolog_params, strict)},
+    {"query", base::Type::kTensor, offsetof(tamis_mla_prolog_params, query)},
+    {"query_rope", base::Type::kTensor, offsetof(tamis_mla_prolog_params, query_rope)},
+    {"query_norm", base::Type::kTensor, offsetof(tamis_mla_prolog_params, query_norm)},
+};
+constexpr Typed kMlaProlog = {"mla_prolog", kMlaPrologMembers, sizeof(tamis_mla_prolog_params)};
+
+constexpr Member kIndexerPrologMembers[] = {
+    {"x", base::Type::kTensor, offsetof(tamis_indexer_prolog_params, x)},
+    {"query_norm", base::Type::kTensor, offsetof(tamis_indexer_prolog_params, query_norm)},
+    {"w_idx_qb", base::Type::kTensor, offsetof(tamis_indexer_prolog_params, w_idx_qb)},
+    {"w_idx_k", base::Type::kTensor, offsetof(tamis_indexer_prolog_params, w_idx_k)},
+    {"w_idx_proj", base::Type::kTensor, offsetof(tamis_indexer_prolog_params, w_idx_proj)},
+    {"in_gamma_k", base::Type::kTensor, offsetof(tamis_indexer_prolog_params, in_gamma_k)},
+    {"in_beta_k", base::Type::kTensor, offsetof(tamis_indexer_prolog_params, in_beta_k)},
+    {"sin", base::Type::kTensor, offsetof(tamis_indexer_prolog_params, sin)},
+    {"cos", base::Type::kTensor, offsetof(tamis_indexer_prolog_params, cos)},
+    {"cache_index", base::Type::kTensor, offsetof(tamis_indexer_prolog_params, cache_index)},
+    {"index_k_cache", base::Type::kTensor, offsetof(tamis_indexer_prolog_params, index_k_cache)},
+    {"epsilon", base::Type::kFloat, offsetof(tamis_indexer_prolog_params, epsilon)},
+    {"rope_interleaved", base::Type::kBool, offsetof(tamis_indexer_prolog_params, rope_interleaved)},
+    {"weight_format", base::Type::kChoice, offsetof(tamis_indexer_prolog_params, weight_format)},
+    {"strict", base::Type::kBool, offsetof(tamis_indexer_prolog_params, strict)},
+    {"query", base::Type::kTensor, offsetof(tamis_indexer_prolog_params, query)},
+    {"weights", base::Type::kTensor, offsetof(tamis_indexer_prolog_params, weights)},
+};
+constexpr Typed kIndexerProlog = {"indexer_prolog", kIndexerPrologMembers, sizeof(tamis_indexer_prolog_params)};
+
+constexpr Member kNdToNzMembers[] = {
+    {"weight", base::Type::kTensor, offsetof(tamis_nd_to_nz_params, weight)},
+    {"strict", base::Type::kBool, offsetof(tamis_nd_to_nz_params, strict)},
+    {"output", base::Type::kTensor, offsetof(tamis_nd_to_nz_params, output)},
+};
+constexpr Typed kNdToNz = {"nd_to_nz", kNdToNzMembers, sizeof(tamis_nd_to_nz_params)};
+
+constexpr Member kNzToNdMembers[] = {
+    {"weight", base::Type::kTensor, offsetof(tamis_nz_to_nd_params, weight)},
+    {"strict", base::Type::kBool, offsetof(tamis_nz_to_nd_params, strict)},
+    {"output", base::Type::kTensor, offsetof(tamis_nz_to_nd_params, output)},
+};
+constexpr Typed kNzToNd = {"nz_to_nd", kNzToNdMembers, sizeof(tamis_nz_to_nd_params)};
+
 constexpr Member kLightningIndexerMembers[] = {
     {"query", base::Type::kTensor, offsetof(tamis_lightning_indexer_params, query)},
     {"key", base::Type::kTensor, offsetof(tamis_lightning_indexer_params, key)},
@@ -172,7 +230,7 @@ constexpr Typed kLocalizeIndices = {"localize_indices", kLocalizeIndicesMembers,
 }  // namespace
 
 std::span<const Typed> AllTyped() {
-  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressAttention, kNsaCompressAttentionInfer, kLightningIndexer, kSparseFlashAttention, kPackKvRows, kUnpackKvRows, kMergeAttentionStates, kMergeTopk, kLocalizeIndices};
+  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressAttention, kNsaCompressAttentionInfer, kMlaProlog, kIndexerProlog, kNdToNz, kNzToNd, kLightningIndexer, kSparseFlashAttention, kPackKvRows, kUnpackKvRows, kMergeAttentionStates, kMergeTopk, kLocalizeIndices};
   return kAll;
 }
 
@@ -211,6 +269,50 @@ tamis_status tamis_nsa_compress_attention_infer_plan(
     const tamis_context* context, const tamis_nsa_compress_attention_infer_params* params,
     tamis_plan** plan) {
   return tamis::capi::PlanTyped(tamis::capi::kNsaCompressAttentionInfer, context, params, plan);
+}
+
+tamis_status tamis_mla_prolog_params_init_sized(
+    tamis_mla_prolog_params* params, size_t struct_size) {
+  return tamis::capi::InitParams(tamis::capi::kMlaProlog, params, struct_size);
+}
+
+tamis_status tamis_mla_prolog_plan(
+    const tamis_context* context, const tamis_mla_prolog_params* params,
+    tamis_plan** plan) {
+  return tamis::capi::PlanTyped(tamis::capi::kMlaProlog, context, params, plan);
+}
+
+tamis_status tamis_indexer_prolog_params_init_sized(
+    tamis_indexer_prolog_params* params, size_t struct_size) {
+  return tamis::capi::InitParams(tamis::capi::kIndexerProlog, params, struct_size);
+}
+
+tamis_status tamis_indexer_prolog_plan(
+    const tamis_context* context, const tamis_indexer_prolog_params* params,
+    tamis_plan** plan) {
+  return tamis::capi::PlanTyped(tamis::capi::kIndexerProlog, context, params, plan);
+}
+
+tamis_status tamis_nd_to_nz_params_init_sized(
+    tamis_nd_to_nz_params* params, size_t struct_size) {
+  return tamis::capi::InitParams(tamis::capi::kNdToNz, params, struct_size);
+}
+
+tamis_status tamis_nd_to_nz_plan(
+    const tamis_context* context, const tamis_nd_to_nz_params* params,
+    tamis_plan** plan) {
+  return tamis::capi::PlanTyped(tamis::capi::kNdToNz, context, params, plan);
+}
+
+tamis_status tamis_nz_to_nd_params_init_sized(
+    tamis_nz_to_nd_params* params, size_t struct_size) {
+  return tamis::capi::InitParams(tamis::capi::kNzToNd, params, struct_size);
+}
+
+tamis_status tamis_nz_to_nd_plan(
+    const tamis_context* context, const tamis_nz_to_nd_params* params,
+    tamis_plan** plan) {
+  return tamis::capi::PlanTyped(tamis::capi::kNzToNd, context, params, plan);
 }
 
 tamis_status tamis_lightning_indexer_params_init_sized(

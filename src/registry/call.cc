@@ -121,6 +121,7 @@ Result<std::vector<Call::Output>> Call::Outputs() const {
   for (const base::Field& field : contract().fields) {
     if (!field.is_output() || field.role == base::Role::kInOut) continue;
     if (!contract().Wants(field, params())) continue;
+    if (contract().Missing(field, params()) != nullptr) continue;
     Output output;
     output.name = field.name;
     output.optional = field.role == base::Role::kOptionalOutput;

@@ -103,6 +103,7 @@ std::string ArgumentJson(const Contract& contract, const Field& field) {
                                                 : JsonString(std::string(base::Name(dtype)));
                  }) +
             "],\"wanted_by\":" + JsonOrNull(field.wanted_by) +
+            ",\"needs\":" + JsonList(field.needs) +
             ",\"ranked\":" + JsonBool(field.ranked);
   } else {
     json += std::string(",\"required\":") + JsonBool(field.required);

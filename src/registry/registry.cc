@@ -1,12 +1,15 @@
 #include "registry/registry.h"
 
+#include "ops/indexer_prolog/problem.h"
 #include "ops/kv_rows/problem.h"
 #include "ops/lightning_indexer/problem.h"
 #include "ops/merge/problem.h"
+#include "ops/mla_prolog/problem.h"
 #include "ops/nsa_compress/problem.h"
 #include "ops/nsa_compress_attention/problem.h"
 #include "ops/nsa_compress_attention_infer/problem.h"
 #include "ops/sparse_flash_attention/problem.h"
+#include "ops/weight_format/problem.h"
 #include "prim/room.h"
 
 namespace tamis::registry {
@@ -16,6 +19,10 @@ std::span<const base::Operator> Operators() {
       prim::MakeOperator<nsa_compress::Room>(),
       prim::MakeOperator<nsa_compress_attention::Room>(),
       prim::MakeOperator<nsa_compress_attention_infer::Room>(),
+      prim::MakeOperator<mla_prolog::Room>(),
+      prim::MakeOperator<indexer_prolog::Room>(),
+      prim::MakeOperator<weight_format::NdToNz>(),
+      prim::MakeOperator<weight_format::NzToNd>(),
       prim::MakeOperator<lightning_indexer::Room>(),
       prim::MakeOperator<sparse_flash_attention::Room>(),
       prim::MakeOperator<pack_kv_rows::Room>(),

@@ -131,7 +131,7 @@ Status BenchExample(const BenchOptions& options, const Context& context, const b
   if (!data.ok()) return data.status();
   Result<registry::Call> call = BuildCall(*data);
   if (!call.ok()) return call.status();
-  const Result<Outputs> outputs = AllocateOutputs(&*call);
+  const Result<Outputs> outputs = AllocateOutputs(&*call, example.omit);
   if (!outputs.ok()) return outputs.status();
   std::vector<int32_t> thread_counts = {context.threads};
   if (options.context.threads == 0 && context.threads > 1) thread_counts = {1, context.threads};

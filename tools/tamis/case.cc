@@ -1,5 +1,6 @@
 #include "tools/tamis/case.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <limits>
 #include <map>
@@ -179,11 +180,12 @@ Result<std::shared_ptr<void>> AllocateBytes(const std::string& what, int64_t byt
   return std::shared_ptr<void>(memory, std::free);
 }
 
-Result<Outputs> AllocateOutputs(registry::Call* call) {
+Result<Outputs> AllocateOutputs(registry::Call* call, const std::vector<std::string>& omit) {
   const Result<std::vector<registry::Call::Output>> wanted = call->Outputs();
   if (!wanted.ok()) return wanted.status();
   Outputs outputs;
   for (const registry::Call::Output& output : *wanted) {
+    if (std::find(omit.begin(), omit.end(), output.name) != omit.end()) continue;
     int64_t bytes = base::ItemSize(output.dtype);
     for (int64_t size : output.shape) {
       if (!base::CheckedMul(bytes, size, &bytes))

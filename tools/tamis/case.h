@@ -35,13 +35,13 @@ Result<registry::Call> BuildCall(const CaseData& data, bool strict = false);
 /// The attributes alone.
 Status SetAttributes(const std::string& json, bool strict, registry::Call* call);
 
-/// Memory for all outputs of a call, set in it; and the tensors that the call updates in place,
-/// which stay where they are.
+/// Memory for all outputs of a call but those to omit, set in it; and the tensors that the call
+/// updates in place, which stay where they are.
 struct Outputs {
   std::vector<StoredTensor> tensors;
   std::vector<std::shared_ptr<void>> memory;
 };
-Result<Outputs> AllocateOutputs(registry::Call* call);
+Result<Outputs> AllocateOutputs(registry::Call* call, const std::vector<std::string>& omit = {});
 
 /// 64-byte aligned memory, or an error that says for what.
 Result<std::shared_ptr<void>> AllocateBytes(const std::string& what, int64_t bytes);

@@ -1,0 +1,50 @@
+// Storage formats of 16-bit weight matrices, and the operators nd_to_nz and nz_to_nd that convert
+// between them.
+#pragma once
+
+#include "tamis/plan.hpp"
+
+namespace tamis {
+
+/// How a weight W [K, N] lies in memory. ND: row-major. NZ: panels of 16 columns, element (k, n) at
+/// n / 16 * K * 16 + k * 16 + n % 16; K and N are multiples of 16, the shape stays [K, N], dense.
+enum class WeightFormat : int32_t { kNd = 0, kNz = 1 };
+
+namespace nd_to_nz {
+
+/// Rearranges `weight` (ND) into `output` (NZ). Bits are copied: nz_to_nd gives them back. K and N
+/// must be multiples of 16, `output` dense; they must not overlap. Deterministic.
+struct Params {
+  TensorView weight = {};  // [K, N] fp16 or bf16, rows may be strided
+  bool strict = false;
+  TensorView output = {};  // [K, N] as weight, NZ
+};
+
+/// Checks, normalises and chooses an implementation. Errors name the argument, what was expected
+/// and what came.
+TAMIS_API Result<Plan> plan(const Params& params, const Context& context = {});
+
+/// plan() and run() in one call.
+TAMIS_API Status run(const Params& params, const Context& context = {});
+
+}  // namespace nd_to_nz
+
+namespace nz_to_nd {
+
+/// Rearranges `weight` (NZ) into `output` (ND): the inverse of nd_to_nz. `weight` must be dense.
+struct Params {
+  TensorView weight = {};  // [K, N] fp16 or bf16, NZ
+  bool strict = false;
+  TensorView output = {};  // [K, N] as weight; rows may be strided
+};
+
+/// Checks, normalises and chooses an implementation. Errors name the argument, what was expected
+/// and what came.
+TAMIS_API Result<Plan> plan(const Params& params, const Context& context = {});
+
+/// plan() and run() in one call.
+TAMIS_API Status run(const Params& params, const Context& context = {});
+
+}  // namespace nz_to_nd
+
+}  // namespace tamis

@@ -1,0 +1,119 @@
+// indexer_prolog, one level, in two phases per block of tokens: all products by strips of columns
+// or heads; then norms, rope and cache rows of keys by tokens.
+#include "ops/indexer_prolog/cpu/kernel.h"
+#include "prim/cpu/linear-inl.h"
+#include "prim/cpu/norm-inl.h"
+#include "prim/cpu/rope-inl.h"
+
+namespace tamis::TAMIS_LEVEL {
+namespace {
+
+namespace indexer_prolog {
+
+using tamis::indexer_prolog::KernelArgs;
+using tamis::prim::kNormTokens;
+using tamis::prim::LinearWeight;
+using tamis::prim::OffsetOf;
+using tamis::prim::PartOf;
+using tamis::prim::TokenPart;
+
+// Rotates the first channels of a head in place.
+template <class Half>
+void RotateHead(const KernelArgs& a, int64_t token, float* scratch, uint16_t* head) {
+  float* const sin = scratch;
+  float* const cos = sin + a.rope;
+  WidenAs<Half>(a.sin + OffsetOf(a.sin_at, token), a.rope, sin);
+  WidenAs<Half>(a.cos + OffsetOf(a.cos_at, token), a.rope, cos);
+  Rope<Half>(head, sin, cos, a.rope, a.interleaved, cos + a.rope, head);
+}
+
+template <class Half, class Output>
+void Strip(const KernelArgs& a, const LinearWeight& w, int64_t strip, const TokenPart& tokens,
+           float* scratch, const Output& output) {
+  const int64_t width = LinearStrip(w, a.blocks.chunk_tokens);
+  const int64_t begin = strip * width;
+  const int64_t end = begin + width < w.columns ? begin + width : w.columns;
+  Linear<Half>(
+      w, begin, end, tokens.count, scratch,
+      [&](int64_t t) { return a.x + OffsetOf(a.x_at, tokens.first + t); }, output);
+}
+
+template <class Half>
+void Keys(const KernelArgs& a, int64_t strip, const TokenPart& tokens, float* scratch,
+          float* keys) {
+  float* const to = keys + tokens.in_block * a.dim;
+  Strip<Half>(a, a.k, strip, tokens, scratch,
+              [&](int64_t t, int64_t column, const float* sums, int64_t count) {
+                for (int64_t i = 0; i < count; ++i) to[t * a.dim + column + i] = sums[i];
+              });
+}
+
+template <class Half>
+void Weights(const KernelArgs& a, int64_t strip, const TokenPart& tokens, float* scratch) {
+  Strip<Half>(a, a.proj, strip, tokens, scratch,
+              [&](int64_t t, int64_t column, const float* sums, int64_t count) {
+                uint16_t* const to = a.weights + OffsetOf(a.weights_at, tokens.first + t);
+                NarrowAs<Half>(sums, 1.0f, count, to + column);
+              });
+}
+
+template <class Half>
+void Head(const KernelArgs& a, int64_t head, const TokenPart& tokens, float* scratch) {
+  const auto row = [&](int64_t t) {
+    return a.query + OffsetOf(a.query_at, tokens.first + t) + head * a.query_head_stride;
+  };
+  Linear<Half>(
+      a.qb, head * a.dim, (head + 1) * a.dim, tokens.count, scratch,
+      [&](int64_t t) { return a.query_norm + OffsetOf(a.query_norm_at, tokens.first + t); },
+      [&](int64_t t, int64_t column, const float* sums, int64_t count) {
+        NarrowAs<Half>(sums, 1.0f, count, row(t) + (column - head * a.dim));
+      });
+  float* const rope = scratch + tamis::prim::LinearScratchFloats(a.blocks.chunk_tokens);
+  for (int64_t t = 0; t < tokens.count; ++t) RotateHead<Half>(a, tokens.first + t, rope, row(t));
+}
+
+template <class Half>
+void Project(const KernelArgs& a, int64_t item, float* scratch, float* keys) {
+  const int64_t per_block = ProjectItems(a);
+  const int64_t chunks = ChunksOf(a.blocks);
+  const TokenPart tokens = PartOf(a.blocks, item / per_block, item % chunks, a.blocks.chunk_tokens);
+  if (tokens.count <= 0) return;
+  const int64_t part = item % per_block / chunks;
+  if (part < KeyStrips(a)) return Keys<Half>(a, part, tokens, scratch, keys);
+  const int64_t after_keys = part - KeyStrips(a);
+  if (after_keys < WeightStrips(a)) return Weights<Half>(a, after_keys, tokens, scratch);
+  Head<Half>(a, after_keys - WeightStrips(a), tokens, scratch);
+}
+
+template <class Half>
+void Norm(const KernelArgs& a, int64_t item, float* scratch, float* keys) {
+  const TokenPart tokens = PartOf(a.blocks, item / NormItems(a), item % NormItems(a), kNormTokens);
+  for (int64_t i = 0; i < tokens.count; ++i) {
+    const int64_t row = a.cache_rows[tokens.first + i];
+    if (row < 0) continue;
+    LayerNorm<Half>(keys + (tokens.in_block + i) * a.dim, a.gamma, a.beta, a.dim, a.epsilon,
+                    a.cache + row);
+    RotateHead<Half>(a, tokens.first + i, scratch, a.cache + row);
+  }
+}
+
+}  // namespace indexer_prolog
+}  // namespace
+
+void IndexerPrologProject(const void* args, int64_t item, void* scratch, void* shared) {
+  using namespace indexer_prolog;
+  const auto& a = *static_cast<const KernelArgs*>(args);
+  auto* const floats = static_cast<float*>(scratch);
+  auto* const keys = static_cast<float*>(shared);
+  a.bfloat16 ? Project<BF16>(a, item, floats, keys) : Project<F16>(a, item, floats, keys);
+}
+
+void IndexerPrologNorm(const void* args, int64_t item, void* scratch, void* shared) {
+  using namespace indexer_prolog;
+  const auto& a = *static_cast<const KernelArgs*>(args);
+  auto* const floats = static_cast<float*>(scratch);
+  auto* const keys = static_cast<float*>(shared);
+  a.bfloat16 ? Norm<BF16>(a, item, floats, keys) : Norm<F16>(a, item, floats, keys);
+}
+
+}  // namespace tamis::TAMIS_LEVEL

@@ -1,0 +1,69 @@
+// What the kernels of indexer_prolog take: plain structs of pointers and counts.
+#pragma once
+
+#include <stdint.h>
+
+#include "prim/cpu/kernel.h"
+#include "prim/cpu/linear.h"
+#include "prim/cpu/token_blocks.h"
+
+namespace tamis::indexer_prolog {
+
+/// Absent outputs are null.
+struct KernelArgs {
+  const uint16_t* x;
+  prim::TokenStrides x_at;
+  const uint16_t* query_norm;
+  prim::TokenStrides query_norm_at;
+  prim::LinearWeight qb;
+  prim::LinearWeight k;
+  prim::LinearWeight proj;
+  const uint16_t* gamma;
+  const uint16_t* beta;
+  const uint16_t* sin;
+  prim::TokenStrides sin_at;
+  const uint16_t* cos;
+  prim::TokenStrides cos_at;
+  uint16_t* cache;
+  const int64_t* cache_rows;  // offset of each token's row; negative: it writes none
+  uint16_t* query;
+  prim::TokenStrides query_at;
+  int64_t query_head_stride;
+  uint16_t* weights;
+  prim::TokenStrides weights_at;
+  prim::TokenBlocks blocks;
+  int64_t heads;
+  int64_t dim;
+  int64_t rope;
+  float epsilon;
+  bool interleaved;
+  bool bfloat16;
+};
+
+/// Items per block: strips of keys, strips of weights, heads, each for every chunk; then norms.
+static inline int64_t KeyStrips(const KernelArgs& a) {
+  return prim::LinearStrips(a.k, a.blocks.chunk_tokens);
+}
+static inline int64_t WeightStrips(const KernelArgs& a) {
+  return a.weights != nullptr ? prim::LinearStrips(a.proj, a.blocks.chunk_tokens) : 0;
+}
+static inline int64_t ProjectItems(const KernelArgs& a) {
+  const int64_t heads = a.query != nullptr ? a.heads : 0;
+  return (KeyStrips(a) + WeightStrips(a) + heads) * prim::ChunksOf(a.blocks);
+}
+static inline int64_t NormItems(const KernelArgs& a) {
+  return prim::PartsOf(a.blocks, prim::kNormTokens);
+}
+
+/// What a block leaves for the norms: keys, not rounded.
+static inline int64_t SharedFloats(const KernelArgs& a) { return a.blocks.block_tokens * a.dim; }
+
+/// Of a worker: a product, then the rows of rope.
+static inline int64_t ScratchFloats(const KernelArgs& a) {
+  return prim::LinearScratchFloats(a.blocks.chunk_tokens) + 5 * a.rope;
+}
+
+}  // namespace tamis::indexer_prolog
+
+TAMIS_DECLARE_KERNEL(IndexerPrologProject)
+TAMIS_DECLARE_KERNEL(IndexerPrologNorm)

@@ -1,0 +1,154 @@
+#include <algorithm>
+#include <string>
+
+#include "base/checked.h"
+#include "base/errors.h"
+#include "ops/indexer_prolog/problem.h"
+#include "prim/cache_slots.h"
+#include "prim/linear.h"
+#include "prim/room.h"
+
+namespace tamis::indexer_prolog {
+namespace {
+
+// Beyond it a workspace cannot be counted in 63 bits.
+constexpr int64_t kLargestDim = int64_t{1} << 40;
+
+template <class T>
+T* Data(const TensorView& view) {
+  return static_cast<T*>(view.data);
+}
+
+// Ni comes with w_idx_proj, else from the columns of w_idx_qb; without both nothing has heads.
+Status FindHeads(const Params& params, base::Dims* dims) {
+  base::Dims& d = *dims;
+  if (params.w_idx_qb.absent()) {
+    if (!d.Has("Ni")) d.Set("Ni", 0);
+    return Status::Ok();
+  }
+  const int64_t width = d["qb_width"];
+  if (!d.Has("Ni")) d.Set("Ni", d["Di"] > 0 ? width / d["Di"] : 0);
+  int64_t expected = 0;
+  if (!base::CheckedMul(d["Ni"], d["Di"], &expected) || expected != width) {
+    return base::Invalid(
+        "w_idx_qb",
+        std::to_string(d["Ni"]) + " heads of Di = " + std::to_string(d["Di"]) + " columns", width);
+  }
+  return Status::Ok();
+}
+
+Status NormaliseOptional(const char* name, const TensorView& view, WeightFormat format,
+                         prim::LinearWeight* weight) {
+  return view.absent() ? Status::Ok() : prim::NormaliseWeight(name, view, format, weight);
+}
+
+}  // namespace
+
+Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
+  const base::Dims& d = *dims;
+  TAMIS_RETURN_IF_ERROR(FindHeads(params, dims));
+  if (d["rope"] % 2 != 0) return base::Invalid("sin", "an even width", d["rope"]);
+  if (d["rope"] > d["Di"])
+    return base::Invalid("sin", "a width of at most Di = " + std::to_string(d["Di"]), d["rope"]);
+  if (!(params.epsilon >= 0))
+    return base::Invalid("epsilon", "at least 0", std::to_string(params.epsilon));
+  Problem& p = *problem;
+  const WeightFormat format = params.weight_format;
+  TAMIS_RETURN_IF_ERROR(NormaliseOptional("w_idx_qb", params.w_idx_qb, format, &p.qb));
+  TAMIS_RETURN_IF_ERROR(prim::NormaliseWeight("w_idx_k", params.w_idx_k, format, &p.k));
+  TAMIS_RETURN_IF_ERROR(NormaliseOptional("w_idx_proj", params.w_idx_proj, format, &p.proj));
+  const TensorView& cache = params.index_k_cache;
+  TAMIS_RETURN_IF_ERROR(
+      prim::CacheSlots(params.cache_index, cache.shape[0] * cache.shape[1], &p.slots));
+  p.params = params;
+  p.dtype = params.x.dtype;
+  p.batched = params.x.rank == 3;
+  p.tokens = static_cast<int64_t>(p.slots.size());
+  p.heads = d["Ni"];
+  p.dim = d["Di"];
+  p.rope = d["rope"];
+  return Status::Ok();
+}
+
+prim::CpuWork Room::OnCpu(Problem& p, Level level) {
+  static constexpr prim::KernelTable kProject = TAMIS_KERNEL_TABLE(IndexerPrologProject);
+  static constexpr prim::KernelTable kNorm = TAMIS_KERNEL_TABLE(IndexerPrologNorm);
+  const Params& in = p.params;
+  p.cache_rows.clear();
+  for (int64_t slot : p.slots)
+    p.cache_rows.push_back(slot < 0 ? -1 : prim::SlotOffset(in.index_k_cache, slot));
+  KernelArgs& a = p.args;
+  a = {};
+  a.x = Data<const uint16_t>(in.x);
+  a.x_at = prim::TokenStridesOf(in.x, p.batched);
+  a.query_norm = Data<const uint16_t>(in.query_norm);
+  a.query_norm_at = prim::TokenStridesOf(in.query_norm, p.batched);
+  a.qb = p.qb;
+  a.k = p.k;
+  a.proj = p.proj;
+  a.gamma = Data<const uint16_t>(in.in_gamma_k);
+  a.beta = Data<const uint16_t>(in.in_beta_k);
+  a.sin = Data<const uint16_t>(in.sin);
+  a.sin_at = prim::TokenStridesOf(in.sin, p.batched);
+  a.cos = Data<const uint16_t>(in.cos);
+  a.cos_at = prim::TokenStridesOf(in.cos, p.batched);
+  a.cache = Data<uint16_t>(in.index_k_cache);
+  a.cache_rows = p.cache_rows.data();
+  a.query = Data<uint16_t>(in.query);
+  a.query_at = prim::TokenStridesOf(in.query, p.batched);
+  a.query_head_stride = in.query.strides[p.batched ? 2 : 1];
+  a.weights = Data<uint16_t>(in.weights);
+  a.weights_at = prim::TokenStridesOf(in.weights, p.batched);
+  a.blocks = prim::MakeTokenBlocks(p.tokens);
+  a.heads = p.heads;
+  a.dim = p.dim;
+  a.rope = p.rope;
+  a.epsilon = static_cast<float>(in.epsilon);
+  a.interleaved = in.rope_interleaved;
+  a.bfloat16 = p.dtype == DType::kBFloat16;
+
+  prim::CpuWork work;
+  work.args = &a;
+  work.blocking = "blocks of " + std::to_string(a.blocks.block_tokens) + " tokens, " +
+                  std::to_string(a.blocks.chunk_tokens) + " per item";
+  if (p.tokens == 0) return work;
+  if (p.dim > kLargestDim) {
+    work.shared_bytes = -1;
+    return work;
+  }
+  work.scratch_bytes = ScratchFloats(a) * static_cast<int64_t>(sizeof(float));
+  work.shared_bytes = SharedFloats(a) * static_cast<int64_t>(sizeof(float));
+  for (int64_t block = 0; block < base::CeilDiv(p.tokens, a.blocks.block_tokens); ++block) {
+    work.phases.push_back({ProjectItems(a), kProject.at(level), block * ProjectItems(a)});
+    work.phases.push_back({NormItems(a), kNorm.at(level), block * NormItems(a)});
+  }
+  return work;
+}
+
+Cost Room::CountCost(const Problem& p) {
+  const auto tokens = static_cast<double>(p.tokens);
+  const auto hidden = static_cast<double>(p.k.rows);
+  const auto rank = static_cast<double>(p.qb.rows);
+  const auto heads = static_cast<double>(p.heads);
+  const auto dim = static_cast<double>(p.dim);
+  const bool query = !p.params.query.absent();
+  const bool weights = !p.params.weights.absent();
+  const double elems =
+      hidden * dim + (query ? rank * heads * dim : 0) + (weights ? hidden * heads : 0);
+  Cost cost;
+  cost.flops = 2 * tokens * elems;
+  cost.read_bytes =
+      2 * (elems + tokens * (hidden + (query ? rank : 0) + 2 * static_cast<double>(p.rope)));
+  cost.write_bytes = 2 * tokens * (dim + (query ? heads * dim : 0) + (weights ? heads : 0));
+  return cost;
+}
+
+Result<Plan> plan(const Params& params, const Context& context) {
+  return prim::MakePlan<Room>(params, context);
+}
+
+Status run(const Params& params, const Context& context) {
+  return prim::RunOnce<Room>(params, context);
+}
+
+}  // namespace tamis::indexer_prolog

@@ -1,0 +1,41 @@
+// The normalised indexer_prolog, and the room as the rest of the house takes it.
+#pragma once
+
+#include <vector>
+
+#include "base/operator.h"
+#include "ops/indexer_prolog/cpu/kernel.h"
+#include "prim/cpu/work.h"
+#include "tamis/ops/indexer_prolog.hpp"
+
+namespace tamis::indexer_prolog {
+
+struct Problem {
+  Params params;
+  DType dtype = DType::kNone;
+  bool batched = false;  // [B, S1, ...] instead of [T, ...]
+  int64_t tokens = 0;
+  int64_t heads = 0;
+  int64_t dim = 0;
+  int64_t rope = 0;
+  prim::LinearWeight qb = {};       // [Lq, heads dim]; no data where absent
+  prim::LinearWeight k = {};        // [H, dim]
+  prim::LinearWeight proj = {};     // [H, heads]; no data where absent
+  std::vector<int64_t> slots;       // that each token writes; -1: none
+  std::vector<int64_t> cache_rows;  // the same as offsets, filled by OnCpu
+  KernelArgs args = {};             // the kernels' view, filled by OnCpu
+};
+
+struct Room {
+  using Params = indexer_prolog::Params;
+  using Problem = indexer_prolog::Problem;
+
+  static const base::Contract& contract();
+  static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
+  static void ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden);
+  static prim::CpuWork OnCpu(Problem& problem, Level level);
+  static Cost CountCost(const Problem& problem);
+  static const std::vector<base::Example>& examples();
+};
+
+}  // namespace tamis::indexer_prolog

@@ -1,0 +1,96 @@
+// What the kernels of mla_prolog take: plain structs of pointers and counts.
+#pragma once
+
+#include <stdint.h>
+
+#include "prim/cpu/kernel.h"
+#include "prim/cpu/linear.h"
+#include "prim/cpu/token_blocks.h"
+
+namespace tamis::mla_prolog {
+
+/// Where a token's rows lie in the caches, in elements; negative: it writes none.
+struct CacheRow {
+  int64_t kv;
+  int64_t kr;
+};
+
+/// Absent outputs are null.
+struct KernelArgs {
+  const uint16_t* x;
+  prim::TokenStrides x_at;
+  prim::LinearWeight dq;
+  prim::LinearWeight uq_qr;
+  prim::LinearWeight uk;  // of head 0
+  int64_t uk_head_stride;
+  prim::LinearWeight dkv_kr;
+  const uint16_t* gamma_cq;
+  const uint16_t* gamma_ckv;
+  const uint16_t* sin;
+  prim::TokenStrides sin_at;
+  const uint16_t* cos;
+  prim::TokenStrides cos_at;
+  uint16_t* kv_cache;
+  uint16_t* kr_cache;
+  const CacheRow* cache_rows;
+  uint16_t* query;
+  prim::TokenStrides query_at;
+  int64_t query_head_stride;
+  uint16_t* query_rope;
+  prim::TokenStrides query_rope_at;
+  int64_t query_rope_head_stride;
+  uint16_t* query_norm;
+  prim::TokenStrides query_norm_at;
+  prim::TokenBlocks blocks;
+  int64_t heads;
+  int64_t nope;
+  int64_t rope;
+  int64_t latent;
+  int64_t query_rank;
+  float epsilon_cq;
+  float epsilon_ckv;
+  bool with_norm;  // any of the three outputs is wanted
+  bool bfloat16;
+};
+
+/// Items per block: strips of both down-projections (kv first) for every chunk; norms; heads for
+/// every chunk.
+static inline int64_t KvStrips(const KernelArgs& a) {
+  return prim::LinearStrips(a.dkv_kr, a.blocks.chunk_tokens);
+}
+static inline int64_t CqStrips(const KernelArgs& a) {
+  return a.with_norm ? prim::LinearStrips(a.dq, a.blocks.chunk_tokens) : 0;
+}
+static inline int64_t ProjectItems(const KernelArgs& a) {
+  return (KvStrips(a) + CqStrips(a)) * prim::ChunksOf(a.blocks);
+}
+static inline int64_t NormItems(const KernelArgs& a) {
+  return prim::PartsOf(a.blocks, prim::kNormTokens);
+}
+static inline int64_t HeadItems(const KernelArgs& a) {
+  return a.query != nullptr || a.query_rope != nullptr ? a.heads * prim::ChunksOf(a.blocks) : 0;
+}
+
+/// What a block leaves between phases, in 16-bit elements: cq, normed in place, then kv.
+static inline int64_t SharedElems(const KernelArgs& a) {
+  return a.blocks.block_tokens * ((a.with_norm ? a.query_rank : 0) + a.latent + a.rope);
+}
+
+/// Floats of a worker's scratch: a product, and per chunk the 16-bit queries of a head; or the rows
+/// of norms and rope.
+static inline int64_t QueryFloats(const KernelArgs& a) {
+  return (a.blocks.chunk_tokens * (a.nope + a.rope) + 1) / 2;
+}
+static inline int64_t RowFloats(const KernelArgs& a) {
+  const int64_t norm = a.query_rank > a.latent ? a.query_rank : a.latent;
+  return norm > 5 * a.rope ? norm : 5 * a.rope;
+}
+static inline int64_t ScratchFloats(const KernelArgs& a) {
+  return prim::LinearScratchFloats(a.blocks.chunk_tokens) + QueryFloats(a) + RowFloats(a);
+}
+
+}  // namespace tamis::mla_prolog
+
+TAMIS_DECLARE_KERNEL(MlaPrologProject)
+TAMIS_DECLARE_KERNEL(MlaPrologNorm)
+TAMIS_DECLARE_KERNEL(MlaPrologHead)

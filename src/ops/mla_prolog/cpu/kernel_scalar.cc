@@ -1,0 +1,2 @@
+#define TAMIS_LEVEL scalar
+#include "ops/mla_prolog/cpu/kernel-inl.h"

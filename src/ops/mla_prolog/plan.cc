@@ -1,0 +1,173 @@
+#include <algorithm>
+#include <string>
+
+#include "base/checked.h"
+#include "base/errors.h"
+#include "ops/mla_prolog/problem.h"
+#include "prim/cache_slots.h"
+#include "prim/linear.h"
+#include "prim/room.h"
+
+namespace tamis::mla_prolog {
+namespace {
+
+// Beyond it a workspace cannot be counted in 63 bits.
+constexpr int64_t kLargestDim = int64_t{1} << 40;
+
+Status CheckDims(const base::Dims& d) {
+  const int64_t width = d["nope"] + d["rope"];
+  if (d["rope"] % 2 != 0) return base::Invalid("sin", "an even width", d["rope"]);
+  int64_t uq_width = 0;
+  if (!base::CheckedMul(d["N"], width, &uq_width) || d["uq_width"] != uq_width) {
+    return base::Invalid(
+        "w_uq_qr",
+        std::to_string(d["N"]) + " heads of nope + rope = " + std::to_string(width) + " columns",
+        d["uq_width"]);
+  }
+  if (d["kv_width"] != d["latent"] + d["rope"]) {
+    return base::Invalid("w_dkv_kr",
+                         "latent + rope = " + std::to_string(d["latent"] + d["rope"]) + " columns",
+                         d["kv_width"]);
+  }
+  return Status::Ok();
+}
+
+Status CheckEpsilon(const char* name, double epsilon) {
+  return epsilon >= 0 ? Status::Ok() : base::Invalid(name, "at least 0", std::to_string(epsilon));
+}
+
+template <class T>
+T* Data(const TensorView& view) {
+  return static_cast<T*>(view.data);
+}
+
+}  // namespace
+
+Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
+  const base::Dims& d = *dims;
+  TAMIS_RETURN_IF_ERROR(CheckDims(d));
+  TAMIS_RETURN_IF_ERROR(CheckEpsilon("epsilon_cq", params.epsilon_cq));
+  TAMIS_RETURN_IF_ERROR(CheckEpsilon("epsilon_ckv", params.epsilon_ckv));
+  Problem& p = *problem;
+  const WeightFormat format = params.weight_format;
+  TAMIS_RETURN_IF_ERROR(prim::NormaliseWeight("w_dq", params.w_dq, format, &p.dq));
+  TAMIS_RETURN_IF_ERROR(prim::NormaliseWeight("w_uq_qr", params.w_uq_qr, format, &p.uq_qr));
+  TAMIS_RETURN_IF_ERROR(prim::NormaliseWeight("w_dkv_kr", params.w_dkv_kr, format, &p.dkv_kr));
+  const TensorView& kv = params.kv_cache;
+  TAMIS_RETURN_IF_ERROR(prim::CacheSlots(params.cache_index, kv.shape[0] * kv.shape[1], &p.slots));
+  p.params = params;
+  p.dtype = params.x.dtype;
+  p.batched = params.x.rank == 3;
+  p.tokens = static_cast<int64_t>(p.slots.size());
+  p.heads = d["N"];
+  p.nope = d["nope"];
+  p.rope = d["rope"];
+  p.latent = d["latent"];
+  p.query_rank = d["Lq"];
+  return Status::Ok();
+}
+
+prim::CpuWork Room::OnCpu(Problem& p, Level level) {
+  static constexpr prim::KernelTable kProject = TAMIS_KERNEL_TABLE(MlaPrologProject);
+  static constexpr prim::KernelTable kNorm = TAMIS_KERNEL_TABLE(MlaPrologNorm);
+  static constexpr prim::KernelTable kHead = TAMIS_KERNEL_TABLE(MlaPrologHead);
+  const Params& in = p.params;
+  const int first_inner = p.batched ? 2 : 1;
+  p.cache_rows.clear();
+  for (int64_t slot : p.slots) {
+    p.cache_rows.push_back(slot < 0 ? CacheRow{-1, -1}
+                                    : CacheRow{prim::SlotOffset(in.kv_cache, slot),
+                                               prim::SlotOffset(in.kr_cache, slot)});
+  }
+  KernelArgs& a = p.args;
+  a = {};
+  a.x = Data<const uint16_t>(in.x);
+  a.x_at = prim::TokenStridesOf(in.x, p.batched);
+  a.dq = p.dq;
+  a.uq_qr = p.uq_qr;
+  a.uk = prim::NdWeight(in.w_uk, 0);
+  a.uk_head_stride = in.w_uk.strides[0];
+  a.dkv_kr = p.dkv_kr;
+  a.gamma_cq = Data<const uint16_t>(in.gamma_cq);
+  a.gamma_ckv = Data<const uint16_t>(in.gamma_ckv);
+  a.sin = Data<const uint16_t>(in.sin);
+  a.sin_at = prim::TokenStridesOf(in.sin, p.batched);
+  a.cos = Data<const uint16_t>(in.cos);
+  a.cos_at = prim::TokenStridesOf(in.cos, p.batched);
+  a.kv_cache = Data<uint16_t>(in.kv_cache);
+  a.kr_cache = Data<uint16_t>(in.kr_cache);
+  a.cache_rows = p.cache_rows.data();
+  a.query = Data<uint16_t>(in.query);
+  a.query_at = prim::TokenStridesOf(in.query, p.batched);
+  a.query_head_stride = in.query.strides[first_inner];
+  a.query_rope = Data<uint16_t>(in.query_rope);
+  a.query_rope_at = prim::TokenStridesOf(in.query_rope, p.batched);
+  a.query_rope_head_stride = in.query_rope.strides[first_inner];
+  a.query_norm = Data<uint16_t>(in.query_norm);
+  a.query_norm_at = prim::TokenStridesOf(in.query_norm, p.batched);
+  a.blocks = prim::MakeTokenBlocks(p.tokens);
+  a.heads = p.heads;
+  a.nope = p.nope;
+  a.rope = p.rope;
+  a.latent = p.latent;
+  a.query_rank = p.query_rank;
+  a.epsilon_cq = static_cast<float>(in.epsilon_cq);
+  a.epsilon_ckv = static_cast<float>(in.epsilon_ckv);
+  a.with_norm = a.query != nullptr || a.query_rope != nullptr || a.query_norm != nullptr;
+  a.bfloat16 = p.dtype == DType::kBFloat16;
+
+  prim::CpuWork work;
+  work.args = &a;
+  work.blocking = "blocks of " + std::to_string(a.blocks.block_tokens) + " tokens, " +
+                  std::to_string(a.blocks.chunk_tokens) + " per item";
+  if (p.tokens == 0) return work;
+  if (std::max({p.nope, p.rope, p.latent, p.query_rank}) > kLargestDim) {
+    work.shared_bytes = -1;
+    return work;
+  }
+  work.scratch_bytes = ScratchFloats(a) * static_cast<int64_t>(sizeof(float));
+  work.shared_bytes = SharedElems(a) * static_cast<int64_t>(sizeof(uint16_t));
+  for (int64_t block = 0; block < base::CeilDiv(p.tokens, a.blocks.block_tokens); ++block) {
+    work.phases.push_back({ProjectItems(a), kProject.at(level), block * ProjectItems(a)});
+    work.phases.push_back({NormItems(a), kNorm.at(level), block * NormItems(a)});
+    if (HeadItems(a) > 0)
+      work.phases.push_back({HeadItems(a), kHead.at(level), block * HeadItems(a)});
+  }
+  return work;
+}
+
+Cost Room::CountCost(const Problem& p) {
+  const auto tokens = static_cast<double>(p.tokens);
+  const auto hidden = static_cast<double>(p.dq.rows);
+  const auto rank = static_cast<double>(p.query_rank);
+  const auto heads = static_cast<double>(p.heads);
+  const auto nope = static_cast<double>(p.nope);
+  const auto rope = static_cast<double>(p.rope);
+  const auto latent = static_cast<double>(p.latent);
+  const bool query = !p.params.query.absent();
+  const bool query_rope = !p.params.query_rope.absent();
+  const bool norm = !p.params.query_norm.absent();
+  double weights = hidden * (latent + rope);
+  double written = latent + rope;
+  if (query || query_rope || norm) weights += hidden * rank;
+  if (query) weights += heads * nope * (rank + latent);
+  if (query_rope) weights += heads * rope * rank;
+  if (query) written += heads * latent;
+  if (query_rope) written += heads * rope;
+  if (norm) written += rank;
+  Cost cost;
+  cost.flops = 2 * tokens * weights;
+  cost.read_bytes = 2 * (weights + tokens * (hidden + 2 * rope));
+  cost.write_bytes = 2 * tokens * written;
+  return cost;
+}
+
+Result<Plan> plan(const Params& params, const Context& context) {
+  return prim::MakePlan<Room>(params, context);
+}
+
+Status run(const Params& params, const Context& context) {
+  return prim::RunOnce<Room>(params, context);
+}
+
+}  // namespace tamis::mla_prolog

@@ -1,0 +1,43 @@
+// The normalised mla_prolog, and the room as the rest of the house takes it.
+#pragma once
+
+#include <vector>
+
+#include "base/operator.h"
+#include "ops/mla_prolog/cpu/kernel.h"
+#include "prim/cpu/work.h"
+#include "tamis/ops/mla_prolog.hpp"
+
+namespace tamis::mla_prolog {
+
+struct Problem {
+  Params params;
+  DType dtype = DType::kNone;
+  bool batched = false;  // [B, S1, ...] instead of [T, ...]
+  int64_t tokens = 0;
+  int64_t heads = 0;
+  int64_t nope = 0;
+  int64_t rope = 0;
+  int64_t latent = 0;
+  int64_t query_rank = 0;            // Lq
+  prim::LinearWeight dq = {};        // [H, query_rank]
+  prim::LinearWeight uq_qr = {};     // [query_rank, heads (nope + rope)]
+  prim::LinearWeight dkv_kr = {};    // [H, latent + rope]
+  std::vector<int64_t> slots;        // that each token writes; -1: none
+  std::vector<CacheRow> cache_rows;  // the same as offsets, filled by OnCpu
+  KernelArgs args = {};              // the kernels' view, filled by OnCpu
+};
+
+struct Room {
+  using Params = mla_prolog::Params;
+  using Problem = mla_prolog::Problem;
+
+  static const base::Contract& contract();
+  static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
+  static void ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden);
+  static prim::CpuWork OnCpu(Problem& problem, Level level);
+  static Cost CountCost(const Problem& problem);
+  static const std::vector<base::Example>& examples();
+};
+
+}  // namespace tamis::mla_prolog

@@ -1,0 +1,444 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "base/cpu_features.h"
+#include "tests/support/conformance.h"
+#include "tests/support/weights.h"
+
+namespace tamis::test {
+namespace {
+
+struct Mla {
+  DType dtype = DType::kBFloat16;
+  int64_t tokens = 3;
+  int64_t first_token = 0;  // of a longer call with the same seed
+  int64_t batch = 0;        // not 0: [B, S1, ...]
+  int64_t hidden = 48;
+  int64_t rank = 32;
+  int64_t heads = 2;
+  int64_t nope = 16;
+  int64_t rope = 16;
+  int64_t latent = 32;
+  int64_t pages = 3;
+  int64_t page = 4;
+  bool nz = false;
+  std::vector<int64_t> slots = {5, 0, 7};
+  DType index = DType::kInt32;
+  int64_t gap = 0;
+  uint64_t seed = 1;
+};
+
+// Caches hold NaN before: nobody reads them.
+TestCall Build(const Mla& s) {
+  TestCall call("mla_prolog");
+  const auto per_token = [&](const char* name, int64_t width) {
+    call.Strided(name, s.dtype, TokenShape(s.tokens, s.batch, {width}), s.gap,
+                 [&](int64_t i) { return Draw(s.seed, name, s.first_token * width + i); });
+  };
+  const auto vector = [&](const char* name, int64_t width) {
+    call.Tensor(name, s.dtype, {width}, [&](int64_t i) { return Draw(s.seed, name, i); });
+  };
+  per_token("x", s.hidden);
+  per_token("sin", s.rope);
+  per_token("cos", s.rope);
+  SetWeight(&call, "w_dq", s.dtype, s.hidden, s.rank, s.nz, s.gap, s.seed);
+  SetWeight(&call, "w_uq_qr", s.dtype, s.rank, s.heads * (s.nope + s.rope), s.nz, s.gap, s.seed);
+  SetWeight(&call, "w_dkv_kr", s.dtype, s.hidden, s.latent + s.rope, s.nz, s.gap, s.seed);
+  call.Strided("w_uk", s.dtype, {s.heads, s.nope, s.latent}, s.gap,
+               [&](int64_t i) { return 0.25 * Draw(s.seed, "w_uk", i); });
+  vector("gamma_cq", s.rank);
+  vector("gamma_ckv", s.latent);
+  call.Tensor("cache_index", s.index, TokenShape(s.tokens, s.batch, {}),
+              [&](int64_t i) { return static_cast<double>(s.slots[static_cast<size_t>(i)]); });
+  const auto nan = [](int64_t) { return NAN; };
+  call.Strided("kv_cache", s.dtype, {s.pages, s.page, 1, s.latent}, s.gap, nan);
+  call.Strided("kr_cache", s.dtype, {s.pages, s.page, 1, s.rope}, s.gap, nan);
+  call.Set("weight_format", std::string(s.nz ? "NZ" : "ND"));
+  return call;
+}
+
+// Row `row` of a cache, or of an output with rows of `width` elements.
+std::vector<double> Row(const TestCall& call, const std::string& name, int64_t row, int64_t width) {
+  std::vector<double> values;
+  for (int64_t c = 0; c < width; ++c) values.push_back(call.Got(name, row * width + c));
+  return values;
+}
+
+TEST(MlaProlog, AgreesOverRandomShapesSlotsAndStrides) {
+  Random random(901);
+  for (int i = 0; i < 40; ++i) {
+    Mla s;
+    s.seed = random.Next();
+    s.dtype = i % 2 == 0 ? DType::kBFloat16 : DType::kFloat16;
+    s.batch = i % 3 == 0 ? random.Between(1, 3) : 0;
+    s.tokens = random.Between(0, 21);
+    if (s.batch > 0) s.tokens -= s.tokens % s.batch;
+    s.nz = i % 4 == 0;
+    const auto size = [&](int64_t most) {
+      return s.nz ? 16 * random.Between(1, most / 16) : random.Between(1, most);
+    };
+    s.hidden = size(300);
+    s.rank = size(150);
+    s.latent = size(90);
+    s.heads = random.Between(1, 4);
+    s.rope = s.nz ? 16 * random.Between(1, 2) : 2 * random.Between(0, 20);
+    s.nope = size(40);
+    s.pages = random.Between(0, 4);
+    s.page = random.Between(1, 9);
+    s.slots = RandomSlots(s.tokens, s.pages * s.page, &random);
+    s.index = random.Below(2) == 0 ? DType::kInt32 : DType::kInt64;
+    s.gap = random.Between(0, 1) * 5;
+    TestCall call = Build(s);
+    call.OutputGap(s.gap);
+    SCOPED_TRACE("case " + std::to_string(i));
+    ExpectConforms(call);
+  }
+}
+
+TEST(MlaProlog, AgreesOverManyTokensInChunksAndBlocks) {
+  Random random(902);
+  for (int64_t tokens : {129, 1027}) {  // a chunk and a bit, a block and a bit
+    Mla s;
+    s.tokens = tokens;
+    s.hidden = 20;
+    s.rank = 12;
+    s.nope = 6;
+    s.rope = 4;
+    s.latent = 10;
+    s.pages = 300;
+    s.slots = RandomSlots(tokens, s.pages * s.page, &random);
+    TestCall call = Build(s);
+    ExpectConforms(call);
+  }
+}
+
+// Heads of 24 columns begin within a panel of 16.
+TEST(MlaProlog, NzGivesTheBitsOfNd) {
+  for (int64_t tokens : {1, 3, 11}) {
+    Mla s;
+    s.tokens = tokens;
+    s.heads = 4;
+    s.nope = 14;
+    s.rope = 10;
+    s.latent = 70;
+    s.hidden = 256;
+    s.slots.resize(static_cast<size_t>(tokens));
+    std::iota(s.slots.begin(), s.slots.end(), 0);
+    Mla nz = s;
+    nz.nz = true;
+    TestCall a = Build(s);
+    TestCall b = Build(nz);
+    for (Level level : base::AvailableLevels()) {
+      const auto nd_bytes = a.Run({.level = level});
+      const auto nz_bytes = b.Run({.level = level});
+      ASSERT_TRUE(nd_bytes.ok() && nz_bytes.ok()) << nz_bytes.status().message();
+      EXPECT_TRUE(*nd_bytes == *nz_bytes) << tokens << " tokens at " << base::Name(level);
+    }
+  }
+}
+
+TEST(MlaProlog, TokensTogetherGiveTheBitsOfTokensAlone) {
+  Mla s;
+  s.tokens = 141;  // more than a chunk, and a tail of every tile size
+  s.hidden = 150;
+  s.latent = 37;
+  s.rank = 75;
+  s.pages = 40;
+  s.slots.resize(static_cast<size_t>(s.tokens));
+  std::iota(s.slots.begin(), s.slots.end(), 3);
+  TestCall together = Build(s);
+  for (Level level : base::AvailableLevels()) {
+    ASSERT_TRUE(together.Run({.level = level}).ok());
+    for (int64_t token : {0, 1, 64, 127, 128, 136, 139, 140}) {
+      for (int64_t count : {1, 2, 5}) {
+        if (token + count > s.tokens) continue;
+        Mla part = s;
+        part.first_token = token;
+        part.tokens = count;
+        part.slots.assign(s.slots.begin() + token, s.slots.begin() + token + count);
+        TestCall alone = Build(part);
+        ASSERT_TRUE(alone.Run({.level = level}).ok());
+        const auto slot = s.slots[static_cast<size_t>(token)];
+        for (const auto& [name, width] : {std::pair{"query", s.heads * s.latent},
+                                          {"query_rope", s.heads * s.rope},
+                                          {"query_norm", s.rank}}) {
+          EXPECT_EQ(Row(together, name, token, width), Row(alone, name, 0, width)) << name;
+        }
+        EXPECT_EQ(Row(together, "kv_cache", slot, s.latent),
+                  Row(alone, "kv_cache", slot, s.latent));
+        EXPECT_EQ(Row(together, "kr_cache", slot, s.rope), Row(alone, "kr_cache", slot, s.rope));
+      }
+    }
+  }
+}
+
+// Conformance list of the family, line 18.
+TEST(MlaProlog, SlotMinusOneIsNotWrittenHalvesOfCosAndSinDifferNzEqualsNdAndEpsilonCounts) {
+  Mla s;
+  s.slots = {4, -1, 2};
+  TestCall nd = Build(s);
+  ExpectConforms(nd);  // slot -1: every byte outside rows 4 and 2 is unchanged
+  const auto nd_bytes = nd.Run({});
+  s.nz = true;
+  const auto nz_bytes = Build(s).Run({});
+  ASSERT_TRUE(nd_bytes.ok() && nz_bytes.ok());
+  EXPECT_TRUE(*nd_bytes == *nz_bytes);
+
+  TestCall halves = Build(s);  // the second halves as the first ones
+  for (const char* name : {"sin", "cos"}) {
+    halves.Tensor(name, s.dtype, {s.tokens, s.rope}, [&](int64_t i) {
+      return Draw(s.seed, name, i / s.rope * s.rope + i % (s.rope / 2));
+    });
+  }
+  const auto halves_bytes = halves.Run({});
+  ASSERT_TRUE(halves_bytes.ok());
+  EXPECT_NE(halves_bytes->at("query_rope"), nd_bytes->at("query_rope"));
+  EXPECT_NE(halves_bytes->at("kr_cache"), nd_bytes->at("kr_cache"));
+
+  TestCall cq = Build(s);
+  cq.Set("epsilon_cq", 0.5);
+  ExpectConforms(cq);
+  const auto cq_bytes = cq.Run({});
+  EXPECT_NE(cq_bytes->at("query_norm"), nd_bytes->at("query_norm"));
+  EXPECT_NE(cq_bytes->at("query"), nd_bytes->at("query"));
+  EXPECT_EQ(cq_bytes->at("kv_cache"), nd_bytes->at("kv_cache"));
+  TestCall ckv = Build(s);
+  ckv.Set("epsilon_ckv", 0.5);
+  const auto ckv_bytes = ckv.Run({});
+  EXPECT_NE(ckv_bytes->at("kv_cache"), nd_bytes->at("kv_cache"));
+  EXPECT_EQ(ckv_bytes->at("query"), nd_bytes->at("query"));
+}
+
+// Small integers: every step is exact. x picks the rope columns 1 2 3 4 out of w_dkv_kr.
+TEST(MlaProlog, RopeTakesPairsLeavesHalvesAndSinComesBeforeCos) {
+  Mla s;
+  s.tokens = 1;
+  s.slots = {0};
+  s.hidden = 1;
+  s.latent = 1;
+  s.rope = 4;
+  TestCall call = Build(s);
+  const auto list = [](std::vector<double> v) {
+    return [v](int64_t i) { return v[static_cast<size_t>(i)]; };
+  };
+  call.Tensor("x", s.dtype, {1, 1}, list({1}))
+      .Tensor("w_dkv_kr", s.dtype, {1, 5}, list({1, 1, 2, 3, 4}))
+      .Tensor("sin", s.dtype, {1, 4}, list({10, 20, 30, 40}))
+      .Tensor("cos", s.dtype, {1, 4}, list({1, 2, 3, 4}));
+  for (Level level : base::AvailableLevels()) {
+    ASSERT_TRUE(call.Run({.level = level}).ok());
+    // u = 1 3 2 4; u cos = 1 6 6 16; turned = -2 -4 1 3; turned sin = -20 -80 30 120
+    EXPECT_EQ(Row(call, "kr_cache", 0, 4), (std::vector<double>{-19, -74, 36, 136}));
+  }
+}
+
+TEST(MlaProlog, LastTokenOfASlotWins) {
+  Mla s;
+  s.tokens = 4;
+  s.batch = 2;
+  s.slots = {6, 1, 6, 6};
+  TestCall call = Build(s);
+  ExpectConforms(call);
+  Mla last = s;
+  last.batch = 0;
+  last.tokens = 1;
+  last.first_token = 3;
+  last.slots = {6};
+  TestCall alone = Build(last);
+  ASSERT_TRUE(call.Run({.threads = 7}).ok());
+  ASSERT_TRUE(alone.Run({}).ok());
+  EXPECT_EQ(Row(call, "kv_cache", 6, s.latent), Row(alone, "kv_cache", 6, s.latent));
+  EXPECT_EQ(Row(call, "kr_cache", 6, s.rope), Row(alone, "kr_cache", 6, s.rope));
+}
+
+TEST(MlaProlog, SlotsOfBothIntegerTypesGiveTheSame) {
+  Mla s;
+  s.slots = {11, -7, 3};
+  const auto narrow = Build(s).Run({});
+  s.index = DType::kInt64;
+  const auto wide = Build(s).Run({});
+  ASSERT_TRUE(narrow.ok() && wide.ok());
+  EXPECT_TRUE(*narrow == *wide);
+}
+
+TEST(MlaProlog, OutputsNotAskedForChangeNothingAndTheirWeightsAreNotRead) {
+  Mla s;
+  s.tokens = 6;
+  s.slots = {0, 1, 2, 3, 4, 5};
+  TestCall full = Build(s);
+  const auto nan = [](int64_t) { return NAN; };
+  for (Level level : base::AvailableLevels()) {
+    const auto all = full.Run({.level = level});
+    ASSERT_TRUE(all.ok());
+    const auto expect_same = [&](TestCall& call, size_t outputs) {
+      const auto some = call.Run({.level = level});
+      ASSERT_TRUE(some.ok());
+      EXPECT_EQ(some->size(), outputs);
+      for (const auto& [name, bytes] : *some) EXPECT_EQ(bytes, all->at(name)) << name;
+    };
+    TestCall cache_only = Build(s);
+    cache_only.Omit("query").Omit("query_rope").Omit("query_norm");
+    cache_only.Tensor("w_dq", s.dtype, {s.hidden, s.rank}, nan)
+        .Tensor("gamma_cq", s.dtype, {s.rank}, nan)
+        .Tensor("w_uq_qr", s.dtype, {s.rank, s.heads * (s.nope + s.rope)}, nan)
+        .Tensor("w_uk", s.dtype, {s.heads, s.nope, s.latent}, nan);
+    expect_same(cache_only, 2);
+    TestCall norm_only = Build(s);
+    norm_only.Omit("query").Omit("query_rope");
+    norm_only.Tensor("w_uq_qr", s.dtype, {s.rank, s.heads * (s.nope + s.rope)}, nan)
+        .Tensor("w_uk", s.dtype, {s.heads, s.nope, s.latent}, nan);
+    expect_same(norm_only, 3);
+    TestCall rope_only = Build(s);
+    rope_only.Omit("query").Omit("query_norm");
+    rope_only.Tensor("w_uk", s.dtype, {s.heads, s.nope, s.latent}, nan);
+    expect_same(rope_only, 3);
+    TestCall query_only = Build(s);
+    query_only.Omit("query_rope").Omit("query_norm");
+    expect_same(query_only, 3);
+    ExpectConforms(cache_only);
+    ExpectConforms(norm_only);
+  }
+}
+
+TEST(MlaProlog, CachesMayInterleaveInOneBuffer) {
+  Mla s;
+  const int64_t width = s.latent + s.rope;
+  std::vector<uint16_t> pages(static_cast<size_t>(s.pages * s.page * width), 0xFFFF);
+  TestCall apart = Build(s);
+  TestCall joined = Build(s);
+  const auto view = [&](int64_t begin, int64_t count) {
+    TensorView v(pages.data() + begin, s.dtype, {s.pages, s.page, 1, count});
+    v.strides[0] = s.page * width;
+    v.strides[1] = v.strides[2] = width;
+    return v;
+  };
+  joined.View("kv_cache", view(0, s.latent)).View("kr_cache", view(s.latent, s.rope));
+  ASSERT_TRUE(apart.Run({}).ok());
+  const auto done = joined.Run({});
+  ASSERT_TRUE(done.ok()) << done.status().message();
+  for (int64_t slot : s.slots) {
+    EXPECT_EQ(Row(apart, "kv_cache", slot, s.latent), Row(joined, "kv_cache", slot, s.latent));
+    EXPECT_EQ(Row(apart, "kr_cache", slot, s.rope), Row(joined, "kr_cache", slot, s.rope));
+  }
+}
+
+TEST(MlaProlog, NanStaysInItsToken) {
+  Mla s;
+  s.tokens = 12;
+  s.slots.resize(12);
+  std::iota(s.slots.begin(), s.slots.end(), 0);
+  TestCall clean = Build(s);
+  TestCall spoilt = Build(s);
+  spoilt.Tensor("x", s.dtype, {s.tokens, s.hidden},
+                [&](int64_t i) { return i == 5 * s.hidden + 3 ? NAN : Draw(s.seed, "x", i); });
+  ExpectConforms(spoilt);
+  for (Level level : base::AvailableLevels()) {
+    ASSERT_TRUE(clean.Run({.level = level}).ok());
+    ASSERT_TRUE(spoilt.Run({.level = level}).ok());
+    for (int64_t t = 0; t < s.tokens; ++t) {
+      const auto width = s.heads * s.latent;
+      if (t == 5) {
+        EXPECT_TRUE(std::isnan(spoilt.Got("query", t * width)));
+        EXPECT_TRUE(std::isnan(spoilt.Got("kr_cache", t * s.rope)));
+      } else {
+        EXPECT_EQ(Row(clean, "query", t, width), Row(spoilt, "query", t, width));
+        EXPECT_EQ(Row(clean, "kv_cache", t, s.latent), Row(spoilt, "kv_cache", t, s.latent));
+      }
+    }
+  }
+}
+
+TEST(MlaProlog, NoTokensWriteNothing) {
+  for (int64_t batch : {0, 2}) {
+    Mla s;
+    s.tokens = 0;
+    s.batch = batch;
+    s.slots.clear();
+    TestCall call = Build(s);
+    ExpectConforms(call);
+    EXPECT_TRUE(call.OutputsUntouched());
+  }
+}
+
+TEST(MlaProlog, BadArgumentsAreRefusedByName) {
+  const auto refuse = [&](const std::function<void(TestCall&)>& spoil, const std::string& argument,
+                          StatusCode code = StatusCode::kInvalidArgument) {
+    TestCall call = Build({});
+    spoil(call);
+    SCOPED_TRACE(argument);
+    ExpectRefused(call, code, argument);
+  };
+  const auto zeros = [](const char* name, std::vector<int64_t> shape,
+                        DType dtype = DType::kBFloat16) {
+    return [=](TestCall& c) { c.Tensor(name, dtype, shape, [](int64_t) { return 0.0; }); };
+  };
+  const auto slots = [](std::vector<double> v, DType dtype) {
+    return [=](TestCall& c) {
+      c.Tensor("cache_index", dtype, {3}, [&](int64_t i) { return v[static_cast<size_t>(i)]; });
+    };
+  };
+  refuse(slots({0, 12, 1}, DType::kInt32), "cache_index[1]");
+  refuse(slots({0, 1, 2147483647}, DType::kInt32), "cache_index[2]");
+  refuse(slots({0x1p62, 1, 2}, DType::kInt64), "cache_index[0]");
+  refuse(zeros("cache_index", {3}), "cache_index");
+  refuse(zeros("cache_index", {2}, DType::kInt32), "cache_index");
+  refuse(zeros("w_uq_qr", {32, 63}), "w_uq_qr");
+  refuse(zeros("w_dkv_kr", {48, 47}), "w_dkv_kr");
+  refuse(zeros("w_dq", {47, 32}), "w_dq");
+  refuse(zeros("w_dq", {48, 32}, DType::kFloat16), "w_dq");
+  refuse(zeros("gamma_ckv", {31}), "gamma_ckv");
+  refuse(zeros("cos", {3, 14}), "cos");
+  refuse(zeros("kr_cache", {3, 4, 1, 14}), "kr_cache");
+  refuse(zeros("kr_cache", {2, 4, 1, 16}), "kr_cache");
+  refuse(zeros("x", {1, 1, 3, 48}), "x");
+  refuse([](TestCall& c) { c.Set("epsilon_cq", -1e-9); }, "epsilon_cq");
+  refuse([](TestCall& c) { c.Set("epsilon_ckv", -1.0); }, "epsilon_ckv");
+  refuse([](TestCall& c) { c.Without("kv_cache"); }, "kv_cache", StatusCode::kNullArgument);
+  refuse([](TestCall& c) { c.View("kr_cache", c.view("kv_cache")); }, "kr_cache");
+}
+
+TEST(MlaProlog, AnOddRopeWidthIsRefused) {
+  Mla s;
+  s.rope = 15;
+  TestCall call = Build(s);
+  ExpectRefused(call, StatusCode::kInvalidArgument, "sin");
+}
+
+TEST(MlaProlog, NzIsRefusedUnlessDenseInMultiplesOf16) {
+  Mla s;
+  s.hidden = 40;
+  TestCall ragged = Build(s);
+  ragged.Set("weight_format", std::string("NZ"));
+  ExpectRefused(ragged, StatusCode::kInvalidArgument, "w_dq");
+  Mla strided;
+  strided.gap = 16;
+  TestCall gaps = Build(strided);
+  gaps.Set("weight_format", std::string("NZ"));
+  ExpectRefused(gaps, StatusCode::kInvalidArgument, "w_dq");
+}
+
+// Nothing behind these views is read before the size is found to be impossible.
+TEST(MlaProlog, AWorkspaceBeyondInt64IsRefused) {
+  Mla s;
+  s.slots = {-1, -1, -1};
+  TestCall call = Build(s);
+  constexpr int64_t kHuge = int64_t{1} << 48;
+  std::vector<uint16_t> elements(8);
+  size_t next = 0;
+  const auto fake = [&](const char* name, std::vector<int64_t> shape) {
+    call.View(name, TensorView(&elements[next++], s.dtype, shape));
+  };
+  fake("w_uk", {s.heads, s.nope, kHuge});
+  fake("gamma_ckv", {kHuge});
+  fake("w_dkv_kr", {s.hidden, kHuge + s.rope});
+  fake("kv_cache", {0, s.page, 1, kHuge});
+  fake("kr_cache", {0, s.page, 1, s.rope});
+  call.Omit("query").Omit("query_rope").Omit("query_norm");
+  ExpectRefused(call, StatusCode::kInvalidArgument, "workspace");
+}
+
+}  // namespace
+}  // namespace tamis::test

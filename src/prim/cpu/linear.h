@@ -1,0 +1,61 @@
+// Matrix products with 16-bit weights, as plans and kernels see them.
+#pragma once
+
+#include <stdint.h>
+
+namespace tamis::prim {
+
+/// Where the row of a token lies, in elements: tokens are [T] or [B, S1].
+struct TokenStrides {
+  int64_t tokens_per_batch;
+  int64_t batch_stride;
+  int64_t token_stride;
+};
+
+static inline int64_t OffsetOf(const TokenStrides& s, int64_t token) {
+  return token / s.tokens_per_batch * s.batch_stride + token % s.tokens_per_batch * s.token_stride;
+}
+
+/// W [rows, columns]. ND: rows `row_stride` apart. NZ: panels of 16 columns, each [rows, 16]; both
+/// sizes are multiples of 16.
+struct LinearWeight {
+  const uint16_t* data;
+  int64_t rows;
+  int64_t columns;
+  int64_t row_stride;
+  bool nz;
+};
+
+inline constexpr int64_t kNzColumns = 16;
+
+/// Up to so many tokens use each weight a few times only: weights go from memory into registers,
+/// and what counts is that they stream. More tokens share a block of weights that is widened once.
+inline constexpr int64_t kDirectTokens = 4;
+
+/// Columns that are computed in one pass over the rows of W. A panel of NZ streams by itself; rows
+/// of ND are far apart, and a pass must take enough of each.
+inline constexpr int64_t kLinearStrip = 64;
+inline constexpr int64_t kDirectNdStrip = 192;
+static inline int64_t LinearStrip(const LinearWeight& w, int64_t tokens) {
+  return tokens <= kDirectTokens && !w.nz ? kDirectNdStrip : kLinearStrip;
+}
+
+/// Rows of W that are widened at a time: with kLinearStrip columns 32 KiB, two thirds of an L1
+/// cache.
+inline constexpr int64_t kLinearDepth = 128;
+/// fp32 elements of x that are widened at a time.
+inline constexpr int64_t kLinearInput = 2048;
+
+/// Strips of W, where an item is one.
+static inline int64_t LinearStrips(const LinearWeight& w, int64_t tokens) {
+  const int64_t strip = LinearStrip(w, tokens);
+  return (w.columns + strip - 1) / strip;
+}
+
+/// Floats of scratch for up to `tokens` tokens a call: widened weights, widened x, sums.
+static inline int64_t LinearScratchFloats(int64_t tokens) {
+  const int64_t sums = tokens <= kDirectTokens ? tokens * kDirectNdStrip : tokens * kLinearStrip;
+  return kLinearStrip * kLinearDepth + kLinearInput + sums;
+}
+
+}  // namespace tamis::prim

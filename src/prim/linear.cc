@@ -1,0 +1,43 @@
+#include "prim/linear.h"
+
+#include <limits>
+
+#include "base/contract.h"
+#include "base/errors.h"
+
+namespace tamis::prim {
+
+Status NormaliseWeight(std::string_view name, const TensorView& view, WeightFormat format,
+                       LinearWeight* weight) {
+  const int64_t rows = view.shape[0];
+  const int64_t columns = view.shape[1];
+  *weight = NdWeight(view, 0);
+  if (format == WeightFormat::kNd) return Status::Ok();
+  weight->nz = true;
+  if (rows % kNzColumns != 0 || columns % kNzColumns != 0) {
+    return base::Invalid(name, "in NZ, sizes that are multiples of 16", base::ShapeText(view));
+  }
+  if (rows > 1 && columns > 0 && view.strides[0] != columns)
+    return base::Invalid(name, "in NZ, a dense tensor",
+                         "rows of stride " + std::to_string(view.strides[0]));
+  return Status::Ok();
+}
+
+LinearWeight NdWeight(const TensorView& view, int64_t offset) {
+  const int last = view.rank - 1;
+  return {static_cast<const uint16_t*>(view.data) + offset, view.shape[last - 1], view.shape[last],
+          view.strides[last - 1], false};
+}
+
+int64_t OffsetOf(const LinearWeight& weight, int64_t k, int64_t n) {
+  if (!weight.nz) return k * weight.row_stride + n;
+  return (n / kNzColumns * weight.rows + k) * kNzColumns + n % kNzColumns;
+}
+
+TokenStrides TokenStridesOf(const TensorView& view, bool batched) {
+  if (view.absent()) return {1, 0, 0};
+  if (!batched) return {std::numeric_limits<int64_t>::max(), 0, view.strides[0]};
+  return {view.shape[1] > 0 ? view.shape[1] : 1, view.strides[0], view.strides[1]};
+}
+
+}  // namespace tamis::prim

@@ -1,0 +1,107 @@
+"""Arrays with error bounds, for formulas that round on their way.
+
+An evaluation in fp32 that rounds an intermediate may land on the neighbour of the exactly rounded
+value. `Approx` carries how far it may be off through products, norms and rotations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from case_file import Half, HalfName
+from formulation import Floats
+from precision import Family
+
+
+@dataclass
+class Approx:
+    """Exact values, and how far an evaluation of the family may be from them."""
+
+    value: Floats
+    error: Floats
+
+    @classmethod
+    def exact(cls, value: Floats) -> Approx:
+        """What is given."""
+        return cls(value, np.zeros_like(value))
+
+    def columns(self, begin: int, end: int) -> Approx:
+        """Part of the last dimension."""
+        return Approx(self.value[..., begin:end], self.error[..., begin:end])
+
+    def reshape(self, *shape: int) -> Approx:
+        """The same elements."""
+        return Approx(self.value.reshape(shape), self.error.reshape(shape))
+
+    def rounded(self, dtype: HalfName) -> Approx:
+        """To the type: the error becomes the distance to the farthest value in reach."""
+        middle = Half.round(self.value, dtype).values
+        low = Half.round(self.value - self.error, dtype).values
+        high = Half.round(self.value + self.error, dtype).values
+        return Approx(middle, np.maximum(middle - low, high - middle))
+
+
+def product(x: Approx, weight: Floats, family: Family) -> Approx:
+    """Of x [.., K] and weight [K, N]; errors of the terms are independent."""
+    spread = x.error @ np.abs(weight)
+    likely = 8 * np.sqrt(np.square(x.error) @ np.square(weight))
+    size = np.abs(x.value) @ np.abs(weight) + spread
+    error = family.of_sum(max(weight.shape[0], 1), size) + np.minimum(spread, likely)
+    return Approx(x.value @ weight, error)
+
+
+def _normed(x: Approx, gamma: Floats, epsilon: float, family: Family) -> Approx:
+    """Divided by the root of its mean square."""
+    n = x.value.shape[-1]
+    power = np.square(x.value).sum(-1, keepdims=True)
+    slack = ((2 * np.abs(x.value) + x.error) * x.error).sum(-1, keepdims=True)
+    slack = (slack + family.of_sum(n, power + slack)) / n
+    scale = 1 / np.sqrt(power / n + epsilon)
+    most = 1 / np.sqrt(np.maximum(power / n - slack, 0) + epsilon)
+    shift = most - scale + 6 * family.unit * most
+    reach = np.abs(x.value) + x.error
+    return Approx(x.value * scale * gamma, np.abs(gamma) * (x.error * scale + reach * shift))
+
+
+def rms_norm(x: Approx, gamma: Floats, epsilon: float, family: Family) -> Approx:
+    """Over the last dimension."""
+    return _normed(x, gamma, epsilon, family)
+
+
+def layer_norm(x: Approx, gamma: Floats, beta: Floats, epsilon: float, family: Family) -> Approx:
+    """Over the last dimension."""
+    n = x.value.shape[-1]
+    mean = x.value.mean(-1, keepdims=True)
+    reach = (np.abs(x.value) + x.error).sum(-1, keepdims=True)
+    slack = (x.error.sum(-1, keepdims=True) + family.of_sum(n, reach)) / n
+    centred = x.value - mean
+    y = _normed(
+        Approx(centred, x.error + slack + family.unit * np.abs(centred)), gamma, epsilon, family
+    )
+    return Approx(y.value + beta, y.error + family.unit * np.abs(y.value + beta))
+
+
+def rope(x: Approx, sin: Floats, cos: Floats, interleaved: bool, family: Family) -> Approx:
+    """Pairs or halves in, halves out; sin and cos are as wide as x."""
+    half = x.value.shape[-1] // 2
+
+    def parts(a: Floats) -> tuple[Floats, Floats]:
+        if interleaved:
+            return a[..., 0::2], a[..., 1::2]
+        return a[..., :half], a[..., half:]
+
+    (first, second), (error1, error2) = parts(x.value), parts(x.error)
+    u = np.concatenate([first, second], -1)
+    turned = np.concatenate([-second, first], -1)
+    error = np.abs(cos) * np.concatenate([error1, error2], -1)
+    error = error + np.abs(sin) * np.concatenate([error2, error1], -1)
+    error = error + 2 * family.unit * (np.abs(u * cos) + np.abs(turned * sin))
+    return Approx(u * cos + turned * sin, error)
+
+
+def to_nz(weight: Floats) -> Floats:
+    """The memory of a matrix in panels of 16 columns, in its own shape."""
+    rows, columns = weight.shape
+    panels = weight.reshape(rows, columns // 16, 16).swapaxes(0, 1)
+    return panels.reshape(rows, columns)

@@ -1,0 +1,213 @@
+"""mla_prolog and indexer_prolog against their formulas, all tokens at once."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pytest
+from approximate import Approx, layer_norm, product, rms_norm, rope, to_nz
+from case_file import Half, HalfName, Tensor
+from formulation import Floats, Ints
+from precision import assert_close
+from runner import Implementation, Outputs, Runner
+
+Format = Literal["ND", "NZ"]
+
+MLA_WEIGHTS = ("w_dq", "w_uq_qr", "w_dkv_kr")
+INDEXER_WEIGHTS = ("w_idx_qb", "w_idx_k", "w_idx_proj")
+
+
+class Draws:
+    """Values that a type holds."""
+
+    def __init__(self, seed: int, dtype: HalfName) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.dtype = dtype
+
+    def __call__(self, *shape: int, scale: float = 1.0) -> Floats:
+        return Half.round(self.rng.standard_normal(shape) * scale, self.dtype).values
+
+    def weight(self, rows: int, columns: int) -> Floats:
+        return self(rows, columns, scale=rows**-0.5)
+
+
+def run(
+    runner: Runner,
+    implementation: Implementation,
+    op: str,
+    tensors: dict[str, Floats],
+    slots: Ints,
+    dtype: HalfName,
+    weight_format: Format,
+    tokens_shape: tuple[int, ...],
+    attributes: dict[str, object],
+) -> Outputs:
+    """One call; whatever has a row per token gets the tokens' shape."""
+    sent: dict[str, Tensor] = {}
+    for name, values in tensors.items():
+        if weight_format == "NZ" and name in MLA_WEIGHTS + INDEXER_WEIGHTS:
+            values = to_nz(values)
+        if name in ("x", "sin", "cos", "query_norm"):
+            values = values.reshape(*tokens_shape, values.shape[-1])
+        sent[name] = Half.round(values, dtype)
+    sent["cache_index"] = slots.astype(np.int32).reshape(tokens_shape)
+    return runner.run(op, implementation, sent, {"weight_format": weight_format, **attributes})
+
+
+def check_rows(name: str, got: Half, expected: Approx) -> None:
+    values = got.values.reshape(expected.value.shape)
+    assert_close(name, values, expected.value, expected.error, got.dtype)
+
+
+def check_cache(name: str, got: Half, before: Floats, slots: Ints, rows: Approx) -> None:
+    """The last token of a slot has written it; the rest is as before."""
+    width = before.shape[-1]
+    flat, was = got.values.reshape(-1, width), before.reshape(-1, width)
+    writers = {int(slot): token for token, slot in enumerate(slots) if slot >= 0}
+    for slot, token in writers.items():
+        assert_close(f"{name}[{slot}]", flat[slot], rows.value[token], rows.error[token], got.dtype)
+    untouched = np.setdiff1d(np.arange(len(flat)), list(writers))
+    assert np.array_equal(flat[untouched], was[untouched])
+
+
+def random_slots(rng: np.random.Generator, tokens: int, capacity: int) -> Ints:
+    slots = rng.integers(-2, capacity, tokens)
+    slots[-1] = slots[0]
+    return slots
+
+
+@pytest.mark.parametrize("weight_format", ["ND", "NZ"])
+@pytest.mark.parametrize("seed", range(6))
+def test_mla_prolog_equals_the_formula(
+    runner: Runner, implementation: Implementation, seed: int, weight_format: Format
+) -> None:
+    dtype: HalfName = "bfloat16" if seed % 2 == 0 else "float16"
+    family, draw = implementation.family, Draws(900 + seed, dtype)
+    unit = 16 if weight_format == "NZ" else 1
+    hidden, rank, nope, latent = (int(n) * unit for n in draw.rng.integers(1, 96 // unit + 4, 4))
+    heads, half = int(draw.rng.integers(1, 5)), int(draw.rng.integers(1, 4)) * max(unit // 2, 3)
+    width = 2 * half
+    tokens = (2, int(draw.rng.integers(1, 5))) if seed % 3 == 0 else (int(draw.rng.integers(2, 9)),)
+    count = int(np.prod(tokens))
+    t = {
+        "x": draw(count, hidden),
+        "w_dq": draw.weight(hidden, rank),
+        "w_uq_qr": draw.weight(rank, heads * (nope + width)),
+        "w_uk": draw(heads, nope, latent, scale=nope**-0.5),
+        "w_dkv_kr": draw.weight(hidden, latent + width),
+        "gamma_cq": draw(rank),
+        "gamma_ckv": draw(latent),
+        "sin": draw(count, width),
+        "cos": draw(count, width),
+        "kv_cache": draw(3, 5, 1, latent),
+        "kr_cache": draw(3, 5, 1, width),
+    }
+    slots = random_slots(draw.rng, count, 15)
+    epsilons = {"epsilon_cq": 1e-3, "epsilon_ckv": 0.25} if seed % 2 else {}
+    got = run(
+        runner, implementation, "mla_prolog", t, slots, dtype, weight_format, tokens, {**epsilons}
+    )
+
+    x = Approx.exact(t["x"])
+    cq = product(x, t["w_dq"], family).rounded(dtype)
+    norm = rms_norm(cq, t["gamma_cq"], epsilons.get("epsilon_cq", 1e-5), family)
+    check_rows("query_norm", got.half("query_norm"), norm)
+    q = product(norm.rounded(dtype), t["w_uq_qr"], family).rounded(dtype)
+    q = q.reshape(count, heads, nope + width)
+    absorbed = [
+        product(Approx(q.value[:, h, :nope], q.error[:, h, :nope]), t["w_uk"][h], family)
+        for h in range(heads)
+    ]
+    query = Approx(
+        np.stack([a.value for a in absorbed], 1), np.stack([a.error for a in absorbed], 1)
+    )
+    check_rows("query", got.half("query"), query)
+    sin, cos = t["sin"], t["cos"]
+    rotated = rope(q.columns(nope, nope + width), sin[:, None], cos[:, None], True, family)
+    check_rows("query_rope", got.half("query_rope"), rotated)
+    kv = product(x, t["w_dkv_kr"], family).rounded(dtype)
+    rows = rms_norm(
+        kv.columns(0, latent), t["gamma_ckv"], epsilons.get("epsilon_ckv", 1e-5), family
+    )
+    check_cache("kv_cache", got.half("kv_cache"), t["kv_cache"], slots, rows)
+    keys = rope(kv.columns(latent, latent + width), sin, cos, True, family)
+    check_cache("kr_cache", got.half("kr_cache"), t["kr_cache"], slots, keys)
+
+
+@pytest.mark.parametrize("weight_format", ["ND", "NZ"])
+@pytest.mark.parametrize("seed", range(6))
+def test_indexer_prolog_equals_the_formula(
+    runner: Runner, implementation: Implementation, seed: int, weight_format: Format
+) -> None:
+    dtype: HalfName = "bfloat16" if seed % 2 == 0 else "float16"
+    family, draw = implementation.family, Draws(950 + seed, dtype)
+    unit = 16 if weight_format == "NZ" else 1
+    hidden, rank, dim = (int(n) * unit for n in draw.rng.integers(2, 96 // unit + 4, 3))
+    heads = 16 if weight_format == "NZ" else int(draw.rng.integers(1, 7))
+    width = 2 * int(draw.rng.integers(1, dim // 2 + 1))
+    tokens = (2, int(draw.rng.integers(1, 5))) if seed % 3 == 0 else (int(draw.rng.integers(2, 9)),)
+    count = int(np.prod(tokens))
+    t = {
+        "x": draw(count, hidden),
+        "query_norm": draw(count, rank),
+        "w_idx_qb": draw.weight(rank, heads * dim),
+        "w_idx_k": draw.weight(hidden, dim),
+        "w_idx_proj": draw.weight(hidden, heads),
+        "in_gamma_k": draw(dim),
+        "in_beta_k": draw(dim),
+        "sin": draw(count, width),
+        "cos": draw(count, width),
+        "index_k_cache": draw(3, 5, 1, dim),
+    }
+    slots = random_slots(draw.rng, count, 15)
+    interleaved = seed % 3 != 1
+    attributes: dict[str, object] = {} if interleaved else {"rope_interleaved": False}
+    epsilon = 0.5 if seed == 4 else 1e-6
+    if seed == 4:
+        attributes["epsilon"] = epsilon
+    got = run(
+        runner, implementation, "indexer_prolog", t, slots, dtype, weight_format, tokens, attributes
+    )
+
+    sin, cos = t["sin"], t["cos"]
+    q = product(Approx.exact(t["query_norm"]), t["w_idx_qb"], family).rounded(dtype)
+    q = q.reshape(count, heads, dim)
+    rotated = rope(q.columns(0, width), sin[:, None], cos[:, None], interleaved, family)
+    check_rows("query", got.half("query"), _joined(rotated, q.columns(width, dim)))
+    x = Approx.exact(t["x"])
+    keys = product(x, t["w_idx_k"], family)
+    keys = layer_norm(keys, t["in_gamma_k"], t["in_beta_k"], epsilon, family).rounded(dtype)
+    rows = _joined(
+        rope(keys.columns(0, width), sin, cos, interleaved, family), keys.columns(width, dim)
+    )
+    check_cache("index_k_cache", got.half("index_k_cache"), t["index_k_cache"], slots, rows)
+    check_rows("weights", got.half("weights"), product(x, t["w_idx_proj"], family))
+
+
+def _joined(a: Approx, b: Approx) -> Approx:
+    return Approx(np.concatenate([a.value, b.value], -1), np.concatenate([a.error, b.error], -1))
+
+
+def test_indexer_prolog_without_what_only_outputs_need(
+    runner: Runner, implementation: Implementation
+) -> None:
+    draw = Draws(980, "bfloat16")
+    t = {
+        "x": draw(4, 24),
+        "w_idx_k": draw.weight(24, 10),
+        "in_gamma_k": draw(10),
+        "in_beta_k": draw(10),
+        "sin": draw(4, 6),
+        "cos": draw(4, 6),
+        "index_k_cache": draw(2, 3, 1, 10),
+    }
+    slots = np.array([5, -1, 0, 2])
+    got = run(runner, implementation, "indexer_prolog", t, slots, "bfloat16", "ND", (4,), {})
+    assert set(got.tensors) == {"index_k_cache"}
+    family = implementation.family
+    keys = product(Approx.exact(t["x"]), t["w_idx_k"], family)
+    keys = layer_norm(keys, t["in_gamma_k"], t["in_beta_k"], 1e-6, family).rounded("bfloat16")
+    rotated = rope(keys.columns(0, 6), t["sin"], t["cos"], True, family)
+    rows = _joined(rotated, keys.columns(6, 10))
+    check_cache("index_k_cache", got.half("index_k_cache"), t["index_k_cache"], slots, rows)
