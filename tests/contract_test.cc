@@ -390,6 +390,7 @@ TEST(OperatorContracts, EveryMemberOfParamsIsAField) {
       {"nsa_compress_attention", CountMembers<nsa_compress_attention::Params>()},
       {"pack_kv_rows", CountMembers<pack_kv_rows::Params>()},
       {"unpack_kv_rows", CountMembers<unpack_kv_rows::Params>()},
+      {"sparse_attention_pto", CountMembers<sparse_attention_pto::Params>()},
       {"sparse_flash_attention", CountMembers<sparse_flash_attention::Params>()},
       {"nsa_compress_attention_infer", CountMembers<nsa_compress_attention_infer::Params>()},
       {"nz_to_nd", CountMembers<nz_to_nd::Params>()},

@@ -491,6 +491,90 @@ TAMIS_C_API tamis_status tamis_sparse_flash_attention_plan(
     const tamis_context* context, const tamis_sparse_flash_attention_params* params,
     tamis_plan** plan);
 
+/* Hidden states to sparse attention: MLA prolog, indexer prolog, lightning indexer and sparse
+ * flash attention in one call. npu_sparse_attention_pto (document 003). */
+typedef struct tamis_sparse_attention_pto_params {
+  /* sizeof(tamis_sparse_attention_pto_params) of the caller */
+  size_t struct_size;
+  /* input [B, S1, H] bfloat16, float16: hidden states of the new tokens */
+  tamis_tensor x;
+  /* input [H, Lq] as x: down projection of queries */
+  tamis_tensor w_dq;
+  /* input [Lq, Q] as x: up projection: per head Dq columns, then Dr for the rope; Q = N * (Dq +
+   * Dr) */
+  tamis_tensor w_uq_qr;
+  /* input [N, Dq, D] as x: absorbed key up projection, never NZ */
+  tamis_tensor w_uk;
+  /* input [H, C] as x: projection to the latent and its rope; C = D + Dr */
+  tamis_tensor w_dkv_kr;
+  /* input [Lq] as x: scale of the queries' RMS norm */
+  tamis_tensor gamma_cq;
+  /* input [D] as x: scale of the latent's RMS norm */
+  tamis_tensor gamma_ckv;
+  /* input [B, S1, Dr] as x: sines of the new tokens, full width */
+  tamis_tensor sin;
+  /* input [B, S1, Dr] as x: cosines of the new tokens, full width */
+  tamis_tensor cos;
+  /* input [B, S1] int32, int64: row of all three caches that each new token gets: page *
+   * page_size + offset; negative: none */
+  tamis_tensor cache_index;
+  /* updated in place [pages, page_size, 1, D] as x: latents */
+  tamis_tensor kv_cache;
+  /* updated in place [pages, page_size, 1, Dr] as x: rope keys */
+  tamis_tensor kr_cache;
+  /* input [B, max_pages] int32: pages of each sequence; entries past its positions are not read */
+  tamis_tensor block_table;
+  /* input [B] int32, int64: positions of each sequence, the new tokens included */
+  tamis_tensor act_seqs;
+  /* input [Lq, I] as x: index queries; I = Ni * Di */
+  tamis_tensor w_idx_qb;
+  /* input [H, Di] as x: index keys */
+  tamis_tensor w_idx_k;
+  /* input [H, Ni] as x: weights of the index heads */
+  tamis_tensor w_idx_proj;
+  /* input [Di] as x: scale of the index keys' norm */
+  tamis_tensor in_gamma_k;
+  /* input [Di] as x: shift of the index keys' norm */
+  tamis_tensor in_beta_k;
+  /* updated in place [pages, page_size, 1, Di] as x: index keys */
+  tamis_tensor index_k_cache;
+  /* default 0.041666666666666664: factor of the logits; the document's is 576^-0.5 and lacks the
+   * model's correction */
+  double scale_value;
+  /* default 1e-05: of the queries' RMS norm */
+  double epsilon_cq;
+  /* default 1e-05: of the latent's RMS norm */
+  double epsilon_ckv;
+  /* default 1e-06: of the index keys' norm */
+  double epsilon_k;
+  /* 0 or 1, default true: the indexer's rope takes pairs (0, 1), (2, 3), ...; else (0, Dr/2),
+   * ... */
+  int64_t rope_interleaved;
+  /* default 2048: positions to select */
+  int64_t sparse_count;
+  /* one of ND, NZ; NULL means ND: of w_dq, w_uq_qr, w_dkv_kr, w_idx_qb, w_idx_k and w_idx_proj */
+  const char* weight_format;
+  /* 0 or 1, default false: only bfloat16, as the document */
+  int64_t strict;
+  /* output [B, S1, N, D] as x: latent output */
+  tamis_tensor out;
+  /* output, optional [B, S1, 1, sparse_count] int32: the positions selected, best first, then -1 */
+  tamis_tensor sparse_indices;
+} tamis_sparse_attention_pto_params;
+
+/* Sets struct_size and the defaults of the members that lie within `struct_size` bytes. */
+TAMIS_C_API tamis_status tamis_sparse_attention_pto_params_init_sized(
+    tamis_sparse_attention_pto_params* params, size_t struct_size);
+/* The same for the struct as this header knows it. */
+static inline tamis_status tamis_sparse_attention_pto_params_init(
+    tamis_sparse_attention_pto_params* params) {
+  return tamis_sparse_attention_pto_params_init_sized(params, sizeof(*params));
+}
+/* Checks and prepares a call: see tamis_plan_run and tamis_plan_destroy. */
+TAMIS_C_API tamis_status tamis_sparse_attention_pto_plan(
+    const tamis_context* context, const tamis_sparse_attention_pto_params* params,
+    tamis_plan** plan);
+
 /* Keys as rows of bytes, 8 bits a channel. rows of npu_kv_quant_sparse_flash_attention and of
  * FlashMLA; no document of its own. */
 typedef struct tamis_pack_kv_rows_params {

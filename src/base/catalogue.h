@@ -9,6 +9,7 @@ namespace tamis::base {
 
 enum class Fill {
   kNormal,        ///< Standard normal.
+  kProjection,    ///< Normal, divided by the root of the size before the last: keeps lengths.
   kWindowWeight,  ///< Positive, about 1 / window.
   kCausalMask,  ///< 1 where the window of compressed key i ends after query t: i * stride + block -
                 ///< 1 > t.

@@ -23,12 +23,17 @@ struct GoldenOutput {
   std::vector<std::vector<double>> scores;
   std::vector<double> score_bound;
 
+  double outliers = 0;  ///< Share of the elements that may miss their bound.
+
   double* Row(int64_t slot) { return value.data() + slot * row_elems; }
   double* BoundRow(int64_t slot) { return bound.data() + slot * row_elems; }
 };
 
 struct Golden {
   std::vector<int64_t> rows;  ///< Selected rows of the outputs (leading dimensions flattened).
+  /// Where an output depends on a selection that another output holds: that selection is taken as
+  /// it stands there, and judged by itself. Else the reference reads no output.
+  bool follow_selection = false;
   std::vector<GoldenOutput> outputs;  ///< In the order of the contract's output fields.
 };
 

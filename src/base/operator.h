@@ -17,7 +17,8 @@ struct Operator {
   Result<Plan> (*plan)(const void* params, const Context& context) = nullptr;
   /// Checks the inputs and finds every dimension of the outputs, which may be absent still.
   Status (*infer)(const void* params, Dims* dims) = nullptr;
-  /// Computes golden->rows in float64 on up to `threads` threads. Reads no output.
+  /// Computes golden->rows in float64 on up to `threads` threads. Reads no output but with
+  /// golden->follow_selection.
   Status (*reference)(const void* params, int32_t threads, Golden* golden) = nullptr;
   const std::vector<Example>* examples = nullptr;
 };

@@ -174,6 +174,40 @@ constexpr Member kSparseFlashAttentionMembers[] = {
 };
 constexpr Typed kSparseFlashAttention = {"sparse_flash_attention", kSparseFlashAttentionMembers, sizeof(tamis_sparse_flash_attention_params)};
 
+constexpr Member kSparseAttentionPtoMembers[] = {
+    {"x", base::Type::kTensor, offsetof(tamis_sparse_attention_pto_params, x)},
+    {"w_dq", base::Type::kTensor, offsetof(tamis_sparse_attention_pto_params, w_dq)},
+    {"w_uq_qr", base::Type::kTensor, offsetof(tamis_sparse_attention_pto_params, w_uq_qr)},
+    {"w_uk", base::Type::kTensor, offsetof(tamis_sparse_attention_pto_params, w_uk)},
+    {"w_dkv_kr", base::Type::kTensor, offsetof(tamis_sparse_attention_pto_params, w_dkv_kr)},
+    {"gamma_cq", base::Type::kTensor, offsetof(tamis_sparse_attention_pto_params, gamma_cq)},
+    {"gamma_ckv", base::Type::kTensor, offsetof(tamis_sparse_attention_pto_params, gamma_ckv)},
+    {"sin", base::Type::kTensor, offsetof(tamis_sparse_attention_pto_params, sin)},
+    {"cos", base::Type::kTensor, offsetof(tamis_sparse_attention_pto_params, cos)},
+    {"cache_index", base::Type::kTensor, offsetof(tamis_sparse_attention_pto_params, cache_index)},
+    {"kv_cache", base::Type::kTensor, offsetof(tamis_sparse_attention_pto_params, kv_cache)},
+    {"kr_cache", base::Type::kTensor, offsetof(tamis_sparse_attention_pto_params, kr_cache)},
+    {"block_table", base::Type::kTensor, offsetof(tamis_sparse_attention_pto_params, block_table)},
+    {"act_seqs", base::Type::kTensor, offsetof(tamis_sparse_attention_pto_params, act_seqs)},
+    {"w_idx_qb", base::Type::kTensor, offsetof(tamis_sparse_attention_pto_params, w_idx_qb)},
+    {"w_idx_k", base::Type::kTensor, offsetof(tamis_sparse_attention_pto_params, w_idx_k)},
+    {"w_idx_proj", base::Type::kTensor, offsetof(tamis_sparse_attention_pto_params, w_idx_proj)},
+    {"in_gamma_k", base::Type::kTensor, offsetof(tamis_sparse_attention_pto_params, in_gamma_k)},
+    {"in_beta_k", base::Type::kTensor, offsetof(tamis_sparse_attention_pto_params, in_beta_k)},
+    {"index_k_cache", base::Type::kTensor, offsetof(tamis_sparse_attention_pto_params, index_k_cache)},
+    {"scale_value", base::Type::kFloat, offsetof(tamis_sparse_attention_pto_params, scale_value)},
+    {"epsilon_cq", base::Type::kFloat, offsetof(tamis_sparse_attention_pto_params, epsilon_cq)},
+    {"epsilon_ckv", base::Type::kFloat, offsetof(tamis_sparse_attention_pto_params, epsilon_ckv)},
+    {"epsilon_k", base::Type::kFloat, offsetof(tamis_sparse_attention_pto_params, epsilon_k)},
+    {"rope_interleaved", base::Type::kBool, offsetof(tamis_sparse_attention_pto_params, rope_interleaved)},
+    {"sparse_count", base::Type::kInt, offsetof(tamis_sparse_attention_pto_params, sparse_count)},
+    {"weight_format", base::Type::kChoice, offsetof(tamis_sparse_attention_pto_params, weight_format)},
+    {"strict", base::Type::kBool, offsetof(tamis_sparse_attention_pto_params, strict)},
+    {"out", base::Type::kTensor, offsetof(tamis_sparse_attention_pto_params, out)},
+    {"sparse_indices", base::Type::kTensor, offsetof(tamis_sparse_attention_pto_params, sparse_indices)},
+};
+constexpr Typed kSparseAttentionPto = {"sparse_attention_pto", kSparseAttentionPtoMembers, sizeof(tamis_sparse_attention_pto_params)};
+
 constexpr Member kPackKvRowsMembers[] = {
     {"latent", base::Type::kTensor, offsetof(tamis_pack_kv_rows_params, latent)},
     {"rope", base::Type::kTensor, offsetof(tamis_pack_kv_rows_params, rope)},
@@ -230,7 +264,7 @@ constexpr Typed kLocalizeIndices = {"localize_indices", kLocalizeIndicesMembers,
 }  // namespace
 
 std::span<const Typed> AllTyped() {
-  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressAttention, kNsaCompressAttentionInfer, kMlaProlog, kIndexerProlog, kNdToNz, kNzToNd, kLightningIndexer, kSparseFlashAttention, kPackKvRows, kUnpackKvRows, kMergeAttentionStates, kMergeTopk, kLocalizeIndices};
+  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressAttention, kNsaCompressAttentionInfer, kMlaProlog, kIndexerProlog, kNdToNz, kNzToNd, kLightningIndexer, kSparseFlashAttention, kSparseAttentionPto, kPackKvRows, kUnpackKvRows, kMergeAttentionStates, kMergeTopk, kLocalizeIndices};
   return kAll;
 }
 
@@ -335,6 +369,17 @@ tamis_status tamis_sparse_flash_attention_plan(
     const tamis_context* context, const tamis_sparse_flash_attention_params* params,
     tamis_plan** plan) {
   return tamis::capi::PlanTyped(tamis::capi::kSparseFlashAttention, context, params, plan);
+}
+
+tamis_status tamis_sparse_attention_pto_params_init_sized(
+    tamis_sparse_attention_pto_params* params, size_t struct_size) {
+  return tamis::capi::InitParams(tamis::capi::kSparseAttentionPto, params, struct_size);
+}
+
+tamis_status tamis_sparse_attention_pto_plan(
+    const tamis_context* context, const tamis_sparse_attention_pto_params* params,
+    tamis_plan** plan) {
+  return tamis::capi::PlanTyped(tamis::capi::kSparseAttentionPto, context, params, plan);
 }
 
 tamis_status tamis_pack_kv_rows_params_init_sized(

@@ -8,6 +8,7 @@
 #include "ops/nsa_compress/problem.h"
 #include "ops/nsa_compress_attention/problem.h"
 #include "ops/nsa_compress_attention_infer/problem.h"
+#include "ops/sparse_attention_pto/problem.h"
 #include "ops/sparse_flash_attention/problem.h"
 #include "ops/weight_format/problem.h"
 #include "prim/room.h"
@@ -25,6 +26,7 @@ std::span<const base::Operator> Operators() {
       prim::MakeOperator<weight_format::NzToNd>(),
       prim::MakeOperator<lightning_indexer::Room>(),
       prim::MakeOperator<sparse_flash_attention::Room>(),
+      sparse_attention_pto::MakeOperator(),
       prim::MakeOperator<pack_kv_rows::Room>(),
       prim::MakeOperator<unpack_kv_rows::Room>(),
       prim::MakeOperator<merge_attention_states::Room>(),

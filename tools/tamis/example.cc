@@ -70,8 +70,9 @@ void FillFromTable(const std::vector<double>& quantiles, uint64_t seed, int32_t 
   });
 }
 
-Status FillNormal(uint64_t seed, int32_t threads, StoredTensor* tensor) {
-  const std::vector<double> quantiles = NormalQuantiles();
+Status FillNormal(uint64_t seed, double deviation, int32_t threads, StoredTensor* tensor) {
+  std::vector<double> quantiles = NormalQuantiles();
+  for (double& quantile : quantiles) quantile *= deviation;
   switch (base::ItemSize(tensor->dtype)) {
     case 2: FillFromTable<uint16_t>(quantiles, seed, threads, tensor); return Status::Ok();
     case 4: FillFromTable<float>(quantiles, seed, threads, tensor); return Status::Ok();
@@ -153,7 +154,11 @@ Status FillValues(const std::vector<int64_t>& values, StoredTensor* tensor) {
 Status FillTensor(const base::ExampleTensor& example, const registry::Call& call, uint64_t seed,
                   int32_t threads, StoredTensor* tensor) {
   switch (example.fill) {
-    case base::Fill::kNormal: return FillNormal(seed, threads, tensor);
+    case base::Fill::kNormal: return FillNormal(seed, 1, threads, tensor);
+    case base::Fill::kProjection: {
+      const auto rows = static_cast<double>(tensor->shape[tensor->shape.size() - 2]);
+      return FillNormal(seed, 1 / std::sqrt(rows), threads, tensor);
+    }
     case base::Fill::kWindowWeight: FillWindowWeight(seed, tensor); return Status::Ok();
     case base::Fill::kCausalMask: {
       int64_t stride = 0;

@@ -1,0 +1,223 @@
+#include <algorithm>
+#include <limits>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "base/checked.h"
+#include "base/cpu_features.h"
+#include "base/dtype.h"
+#include "base/errors.h"
+#include "base/plan_body.h"
+#include "ops/sparse_attention_pto/problem.h"
+#include "prim/cache_slots.h"
+#include "prim/paging.h"
+#include "prim/room.h"
+
+namespace tamis::sparse_attention_pto {
+namespace {
+
+// A place where no caller's memory lies, for plans that are made to be checked and never run.
+char* Nowhere() {
+  return reinterpret_cast<char*>(uintptr_t{1} << (std::numeric_limits<uintptr_t>::digits - 1));
+}
+
+Status CheckLengths(const Params& params, Problem* problem) {
+  const TensorView& lengths = params.act_seqs;
+  const int64_t page_size = params.kv_cache.shape[1];
+  if (page_size < 1) return base::Invalid("kv_cache", "pages of at least 1 row", page_size);
+  for (int64_t b = 0; b < problem->batch; ++b) {
+    const int64_t at = b * lengths.strides[0];
+    const int64_t length = lengths.dtype == DType::kInt32
+                               ? static_cast<const int32_t*>(lengths.data)[at]
+                               : static_cast<const int64_t*>(lengths.data)[at];
+    if (length < 0 || length > std::numeric_limits<int32_t>::max())
+      return base::Invalid(base::Indexed("act_seqs", b), "a length in [0, 2^31)", length);
+    problem->lengths.push_back(length);
+    if (problem->tokens > 0) {
+      TAMIS_RETURN_IF_ERROR(
+          prim::CheckPageTable(params.block_table, b, length, page_size, params.kv_cache.shape[0]));
+    }
+  }
+  return Status::Ok();
+}
+
+// Adds a plan's workspace to the largest.
+Status Need(const Result<Plan>& plan, int64_t* most) {
+  if (!plan.ok()) return plan.status();
+  *most = std::max(*most, plan->workspace_bytes());
+  return Status::Ok();
+}
+
+Status RunIn(const Result<Plan>& plan, char* workspace, int64_t bytes) {
+  return plan.ok() ? plan->run(workspace, bytes) : plan.status();
+}
+
+class Body final : public internal::PlanBody {
+ public:
+  Status Prepare(const Params& params, const Context& context) {
+    base::Dims dims;
+    TAMIS_RETURN_IF_ERROR(TheContract().CheckInputs(&params, &dims));
+    TAMIS_RETURN_IF_ERROR(Normalise(params, &dims, &problem_));
+    TAMIS_RETURN_IF_ERROR(TheContract().CheckLimits(&params, dims));
+    TAMIS_RETURN_IF_ERROR(TheContract().CheckOutputs(&params, dims));
+    context_ = context;
+    TAMIS_RETURN_IF_ERROR(base::ResolveThreads(context.threads, &context_.threads));
+    chunks_ = ChunksOf(problem_);
+    return PlanCalls();
+  }
+
+  Status Run(void* workspace) const override {
+    char* const between = static_cast<char*>(workspace);
+    char* const scratch = between + between_bytes_;
+    if (!OneChunk()) {
+      const CacheCalls calls = CacheCallsOf(problem_);
+      TAMIS_RETURN_IF_ERROR(RunIn(mla_prolog::plan(calls.mla, context_), scratch, scratch_bytes_));
+      TAMIS_RETURN_IF_ERROR(
+          RunIn(indexer_prolog::plan(calls.indexer, context_), scratch, scratch_bytes_));
+    }
+    for (const Chunk& chunk : chunks_) {
+      const ChunkCalls calls = ChunkCallsOf(problem_, chunk, OneChunk(), between);
+      TAMIS_RETURN_IF_ERROR(RunIn(mla_prolog::plan(calls.mla, context_), scratch, scratch_bytes_));
+      TAMIS_RETURN_IF_ERROR(
+          RunIn(indexer_prolog::plan(calls.indexer, context_), scratch, scratch_bytes_));
+      TAMIS_RETURN_IF_ERROR(
+          RunIn(lightning_indexer::plan(calls.select, context_), scratch, scratch_bytes_));
+      TAMIS_RETURN_IF_ERROR(
+          RunIn(sparse_flash_attention::plan(calls.attend, context_), scratch, scratch_bytes_));
+    }
+    return Status::Ok();
+  }
+
+  Cost CountCost() const override;
+
+ private:
+  // Then the prologs write the caches as they make the queries.
+  bool OneChunk() const { return chunks_.size() == 1; }
+
+  // Makes every plan that a run will make, so that what can be refused is refused now.
+  Status PlanCalls() {
+    const CacheCalls cache = CacheCallsOf(problem_);
+    const Result<Plan> first = mla_prolog::plan(cache.mla, context_);
+    TAMIS_RETURN_IF_ERROR(Need(first, &scratch_bytes_));
+    TAMIS_RETURN_IF_ERROR(Need(indexer_prolog::plan(cache.indexer, context_), &scratch_bytes_));
+    for (const Chunk& chunk : chunks_) {
+      const ChunkCalls calls = ChunkCallsOf(problem_, chunk, OneChunk(), Nowhere());
+      between_bytes_ = std::max(between_bytes_, calls.workspace_bytes);
+      TAMIS_RETURN_IF_ERROR(Need(mla_prolog::plan(calls.mla, context_), &scratch_bytes_));
+      TAMIS_RETURN_IF_ERROR(Need(indexer_prolog::plan(calls.indexer, context_), &scratch_bytes_));
+      TAMIS_RETURN_IF_ERROR(Need(lightning_indexer::plan(calls.select, context_), &scratch_bytes_));
+      TAMIS_RETURN_IF_ERROR(
+          Need(sparse_flash_attention::plan(calls.attend, context_), &scratch_bytes_));
+    }
+    if (!base::CheckedAdd(between_bytes_, scratch_bytes_, &workspace_bytes))
+      return base::Invalid("workspace", "a size below 2^63 bytes", "an overflow");
+    implementation = first->implementation();
+    level = first->level();
+    explanation = "four calls for " + std::to_string(kTokensPerChunk) +
+                  " tokens at a time; the first: " + first->explanation();
+    return Status::Ok();
+  }
+
+  Problem problem_;
+  Context context_;
+  std::vector<Chunk> chunks_;
+  int64_t between_bytes_ = 0;  // what passes between the calls of a chunk
+  int64_t scratch_bytes_ = 0;  // the largest workspace of a call
+};
+
+Cost Body::CountCost() const {
+  const Params& p = problem_.params;
+  Cost cost;
+  double weights = 0;
+  for (const TensorView* w :
+       {&p.w_dq, &p.w_uq_qr, &p.w_uk, &p.w_dkv_kr, &p.w_idx_qb, &p.w_idx_k, &p.w_idx_proj}) {
+    double elems = 1;
+    for (int i = 0; i < w->rank; ++i) elems *= static_cast<double>(w->shape[i]);
+    weights += elems;
+  }
+  const auto heads = static_cast<double>(problem_.heads);
+  const auto latent = static_cast<double>(problem_.latent_dim);
+  const auto rope = static_cast<double>(problem_.rope_dim);
+  const auto index_dim = static_cast<double>(problem_.index_dim);
+  const auto index_heads = static_cast<double>(problem_.index_heads);
+  const auto tokens = static_cast<double>(problem_.batch * problem_.tokens);
+  cost.flops = 2 * tokens * weights;
+  cost.read_bytes = 2 * (weights + tokens * (static_cast<double>(p.x.shape[2]) + 2 * rope));
+  cost.write_bytes = 2 * tokens * (heads * latent + latent + rope + index_dim);
+  for (int64_t b = 0; b < problem_.batch && problem_.tokens > 0; ++b) {
+    for (int64_t t = 0; t < problem_.tokens; ++t) {
+      const auto visible = static_cast<double>(problem_.Visible(b, t));
+      const double selected = std::min(visible, static_cast<double>(p.sparse_count));
+      cost.flops += 2 * visible * index_heads * index_dim;
+      cost.flops += 2 * selected * heads * (2 * latent + rope);
+      cost.read_bytes += 2 * selected * (latent + rope);
+    }
+    cost.read_bytes +=
+        2 * index_dim * static_cast<double>(problem_.lengths[static_cast<size_t>(b)]);
+  }
+  return cost;
+}
+
+}  // namespace
+
+Status Normalise(const Params& params, base::Dims* dims, Problem* problem) {
+  const base::Dims& d = *dims;
+  if (params.strict && params.x.dtype != DType::kBFloat16)
+    return base::Invalid("x", "(strict) dtype bfloat16", base::Name(params.x.dtype));
+  if (params.sparse_count < 0 || params.sparse_count > std::numeric_limits<int32_t>::max())
+    return base::Invalid("sparse_count", "0 to 2^31 - 1", params.sparse_count);
+  problem->params = params;
+  problem->params.strict = false;
+  problem->batch = d["B"];
+  problem->tokens = d["S1"];
+  problem->heads = d["N"];
+  problem->latent_dim = d["D"];
+  problem->rope_dim = d["Dr"];
+  problem->norm_dim = d["Lq"];
+  problem->index_heads = d["Ni"];
+  problem->index_dim = d["Di"];
+  TAMIS_RETURN_IF_ERROR(CheckLengths(params, problem));
+  problem->no_slots.assign(static_cast<size_t>(kTokensPerChunk), -1);
+  std::vector<int64_t> slots;
+  return prim::CacheSlots(params.cache_index, d["pages"] * d["page_size"], &slots);
+}
+
+base::Operator MakeOperator() {
+  base::Operator op;
+  op.folder = "sparse_attention_pto";
+  op.contract = &TheContract();
+  op.examples = &TheExamples();
+  op.plan = [](const void* params, const Context& context) {
+    return plan(*static_cast<const Params*>(params), context);
+  };
+  op.infer = [](const void* params, base::Dims* dims) {
+    return prim::WithoutThrowing([&]() -> Status {
+      Problem problem;
+      TAMIS_RETURN_IF_ERROR(TheContract().CheckInputs(params, dims));
+      TAMIS_RETURN_IF_ERROR(Normalise(*static_cast<const Params*>(params), dims, &problem));
+      return TheContract().CheckLimits(params, *dims);
+    });
+  };
+  op.reference = [](const void* params, int32_t threads, base::Golden* golden) {
+    return prim::WithoutThrowing([&]() -> Status {
+      return Reference(*static_cast<const Params*>(params), threads, golden);
+    });
+  };
+  return op;
+}
+
+Result<Plan> plan(const Params& params, const Context& context) {
+  return prim::WithoutThrowing([&]() -> Result<Plan> {
+    auto body = std::make_shared<Body>();
+    TAMIS_RETURN_IF_ERROR(body->Prepare(params, context));
+    return Plan(std::move(body));
+  });
+}
+
+Status run(const Params& params, const Context& context) {
+  const Result<Plan> made = plan(params, context);
+  return made.ok() ? made->run() : made.status();
+}
+
+}  // namespace tamis::sparse_attention_pto

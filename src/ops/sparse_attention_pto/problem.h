@@ -1,0 +1,82 @@
+// The normalised sparse_attention_pto: four calls of other operators, chunk by chunk. It owns no
+// maths.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/operator.h"
+#include "tamis/ops/indexer_prolog.hpp"
+#include "tamis/ops/lightning_indexer.hpp"
+#include "tamis/ops/mla_prolog.hpp"
+#include "tamis/ops/sparse_attention_pto.hpp"
+#include "tamis/ops/sparse_flash_attention.hpp"
+
+namespace tamis::sparse_attention_pto {
+
+/// What every call of a run shares.
+struct Problem {
+  Params params;
+  int64_t batch = 0;
+  int64_t tokens = 0;  ///< New ones, of each sequence.
+  int64_t heads = 0;
+  int64_t latent_dim = 0;
+  int64_t rope_dim = 0;
+  int64_t norm_dim = 0;  ///< Lq
+  int64_t index_heads = 0;
+  int64_t index_dim = 0;
+  std::vector<int64_t> lengths;   ///< act_seqs
+  std::vector<int64_t> no_slots;  ///< -1 per token of a chunk: nothing to write
+
+  /// Positions that token `token` of sequence `b` sees.
+  int64_t Visible(int64_t b, int64_t token) const {
+    const int64_t visible = lengths[static_cast<size_t>(b)] - (tokens - 1 - token);
+    return visible < 0 ? 0 : visible;
+  }
+};
+
+/// Tokens [token, token + tokens) of sequences [first, first + batch).
+struct Chunk {
+  int64_t first = 0;
+  int64_t batch = 0;
+  int64_t token = 0;
+  int64_t tokens = 0;
+};
+
+/// The queries of a chunk at a time, so that the workspace of a long prefill stays bounded: 64
+/// tokens take 11 MB between the calls at the document's sizes, and read the weights of 150 MB
+/// once.
+inline constexpr int64_t kTokensPerChunk = 64;
+std::vector<Chunk> ChunksOf(const Problem& problem);
+
+/// Rows of the caches, written by the prologs alone.
+struct CacheCalls {
+  mla_prolog::Params mla;
+  indexer_prolog::Params indexer;
+};
+CacheCalls CacheCallsOf(const Problem& problem);
+
+/// The four calls of a chunk, with what passes between them in `workspace`.
+struct ChunkCalls {
+  mla_prolog::Params mla;
+  indexer_prolog::Params indexer;
+  lightning_indexer::Params select;
+  sparse_flash_attention::Params attend;
+  std::vector<int64_t> lengths;  ///< Of the sequences as the chunk's last token sees them.
+  int64_t workspace_bytes = 0;
+};
+/// `writes`: the prologs write the chunk's rows of the caches too.
+ChunkCalls ChunkCallsOf(const Problem& problem, const Chunk& chunk, bool writes, char* workspace);
+
+/// `count` entries of dimension `dim` from `begin`.
+TensorView Slice(const TensorView& view, int dim, int64_t begin, int64_t count);
+
+const base::Contract& TheContract();
+const std::vector<base::Example>& TheExamples();
+Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
+Status Reference(const Params& params, int32_t threads, base::Golden* golden);
+
+/// The operator as the rest of the house takes it.
+base::Operator MakeOperator();
+
+}  // namespace tamis::sparse_attention_pto
