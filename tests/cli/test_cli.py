@@ -5,6 +5,7 @@ Standard library only: `TAMIS_BINARY=build/release/bin/tamis python3 tests/cli/t
 
 import json
 import os
+import random
 import stat
 import struct
 import subprocess
@@ -433,6 +434,24 @@ class TestBench(CliTest):
             assert row["impl"] == "tamis"
             assert row["median_ms"] > 0
             assert row["bound"] in ("fma", "read")
+
+
+class TestDemo(CliTest):
+    def test_both_halves_find_the_phrases_of_a_text(self) -> None:
+        choice = random.Random(1)
+        syllables = [a + b for a in "bdfgklmnprst" for b in "aeiou"]
+        words = ["".join(choice.choices(syllables, k=choice.randint(1, 4))) for _ in range(900)]
+        path = self.path("text.txt")
+        path.write_text(" ".join(choice.choices(words, k=2600)))
+        text = self.succeeds("demo", "--quick", "--text", path)
+        first, second = text.split("DeepSeek sparse attention")
+        assert "Native Sparse Attention" in first
+        assert "found 6 of 6 phrases of the text; the reference agrees" in first
+        assert "found 5 of 5 phrases of the text; the reference agrees" in second
+        assert "sparse_attention_pto" in second
+
+    def test_a_limit_below_one_window_is_refused(self) -> None:
+        self.refused("demo", "--tokens", "31", says="--tokens: expected at least")
 
 
 if __name__ == "__main__":

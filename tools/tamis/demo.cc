@@ -1,4 +1,4 @@
-// tamis demo: finds passages of a real text with compressed attention, and holds everything that it
+// tamis demo: finds passages of a real text with sparse attention, and holds everything that it
 // shows against the reference and against dense attention.
 #include <CLI/CLI.hpp>
 #include <memory>
@@ -13,12 +13,13 @@ void AddDemo(CLI::App& app, Action* action) {
   CLI::App* command =
       app.add_subcommand("demo", "Find passages of a real text with sparse attention");
   command->add_option("--text", options->text,
-                      "A text file; without: the licences in /usr/share/common-licenses");
+                      "A text file; without: the licences in /usr/share/common-licenses,\n"
+                      "and in the second half the headers of g++");
   command->add_option("--ask", options->asks, "A question of yours, any number of times")
       ->allow_extra_args(false);
-  command->add_flag("--quick", options->quick, "A shorter text and fewer questions");
+  command->add_flag("--quick", options->quick, "Shorter texts and fewer questions");
   command->add_option("--tokens", options->tokens,
-                      "Tokens of the text to keep (65536, with --quick 16384)");
+                      "Tokens of the text to keep (65536 and 131070, with --quick 16384)");
   options->context.AddTo(command, false);
   command->callback([=] { *action = [=] { return demo::Run(*options); }; });
 }

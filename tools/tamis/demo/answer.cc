@@ -11,12 +11,13 @@ namespace {
 
 bool IsForced(int64_t block, int64_t blocks) { return block == 0 || block >= blocks - 2; }
 
-// Mean cosine of the rows of two [kQueryHeads, kValueDim].
-double MeanCosine(const uint16_t* a, const uint16_t* b) {
+}  // namespace
+
+double MeanCosine(const uint16_t* a, const uint16_t* b, int64_t rows, int64_t dim) {
   double sum = 0;
-  for (int64_t head = 0; head < kQueryHeads; ++head) {
+  for (int64_t row = 0; row < rows; ++row) {
     double ab = 0, aa = 0, bb = 0;
-    for (int64_t c = head * kValueDim; c < (head + 1) * kValueDim; ++c) {
+    for (int64_t c = row * dim; c < (row + 1) * dim; ++c) {
       const double x = base::BFloat16ToFloat(a[c]);
       const double y = base::BFloat16ToFloat(b[c]);
       ab += x * y;
@@ -25,10 +26,8 @@ double MeanCosine(const uint16_t* a, const uint16_t* b) {
     }
     if (aa > 0 && bb > 0) sum += ab / std::sqrt(aa * bb);
   }
-  return sum / kQueryHeads;
+  return sum / static_cast<double>(rows);
 }
-
-}  // namespace
 
 Answer MakeAnswer(const Question& question, int64_t index, const Memory& memory, const Step& step,
                   const std::vector<double>& mass) {
@@ -67,7 +66,8 @@ Answer MakeAnswer(const Question& question, int64_t index, const Memory& memory,
   std::stable_sort(answer.passages.begin(), answer.passages.end(),
                    [](const Passage& a, const Passage& b) { return a.ranks < b.ranks; });
   const int64_t row = index * kQueryHeads * kValueDim;
-  answer.cosine = MeanCosine(step.sparse_out.data() + row, step.dense_out.data() + row);
+  answer.cosine =
+      MeanCosine(step.sparse_out.data() + row, step.dense_out.data() + row, kQueryHeads, kValueDim);
   return answer;
 }
 

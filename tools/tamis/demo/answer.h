@@ -31,6 +31,9 @@ struct Answer {
   bool found() const { return 2 * home_heads > kKeyHeads; }
 };
 
+/// Of the rows of two [rows, dim] in bf16; rows of zeros count as 0.
+double MeanCosine(const uint16_t* a, const uint16_t* b, int64_t rows, int64_t dim);
+
 /// `mass` is that of DenseMass for the same questions.
 Answer MakeAnswer(const Question& question, int64_t index, const Memory& memory, const Step& step,
                   const std::vector<double>& mass);

@@ -17,6 +17,11 @@ int64_t CountBlocks(int64_t windows) {
   return windows == 0 ? 0 : ((windows - 1) * kStride + kWindow + kBlock - 1) / kBlock;
 }
 
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
 Status Workspace::Reserve(int64_t bytes) {
   if (bytes <= bytes_ && memory_ != nullptr) return Status::Ok();
   const Result<std::shared_ptr<void>> memory = AllocateBytes("workspace", bytes);

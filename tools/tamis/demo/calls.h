@@ -25,6 +25,7 @@ int64_t CountBlocks(int64_t windows);
 struct Measured {
   double seconds = 0;
   double flops = 0;
+  double bytes = 0;             // read and written
   int64_t workspace_bytes = 0;  // the largest
 };
 
@@ -39,6 +40,9 @@ class Workspace {
   std::shared_ptr<void> memory_;
   int64_t bytes_ = 0;
 };
+
+/// The upper one of two middle values; at least one is needed.
+double Median(std::vector<double> values);
 
 class Stopwatch {
  public:
@@ -63,6 +67,7 @@ Status RunTimed(Result<Plan> (*make_plan)(const Params&, const Context&), const 
   if (Status status = plan->run(workspace->data(), workspace->bytes()); !status.ok()) return status;
   measured->seconds += running.Seconds();
   measured->flops += plan->cost().flops;
+  measured->bytes += plan->cost().read_bytes + plan->cost().write_bytes;
   if (plan->workspace_bytes() > measured->workspace_bytes)
     measured->workspace_bytes = plan->workspace_bytes();
   return Status::Ok();

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "base/errors.h"
+#include "tools/tamis/demo/random.h"
 
 namespace tamis::tools::demo {
 namespace {
@@ -14,21 +15,13 @@ constexpr uint16_t kNan = 0x7fc0;
 constexpr int64_t kCompressedPageRows = 128;
 constexpr int64_t kSparePages = 3;
 
-// Pages for `logical_pages`, dealt in an order that looks random and is always the same.
 PagedCache MakeCache(int64_t logical_pages, int64_t page_rows, int64_t key_row, int64_t value_row) {
   PagedCache cache;
   cache.page_rows = page_rows;
   cache.pages = logical_pages + kSparePages;
   cache.key.assign(static_cast<size_t>(cache.pages * page_rows * key_row), kNan);
   cache.value.assign(static_cast<size_t>(cache.pages * page_rows * value_row), kNan);
-  cache.page_of.resize(static_cast<size_t>(cache.pages));
-  std::iota(cache.page_of.begin(), cache.page_of.end(), 0);
-  uint64_t state = 1;
-  for (size_t i = cache.page_of.size() - 1; i > 0; --i) {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    std::swap(cache.page_of[i], cache.page_of[(state >> 33) % (i + 1)]);
-  }
-  cache.page_of.resize(static_cast<size_t>(logical_pages));
+  cache.page_of = DealPages(logical_pages, kSparePages);
   return cache;
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/dtype.h"
 #include "parallel/parallel.h"
+#include "tools/tamis/demo/random.h"
 
 namespace tamis::tools::demo {
 namespace {
@@ -13,7 +14,6 @@ namespace {
 // keys scatter by 1 / sqrt(192) of it.
 constexpr double kSharpness = 24;
 
-constexpr int64_t kLeftOut = 4;  // a query head leaves out one channel in this many
 constexpr int64_t kTokensPerItem = 64;
 
 constexpr size_t kKeySize = kKeyHeads * kKeyDim;
@@ -22,22 +22,6 @@ double SquareLength(std::span<const float> vector) {
   double sum = 0;
   for (float x : vector) sum += static_cast<double>(x) * x;
   return sum;
-}
-
-// For each query head, a quarter of the channels chosen by a linear congruential generator.
-std::vector<bool> ChooseChannels() {
-  std::vector<bool> listens(static_cast<size_t>(kQueryHeads * kKeyDim), true);
-  uint64_t state = 1;
-  for (int64_t head = 0; head < kQueryHeads; ++head) {
-    for (int64_t left = kKeyDim / kLeftOut; left > 0;) {
-      state = state * 6364136223846793005u + 1442695040888963407u;
-      const auto channel = static_cast<int64_t>((state >> 33) % static_cast<uint64_t>(kKeyDim));
-      const auto place = static_cast<size_t>(head * kKeyDim + channel);
-      left -= listens[place] ? 1 : 0;
-      listens[place] = false;
-    }
-  }
-  return listens;
 }
 
 // body(token) for `count` tokens, split over threads.
@@ -55,7 +39,7 @@ void ForTokens(int32_t threads, int64_t count, Body&& body) {
 double ScaleValue() { return 1 / std::sqrt(static_cast<double>(kKeyDim)); }
 
 Embedding::Embedding(const Text& text, const Features& features, int32_t threads)
-    : features_(features), threads_(threads), listens_(ChooseChannels()) {
+    : features_(features), threads_(threads), listens_(ChooseChannels(kQueryHeads, kKeyDim)) {
   for (const Source& source : text.sources)
     source_first_.resize(static_cast<size_t>(source.last), source.first);
   double square = 0;

@@ -29,15 +29,15 @@ struct Shown {
   float weight = 0;  // above 0: in common with the question
 };
 
-std::vector<Shown> ShowTokens(const Text& text, const Features& features, const Question& question,
-                              int64_t first, int64_t last) {
+std::vector<Shown> ShowTokens(const Text& text, const Vocabulary& vocabulary,
+                              const Question& question, int64_t first, int64_t last) {
   std::vector<Shown> shown;
   for (int64_t t = first; t < last; ++t) {
     const std::string_view token = text.TokenText(t);
     Shown s;
     s.text = OnOneLine(token);
     s.spaced = t > first && text.token(t - 1).end < text.token(t).begin;
-    if (text.token(t).word && question.Holds(token)) s.weight = features.Weight(Grams(token)[0]);
+    if (text.token(t).word && question.Holds(token)) s.weight = vocabulary.Weight(Grams(token)[0]);
     shown.push_back(std::move(s));
   }
   return shown;
@@ -94,9 +94,9 @@ int64_t Columns(std::string_view line) {
   return columns;
 }
 
-std::string Excerpt(const Text& text, const Features& features, const Question& question,
+std::string Excerpt(const Text& text, const Vocabulary& vocabulary, const Question& question,
                     int64_t first, int64_t last, int64_t columns) {
-  const std::vector<Shown> shown = ShowTokens(text, features, question, first, last);
+  const std::vector<Shown> shown = ShowTokens(text, vocabulary, question, first, last);
   std::string best;
   float best_weight = -1;
   for (size_t begin = 0; begin < shown.size(); ++begin) {

@@ -17,7 +17,7 @@ int64_t Columns(std::string_view line);
 
 /// At most `columns` columns of tokens [first, last): the stretch whose words in common with the
 /// question weigh most, the earliest of equals. Those words stand in brackets.
-std::string Excerpt(const Text& text, const Features& features, const Question& question,
+std::string Excerpt(const Text& text, const Vocabulary& vocabulary, const Question& question,
                     int64_t first, int64_t last, int64_t columns);
 
 }  // namespace tamis::tools::demo

@@ -4,12 +4,10 @@
 
 #include <cstdint>
 #include <span>
-#include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
-#include "tools/tamis/demo/text.h"
+#include "tools/tamis/demo/vocabulary.h"
 
 namespace tamis::tools::demo {
 
@@ -19,23 +17,14 @@ inline constexpr int64_t kGroup = kQueryHeads / kKeyHeads;
 inline constexpr int64_t kKeyDim = 192;
 inline constexpr int64_t kValueDim = 128;
 
-/// Hashes of the 3-, 4- and 5-grams of "<token>" in lower case, and of the whole token.
-std::vector<uint64_t> Grams(std::string_view token);
-
 /// Adds weight * phi(gram), phi being a vector of length 1 with 4 entries of +-1/2 at places that
 /// the gram and the seed choose.
 void AddHashed(uint64_t gram, uint64_t seed, float weight, std::span<float> vector);
 
 /// The vectors of a text's tokens.
-class Features {
+class Features : public Vocabulary {
  public:
   explicit Features(const Text& text);
-
-  int64_t distinct_tokens() const { return static_cast<int64_t>(words_.size()); }
-  /// ln(1 + tokens / tokens with the gram); 0 for a gram that the text lacks.
-  float Weight(uint64_t gram) const;
-  /// Whether any of its n-grams occurs in the text.
-  bool Knows(std::string_view token) const;
 
   /// [kKeyHeads, kKeyDim] of a token of the text.
   std::span<const float> Key(int64_t token) const;
@@ -47,10 +36,6 @@ class Features {
  private:
   std::vector<float> Embed(std::string_view token, int64_t dim, uint64_t first_seed) const;
 
-  double tokens_ = 0;
-  std::unordered_map<uint64_t, int32_t> counts_;
-  std::unordered_map<std::string, int32_t> words_;
-  std::vector<int32_t> word_of_token_;
   std::vector<float> keys_;    // [words, kKeyHeads, kKeyDim]
   std::vector<float> values_;  // [words, kKeyHeads, kValueDim]
 };

@@ -8,14 +8,19 @@
 namespace tamis::tools::demo {
 namespace {
 
+// Not taken from the text at hand, and not counted: what somebody would look for in licences.
+constexpr const char* kWellKnown[] = {
+    "royalty-free patent license to make, use, sell and import the Work",
+    "no warranty of merchantability or fitness for a particular purpose",
+    "installation information to execute a modified version in the User Product",
+};
 constexpr int64_t kPhraseWords = 8;
 constexpr int64_t kMostPhraseTokens = 16;
 
 char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
-std::string_view TextOf(const Question& question, const Token& token) {
-  return std::string_view(question.text)
-      .substr(static_cast<size_t>(token.begin), static_cast<size_t>(token.end - token.begin));
+size_t CountWellKnown(const Options& options) {
+  return !options.text.empty() ? 0 : options.quick ? 1 : std::size(kWellKnown);
 }
 
 // The end of the phrase that begins at `first`, or -1 where none can.
@@ -38,9 +43,14 @@ int64_t Question::HomeBlock() const {
   return last - boundary > boundary - first ? block + 1 : block;
 }
 
+std::string_view Question::TextOf(const Token& token) const {
+  return std::string_view(text).substr(static_cast<size_t>(token.begin),
+                                       static_cast<size_t>(token.end - token.begin));
+}
+
 bool Question::Holds(std::string_view word) const {
   return std::any_of(tokens.begin(), tokens.end(), [&](const Token& token) {
-    const std::string_view own = TextOf(*this, token);
+    const std::string_view own = TextOf(token);
     return token.word && std::equal(own.begin(), own.end(), word.begin(), word.end(),
                                     [](char a, char b) { return Lower(a) == Lower(b); });
   });
@@ -73,13 +83,30 @@ std::vector<Question> PhrasesOfText(const Text& text, int64_t blocks, int64_t co
   return questions;
 }
 
-Status CheckKnown(const std::string& argument, const Question& question, const Features& features) {
+Status CheckKnown(const std::string& argument, const Question& question,
+                  const Vocabulary& vocabulary) {
   const bool known = std::any_of(
       question.tokens.begin(), question.tokens.end(),
-      [&](const Token& token) { return token.word && features.Knows(TextOf(question, token)); });
+      [&](const Token& token) { return token.word && vocabulary.Knows(question.TextOf(token)); });
   if (known) return Status::Ok();
   return base::Invalid(argument, "words that resemble some of the text",
                        question.tokens.empty() ? "none" : "\"" + question.text + "\"");
+}
+
+Status ChooseQuestions(const Options& options, const Text& text, const Vocabulary& vocabulary,
+                       int64_t blocks, int64_t phrases, std::vector<Question>* questions) {
+  for (const std::string& ask : options.asks) {
+    questions->push_back(MakeQuestion(ask));
+    questions->back().users = true;
+    TAMIS_RETURN_IF_ERROR(CheckKnown("--ask", questions->back(), vocabulary));
+  }
+  for (Question& phrase : PhrasesOfText(text, blocks, phrases))
+    questions->push_back(std::move(phrase));
+  for (size_t i = 0; i < CountWellKnown(options); ++i) {
+    Question question = MakeQuestion(kWellKnown[i]);
+    if (CheckKnown("", question, vocabulary).ok()) questions->push_back(std::move(question));
+  }
+  return Status::Ok();
 }
 
 }  // namespace tamis::tools::demo

@@ -5,9 +5,12 @@
 #include <string>
 #include <vector>
 
-#include "tools/tamis/demo/features.h"
+#include "tools/tamis/demo/options.h"
+#include "tools/tamis/demo/vocabulary.h"
 
 namespace tamis::tools::demo {
+
+inline constexpr double kShareToFind = 0.8;  ///< Of the phrases taken from the text.
 
 struct Question {
   std::string text;
@@ -21,6 +24,8 @@ struct Question {
   /// The select block that holds most of the phrase, the earlier one of two equals.
   int64_t HomeBlock() const;
   bool Holds(std::string_view word) const;
+  /// Of one of its tokens.
+  std::string_view TextOf(const Token& token) const;
 };
 
 Question MakeQuestion(std::string text);
@@ -32,6 +37,12 @@ Question MakeQuestion(std::string text);
 std::vector<Question> PhrasesOfText(const Text& text, int64_t blocks, int64_t count);
 
 /// Refuses a question that has nothing in common with the text.
-Status CheckKnown(const std::string& argument, const Question& question, const Features& features);
+Status CheckKnown(const std::string& argument, const Question& question,
+                  const Vocabulary& vocabulary);
+
+/// The user's questions, `phrases` phrases of the text, and well-known ones where the text is the
+/// demo's own.
+Status ChooseQuestions(const Options& options, const Text& text, const Vocabulary& vocabulary,
+                       int64_t blocks, int64_t phrases, std::vector<Question>* questions);
 
 }  // namespace tamis::tools::demo

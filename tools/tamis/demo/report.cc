@@ -1,7 +1,6 @@
 #include "tools/tamis/demo/report.h"
 
 #include <algorithm>
-#include <cstdio>
 
 #include "tools/tamis/demo/excerpt.h"
 #include "tools/tamis/text.h"
@@ -9,30 +8,13 @@
 namespace tamis::tools::demo {
 namespace {
 
-constexpr int64_t kColumns = 100;
 constexpr int64_t kLongestTitle = 24;
-
-template <class... Args>
-std::string Format(const char* format, Args... args) {
-  char line[256];
-  std::snprintf(line, sizeof(line), format, args...);
-  return line;
-}
 
 // At most `columns` columns, cut between characters.
 std::string Shorten(std::string line, int64_t columns) {
   if (Columns(line) <= columns) return line;
   while (Columns(line) > columns - 3) line.pop_back();
   return line + "...";
-}
-
-// "GPL-2, tokens 120-183", counted from the start of the file.
-std::string Place(const Text& text, int64_t first, int64_t last) {
-  const Source& source = text.SourceOf(first);
-  const int64_t end = std::min(last, source.last);
-  return Shorten(OnOneLine(source.title), kLongestTitle) +
-         Format(", tokens %lld-%lld", static_cast<long long>(first - source.first),
-                static_cast<long long>(end - 1 - source.first));
 }
 
 // The part of a block that lies in the file which has most of it.
@@ -58,6 +40,34 @@ std::string DescribePassage(const Text& text, const Features& features, const Qu
 
 }  // namespace
 
+std::string Place(const Text& text, int64_t first, int64_t last) {
+  const Source& source = text.SourceOf(first);
+  const int64_t end = std::min(last, source.last);
+  return Shorten(OnOneLine(source.title), kLongestTitle) +
+         Format(", tokens %lld-%lld", static_cast<long long>(first - source.first),
+                static_cast<long long>(end - 1 - source.first));
+}
+
+std::string DescribeText(const Corpus& corpus, const Vocabulary& vocabulary) {
+  const Text& text = corpus.text;
+  std::string out = "text      " + corpus.name + "\n          " +
+                    Bytes(static_cast<double>(text.bytes.size())) +
+                    Format(", %lld tokens, %lld distinct", static_cast<long long>(text.size()),
+                           static_cast<long long>(vocabulary.distinct_tokens()));
+  if (text.dropped_tokens > 0)
+    out +=
+        Format(" (the first; %lld more are left out)", static_cast<long long>(text.dropped_tokens));
+  return out + "\n";
+}
+
+std::string Heading(const Text& text, int64_t number, const Question& question) {
+  return Format("%2lld  ", static_cast<long long>(number)) + "\"" +
+         Shorten(OnOneLine(question.text), kColumns - 6) + "\"\n    " +
+         (question.from_text() ? "from " + Place(text, question.first, question.last)
+          : question.users     ? "asked by you"
+                               : "a well-known phrase");
+}
+
 std::string Duration(double seconds) {
   return seconds < 1 ? Format("%.3g ms", seconds * 1e3) : Format("%.3g s", seconds);
 }
@@ -78,12 +88,7 @@ std::string Describe(const Text& text, const Features& features, const Memory& m
                      int64_t number, int64_t passages, const QuestionReport& report) {
   const Question& question = report.question;
   const Answer& answer = report.answer;
-  const std::string origin = question.from_text()
-                                 ? "from " + Place(text, question.first, question.last)
-                             : question.users ? "asked by you"
-                                              : "a well-known phrase";
-  std::string out = Format("%2lld  ", static_cast<long long>(number)) + "\"" +
-                    Shorten(OnOneLine(question.text), kColumns - 6) + "\"\n    " + origin;
+  std::string out = Heading(text, number, question);
   if (question.from_text()) {
     out += Format(": %s, selected by %lld of %lld kv heads", answer.found() ? "found" : "NOT FOUND",
                   static_cast<long long>(answer.home_heads), static_cast<long long>(kKeyHeads));

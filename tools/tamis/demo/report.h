@@ -2,13 +2,34 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdio>
 #include <string>
 #include <vector>
 
 #include "tools/tamis/demo/answer.h"
+#include "tools/tamis/demo/corpus.h"
 #include "tools/tamis/demo/prefill.h"
 
 namespace tamis::tools::demo {
+
+/// As printf does; lines of the demo are short.
+template <class... Args>
+std::string Format(const char* format, Args... args) {
+  char line[256];
+  std::snprintf(line, sizeof(line), format, args...);
+  return line;
+}
+
+inline constexpr int64_t kColumns = 100;
+
+/// "GPL-2, tokens 120-183", counted from the start of the file.
+std::string Place(const Text& text, int64_t first, int64_t last);
+
+/// What was read: one or two lines that begin with "text".
+std::string DescribeText(const Corpus& corpus, const Vocabulary& vocabulary);
+
+/// The question's number and text on one line, and on the next where it comes from.
+std::string Heading(const Text& text, int64_t number, const Question& question);
 
 /// One row of a table of calls.
 struct CallRow {
