@@ -24,9 +24,11 @@ Status NormaliseWeight(std::string_view name, const TensorView& view, WeightForm
 }
 
 LinearWeight NdWeight(const TensorView& view, int64_t offset) {
-  const int last = view.rank - 1;
-  return {static_cast<const uint16_t*>(view.data) + offset, view.shape[last - 1], view.shape[last],
-          view.strides[last - 1], false};
+  const int64_t rows = view.shape[view.rank - 2];
+  const int64_t columns = view.shape[view.rank - 1];
+  // The stride of a single row may be anything.
+  const int64_t stride = rows > 1 ? view.strides[view.rank - 2] : columns;
+  return {static_cast<const uint16_t*>(view.data) + offset, rows, columns, stride, false};
 }
 
 int64_t OffsetOf(const LinearWeight& weight, int64_t k, int64_t n) {

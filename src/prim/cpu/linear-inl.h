@@ -19,15 +19,12 @@ using tamis::prim::kLinearStrip;
 using tamis::prim::kNzColumns;
 using tamis::prim::LinearWeight;
 
-// Tokens of a register tile two vectors wide, see kTileHeight.
+// Tokens of a register tile two vectors wide: 16 accumulators hide latency 4 on 2 ports, and 10
+// loads serve 16 FMAs. avx2 has 16 registers in all.
 constexpr int64_t kTileTokens = kLanes == 16 ? 8 : 4;
 
-// Vectors of columns of a direct tile: as many streams of W. 4 x 4 accumulators fill half of 32
-// registers, avx2 has 16 in all.
-template <int kTokens>
-constexpr int kDirectVectors = kTokens == 1                   ? 12
-                               : kLanes == 16 || kTokens <= 2 ? 4
-                                                              : 2;
+// Accumulators of a direct tile: 24 of 32 registers, or 12 of 16. One token of 192 columns is one.
+constexpr int kDirectAccumulators = kLanes == 16 ? 24 : 12;
 
 // How weights become a vector.
 struct Widened {
@@ -46,16 +43,32 @@ struct Part {
   V operator()(const uint16_t* p) const { return Half::LoadHalfN(p, count); }
 };
 
-// Bytes ahead of a stream of weights. Rows of ND are far apart: there it is rows.
+// Bytes ahead of a stream of weights. Rows of ND are far apart: there it is rows, fewer where a
+// tile takes much of each. Rows 48 KiB apart, as w_uq_qr has them, meet in 4 groups of sets of an
+// L2 of 16 ways: 64 rows are all that it keeps.
 constexpr int64_t kPrefetchBytes = 1024;
-constexpr int64_t kPrefetchRows = 32;
+constexpr int64_t kPrefetchRows = 48;
+constexpr int64_t kPrefetchWideRows = 32;
+constexpr int64_t kWideColumns = 128;
 
-// sums[t][v] += x[t] W[v] over `depth` rows. Rows of x are x_stride apart, rows of a vector's
-// weights `step`, rows of sums kLinearStrip. `ahead`: elements to prefetch at, 0: none.
-template <int kTokens, int kVectors, class Read>
-TAMIS_INLINE void Tile(const Read& read, const float* x, int64_t x_stride,
-                       const typename Read::Element* const (&w)[kVectors], int64_t step,
-                       int64_t depth, int64_t ahead, int64_t sums_stride, float* sums) {
+// The weights of a tile's columns, row k of a vector at w[v] + k * step; and what is prefetched
+// beside it, at next[v] + k * next_step.
+template <class ReadAs, int kCount>
+struct Columns {
+  using Read = ReadAs;
+  static constexpr int kVectors = kCount;
+  Read read;
+  const typename Read::Element* w[kCount];
+  int64_t step;
+  const uint16_t* next[kCount];
+  int64_t next_step;  // 0: nothing
+};
+
+// sums[t][v] += x[t] W[v] over `depth` rows.
+template <int kTokens, class Columns>
+TAMIS_INLINE void Tile(const Columns& c, const float* x, int64_t x_stride, int64_t depth,
+                       float* sums, int64_t sums_stride) {
+  constexpr int kVectors = Columns::kVectors;
   V sum[kTokens][kVectors];
   for (int t = 0; t < kTokens; ++t) {
     for (int v = 0; v < kVectors; ++v) sum[t][v] = Load(sums + t * sums_stride + v * kLanes);
@@ -63,8 +76,8 @@ TAMIS_INLINE void Tile(const Read& read, const float* x, int64_t x_stride,
   for (int64_t k = 0; k < depth; ++k) {
     V weight[kVectors];
     for (int v = 0; v < kVectors; ++v) {
-      weight[v] = read(w[v] + k * step);
-      if (ahead > 0) __builtin_prefetch(w[v] + k * step + ahead, 0, 2);
+      weight[v] = c.read(c.w[v] + k * c.step);
+      if (c.next_step > 0) __builtin_prefetch(c.next[v] + k * c.next_step, 0, 2);
     }
     for (int t = 0; t < kTokens; ++t) {
       const V broadcast = Set(x[t * x_stride + k]);
@@ -96,64 +109,74 @@ template <int kTokens, int kVectors, class Read>
 TAMIS_INLINE void DirectTile(const Strip& s, const Read& read, int64_t first, int64_t depth,
                              int64_t at) {
   const int64_t step = StepOf(s.w);
-  const uint16_t* w[kVectors];
-  for (int v = 0; v < kVectors; ++v)
-    w[v] = s.w.data + first * step + Column(s.w, s.begin + at + v * kLanes);
-  const int64_t ahead = s.w.nz ? kPrefetchBytes / 2 : kPrefetchRows * step;
-  Tile<kTokens, kVectors>(read, s.x, depth, w, step, depth, ahead, s.width, s.sums + at);
+  constexpr int64_t kRows = kVectors * kLanes >= kWideColumns ? kPrefetchWideRows : kPrefetchRows;
+  const int64_t ahead = s.w.nz ? kPrefetchBytes / 2 : kRows * step;
+  Columns<Read, kVectors> c = {read, {}, step, {}, step};
+  for (int v = 0; v < kVectors; ++v) {
+    c.w[v] = s.w.data + first * step + Column(s.w, s.begin + at + v * kLanes);
+    c.next[v] = c.w[v] + ahead;
+  }
+  Tile<kTokens>(c, s.x, depth, depth, s.sums + at, s.width);
+}
+
+// The columns from `at` on in tiles of kVectors vectors, where registers hold one; returns the
+// next.
+template <class Half, int kTokens, int kVectors>
+TAMIS_INLINE int64_t DirectTiles(const Strip& s, int64_t first, int64_t depth, int64_t at) {
+  if constexpr (kTokens * kVectors <= kDirectAccumulators) {
+    for (; at + kVectors * kLanes <= s.columns; at += kVectors * kLanes)
+      DirectTile<kTokens, kVectors>(s, Whole<Half>{}, first, depth, at);
+  }
+  return at;
 }
 
 template <class Half, int kTokens>
 void Direct(const Strip& s, int64_t first, int64_t depth) {
-  constexpr int kVectors = kDirectVectors<kTokens>;
-  int64_t at = 0;
-  for (; at + kVectors * kLanes <= s.columns; at += kVectors * kLanes)
-    DirectTile<kTokens, kVectors>(s, Whole<Half>{}, first, depth, at);
-  for (; at + 4 * kLanes <= s.columns; at += 4 * kLanes)
-    DirectTile<kTokens, 4>(s, Whole<Half>{}, first, depth, at);
-  for (; at + kLanes <= s.columns; at += kLanes)
-    DirectTile<kTokens, 1>(s, Whole<Half>{}, first, depth, at);
+  int64_t at = DirectTiles<Half, kTokens, 12>(s, first, depth, 0);
+  at = DirectTiles<Half, kTokens, 8>(s, first, depth, at);
+  at = DirectTiles<Half, kTokens, 4>(s, first, depth, at);
+  at = DirectTiles<Half, kTokens, 2>(s, first, depth, at);
+  at = DirectTiles<Half, kTokens, 1>(s, first, depth, at);
   if (at < s.columns)
     DirectTile<kTokens, 1>(s, Part<Half>{static_cast<int>(s.columns - at)}, first, depth, at);
 }
 
-// Inlined by force: gcc 12 takes a function that only prefetches for one without effect.
-TAMIS_INLINE void PrefetchStrip(const Strip& s, int64_t k) {
-  if (k >= s.w.rows) return;
-  const int64_t step = StepOf(s.w);
-  for (int64_t n = 0; n < s.columns; n += s.w.nz ? kNzColumns : 32)
-    __builtin_prefetch(s.w.data + k * step + Column(s.w, s.begin + n), 0, 2);
-}
-
 // Rows [first, first + depth) of the strip as fp32 [vector][depth][lanes]; lanes past the last
-// column are 0. The next rows are on their way meanwhile.
+// column are 0.
 template <class Half>
 void WidenStrip(const Strip& s, int64_t first, int64_t depth) {
   const int64_t step = StepOf(s.w);
-  for (int64_t k = 0; k < depth; ++k) {
-    PrefetchStrip(s, first + kLinearDepth + k);
-    for (int64_t n = 0; n < s.columns; n += kLanes) {
-      const uint16_t* from = s.w.data + (first + k) * step + Column(s.w, s.begin + n);
-      const int64_t left = s.columns - n;
-      const V weights =
-          left >= kLanes ? Half::LoadHalf(from) : Half::LoadHalfN(from, static_cast<int>(left));
-      Store(s.panel + (n / kLanes * depth + k) * kLanes, weights);
+  for (int64_t n = 0; n < s.columns; n += kLanes) {
+    const uint16_t* from = s.w.data + first * step + Column(s.w, s.begin + n);
+    float* to = s.panel + n * depth;
+    const int count = s.columns - n < kLanes ? static_cast<int>(s.columns - n) : kLanes;
+    if (count == kLanes) {
+      for (int64_t k = 0; k < depth; ++k) Store(to + k * kLanes, Half::LoadHalf(from + k * step));
+    } else {
+      for (int64_t k = 0; k < depth; ++k)
+        Store(to + k * kLanes, Half::LoadHalfN(from + k * step, count));
     }
   }
 }
 
+template <int kTokens, int kVectors>
+TAMIS_INLINE void PanelTile(const Strip& s, int64_t next, int64_t depth, int64_t at, float* sums) {
+  const int64_t step = next < s.w.rows ? StepOf(s.w) : 0;
+  Columns<Widened, kVectors> c = {{}, {}, kLanes, {}, step};
+  for (int v = 0; v < kVectors; ++v) {
+    c.w[v] = s.panel + (at + v * kLanes) * depth;
+    c.next[v] = s.w.data + next * step + Column(s.w, s.begin + at + v * kLanes);
+  }
+  Tile<kTokens>(c, s.x, depth, depth, sums + at, s.width);
+}
+
+// A tile of tokens times the widened strip. Meanwhile the strip's rows from `next` on come closer:
+// while products fill the time, memory would idle.
 template <int kTokens>
-void PanelTiles(const Strip& s, int64_t depth, int64_t token) {
-  float* sums = s.sums + token * s.width;
+void PanelTiles(const Strip& s, int64_t next, int64_t depth, float* sums) {
   int64_t at = 0;
-  for (; at + kLanes < s.columns; at += 2 * kLanes) {
-    const float* const w[2] = {s.panel + at * depth, s.panel + (at + kLanes) * depth};
-    Tile<kTokens, 2>(Widened{}, s.x, depth, w, kLanes, depth, 0, s.width, sums + at);
-  }
-  if (at < s.columns) {
-    const float* const w[1] = {s.panel + at * depth};
-    Tile<kTokens, 1>(Widened{}, s.x, depth, w, kLanes, depth, 0, s.width, sums + at);
-  }
+  for (; at + kLanes < s.columns; at += 2 * kLanes) PanelTile<kTokens, 2>(s, next, depth, at, sums);
+  if (at < s.columns) PanelTile<kTokens, 1>(s, next, depth, at, sums);
 }
 
 // x [tokens][depth] of `count` tokens, from row `first` of W on.
@@ -174,7 +197,11 @@ void DirectStrip(const Strip& s, const Input& input, int64_t tokens) {
       case 1: Direct<Half, 1>(s, first, depth); break;
       case 2: Direct<Half, 2>(s, first, depth); break;
       case 3: Direct<Half, 3>(s, first, depth); break;
-      default: Direct<Half, 4>(s, first, depth); break;
+      case 4: Direct<Half, 4>(s, first, depth); break;
+      case 5: Direct<Half, 5>(s, first, depth); break;
+      case 6: Direct<Half, 6>(s, first, depth); break;
+      case 7: Direct<Half, 7>(s, first, depth); break;
+      default: Direct<Half, 8>(s, first, depth); break;
     }
   }
 }
@@ -187,12 +214,14 @@ void PanelStrip(const Strip& s, const Input& input, int64_t tokens) {
     for (int64_t token = 0; token < tokens;) {
       const int64_t left = tokens - token;
       const int64_t count = left >= kTileTokens ? kTileTokens : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+      const int64_t next = token == 0 ? first + depth : s.w.rows;
+      float* const sums = s.sums + token * s.width;
       WidenInput<Half>(s, input, token, count, first, depth);
       switch (count) {
-        case 1: PanelTiles<1>(s, depth, token); break;
-        case 2: PanelTiles<2>(s, depth, token); break;
-        case 4: PanelTiles<4>(s, depth, token); break;
-        default: PanelTiles<kTileTokens>(s, depth, token); break;
+        case 1: PanelTiles<1>(s, next, depth, sums); break;
+        case 2: PanelTiles<2>(s, next, depth, sums); break;
+        case 4: PanelTiles<4>(s, next, depth, sums); break;
+        default: PanelTiles<kTileTokens>(s, next, depth, sums); break;
       }
       token += count;
     }

@@ -30,7 +30,7 @@ inline constexpr int64_t kNzColumns = 16;
 
 /// Up to so many tokens use each weight a few times only: weights go from memory into registers,
 /// and what counts is that they stream. More tokens share a block of weights that is widened once.
-inline constexpr int64_t kDirectTokens = 4;
+inline constexpr int64_t kDirectTokens = 8;
 
 /// Columns that are computed in one pass over the rows of W. A panel of NZ streams by itself; rows
 /// of ND are far apart, and a pass must take enough of each.
