@@ -13,9 +13,9 @@ Result<int> Run(const Options& options) {
   Result<Context> context = options.context.Resolve();
   if (!context.ok()) return context.status();
   TAMIS_RETURN_IF_ERROR(base::ResolveLevel(context->level, &context->level));
-  const Result<int> nsa = RunNsa(options, *context);
+  Result<int> nsa = RunNsa(options, *context);
   if (!nsa.ok()) return nsa;
-  const Result<int> dsa = dsa::Run(options, *context);
+  Result<int> dsa = dsa::Run(options, *context);
   if (!dsa.ok()) return dsa;
   return std::max(*nsa, *dsa);
 }

@@ -185,7 +185,7 @@ void FillRope(int64_t first, int64_t count, std::vector<uint16_t>* cos,
   for (int64_t t = 0; t < count; ++t) {
     for (int64_t k = 0; k < kRope / 2; ++k) {
       const double angle =
-          static_cast<double>(first + t) * std::pow(10000.0, -static_cast<double>(k) / (kRope / 2));
+          static_cast<double>(first + t) * std::pow(10000.0, -2.0 * static_cast<double>(k) / kRope);
       for (int64_t half : {int64_t{0}, kRope / 2}) {
         const auto at = static_cast<size_t>(t * kRope + half + k);
         (*cos)[at] = base::DoubleToBFloat16(std::cos(angle));

@@ -1,5 +1,6 @@
 #include "tools/tamis/demo/dsa/report.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "tools/tamis/demo/excerpt.h"
@@ -55,7 +56,7 @@ std::string Describe(const Text& text, const Vocabulary& vocabulary, int64_t num
   out += Format(
       "    holds %.1f%% of dense attention's mass in %lld of %lld tokens; output cosine %.4f\n",
       100 * asked.mass, static_cast<long long>(selection.selected),
-      static_cast<long long>(text.size() + 1), asked.cosine);
+      static_cast<long long>(text.size()) + 1, asked.cosine);
   const int64_t rank = asked.second.new_ranks[0];
   out += "    of two new tokens the second " +
          (rank == 0 ? std::string("does not select the first")
@@ -86,8 +87,10 @@ std::string StageTable(const std::vector<Asked>& asked) {
   for (const auto& [name, stage] : stages) {
     std::vector<std::string> row = {name};
     for (Step Asked::*step : {&Asked::one, &Asked::two}) {
-      std::vector<double> seconds;
-      for (const Asked& a : asked) seconds.push_back(((a.*step).times.*stage).seconds);
+      std::vector<double> seconds(asked.size());
+      std::transform(
+          asked.begin(), asked.end(), seconds.begin(),
+          [step, stage = stage](const Asked& a) { return ((a.*step).times.*stage).seconds; });
       row.push_back(Duration(Median(std::move(seconds))));
       row.push_back(Bytes(((asked[0].*step).times.*stage).bytes));
     }

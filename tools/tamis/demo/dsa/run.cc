@@ -87,8 +87,9 @@ Status RunStep(Decoder* decoder, const std::vector<uint16_t>& x, int64_t tokens,
   if (check != nullptr) TAMIS_RETURN_IF_ERROR(decoder->Run(x, tokens, step, check));
   for (Measured Times::*stage :
        {&Times::mla, &Times::index, &Times::select, &Times::attend, &Times::fused, &Times::dense}) {
-    std::vector<double> seconds;
-    for (const Times& run : runs) seconds.push_back((run.*stage).seconds);
+    std::vector<double> seconds(runs.size());
+    std::transform(runs.begin(), runs.end(), seconds.begin(),
+                   [&](const Times& run) { return (run.*stage).seconds; });
     (step->times.*stage).seconds = Median(std::move(seconds));
   }
   return Status::Ok();
