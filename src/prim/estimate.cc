@@ -11,6 +11,7 @@ namespace tamis::prim {
 namespace {
 
 constexpr double kUnit = 0x1p-24;
+constexpr double kDeviations = 8;  // in a radius, see base::Fp32SumBound
 
 double Rounded(DType dtype, double value) {
   uint16_t bits = 0;
@@ -35,10 +36,14 @@ Estimate MeanSquare(const EstimateRow& x) {
   const auto terms = static_cast<double>(x.size());
   double sum = 0;
   double errors = 0;
+  double squares = 0;
   for (const Estimate& e : x) {
+    const double slope = 2 * std::fabs(e.value) + e.radius;
     sum += e.value * e.value;
-    errors += (2 * std::fabs(e.value) + e.radius) * e.radius;
+    errors += slope * e.radius;
+    squares += slope * e.deviation * slope * e.deviation;
   }
+  errors = std::min(errors, kDeviations * std::sqrt(squares));
   return {sum / terms, (errors + base::Fp32SumBound(terms, sum + errors)) / terms};
 }
 
@@ -76,7 +81,10 @@ void RoundTo(DType dtype, EstimateRow* row) {
     const double rounded = Rounded(dtype, e.value);
     const double low = Rounded(dtype, e.value - e.radius);
     const double high = Rounded(dtype, e.value + e.radius);
-    e = {rounded, std::max(rounded - low, high - rounded)};
+    const double radius = std::max(rounded - low, high - rounded);
+    // Both values move by at most half a unit in the last place.
+    const double unit = 2 * base::RoundingBound(dtype, std::fabs(e.value) + e.radius);
+    e = {rounded, radius, std::min(radius, e.deviation + unit)};
   }
 }
 
@@ -92,14 +100,16 @@ EstimateRow LinearEstimate(const EstimateRow& x, const LinearWeight& w, DType dt
     for (size_t k = 0; k < x.size(); ++k) {
       const double weight =
           base::LoadAsDouble(w.data, dtype, OffsetOf(w, static_cast<int64_t>(k), begin + n));
-      const double error = std::fabs(weight) * x[k].radius;
+      const double deviation = weight * x[k].deviation;
       sum += x[k].value * weight;
       magnitude += std::fabs(x[k].value * weight);
-      errors += error;
-      squares += error * error;
+      errors += std::fabs(weight) * x[k].radius;
+      squares += deviation * deviation;
     }
-    y[static_cast<size_t>(n)] = {sum, base::Fp32SumBound(terms, magnitude + errors) +
-                                          std::min(errors, 8 * std::sqrt(squares))};
+    const double bound = base::Fp32SumBound(terms, magnitude + errors);
+    const double deviation = std::hypot(std::sqrt(squares), bound / kDeviations);
+    const double radius = std::min(bound + errors, kDeviations * deviation);
+    y[static_cast<size_t>(n)] = {sum, radius, std::min(radius, deviation)};
   }
   return y;
 }
@@ -112,7 +122,8 @@ EstimateRow RmsNormEstimate(const EstimateRow& x, const EstimateRow& gamma, doub
     const double g = std::fabs(gamma[i].value);
     const double size = std::fabs(x[i].value) + x[i].radius;
     y[i] = {x[i].value * scale.value * gamma[i].value,
-            g * (x[i].radius * scale.value + size * scale.radius)};
+            g * (x[i].radius * scale.value + size * scale.radius),
+            g * (x[i].deviation * scale.value + size * scale.radius / kDeviations)};
   }
   return y;
 }
@@ -123,22 +134,27 @@ EstimateRow LayerNormEstimate(const EstimateRow& x, const EstimateRow& gamma,
   double sum = 0;
   double magnitude = 0;
   double errors = 0;
+  double squares = 0;
   for (const Estimate& e : x) {
     sum += e.value;
     magnitude += std::fabs(e.value);
     errors += e.radius;
+    squares += e.deviation * e.deviation;
   }
+  errors = std::min(errors, kDeviations * std::sqrt(squares));
   const double mean = sum / terms;
   const double mean_radius = (errors + base::Fp32SumBound(terms, magnitude + errors)) / terms;
   EstimateRow centred(x.size());
   for (size_t i = 0; i < x.size(); ++i) {
     const double d = x[i].value - mean;
-    centred[i] = {d, x[i].radius + mean_radius + kUnit * std::fabs(d)};
+    const double common = mean_radius + kUnit * std::fabs(d);
+    centred[i] = {d, x[i].radius + common, x[i].deviation + common / kDeviations};
   }
   EstimateRow y = RmsNormEstimate(centred, gamma, epsilon);
   for (size_t i = 0; i < x.size(); ++i) {
     y[i].value += beta[i].value;
     y[i].radius += kUnit * std::fabs(y[i].value);
+    y[i].deviation += kUnit * std::fabs(y[i].value);
   }
   return y;
 }
@@ -157,9 +173,10 @@ EstimateRow RopeEstimate(const EstimateRow& x, const EstimateRow& sin, const Est
     const double sign = i < half ? -1 : 1;
     const double c = cos[i].value;
     const double s = sin[i].value;
+    const double roundings = 2 * kUnit * (std::fabs(own.value * c) + std::fabs(other.value * s));
     y[i] = {own.value * c + sign * other.value * s,
-            std::fabs(c) * own.radius + std::fabs(s) * other.radius +
-                2 * kUnit * (std::fabs(own.value * c) + std::fabs(other.value * s))};
+            std::fabs(c) * own.radius + std::fabs(s) * other.radius + roundings,
+            std::fabs(c) * own.deviation + std::fabs(s) * other.deviation + roundings};
   }
   return y;
 }

@@ -4,7 +4,10 @@
 // An fp32 evaluation that rounds an intermediate to 16 bits may land on the next value of the type
 // where the exact one lies close to the middle between two. `radius` carries this: it grows by the
 // error of fp32 sums, becomes the distance of the farthest value of the type that can be reached at
-// a rounding, and spreads through products and norms.
+// a rounding, and spreads through products and norms. Errors of the terms of a sum are taken as
+// independent and of mean zero, as base::Fp32SumBound takes roundings: each has a deviation s,
+// their sum the root of the squares' sum, and an error exceeds 8 s with a probability below 1e-12
+// (Hoeffding). The radius is that, or the sum of the terms' radii where it is less.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +22,7 @@ namespace tamis::prim {
 struct Estimate {
   double value = 0;
   double radius = 0;
+  double deviation = 0;  // at most radius; radius / 8 for a sum of many roundings
 };
 using EstimateRow = std::vector<Estimate>;
 
@@ -35,9 +39,7 @@ void Put(const EstimateRow& row, int64_t at, size_t slot, base::GoldenOutput* ou
 /// Rounds every value to the dtype.
 void RoundTo(DType dtype, EstimateRow* row);
 
-/// sum_k x[k] W[k][n] for columns [begin, begin + columns). Errors of the terms are taken as
-/// independent: they add up to at most 8 times the root of their squares' sum (Hoeffding, with a
-/// probability of failure below 1e-12), or to the sum of their sizes where that is less.
+/// sum_k x[k] W[k][n] for columns [begin, begin + columns).
 EstimateRow LinearEstimate(const EstimateRow& x, const LinearWeight& w, DType dtype, int64_t begin,
                            int64_t columns);
 
