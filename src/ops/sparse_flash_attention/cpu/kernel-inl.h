@@ -1,9 +1,9 @@
 // sparse_flash_attention, one level: an item is a query token and up to 128 of its heads, which lie
 // on the lanes.
 //
-// The row's selected positions are walked in tiles of 64 keys. A tile is gathered through the page
+// The row's selected positions are walked in tiles of 128 keys. A tile is gathered through the page
 // table and widened once; it gives the scores, S[key][head] = K Q, and then, its first columns
-// being the values, O += e V. The rows of the next tile are asked for meanwhile.
+// being the values, O += e V.
 // Positions come in segments. Each gives a state (out, max, sum) of its own and states are merged
 // in order, by the worker itself or, where rows are few and their segments go to several workers,
 // in a second phase: the same operations in the same order, so the same bits.
@@ -159,15 +159,19 @@ TAMIS_INLINE const uint16_t* HalvesOf(const Rows& rows, int64_t offset, const Ti
   return reinterpret_cast<const uint16_t*>(RowOf(rows, offset, tile, k));
 }
 
-// Into L2: a tile of rows is larger than what L1 has to spare. Inlined by force: gcc 12 takes a
-// function that only prefetches for one without effect and drops its calls.
+// Rows come from random places: 4 on their way keep memory busy. Asking for a tile of them ahead,
+// while the one before is worked on, takes as long: what costs is not the lines but the entries of
+// their pages, and a prefetch waits for those. Inlined by force: gcc 12 takes a function that only
+// prefetches for one without effect and drops its calls.
+constexpr int64_t kRowsAhead = 4;
+
 TAMIS_INLINE void PrefetchBytes(const uint8_t* row, int64_t bytes) {
-  for (int64_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(row + byte, 0, 2);
+  for (int64_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(row + byte, 0, 3);
 }
 TAMIS_INLINE void PrefetchRow(const Item& it, const Tile& tile, int64_t k) {
   if (k >= tile.count) return;
-  const int64_t latent_bytes = it.a.packed ? it.a.row.width() : 2 * it.a.latent_dim;
-  PrefetchBytes(RowOf(it.a.key, it.s.key_offset, tile, k), latent_bytes);
+  const int64_t key_bytes = it.a.packed ? it.a.row.width() : 2 * it.a.latent_dim;
+  PrefetchBytes(RowOf(it.a.key, it.s.key_offset, tile, k), key_bytes);
   if (it.a.key_rope.data != nullptr)
     PrefetchBytes(RowOf(it.a.key_rope, it.s.key_rope_offset, tile, k), 2 * it.a.rope_dim);
   if (it.a.value.data != nullptr)
@@ -177,7 +181,9 @@ TAMIS_INLINE void PrefetchRow(const Item& it, const Tile& tile, int64_t k) {
 // Rows of latent and rope in fp32; zeros up to a whole register tile.
 inline void WidenTile(const Item& it, const Tile& tile) {
   const KernelArgs& a = it.a;
+  for (int64_t k = 0; k < kRowsAhead; ++k) PrefetchRow(it, tile, k);
   for (int64_t k = 0; k < tile.count; ++k) {
+    PrefetchRow(it, tile, k + kRowsAhead);
     float* to = it.key + k * it.at.key_stride;
     if (a.packed) {
       const uint8_t* row = RowOf(a.key, it.s.key_offset, tile, k);
@@ -211,27 +217,18 @@ TAMIS_INLINE void ScoreTile(const Item& it, int64_t k, int64_t v) {
   const V scale = Set(it.a.scale);
   for (int i = 0; i < kKeys; ++i) {
     for (int j = 0; j < kVectors; ++j) {
-      Store(it.scores + (k + i) * it.at.rows + (v + j) * kLanes, Mul(sum[i][j], scale));
+      Store(it.scores + (k + i) * it.at.score_stride + (v + j) * kLanes, Mul(sum[i][j], scale));
     }
   }
 }
 
-inline void Scores(const Item& it, int64_t count, const Tile& next) {
+inline void Scores(const Item& it, int64_t count) {
   int64_t v = 0;
-  int64_t asked = 0;
   for (; v + 2 <= it.vectors; v += 2) {
-    for (int64_t k = 0; k < count; k += kTileHeight) {
-      // A few rows between register tiles, so that few are in flight.
-      for (int64_t i = 0; i < 2 && asked < kKeyTile; ++i) PrefetchRow(it, next, asked++);
-      ScoreTile<kTileHeight, 2>(it, k, v);
-    }
+    for (int64_t k = 0; k < count; k += kTileHeight) ScoreTile<kTileHeight, 2>(it, k, v);
   }
   for (; v < it.vectors; ++v) {
-    for (int64_t k = 0; k < count; k += 2 * kTileHeight) {
-      for (int64_t i = 0; i < 2 * kTileHeight && asked < kKeyTile; ++i)
-        PrefetchRow(it, next, asked++);
-      ScoreTile<2 * kTileHeight, 1>(it, k, v);
-    }
+    for (int64_t k = 0; k < count; k += 2 * kTileHeight) ScoreTile<2 * kTileHeight, 1>(it, k, v);
   }
 }
 
@@ -241,17 +238,19 @@ inline void ValueRows(const Item& it, const State& to, bool first, int64_t count
   const float* values = it.a.value.data != nullptr ? it.value : it.key;
   int64_t c = 0;
   for (; c + kVectors * kLanes <= it.at.value_dim; c += kVectors * kLanes) {
-    ValueTile<kRows, kVectors>(first, it.scores + row, it.at.rows, values + c, it.at.key_stride,
-                               count, it.alpha + row, to.out + row * it.at.value_dim + c,
-                               it.at.value_dim);
+    ValueTile<kRows, kVectors>(first, it.scores + row, it.at.score_stride, values + c,
+                               it.at.key_stride, count, it.alpha + row,
+                               to.out + row * it.at.value_dim + c, it.at.value_dim);
   }
   for (; c < it.a.latent_dim; c += kLanes) {
-    ValueTile<kRows, 1>(first, it.scores + row, it.at.rows, values + c, it.at.key_stride, count,
-                        it.alpha + row, to.out + row * it.at.value_dim + c, it.at.value_dim);
+    ValueTile<kRows, 1>(first, it.scores + row, it.at.score_stride, values + c, it.at.key_stride,
+                        count, it.alpha + row, to.out + row * it.at.value_dim + c, it.at.value_dim);
   }
 }
 
-inline void Values(const Item& it, const State& to, bool first, int64_t count) {
+// Not inlined, as Attend: in one function with all else, gcc 12 keeps addresses of the inner loops
+// on the stack.
+__attribute__((noinline)) void Values(const Item& it, const State& to, bool first, int64_t count) {
   const float* values = it.a.value.data != nullptr ? it.value : it.key;
   const int64_t whole = it.heads / kTileHeight * kTileHeight;
   int64_t c = 0;
@@ -261,11 +260,11 @@ inline void Values(const Item& it, const State& to, bool first, int64_t count) {
     for (int64_t row = 0; row < whole; row += kTileHeight) {
       float* out = to.out + row * it.at.value_dim + c;
       if (two) {
-        ValueTile<kTileHeight, 2>(first, it.scores + row, it.at.rows, values + c, it.at.key_stride,
-                                  count, it.alpha + row, out, it.at.value_dim);
+        ValueTile<kTileHeight, 2>(first, it.scores + row, it.at.score_stride, values + c,
+                                  it.at.key_stride, count, it.alpha + row, out, it.at.value_dim);
       } else {
-        ValueTile<kTileHeight, 1>(first, it.scores + row, it.at.rows, values + c, it.at.key_stride,
-                                  count, it.alpha + row, out, it.at.value_dim);
+        ValueTile<kTileHeight, 1>(first, it.scores + row, it.at.score_stride, values + c,
+                                  it.at.key_stride, count, it.alpha + row, out, it.at.value_dim);
       }
     }
   }
@@ -370,34 +369,27 @@ inline void WriteEmpty(const Item& it) {
 
 // Softmax and values of the positions of segments [first, first + count). Their states are merged
 // into `to`; `other` is room for one more. Returns whether there was a position.
-inline bool Attend(const Item& it, int64_t first, int64_t count, State to, State other) {
+__attribute__((noinline)) bool Attend(const Item& it, int64_t first, int64_t count, State to,
+                                      State other) {
   Cursor cursor = {0, 0};
   Skip(it, &cursor, first * it.walk.segment);
-  const int64_t tiles_per_segment = it.walk.segment / kKeyTile;
-  Tile tiles[2];
-  NextTile(it, &cursor, &tiles[0]);
-  if (tiles[0].count == 0) return false;
+  Tile tile;
+  NextTile(it, &cursor, &tile);
+  if (tile.count == 0) return false;
   PackQueries(it);
-  State state = to;
-  const int64_t last = count * tiles_per_segment;
-  for (int64_t i = 0; i < last && tiles[i % 2].count > 0; ++i) {
-    const Tile& tile = tiles[i % 2];
-    Tile* next = &tiles[(i + 1) % 2];
-    if (i + 1 < last) {
-      NextTile(it, &cursor, next);
-    } else {
-      next->count = 0;
+  const int64_t tiles_per_segment = it.walk.segment / kKeyTile;
+  for (int64_t segment = 0; segment < count && tile.count > 0; ++segment) {
+    const State& state = segment == 0 ? to : other;
+    Begin(it, state);
+    for (int64_t i = 0; i < tiles_per_segment && tile.count > 0; ++i) {
+      WidenTile(it, tile);
+      Scores(it, tile.count);
+      SoftmaxTile(it.vectors, it.at.score_stride, tile.count, it.scores, state.max, state.sum,
+                  it.alpha);
+      Values(it, state, i == 0, tile.count);
+      NextTile(it, &cursor, &tile);
     }
-    const bool opens = i % tiles_per_segment == 0;
-    if (opens) Begin(it, state);
-    WidenTile(it, tile);
-    Scores(it, tile.count, *next);
-    SoftmaxTile(it.vectors, it.at.rows, tile.count, it.scores, state.max, state.sum, it.alpha);
-    Values(it, state, opens, tile.count);
-    if ((i + 1) % tiles_per_segment == 0 || next->count == 0) {
-      if (i >= tiles_per_segment) MergeStates(it, to, other);
-      state = other;
-    }
+    if (segment > 0) MergeStates(it, to, other);
   }
   return true;
 }
