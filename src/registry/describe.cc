@@ -103,8 +103,7 @@ std::string ArgumentJson(const Contract& contract, const Field& field) {
                                                 : JsonString(std::string(base::Name(dtype)));
                  }) +
             "],\"wanted_by\":" + JsonOrNull(field.wanted_by) +
-            ",\"needs\":" + JsonList(field.needs) +
-            ",\"ranked\":" + JsonBool(field.ranked);
+            ",\"needs\":" + JsonList(field.needs) + ",\"ranked\":" + JsonBool(field.ranked);
   } else {
     json += std::string(",\"required\":") + JsonBool(field.required);
     if (!field.required) json += ",\"default\":" + DefaultJson(contract, field);

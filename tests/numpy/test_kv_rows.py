@@ -33,7 +33,8 @@ def nearest_fp8(x: Floats) -> Bytes:
     tied = distance == distance.min(axis=-1, keepdims=True)
     even = tied & (np.arange(127) % 2 == 0)
     code = np.where(even.any(axis=-1), even.argmax(axis=-1), tied.argmax(axis=-1))
-    return np.where(np.signbit(x), code | 128, code).astype(np.uint8)
+    signed: Bytes = np.where(np.signbit(x), code | 128, code).astype(np.uint8)
+    return signed
 
 
 def encode(latent: Floats, kind: str) -> tuple[Bytes, Singles]:

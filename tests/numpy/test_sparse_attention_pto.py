@@ -21,12 +21,14 @@ def bf16(values: Floats) -> Floats:
 
 
 def rms_norm(x: Floats, gamma: Floats, epsilon: float) -> Floats:
-    return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + epsilon) * gamma
+    scale: Floats = 1 / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + epsilon)
+    return x * scale * gamma
 
 
 def layer_norm(x: Floats, gamma: Floats, beta: Floats, epsilon: float) -> Floats:
     centred = x - x.mean(axis=-1, keepdims=True)
-    return centred / np.sqrt(np.mean(centred**2, axis=-1, keepdims=True) + epsilon) * gamma + beta
+    scale: Floats = 1 / np.sqrt(np.mean(centred**2, axis=-1, keepdims=True) + epsilon)
+    return centred * scale * gamma + beta
 
 
 def rope(x: Floats, sin: Floats, cos: Floats, interleaved: bool) -> Floats:
