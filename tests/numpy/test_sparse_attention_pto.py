@@ -26,7 +26,7 @@ def rms_norm(x: Floats, gamma: Floats, epsilon: float) -> Floats:
 
 
 def layer_norm(x: Floats, gamma: Floats, beta: Floats, epsilon: float) -> Floats:
-    centred = x - x.mean(axis=-1, keepdims=True)
+    centred: Floats = x - x.mean(axis=-1, keepdims=True)
     scale: Floats = 1 / np.sqrt(np.mean(centred**2, axis=-1, keepdims=True) + epsilon)
     return centred * scale * gamma + beta
 
