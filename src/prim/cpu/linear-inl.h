@@ -13,9 +13,8 @@ namespace {
 namespace linear {
 
 using tamis::prim::kDirectTokens;
-using tamis::prim::kLinearDepth;
 using tamis::prim::kLinearInput;
-using tamis::prim::kLinearStrip;
+using tamis::prim::kLinearPanel;
 using tamis::prim::kNzColumns;
 using tamis::prim::LinearWeight;
 
@@ -208,8 +207,9 @@ void DirectStrip(const Strip& s, const Input& input, int64_t tokens) {
 
 template <class Half, class Input>
 void PanelStrip(const Strip& s, const Input& input, int64_t tokens) {
-  for (int64_t first = 0; first < s.w.rows; first += kLinearDepth) {
-    const int64_t depth = s.w.rows - first < kLinearDepth ? s.w.rows - first : kLinearDepth;
+  const int64_t most = kLinearPanel / s.width;
+  for (int64_t first = 0; first < s.w.rows; first += most) {
+    const int64_t depth = s.w.rows - first < most ? s.w.rows - first : most;
     WidenStrip<Half>(s, first, depth);
     for (int64_t token = 0; token < tokens;) {
       const int64_t left = tokens - token;
@@ -237,7 +237,7 @@ TAMIS_INLINE void Linear(const tamis::prim::LinearWeight& w, int64_t begin, int6
                          int64_t tokens, float* scratch, const Input& input, const Output& output) {
   using namespace linear;
   float* const panel = scratch;
-  float* const x = panel + kLinearStrip * kLinearDepth;
+  float* const x = panel + kLinearPanel;
   float* const sums = x + kLinearInput;
   // Within a panel of NZ a strip is computed from the panel's first column to its last.
   const int64_t first = w.nz ? begin / kNzColumns * kNzColumns : begin;

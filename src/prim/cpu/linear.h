@@ -33,16 +33,16 @@ inline constexpr int64_t kNzColumns = 16;
 inline constexpr int64_t kDirectTokens = 8;
 
 /// Columns that are computed in one pass over the rows of W. A panel of NZ streams by itself; rows
-/// of ND are far apart, and a pass must take enough of each.
+/// of ND are far apart, and while reading them counts, a pass must take enough of each.
 inline constexpr int64_t kLinearStrip = 64;
-inline constexpr int64_t kDirectNdStrip = 192;
+inline constexpr int64_t kWideStrip = 192;
+inline constexpr int64_t kWideStripTokens = 32;
 static inline int64_t LinearStrip(const LinearWeight& w, int64_t tokens) {
-  return tokens <= kDirectTokens && !w.nz ? kDirectNdStrip : kLinearStrip;
+  return tokens <= kWideStripTokens && !w.nz ? kWideStrip : kLinearStrip;
 }
 
-/// Rows of W that are widened at a time: with kLinearStrip columns 32 KiB, two thirds of an L1
-/// cache.
-inline constexpr int64_t kLinearDepth = 128;
+/// Weights that are widened at a time: 32 KiB, two thirds of an L1 cache.
+inline constexpr int64_t kLinearPanel = 8192;
 /// fp32 elements of x that are widened at a time.
 inline constexpr int64_t kLinearInput = 2048;
 
@@ -54,8 +54,8 @@ static inline int64_t LinearStrips(const LinearWeight& w, int64_t tokens) {
 
 /// Floats of scratch for up to `tokens` tokens a call: widened weights, widened x, sums.
 static inline int64_t LinearScratchFloats(int64_t tokens) {
-  const int64_t sums = tokens <= kDirectTokens ? tokens * kDirectNdStrip : tokens * kLinearStrip;
-  return kLinearStrip * kLinearDepth + kLinearInput + sums;
+  const int64_t sums = tokens * (tokens <= kWideStripTokens ? kWideStrip : kLinearStrip);
+  return kLinearPanel + kLinearInput + sums;
 }
 
 }  // namespace tamis::prim
