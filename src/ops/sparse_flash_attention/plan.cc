@@ -248,7 +248,7 @@ void FillArgs(Problem& p) {
   a.key_rope = RowsOf(p, p.key_rope);
   a.value = RowsOf(p, p.value);
   a.page_table = static_cast<const int32_t*>(p.page_table.data);
-  a.page_size = p.page_size;
+  a.page_size = std::min(p.page_size, kMostPage);
   a.indices = static_cast<const int32_t*>(p.indices.data);
   a.indices_token_stride = p.indices.strides[p.padded_queries ? 1 : 0];
   a.sinks = static_cast<const float*>(p.sinks.data);

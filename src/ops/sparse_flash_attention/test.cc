@@ -442,6 +442,27 @@ TEST(SparseFlashAttention, BlocksMayStraddlePagesAndExceedAnySequence) {
   ExpectConforms(call);
 }
 
+// A page whose rows all lie in one place: a view may say so.
+TEST(SparseFlashAttention, PagesMayBeLongerThanAnySequence) {
+  for (int64_t page : {int64_t{1} << 31, int64_t{1} << 32, (int64_t{1} << 32) + 1}) {
+    Shape s;
+    s.keys = Keys::kPaged;
+    s.rope = -1;
+    s.q = {1};
+    TestCall call = Attention(s, 117);
+    call.Tensor("key", s.dtype, {1, 1, 1, s.latent},
+                [](int64_t i) { return 0.25 * static_cast<double>(i); });
+    TensorView key = call.view("key");
+    key.shape[1] = page;
+    key.strides[0] = key.strides[1] = 0;
+    call.View("key", key);
+    call.Tensor("block_table", DType::kInt32, {1, 1}, [](int64_t) { return 0.0; });
+    SetIds(call, {1, 1, 1, 3}, {7, 39, 12});
+    ExpectConforms(call);
+    EXPECT_EQ(call.Got("out", 1), 0.25);
+  }
+}
+
 // Line 6.
 TEST(SparseFlashAttention, MoreQueriesThanKeysLeaveLeadingRowsEmpty) {
   Shape s;

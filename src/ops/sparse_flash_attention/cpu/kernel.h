@@ -107,7 +107,9 @@ inline constexpr int64_t kHeadBlock = 128;
 // work was cut; longer only where a row would have too many of them.
 inline constexpr int64_t kSegment = 512;
 inline constexpr int64_t kMostSegments = 16;
-inline constexpr int64_t kMostBlock = int64_t{1} << 31;  // longer blocks hold the same positions
+// Positions are below 2^31: longer blocks and pages hold the same ones.
+inline constexpr int64_t kMostBlock = int64_t{1} << 31;
+inline constexpr int64_t kMostPage = int64_t{1} << 31;
 
 namespace {  // inline functions: no level's copy may be merged with another's
 
