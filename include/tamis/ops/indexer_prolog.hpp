@@ -1,5 +1,5 @@
-// indexer_prolog: index queries, head weights and index key rows for lightning_indexer (described in
-// document "npu_sparse_attention_pto").
+// indexer_prolog: index queries, head weights and index key rows for lightning_indexer (described
+// in document "npu_sparse_attention_pto").
 #pragma once
 
 #include "tamis/ops/weight_format.hpp"
@@ -13,15 +13,15 @@ namespace tamis::indexer_prolog {
 ///   index_k_cache[slot] = (r(rope(k[..rope])), k[rope..])
 ///   weights = r(x w_idx_proj)
 /// layernorm(v) = (v - mean) / sqrt(variance + epsilon) gamma + beta, variance = mean of squares.
-/// rope rotates the first channels of a head, as many as sin has: u cos + (-u[half..], u[..half]) sin,
-/// where u is v (rope_interleaved false) or its even channels, then the odd ones (true).
+/// rope rotates the first channels of a head, as many as sin has: u cos + (-u[half..], u[..half])
+/// sin, where u is v (rope_interleaved false) or its even channels, then the odd ones (true).
 ///
 /// Outputs that are absent are not computed, and what only they need may be absent: query_norm and
-/// w_idx_qb for query, w_idx_proj for weights. `slot` is the token's cache_index, page * page_size +
-/// row: a negative one writes nothing, one past the cache is an error, of equal ones the last
-/// token's wins. Slots are read by plan(). No tensor that is written may share elements with another.
-/// A token's results do not depend on the other tokens of the call, nor on the number of threads, nor
-/// on weight_format, bit for bit.
+/// w_idx_qb for query, w_idx_proj for weights. `slot` is the token's cache_index, page * page_size
+/// + row: a negative one writes nothing, one past the cache is an error, of equal ones the last
+/// token's wins. If no token writes, w_idx_k is not read. Slots are read by plan(). No tensor that
+/// is written may share elements with another. A token's results do not depend on the other tokens
+/// of the call, nor on the number of threads, nor on weight_format, bit for bit.
 ///
 /// Shapes are [T, ...] or [B, S1, ...]; everything has the dtype of x except cache_index.
 struct Params {

@@ -14,15 +14,17 @@ namespace tamis::mla_prolog {
 ///   kv = r(x w_dkv_kr)             latent channels, then rope channels
 ///   kv_cache[slot] = r(rmsnorm(kv_latent, gamma_ckv, epsilon_ckv))
 ///   kr_cache[slot] = r(rope(kv_rope))
-/// rmsnorm(v) = v / sqrt(mean(v^2) + epsilon) gamma. rope takes interleaved pairs and leaves halves:
-/// u = (v[0::2], v[1::2]), u cos + (-u[half..], u[..half]) sin, with all entries of sin and cos.
+/// rmsnorm(v) = v / sqrt(mean(v^2) + epsilon) gamma. rope takes interleaved pairs and leaves
+/// halves: u = (v[0::2], v[1::2]), u cos + (-u[half..], u[..half]) sin, with all entries of sin and
+/// cos.
 ///
-/// Outputs that are absent are not computed; without all three only the caches are written and w_dq,
-/// w_uq_qr and w_uk are not read. `slot` is the token's cache_index, page * page_size + row: a
-/// negative one writes nothing, one past the cache is an error, of equal ones the last token's wins.
-/// Slots are read by plan(). No tensor that is written may share elements with another; the two caches
-/// may interleave. A token's results do not depend on the other tokens of the call, nor on the number
-/// of threads, nor on weight_format, bit for bit.
+/// Outputs that are absent are not computed; without all three only the caches are written and
+/// w_dq, w_uq_qr and w_uk are not read. `slot` is the token's cache_index, page * page_size + row:
+/// a negative one writes nothing, one past the cache is an error, of equal ones the last token's
+/// wins. If no token writes, w_dkv_kr is not read. Slots are read by plan(). No tensor that is
+/// written may share elements with another; the two caches may interleave. A token's results do not
+/// depend on the other tokens of the call, nor on the number of threads, nor on weight_format, bit
+/// for bit.
 ///
 /// Shapes are [T, ...] or [B, S1, ...]; everything has the dtype of x except cache_index.
 struct Params {

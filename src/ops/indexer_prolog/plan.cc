@@ -105,6 +105,7 @@ prim::CpuWork Room::OnCpu(Problem& p, Level level) {
   a.rope = p.rope;
   a.epsilon = static_cast<float>(in.epsilon);
   a.interleaved = in.rope_interleaved;
+  a.with_keys = prim::WritesAny(p.slots);
   a.bfloat16 = p.dtype == DType::kBFloat16;
 
   prim::CpuWork work;
@@ -133,13 +134,15 @@ Cost Room::CountCost(const Problem& p) {
   const auto dim = static_cast<double>(p.dim);
   const bool query = !p.params.query.absent();
   const bool weights = !p.params.weights.absent();
+  const bool keys = prim::WritesAny(p.slots);
   const double elems =
-      hidden * dim + (query ? rank * heads * dim : 0) + (weights ? hidden * heads : 0);
+      (keys ? hidden * dim : 0) + (query ? rank * heads * dim : 0) + (weights ? hidden * heads : 0);
   Cost cost;
   cost.flops = 2 * tokens * elems;
   cost.read_bytes =
       2 * (elems + tokens * (hidden + (query ? rank : 0) + 2 * static_cast<double>(p.rope)));
-  cost.write_bytes = 2 * tokens * (dim + (query ? heads * dim : 0) + (weights ? heads : 0));
+  cost.write_bytes =
+      2 * tokens * ((keys ? dim : 0) + (query ? heads * dim : 0) + (weights ? heads : 0));
   return cost;
 }
 

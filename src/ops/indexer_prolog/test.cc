@@ -289,6 +289,25 @@ TEST(IndexerProlog, WhatOnlyAnAbsentOutputNeedsMayBeAbsent) {
   }
 }
 
+TEST(IndexerProlog, WithoutASlotToWriteTheCachesWeightsAreNotRead) {
+  Idx s;
+  s.tokens = 3;
+  s.slots = {0, 1, 2};
+  TestCall writing = Build(s);
+  s.slots = {-1, -5, -1};
+  TestCall silent = Build(s);
+  const auto cost = [](TestCall& call) { return call.WithOutputs()->MakePlan({})->cost(); };
+  EXPECT_LT(cost(silent).read_bytes, cost(writing).read_bytes);
+  EXPECT_LT(cost(silent).write_bytes, cost(writing).write_bytes);
+  ExpectConforms(silent);
+  for (Level level : base::AvailableLevels()) {
+    const auto all = writing.Run({.level = level});
+    const auto some = silent.Run({.level = level});
+    ASSERT_TRUE(all.ok() && some.ok());
+    for (const char* name : {"query", "weights"}) EXPECT_EQ(all->at(name), some->at(name)) << name;
+  }
+}
+
 TEST(IndexerProlog, NoTokensWriteNothing) {
   for (int64_t batch : {0, 2}) {
     Idx s;

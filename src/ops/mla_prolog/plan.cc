@@ -114,6 +114,7 @@ prim::CpuWork Room::OnCpu(Problem& p, Level level) {
   a.epsilon_cq = static_cast<float>(in.epsilon_cq);
   a.epsilon_ckv = static_cast<float>(in.epsilon_ckv);
   a.with_norm = a.query != nullptr || a.query_rope != nullptr || a.query_norm != nullptr;
+  a.with_kv = prim::WritesAny(p.slots);
   a.bfloat16 = p.dtype == DType::kBFloat16;
 
   prim::CpuWork work;
@@ -147,8 +148,9 @@ Cost Room::CountCost(const Problem& p) {
   const bool query = !p.params.query.absent();
   const bool query_rope = !p.params.query_rope.absent();
   const bool norm = !p.params.query_norm.absent();
-  double weights = hidden * (latent + rope);
-  double written = latent + rope;
+  const bool cache = prim::WritesAny(p.slots);
+  double weights = cache ? hidden * (latent + rope) : 0;
+  double written = cache ? latent + rope : 0;
   if (query || query_rope || norm) weights += hidden * rank;
   if (query) weights += heads * nope * (rank + latent);
   if (query_rope) weights += heads * rope * rank;

@@ -37,12 +37,13 @@ struct KernelArgs {
   int64_t rope;
   float epsilon;
   bool interleaved;
+  bool with_keys;  // any row of the cache is written
   bool bfloat16;
 };
 
 /// Items per block: strips of keys, strips of weights, heads, each for every chunk; then norms.
 static inline int64_t KeyStrips(const KernelArgs& a) {
-  return prim::LinearStrips(a.k, a.blocks.chunk_tokens);
+  return a.with_keys ? prim::LinearStrips(a.k, a.blocks.chunk_tokens) : 0;
 }
 static inline int64_t WeightStrips(const KernelArgs& a) {
   return a.weights != nullptr ? prim::LinearStrips(a.proj, a.blocks.chunk_tokens) : 0;

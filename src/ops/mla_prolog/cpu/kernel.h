@@ -50,13 +50,14 @@ struct KernelArgs {
   float epsilon_cq;
   float epsilon_ckv;
   bool with_norm;  // any of the three outputs is wanted
+  bool with_kv;    // any row of the caches is written
   bool bfloat16;
 };
 
 /// Items per block: strips of both down-projections (kv first) for every chunk; norms; heads for
 /// every chunk.
 static inline int64_t KvStrips(const KernelArgs& a) {
-  return prim::LinearStrips(a.dkv_kr, a.blocks.chunk_tokens);
+  return a.with_kv ? prim::LinearStrips(a.dkv_kr, a.blocks.chunk_tokens) : 0;
 }
 static inline int64_t CqStrips(const KernelArgs& a) {
   return a.with_norm ? prim::LinearStrips(a.dq, a.blocks.chunk_tokens) : 0;
