@@ -36,6 +36,7 @@ LEVEL_SYSTEM_HEADERS = {"stddef.h", "stdint.h"}
 SIMD_SYSTEM_HEADERS = LEVEL_SYSTEM_HEADERS | {"immintrin.h"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
+TEST_FILE = re.compile(r"/(\w+_)?test\.cc$|/test_\w+\.h$")
 LEVEL_UNIT = re.compile(r"_(scalar|avx2|avx512)\.cc$")
 SOURCES = ("*.cc", "*.c", "*.h", "*.hpp")
 FOLDERS = ("include", "src", "tools", "tests", "bench", "examples")
@@ -109,7 +110,7 @@ def check_system(path: str, target: str, level: bool) -> str | None:
 def check_project(path: str, target: str, level: bool) -> str | None:
     """What is wrong with an include of a file of this tree (a path from the root), or None."""
     owner, theirs = home(path), home(target)
-    if owner in ("tests", "bench") or PurePosixPath(path).name == "test.cc":
+    if owner in ("tests", "bench") or TEST_FILE.search(path):
         return None  # they look at everything
     if owner == "examples":
         return None if theirs == "tamis" else "an example includes only what is installed"
