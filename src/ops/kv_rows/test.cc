@@ -177,30 +177,34 @@ TEST(KvRows, EveryCodeIsDecodedExactly) {
   }
 }
 
+void ExpectStable(const char* format, DType dtype, Level level) {
+  constexpr int64_t kRows = 40;
+  const int64_t width = FormatOf(format, 256, 6).width();
+  const auto pack = [&]() { return Pack(format, dtype, kRows, 256, 6, 124); };
+  TestCall packed[3] = {pack(), pack(), pack()};  // the last two of what was unpacked
+  std::vector<double> latents[2];
+  ASSERT_TRUE(packed[0].Run({.level = level}).ok());
+  for (int round = 0; round < 2; ++round) {
+    TestCall unpack = Unpack(format, dtype, 6);
+    Take(unpack, "rows", packed[round], "rows", DType::kUInt8, {kRows, width});
+    ASSERT_TRUE(unpack.Run({.level = level}).ok());
+    for (int64_t i = 0; i < kRows * 256; ++i) latents[round].push_back(unpack.Got("latent", i));
+    Take(packed[round + 1], "latent", unpack, "latent", dtype, {kRows, 256});
+    ASSERT_TRUE(packed[round + 1].Run({.level = level}).ok());
+  }
+  EXPECT_EQ(latents[0], latents[1]);
+  const bool fp8 = std::string(format) == "flashmla656";
+  for (int64_t i = 0; i < kRows * width; ++i) {
+    const double again = packed[1].Got("rows", i);
+    ASSERT_EQ(fp8 ? again : packed[0].Got("rows", i), again) << i;
+    ASSERT_EQ(packed[2].Got("rows", i), again) << i;
+  }
+}
+
 TEST(KvRows, PackingWhatWasUnpackedChangesNothing) {
   for (const char* format : kFormats) {
     for (DType dtype : kHalves) {
-      constexpr int64_t kRows = 40;
-      const int64_t width = FormatOf(format, 256, 6).width();
-      const auto pack = [&]() { return Pack(format, dtype, kRows, 256, 6, 124); };
-      TestCall packed[3] = {pack(), pack(), pack()};  // the last two of what was unpacked
-      std::vector<double> latents[2];
-      ASSERT_TRUE(packed[0].Run({}).ok());
-      for (int round = 0; round < 2; ++round) {
-        TestCall unpack = Unpack(format, dtype, 6);
-        Take(unpack, "rows", packed[round], "rows", DType::kUInt8, {kRows, width});
-        ASSERT_TRUE(unpack.Run({}).ok());
-        for (int64_t i = 0; i < kRows * 256; ++i) latents[round].push_back(unpack.Got("latent", i));
-        Take(packed[round + 1], "latent", unpack, "latent", dtype, {kRows, 256});
-        ASSERT_TRUE(packed[round + 1].Run({}).ok());
-      }
-      EXPECT_EQ(latents[0], latents[1]);
-      const bool fp8 = std::string(format) == "flashmla656";
-      for (int64_t i = 0; i < kRows * width; ++i) {
-        const double again = packed[1].Got("rows", i);
-        ASSERT_EQ(fp8 ? again : packed[0].Got("rows", i), again) << i;
-        ASSERT_EQ(packed[2].Got("rows", i), again) << i;
-      }
+      for (Level level : base::AvailableLevels()) ExpectStable(format, dtype, level);
     }
   }
 }

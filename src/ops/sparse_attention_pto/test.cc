@@ -315,11 +315,13 @@ TEST(SparseAttentionPto, TheSecondTokenSeesTheFirstAndNotTheOtherWayRound) {
   s.lengths = {9};
   s.count = 9;  // everything visible is selected
   TestCall call = Fused(s, 1905);
-  ASSERT_TRUE(call.Run({}).ok());
-  std::vector<int64_t> first = call.GotInts("sparse_indices");
-  EXPECT_EQ(std::count(first.begin(), first.begin() + 9, 8), 0);  // token 0 does not see position 8
-  EXPECT_EQ(std::count(first.begin() + 9, first.end(), 7), 1);    // token 1 sees token 0's
-  EXPECT_EQ(std::count(first.begin() + 9, first.end(), 8), 1);    // and its own
+  for (Level level : base::AvailableLevels()) {
+    ASSERT_TRUE(call.Run({.level = level}).ok());
+    const std::vector<int64_t> ids = call.GotInts("sparse_indices");
+    EXPECT_EQ(std::count(ids.begin(), ids.begin() + 9, 8), 0);  // token 0 does not see position 8
+    EXPECT_EQ(std::count(ids.begin() + 9, ids.end(), 7), 1);    // token 1 sees token 0's
+    EXPECT_EQ(std::count(ids.begin() + 9, ids.end(), 8), 1);    // and its own
+  }
 }
 
 TEST(SparseAttentionPto, TokensBeforePositionZeroGiveZeros) {
@@ -345,15 +347,17 @@ TEST(SparseAttentionPto, CachesChangeOnlyAtTheSlotsWhereverTheyAre) {
   call.Tensor("cache_index", DType::kInt64, {2, 2}, [](int64_t i) {
     return std::vector<double>{3, -1, 3, 0}[static_cast<size_t>(i)];  // the later token's row stays
   });
-  // The composition's reads meet NaN where no row was written: only the caches are of interest.
-  ASSERT_TRUE(call.Run({}).ok());
-  for (const char* name : {"kv_cache", "kr_cache", "index_k_cache"}) {
-    const TestCall::Memory& memory = call.memory(name);
-    const auto row = static_cast<size_t>(memory.view.shape[3]) * 2;
-    for (size_t slot = 0; slot < memory.bytes.size() / row; ++slot) {
-      const bool same = std::memcmp(memory.bytes.data() + slot * row,
-                                    memory.before.data() + slot * row, row) == 0;
-      EXPECT_EQ(same, slot != 0 && slot != 3) << name << " slot " << slot;
+  // Positions whose rows were not written are NaN: only the caches are of interest.
+  for (Level level : base::AvailableLevels()) {
+    ASSERT_TRUE(call.Run({.level = level}).ok());
+    for (const char* name : {"kv_cache", "kr_cache", "index_k_cache"}) {
+      const TestCall::Memory& memory = call.memory(name);
+      const auto row = static_cast<size_t>(memory.view.shape[3]) * 2;
+      for (size_t slot = 0; slot < memory.bytes.size() / row; ++slot) {
+        const bool same = std::memcmp(memory.bytes.data() + slot * row,
+                                      memory.before.data() + slot * row, row) == 0;
+        EXPECT_EQ(same, slot != 0 && slot != 3) << name << " slot " << slot;
+      }
     }
   }
 }

@@ -379,10 +379,12 @@ TEST(SparseFlashAttention, OneLengthServesAllSequences) {
   TestCall one = Attention(s, 96);
   one.Tensor("actual_seq_lengths_kv", DType::kInt32, {1}, [](int64_t) { return 31.0; });
   one.Without("actual_seq_lengths_query");
-  const auto a = each.Run({});
-  const auto b = one.Run({});
-  ASSERT_TRUE(a.ok() && b.ok());
-  EXPECT_TRUE(*a == *b);
+  for (Level level : base::AvailableLevels()) {
+    const auto a = each.Run({.level = level});
+    const auto b = one.Run({.level = level});
+    ASSERT_TRUE(a.ok() && b.ok());
+    EXPECT_TRUE(*a == *b);
+  }
 }
 
 // Line 12, and past it: several blocks of heads.
@@ -459,6 +461,7 @@ TEST(SparseFlashAttention, StatesOfTwoHalvesMergeIntoTheWhole) {
                   rounding + statistics * (std::fabs(l * a) + std::fabs(r * b)));
     }
   }
+  for (TestCall* call : {&whole, &left, &right}) ExpectConforms(*call);  // every level's states too
 }
 
 TEST(SparseFlashAttention, StatisticsAreOptional) {
