@@ -229,7 +229,8 @@ struct Composed {
 
   static Tensor Copy(const TensorView& view) {
     Tensor copy(view.dtype, {view.shape, view.shape + view.rank});
-    std::memcpy(copy.view.data, view.data, copy.memory.size());
+    std::copy_n(static_cast<const unsigned char*>(view.data), copy.memory.size(),
+                copy.memory.data());
     return copy;
   }
   static void Expect(const Status& status) { ASSERT_TRUE(status.ok()) << status.message(); }
@@ -239,7 +240,7 @@ struct Composed {
 
 bool SameBytes(const Tensor& a, const TensorView& b) {
   return static_cast<int64_t>(a.memory.size()) == DenseBytes(b) &&
-         std::memcmp(a.view.data, b.data, a.memory.size()) == 0;
+         std::equal(a.memory.begin(), a.memory.end(), static_cast<const unsigned char*>(b.data));
 }
 
 void ExpectEqualsComposition(TestCall& call) {
