@@ -30,7 +30,7 @@ struct OutputComparison {
   int64_t elements = 0;
   int64_t mismatches = 0;
   int64_t admitted_mismatches = 0;  ///< Where the operator's tolerance is a share of elements.
-  int64_t swapped = 0;         ///< Ranked: other indices, equally good within the bound.
+  int64_t swapped = 0;              ///< Ranked: other indices, equally good within the bound.
   double max_error = 0;        ///< Largest absolute error; ranked: largest difference of scores.
   double max_ratio = 0;        ///< Largest error in units of what is admitted.
   std::string first_mismatch;  ///< "row 5, element 17: expected 0.5 within 0.001, got 0.7"

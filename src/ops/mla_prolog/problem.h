@@ -34,7 +34,7 @@ struct Room {
 
   static const base::Contract& contract();
   static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
-  static void ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden);
+  static void ReferenceRow(const Problem& p, int64_t token, size_t slot, base::Golden* golden);
   static prim::CpuWork OnCpu(Problem& problem, Level level);
   static Cost CountCost(const Problem& problem);
   static const std::vector<base::Example>& examples();

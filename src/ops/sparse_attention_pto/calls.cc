@@ -19,6 +19,7 @@ class Arena {
     int64_t bytes = base::ItemSize(dtype);
     for (int64_t size : shape) bytes *= size;
     const uintptr_t address = begin_ + static_cast<uintptr_t>(used_);
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): arithmetic on a pointer to nothing is undefined
     TensorView view(reinterpret_cast<void*>(address), dtype, shape);
     used_ += base::RoundUp(bytes, kAlignment);
     return view;
