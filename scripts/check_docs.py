@@ -2,7 +2,7 @@
 
 ```cpp, ```c    a whole program: compiled against the installed library, must exit with 0
 ```bash         run with `tamis` on the path; the blocks of a document share a folder
-```python       must compile; it may need packages that are not here
+```python       run with the package and the library of the build
 ``` and others  shown, not run, as is all indented code
 """
 
@@ -71,15 +71,6 @@ def broken_links(document: Path) -> list[str]:
     return broken
 
 
-def check_python(block: Block, _folder: Path) -> str | None:
-    """What is wrong with a block of Python, or None."""
-    try:
-        compile(block.code, str(block.document), "exec")
-    except SyntaxError as error:
-        return str(error)
-    return None
-
-
 def run(command: list[str], folder: Path, environment: dict[str, str]) -> str | None:
     """What a failing command printed, or None."""
     done = subprocess.run(
@@ -101,7 +92,13 @@ def install(build: Path, prefix: Path) -> None:
 
 def make_checks(build: Path, prefix: Path) -> dict[str, Callable[[Block, Path], str | None]]:
     """How each language is checked."""
-    environment = {**os.environ, "PATH": f"{build.resolve() / 'bin'}:{os.environ['PATH']}"}
+    environment = {
+        **os.environ,
+        "PATH": f"{build.resolve() / 'bin'}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT / "python"),
+        "TAMIS_BINARY": str(build.resolve() / "bin" / "tamis"),
+        "TAMIS_LIBRARY": str(next(prefix.rglob("libtamis.so"))),
+    }
     library = next(prefix.rglob("libtamis.so")).parent
     flags = [f"-I{prefix / 'include'}", f"-L{library}", "-ltamis", f"-Wl,-rpath,{library}"]
 
@@ -118,11 +115,14 @@ def make_checks(build: Path, prefix: Path) -> dict[str, Callable[[Block, Path], 
     def shell(block: Block, folder: Path) -> str | None:
         return run(["bash", "-euo", "pipefail", "-c", block.code], folder, environment)
 
+    def python(block: Block, folder: Path) -> str | None:
+        return run([sys.executable, "-c", block.code], folder, environment)
+
     return {
         "cpp": program(["g++", "-std=c++20"], ".cc"),
         "c": program(["gcc", "-std=c99"], ".c"),
         "bash": shell,
-        "python": check_python,
+        "python": python,
     }
 
 

@@ -120,21 +120,6 @@ std::string LimitJson(const Limit& limit) {
 
 // --- for people -------------------------------------------------------------------------------
 
-// "[T, N, D]", or "TND [T, N, D]; BSND [B, S, N, D]".
-std::string ShapesText(const Field& field) {
-  return Join(field.shapes, "; ", [](const ShapeForm& form) {
-    return (form.when.empty() ? "" : form.when + " ") + "[" + form.dims + "]";
-  });
-}
-
-std::string DTypesText(const Field& field) {
-  if (!field.dtype_as.empty()) {
-    return "as " + field.dtype_as +
-           (field.dtype_attribute.empty() ? "" : ", or by " + field.dtype_attribute);
-  }
-  return Join(DTypeNames(field), ", ", [](const std::string& name) { return name; });
-}
-
 std::string RoleText(Role role) {
   switch (role) {
     case Role::kInput: return "input";
@@ -375,6 +360,20 @@ std::string PerOperator(std::string_view separator, Function&& function) {
 }
 
 }  // namespace
+
+std::string ShapesText(const Field& field) {
+  return Join(field.shapes, "; ", [](const ShapeForm& form) {
+    return (form.when.empty() ? "" : form.when + " ") + "[" + form.dims + "]";
+  });
+}
+
+std::string DTypesText(const Field& field) {
+  if (!field.dtype_as.empty()) {
+    return "as " + field.dtype_as +
+           (field.dtype_attribute.empty() ? "" : ", or by " + field.dtype_attribute);
+  }
+  return Join(DTypeNames(field), ", ", [](const std::string& name) { return name; });
+}
 
 std::string JsonString(std::string_view text) {
   static constexpr char kHex[] = "0123456789abcdef";

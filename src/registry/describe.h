@@ -41,6 +41,11 @@ std::string DescribeMarkdown(const base::Operator& op);
 /// The default of an attribute as JSON: 16, 0.5, false, "TND", null.
 std::string DefaultJson(const base::Contract& contract, const base::Field& field);
 
+/// Of a tensor: "[T, N, D]", or "TND [T, N, D]; BSND [B, S, N, D]".
+std::string ShapesText(const base::Field& field);
+/// Of a tensor: "float16, bfloat16", or "as query", or "as query, or by value_dtype".
+std::string DTypesText(const base::Field& field);
+
 /// include/tamis/tamis_ops.h: a params struct and the functions of every operator.
 std::string CHeader();
 /// src/capi/typed_ops.cc: where the members of those structs lie, and the functions.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from check_docs import blocks_of, broken_links, check_python, documents
+from check_docs import blocks_of, broken_links, documents, make_checks
 
 
 def document(tmp_path: Path, text: str) -> Path:
@@ -32,10 +32,14 @@ def test_links_to_files_that_are_not_there_are_reported(tmp_path: Path) -> None:
     assert "page.md:2: link to gone.md" in found
 
 
-def test_python_that_does_not_compile_is_reported(tmp_path: Path) -> None:
-    good, bad = blocks_of(document(tmp_path, "```python\nx = 1\n```\n```python\nx = \n```\n"))
-    assert check_python(good, tmp_path) is None
-    assert check_python(bad, tmp_path) is not None
+def test_python_is_run_and_its_failure_reported(tmp_path: Path) -> None:
+    prefix = tmp_path / "prefix"
+    prefix.mkdir()
+    (prefix / "libtamis.so").touch()
+    check = make_checks(tmp_path, prefix)["python"]
+    good, bad = blocks_of(document(tmp_path, "```python\nx = 1\n```\n```python\n1 / 0\n```\n"))
+    assert check(good, tmp_path) is None
+    assert "ZeroDivisionError" in (check(bad, tmp_path) or "")
 
 
 def test_build_folders_hold_no_documents(tmp_path: Path) -> None:

@@ -1,0 +1,319 @@
+#include "generate_python.h"
+
+#include <algorithm>
+#include <cctype>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "registry/describe.h"
+#include "registry/registry.h"
+
+namespace tamis::generate {
+namespace {
+
+using base::Contract;
+using base::Field;
+using base::Role;
+using base::Type;
+using Lines = std::vector<std::string>;
+
+constexpr const char* kHead =
+    R"("""Made from the contracts by `dev generate` (cmake/generate.cc): do not edit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Generic, Literal, NamedTuple, overload
+
+from tamis._call import Operator
+from tamis._typing import Array, Implementation, Level, NumpyArray
+)";
+
+// What every operator's docstring says alike.
+constexpr const char* kHowToRun = R"(    level : {"auto", "scalar", "avx2", "avx512"}, optional
+        by default `TAMIS_LEVEL`, else the best of this processor
+    implementation : {"auto", "reference", "cpu"}, optional
+        "reference" is float64: the specification
+    threads : int, optional
+        by default what `set_num_threads` says; results do not depend on it
+)";
+constexpr const char* kRaises = R"(
+    Raises
+    ------
+    ValueError
+        an argument is absent or wrong; the message says which, what was expected and what came
+    NotImplementedError
+        the call is well formed, but nothing here can run it
+    MemoryError
+        an output or scratch cannot be allocated
+    """
+)";
+
+std::string Quoted(const std::string& text) { return "\"" + text + "\""; }
+
+// "nsa_compress" to "NsaCompress".
+std::string PascalCase(const std::string& name) {
+  std::string text;
+  bool upper = true;
+  for (const char c : name) {
+    if (c != '_') text += upper ? static_cast<char>(std::toupper(c)) : c;
+    upper = c == '_';
+  }
+  return text;
+}
+
+std::string UpperCase(std::string name) {
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  return name;
+}
+
+std::string Joined(const Lines& items, const std::string& separator) {
+  std::string text;
+  for (const std::string& item : items) text += (text.empty() ? "" : separator) + item;
+  return text;
+}
+
+// Words in lines of at most 100 columns, each behind `indent`.
+std::string Wrapped(const std::string& indent, const std::string& text, size_t used = 0) {
+  constexpr size_t kColumns = 100;
+  std::string wrapped, line;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find(' ', begin), text.size());
+    const std::string word = text.substr(begin, end - begin);
+    if (!line.empty() && indent.size() + used + line.size() + 1 + word.size() > kColumns) {
+      wrapped += indent + line + "\n";
+      line.clear();
+      used = 0;
+    }
+    line += (line.empty() ? "" : " ") + word;
+    begin = end + 1;
+  }
+  return wrapped + indent + line + "\n";
+}
+
+// A tuple as the formatter leaves it: the comma behind the last of several keeps one per line.
+std::string Tuple(const std::string& indent, const Lines& items) {
+  if (items.empty()) return "()";
+  if (items.size() == 1) return "(" + items.front() + ",)";
+  std::string text = "(\n";
+  for (const std::string& item : items) text.append(indent).append("    ").append(item) += ",\n";
+  return text + indent + ")";
+}
+
+bool IsInput(const Field& field) { return field.is_input(); }
+bool IsResult(const Field& field) { return field.is_output() && field.role != Role::kInOut; }
+bool IsUpdated(const Field& field) { return field.role == Role::kInOut; }
+bool IsAttribute(const Field& field) { return !field.is_tensor(); }
+bool IsPositional(const Field& field) { return field.is_input() && field.is_required(); }
+bool IsRequiredAttribute(const Field& field) { return IsAttribute(field) && field.required; }
+bool IsOptionalInput(const Field& field) { return field.role == Role::kOptionalInput; }
+bool IsOptionalAttribute(const Field& field) { return IsAttribute(field) && !field.required; }
+
+std::vector<const Field*> Fields(const Contract& contract, bool (*which)(const Field&)) {
+  std::vector<const Field*> found;
+  for (const Field& field : contract.fields) {
+    if (which(field)) found.push_back(&field);
+  }
+  return found;
+}
+
+Lines Names(const Contract& contract, bool (*which)(const Field&), bool quoted) {
+  Lines names;
+  for (const Field* field : Fields(contract, which))
+    names.push_back(quoted ? Quoted(field->name) : field->name);
+  return names;
+}
+
+std::string AttributeTypeName(Type type) {
+  static constexpr const char* kNames[] = {"tensor", "int", "float", "bool", "choice", "ints"};
+  return kNames[static_cast<int>(type)];
+}
+
+std::string Choices(const Field& field) {
+  Lines choices;
+  for (const std::string& choice : field.choices) choices.push_back(Quoted(choice));
+  return Joined(choices, ", ");
+}
+
+std::string DefaultText(const Contract& contract, const Field& field) {
+  if (field.type == Type::kInts) return "None";
+  const std::string json = registry::DefaultJson(contract, field);
+  if (field.type == Type::kBool) return json == "true" ? "True" : "False";
+  return json;
+}
+
+// --- signature --------------------------------------------------------------------------------
+
+std::string AttributeAnnotation(const Field& field) {
+  switch (field.type) {
+    case Type::kChoice: return "Literal[" + Choices(field) + "]";
+    case Type::kInts: return field.required ? "Sequence[int]" : "Sequence[int] | None";
+    default: return AttributeTypeName(field.type);
+  }
+}
+
+std::string OutputAnnotation(const Field& field, const std::string& array) {
+  return array + (field.is_required() ? " | None = None" : " | Literal[False] | None = None");
+}
+
+// `array` is the type of all arrays.
+std::string ResultType(const Contract& contract, const std::string& array) {
+  if (Fields(contract, IsResult).size() == 1) return array;
+  return PascalCase(contract.name) + "[" + array + "]";
+}
+
+std::string Signature(const Contract& contract, const std::string& array) {
+  Lines lines;
+  for (const std::string& name : Names(contract, IsPositional, false))
+    lines.push_back(name + ": " + array);
+  lines.emplace_back("*");
+  for (const Field* field : Fields(contract, IsRequiredAttribute))
+    lines.push_back(field->name + ": " + AttributeAnnotation(*field));
+  for (const Field* field : Fields(contract, IsOptionalInput))
+    lines.push_back(field->name + ": " + array + " | None = None");
+  for (const Field* field : Fields(contract, IsOptionalAttribute)) {
+    lines.push_back(field->name + ": " + AttributeAnnotation(*field) + " = " +
+                    DefaultText(contract, *field));
+  }
+  for (const Field* field : Fields(contract, IsResult))
+    lines.push_back(field->name + ": " + OutputAnnotation(*field, array));
+  lines.emplace_back("level: Level | None = None");
+  lines.emplace_back("implementation: Implementation | None = None");
+  lines.emplace_back("threads: int | None = None");
+  std::string text = "def " + contract.name + "(\n";
+  for (const std::string& line : lines) text += "    " + line + ",\n";
+  return text + ") -> " + ResultType(contract, array) + ":";
+}
+
+// numpy's arrays have a dtype in their type, which is not that of all results; others' have none.
+std::string Signatures(const Contract& contract) {
+  return "@overload\n" + Signature(contract, "NumpyArray") + " ...\n\n\n@overload\n" +
+         Signature(contract, "Array") + " ...\n\n\n" + Signature(contract, "Array") + "\n";
+}
+
+// --- docstring --------------------------------------------------------------------------------
+
+std::string ArrayType(const Field& field) {
+  const std::string dtypes = registry::DTypesText(field);
+  return field.dtype_as.empty() ? "array of " + dtypes : "array, dtype " + dtypes;
+}
+
+std::string TensorDoc(const Field& field, const std::string& qualifier) {
+  return "    " + field.name + " : " + ArrayType(field) + qualifier + "\n" +
+         Wrapped("        ", registry::ShapesText(field) + ": " + field.doc);
+}
+
+std::string AttributeDoc(const Contract& contract, const Field& field) {
+  std::string type = AttributeTypeName(field.type);
+  if (field.type == Type::kChoice) type = "{" + Choices(field) + "}";
+  if (field.type == Type::kInts) type = "sequence of int";
+  if (!field.required) {
+    type += field.type == Type::kInts ? ", optional" : ", default " + DefaultText(contract, field);
+  }
+  return "    " + field.name + " : " + type + "\n" + Wrapped("        ", field.doc);
+}
+
+std::string OutputsDoc(const Contract& contract) {
+  const std::vector<const Field*> results = Fields(contract, IsResult);
+  const bool optional = std::any_of(results.begin(), results.end(),
+                                    [](const Field* field) { return !field->is_required(); });
+  return "    " + Joined(Names(contract, IsResult, false), ", ") + " : array, optional\n" +
+         Wrapped("        ",
+                 std::string("where to write, never copied; None: allocated") +
+                     (optional ? "; False, for what may be left out: not computed" : ""));
+}
+
+std::string ResultDoc(const Field& field) {
+  std::string when;
+  if (!field.wanted_by.empty()) when = ", None without `" + field.wanted_by + "`";
+  if (!field.needs.empty()) {
+    Lines needs;
+    for (const std::string& need : field.needs) needs.push_back("`" + need + "`");
+    when = ", None without " + Joined(needs, " and ");
+  }
+  return TensorDoc(field, when);
+}
+
+std::string Docstring(const Contract& contract) {
+  // Three more columns on the first line: its quotes.
+  std::string text = Wrapped("    ", contract.summary + ".", 3).replace(4, 0, "\"\"\"");
+  text += "\n" + Wrapped("    ", "Source: " + contract.source + ".") +
+          "\n    Parameters\n    ----------\n";
+  for (const Field* field : Fields(contract, IsPositional)) {
+    text += TensorDoc(*field, IsUpdated(*field) ? ", updated in place" : "");
+  }
+  for (const Field* field : Fields(contract, IsRequiredAttribute))
+    text += AttributeDoc(contract, *field);
+  for (const Field* field : Fields(contract, IsOptionalInput))
+    text += TensorDoc(*field, ", optional");
+  for (const Field* field : Fields(contract, IsOptionalAttribute))
+    text += AttributeDoc(contract, *field);
+  text += OutputsDoc(contract) + kHowToRun + "\n    Returns\n    -------\n";
+  for (const Field* field : Fields(contract, IsResult)) text += ResultDoc(*field);
+  return text + kRaises;
+}
+
+// --- module -----------------------------------------------------------------------------------
+
+std::string ResultClass(const Contract& contract) {
+  const std::vector<const Field*> results = Fields(contract, IsResult);
+  if (results.size() == 1) return "";
+  std::string text = "\n\nclass " + PascalCase(contract.name) +
+                     "(NamedTuple, Generic[Array]):\n    \"\"\"Outputs of `" + contract.name +
+                     "`; None where one was not asked for.\"\"\"\n\n";
+  for (const Field* field : results)
+    text += "    " + field->name + ": Array" + (field->is_required() ? "" : " | Any") + "\n";
+  return text;
+}
+
+std::string Constant(const Contract& contract) {
+  Lines attributes;
+  for (const Field* field : Fields(contract, IsAttribute)) {
+    attributes.push_back("(" + Quoted(field->name) + ", " + Quoted(AttributeTypeName(field->type)) +
+                         ")");
+  }
+  const Lines parts = {Quoted(contract.name),
+                       "inputs=" + Tuple("    ", Names(contract, IsInput, true)),
+                       "updated=" + Tuple("    ", Names(contract, IsUpdated, true)),
+                       "attributes=" + Tuple("    ", attributes),
+                       "outputs=" + Tuple("    ", Names(contract, IsResult, true))};
+  return "\n\n_" + UpperCase(contract.name) + " = Operator(\n    " + Joined(parts, ",\n    ") +
+         ",\n)\n";
+}
+
+std::string Body(const Contract& contract) {
+  const bool single = Fields(contract, IsResult).size() == 1;
+  const Lines parts = {Tuple("        ", Names(contract, IsInput, false)),
+                       Tuple("        ", Names(contract, IsAttribute, false)),
+                       Tuple("        ", Names(contract, IsResult, false)),
+                       "level",
+                       "implementation",
+                       "threads"};
+  return std::string(single ? "    result: Array = _" : "    results = _") +
+         UpperCase(contract.name) + "(\n        " + Joined(parts, ",\n        ") + ",\n    )" +
+         (single ? "[0]\n    return result\n"
+                 : "\n    return " + PascalCase(contract.name) + "(*results)\n");
+}
+
+}  // namespace
+
+std::string PythonModule() {
+  Lines names;
+  for (const base::Operator& op : registry::Operators()) {
+    names.push_back(Quoted(op.contract->name));
+    if (!ResultClass(*op.contract).empty()) names.push_back(Quoted(PascalCase(op.contract->name)));
+  }
+  std::sort(names.begin(), names.end());
+  std::string text =
+      std::string(kHead) + "\n__all__ = [\n    " + Joined(names, ",\n    ") + ",\n]\n";
+  for (const base::Operator& op : registry::Operators()) {
+    const Contract& contract = *op.contract;
+    text += Constant(contract) + ResultClass(contract) + "\n\n" + Signatures(contract) +
+            Docstring(contract) + Body(contract);
+  }
+  return text;
+}
+
+}  // namespace tamis::generate

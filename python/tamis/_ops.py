@@ -1,0 +1,2618 @@
+"""Made from the contracts by `dev generate` (cmake/generate.cc): do not edit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Generic, Literal, NamedTuple, overload
+
+from tamis._call import Operator
+from tamis._typing import Array, Implementation, Level, NumpyArray
+
+__all__ = [
+    "IndexerProlog",
+    "LightningIndexer",
+    "LocalizeIndices",
+    "MergeAttentionStates",
+    "MergeTopk",
+    "MlaProlog",
+    "NsaCompressAttention",
+    "NsaCompressAttentionInfer",
+    "SparseAttentionPto",
+    "SparseFlashAttention",
+    "UnpackKvRows",
+    "indexer_prolog",
+    "lightning_indexer",
+    "localize_indices",
+    "merge_attention_states",
+    "merge_topk",
+    "mla_prolog",
+    "nd_to_nz",
+    "nsa_compress",
+    "nsa_compress_attention",
+    "nsa_compress_attention_infer",
+    "nz_to_nd",
+    "pack_kv_rows",
+    "sparse_attention_pto",
+    "sparse_flash_attention",
+    "unpack_kv_rows",
+]
+
+
+_NSA_COMPRESS = Operator(
+    "nsa_compress",
+    inputs=(
+        "input",
+        "weight",
+    ),
+    updated=(),
+    attributes=(
+        ("act_seq_len", "ints"),
+        ("compress_block_size", "int"),
+        ("compress_stride", "int"),
+        ("layout", "choice"),
+        ("act_seq_len_type", "int"),
+        ("strict", "bool"),
+    ),
+    outputs=("output",),
+)
+
+
+@overload
+def nsa_compress(
+    input: NumpyArray,
+    weight: NumpyArray,
+    *,
+    act_seq_len: Sequence[int],
+    compress_block_size: int,
+    compress_stride: int,
+    layout: Literal["TND"] = "TND",
+    act_seq_len_type: int = 0,
+    strict: bool = False,
+    output: NumpyArray | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> NumpyArray: ...
+
+
+@overload
+def nsa_compress(
+    input: Array,
+    weight: Array,
+    *,
+    act_seq_len: Sequence[int],
+    compress_block_size: int,
+    compress_stride: int,
+    layout: Literal["TND"] = "TND",
+    act_seq_len_type: int = 0,
+    strict: bool = False,
+    output: Array | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> Array: ...
+
+
+def nsa_compress(
+    input: Array,
+    weight: Array,
+    *,
+    act_seq_len: Sequence[int],
+    compress_block_size: int,
+    compress_stride: int,
+    layout: Literal["TND"] = "TND",
+    act_seq_len_type: int = 0,
+    strict: bool = False,
+    output: Array | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> Array:
+    """Weighted window sums over packed sequences, per head.
+
+    Source: NsaCompress (document 001).
+
+    Parameters
+    ----------
+    input : array of float16, bfloat16
+        [T, N, D]: tokens, sequences packed
+    weight : array, dtype as input
+        [compress_block_size, N]: weight of each token of a window, per head
+    act_seq_len : sequence of int
+        inclusive prefix sums of the sequence lengths; the last is T
+    compress_block_size : int
+        tokens in a window (l)
+    compress_stride : int
+        tokens between the starts of windows (d); at most l
+    layout : {"TND"}, default "TND"
+        the document lists BSH, SBH, BSND, BNSD too and supports TND only
+    act_seq_len_type : int, default 0
+        0: act_seq_len holds prefix sums; 1: lengths (wide only)
+    strict : bool, default False
+        also enforce the document's limits
+    output : array, optional
+        where to write, never copied; None: allocated
+    level : {"auto", "scalar", "avx2", "avx512"}, optional
+        by default `TAMIS_LEVEL`, else the best of this processor
+    implementation : {"auto", "reference", "cpu"}, optional
+        "reference" is float64: the specification
+    threads : int, optional
+        by default what `set_num_threads` says; results do not depend on it
+
+    Returns
+    -------
+    output : array, dtype as input
+        [Tc, N, D]: one row per window, sequences packed
+
+    Raises
+    ------
+    ValueError
+        an argument is absent or wrong; the message says which, what was expected and what came
+    NotImplementedError
+        the call is well formed, but nothing here can run it
+    MemoryError
+        an output or scratch cannot be allocated
+    """
+    result: Array = _NSA_COMPRESS(
+        (
+            input,
+            weight,
+        ),
+        (
+            act_seq_len,
+            compress_block_size,
+            compress_stride,
+            layout,
+            act_seq_len_type,
+            strict,
+        ),
+        (output,),
+        level,
+        implementation,
+        threads,
+    )[0]
+    return result
+
+
+_NSA_COMPRESS_ATTENTION = Operator(
+    "nsa_compress_attention",
+    inputs=(
+        "query",
+        "key",
+        "value",
+        "atten_mask",
+        "topk_mask",
+    ),
+    updated=(),
+    attributes=(
+        ("scale_value", "float"),
+        ("head_num", "int"),
+        ("compress_block_size", "int"),
+        ("compress_stride", "int"),
+        ("select_block_size", "int"),
+        ("select_block_count", "int"),
+        ("actual_seq_qlen", "ints"),
+        ("actual_cmp_seq_kvlen", "ints"),
+        ("actual_sel_seq_kvlen", "ints"),
+        ("importance", "choice"),
+        ("masked_rows", "choice"),
+        ("strict", "bool"),
+    ),
+    outputs=(
+        "attention_out",
+        "topk_indices",
+        "softmax_max",
+        "softmax_sum",
+    ),
+)
+
+
+class NsaCompressAttention(NamedTuple, Generic[Array]):
+    """Outputs of `nsa_compress_attention`; None where one was not asked for."""
+
+    attention_out: Array
+    topk_indices: Array | Any
+    softmax_max: Array | Any
+    softmax_sum: Array | Any
+
+
+@overload
+def nsa_compress_attention(
+    query: NumpyArray,
+    key: NumpyArray,
+    value: NumpyArray,
+    *,
+    scale_value: float,
+    head_num: int,
+    compress_block_size: int,
+    compress_stride: int,
+    select_block_size: int,
+    select_block_count: int,
+    actual_seq_qlen: Sequence[int],
+    actual_cmp_seq_kvlen: Sequence[int],
+    atten_mask: NumpyArray | None = None,
+    topk_mask: NumpyArray | None = None,
+    actual_sel_seq_kvlen: Sequence[int] | None = None,
+    importance: Literal["cann", "exact_overlap"] = "cann",
+    masked_rows: Literal["uniform", "zero"] = "uniform",
+    strict: bool = False,
+    attention_out: NumpyArray | None = None,
+    topk_indices: NumpyArray | Literal[False] | None = None,
+    softmax_max: NumpyArray | Literal[False] | None = None,
+    softmax_sum: NumpyArray | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> NsaCompressAttention[NumpyArray]: ...
+
+
+@overload
+def nsa_compress_attention(
+    query: Array,
+    key: Array,
+    value: Array,
+    *,
+    scale_value: float,
+    head_num: int,
+    compress_block_size: int,
+    compress_stride: int,
+    select_block_size: int,
+    select_block_count: int,
+    actual_seq_qlen: Sequence[int],
+    actual_cmp_seq_kvlen: Sequence[int],
+    atten_mask: Array | None = None,
+    topk_mask: Array | None = None,
+    actual_sel_seq_kvlen: Sequence[int] | None = None,
+    importance: Literal["cann", "exact_overlap"] = "cann",
+    masked_rows: Literal["uniform", "zero"] = "uniform",
+    strict: bool = False,
+    attention_out: Array | None = None,
+    topk_indices: Array | Literal[False] | None = None,
+    softmax_max: Array | Literal[False] | None = None,
+    softmax_sum: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> NsaCompressAttention[Array]: ...
+
+
+def nsa_compress_attention(
+    query: Array,
+    key: Array,
+    value: Array,
+    *,
+    scale_value: float,
+    head_num: int,
+    compress_block_size: int,
+    compress_stride: int,
+    select_block_size: int,
+    select_block_count: int,
+    actual_seq_qlen: Sequence[int],
+    actual_cmp_seq_kvlen: Sequence[int],
+    atten_mask: Array | None = None,
+    topk_mask: Array | None = None,
+    actual_sel_seq_kvlen: Sequence[int] | None = None,
+    importance: Literal["cann", "exact_overlap"] = "cann",
+    masked_rows: Literal["uniform", "zero"] = "uniform",
+    strict: bool = False,
+    attention_out: Array | None = None,
+    topk_indices: Array | Literal[False] | None = None,
+    softmax_max: Array | Literal[False] | None = None,
+    softmax_sum: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> NsaCompressAttention[Array]:
+    """Attention over compressed keys, with the select blocks of highest importance.
+
+    Source: npu_nsa_compress_attention (document 002).
+
+    Parameters
+    ----------
+    query : array of float16, bfloat16
+        [T, N, D]: sequences packed
+    key : array, dtype as query
+        [Tc, N2, D]: compressed keys, sequences packed
+    value : array, dtype as query
+        [Tc, N2, D2]: compressed values
+    scale_value : float
+        factor of the scores
+    head_num : int
+        query heads N, a multiple of the key heads N2
+    compress_block_size : int
+        tokens in a compression window (l), a multiple of compress_stride
+    compress_stride : int
+        tokens between the starts of windows (d)
+    select_block_size : int
+        tokens in a select block (l'), a multiple of compress_stride; M = l' / d
+    select_block_count : int
+        blocks to select; 0: attention only
+    actual_seq_qlen : sequence of int
+        inclusive prefix sums over query; the last is T
+    actual_cmp_seq_kvlen : sequence of int
+        inclusive prefix sums over key; the last is Tc
+    atten_mask : array of bool, uint8, optional
+        [max_q, max_n]: by positions in the sequence; not 0: the key is hidden from the query
+    topk_mask : array of bool, uint8, optional
+        [max_q, max_blocks]: not 0: the block is selected whatever its importance; max_blocks =
+        ceil(max_n / M)
+    actual_sel_seq_kvlen : sequence of int, optional
+        accepted and not used, as on the device
+    importance : {"cann", "exact_overlap"}, default "cann"
+        how compressed tokens count towards a block: as the device (shifted by one token), or by
+        overlap
+    masked_rows : {"uniform", "zero"}, default "uniform"
+        a row whose keys are all hidden: the mean of all values, as the device, or zero
+    strict : bool, default False
+        also enforce the document's limits
+    attention_out, topk_indices, softmax_max, softmax_sum : array, optional
+        where to write, never copied; None: allocated; False, for what may be left out: not computed
+    level : {"auto", "scalar", "avx2", "avx512"}, optional
+        by default `TAMIS_LEVEL`, else the best of this processor
+    implementation : {"auto", "reference", "cpu"}, optional
+        "reference" is float64: the specification
+    threads : int, optional
+        by default what `set_num_threads` says; results do not depend on it
+
+    Returns
+    -------
+    attention_out : array, dtype as query
+        [T, N, D2]: softmax-weighted sum of values
+    topk_indices : array of int32
+        [T, N2, select_block_count]: blocks of the sequence, best first, then -1
+    softmax_max : array of float32
+        [T, N]: largest scaled score
+    softmax_sum : array of float32
+        [T, N]: sum of exp(score - max)
+
+    Raises
+    ------
+    ValueError
+        an argument is absent or wrong; the message says which, what was expected and what came
+    NotImplementedError
+        the call is well formed, but nothing here can run it
+    MemoryError
+        an output or scratch cannot be allocated
+    """
+    results = _NSA_COMPRESS_ATTENTION(
+        (
+            query,
+            key,
+            value,
+            atten_mask,
+            topk_mask,
+        ),
+        (
+            scale_value,
+            head_num,
+            compress_block_size,
+            compress_stride,
+            select_block_size,
+            select_block_count,
+            actual_seq_qlen,
+            actual_cmp_seq_kvlen,
+            actual_sel_seq_kvlen,
+            importance,
+            masked_rows,
+            strict,
+        ),
+        (
+            attention_out,
+            topk_indices,
+            softmax_max,
+            softmax_sum,
+        ),
+        level,
+        implementation,
+        threads,
+    )
+    return NsaCompressAttention(*results)
+
+
+_NSA_COMPRESS_ATTENTION_INFER = Operator(
+    "nsa_compress_attention_infer",
+    inputs=(
+        "query",
+        "key",
+        "value",
+        "block_table",
+        "atten_mask",
+    ),
+    updated=(),
+    attributes=(
+        ("scale_value", "float"),
+        ("head_num", "int"),
+        ("key_value_head_num", "int"),
+        ("select_block_size", "int"),
+        ("select_block_count", "int"),
+        ("page_block_size", "int"),
+        ("compress_block_size", "int"),
+        ("compress_stride", "int"),
+        ("layout", "choice"),
+        ("actual_seq_qlen", "ints"),
+        ("actual_cmp_seq_kvlen", "ints"),
+        ("actual_sel_seq_kvlen", "ints"),
+        ("importance", "choice"),
+        ("masked_rows", "choice"),
+        ("strict", "bool"),
+    ),
+    outputs=(
+        "attention_out",
+        "topk_indices",
+    ),
+)
+
+
+class NsaCompressAttentionInfer(NamedTuple, Generic[Array]):
+    """Outputs of `nsa_compress_attention_infer`; None where one was not asked for."""
+
+    attention_out: Array
+    topk_indices: Array | Any
+
+
+@overload
+def nsa_compress_attention_infer(
+    query: NumpyArray,
+    key: NumpyArray,
+    value: NumpyArray,
+    block_table: NumpyArray,
+    *,
+    scale_value: float,
+    head_num: int,
+    key_value_head_num: int,
+    select_block_size: int,
+    select_block_count: int,
+    page_block_size: int,
+    compress_block_size: int,
+    compress_stride: int,
+    actual_cmp_seq_kvlen: Sequence[int],
+    atten_mask: NumpyArray | None = None,
+    layout: Literal["TND", "BSND"] = "TND",
+    actual_seq_qlen: Sequence[int] | None = None,
+    actual_sel_seq_kvlen: Sequence[int] | None = None,
+    importance: Literal["cann", "exact_overlap"] = "cann",
+    masked_rows: Literal["uniform", "zero"] = "uniform",
+    strict: bool = False,
+    attention_out: NumpyArray | None = None,
+    topk_indices: NumpyArray | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> NsaCompressAttentionInfer[NumpyArray]: ...
+
+
+@overload
+def nsa_compress_attention_infer(
+    query: Array,
+    key: Array,
+    value: Array,
+    block_table: Array,
+    *,
+    scale_value: float,
+    head_num: int,
+    key_value_head_num: int,
+    select_block_size: int,
+    select_block_count: int,
+    page_block_size: int,
+    compress_block_size: int,
+    compress_stride: int,
+    actual_cmp_seq_kvlen: Sequence[int],
+    atten_mask: Array | None = None,
+    layout: Literal["TND", "BSND"] = "TND",
+    actual_seq_qlen: Sequence[int] | None = None,
+    actual_sel_seq_kvlen: Sequence[int] | None = None,
+    importance: Literal["cann", "exact_overlap"] = "cann",
+    masked_rows: Literal["uniform", "zero"] = "uniform",
+    strict: bool = False,
+    attention_out: Array | None = None,
+    topk_indices: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> NsaCompressAttentionInfer[Array]: ...
+
+
+def nsa_compress_attention_infer(
+    query: Array,
+    key: Array,
+    value: Array,
+    block_table: Array,
+    *,
+    scale_value: float,
+    head_num: int,
+    key_value_head_num: int,
+    select_block_size: int,
+    select_block_count: int,
+    page_block_size: int,
+    compress_block_size: int,
+    compress_stride: int,
+    actual_cmp_seq_kvlen: Sequence[int],
+    atten_mask: Array | None = None,
+    layout: Literal["TND", "BSND"] = "TND",
+    actual_seq_qlen: Sequence[int] | None = None,
+    actual_sel_seq_kvlen: Sequence[int] | None = None,
+    importance: Literal["cann", "exact_overlap"] = "cann",
+    masked_rows: Literal["uniform", "zero"] = "uniform",
+    strict: bool = False,
+    attention_out: Array | None = None,
+    topk_indices: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> NsaCompressAttentionInfer[Array]:
+    """Attention over a paged cache of compressed keys, with the select blocks of highest
+    importance.
+
+    Source: NsaCompressAttentionInfer (document 000).
+
+    Parameters
+    ----------
+    query : array of float16, bfloat16
+        TND [T, N, D]; BSND [B, S, N, D]: TND: sequences packed; BSND: rows past a sequence's length
+        are padding
+    key : array, dtype as query
+        [pages, page_block_size, key_value_head_num*D]: paged cache of compressed keys
+    value : array, dtype as query
+        [pages, page_block_size, key_value_head_num*D2]: paged cache of compressed values
+    block_table : array of int32
+        [B, max_pages]: page of each page_block_size compressed keys; entries past a sequence's keys
+        are not read
+    scale_value : float
+        factor of the scores
+    head_num : int
+        query heads N, a multiple of key_value_head_num
+    key_value_head_num : int
+        key heads N2
+    select_block_size : int
+        tokens in a select block (l'), a multiple of compress_stride
+    select_block_count : int
+        blocks to select; 0: attention only
+    page_block_size : int
+        compressed keys in a page
+    compress_block_size : int
+        tokens in a compression window (l), a multiple of compress_stride
+    compress_stride : int
+        tokens between the starts of windows (d)
+    actual_cmp_seq_kvlen : sequence of int
+        compressed keys per sequence
+    atten_mask : array of bool, uint8, optional
+        [*, *]: a switch, its content is not read: hide windows that end after the query's token
+    layout : {"TND", "BSND"}, default "TND"
+        of query and the outputs
+    actual_seq_qlen : sequence of int, optional
+        query tokens per sequence; absent: one each
+    actual_sel_seq_kvlen : sequence of int, optional
+        raw tokens per sequence; needed with atten_mask
+    importance : {"cann", "exact_overlap"}, default "cann"
+        how compressed tokens count towards a block: as the device (shifted by one token), or by
+        overlap
+    masked_rows : {"uniform", "zero"}, default "uniform"
+        a row whose keys are all hidden: the mean of all values, as the device, or zero
+    strict : bool, default False
+        also enforce the document's limits
+    attention_out, topk_indices : array, optional
+        where to write, never copied; None: allocated; False, for what may be left out: not computed
+    level : {"auto", "scalar", "avx2", "avx512"}, optional
+        by default `TAMIS_LEVEL`, else the best of this processor
+    implementation : {"auto", "reference", "cpu"}, optional
+        "reference" is float64: the specification
+    threads : int, optional
+        by default what `set_num_threads` says; results do not depend on it
+
+    Returns
+    -------
+    attention_out : array, dtype as query
+        TND [T, N, D2]; BSND [B, S, N, D2]: 0 in padding rows
+    topk_indices : array of int32
+        TND [T, key_value_head_num, select_block_count]; BSND [B, S, key_value_head_num,
+        select_block_count]: blocks 0, J-2, J-1, then best first, then -1; -1 in padding rows
+
+    Raises
+    ------
+    ValueError
+        an argument is absent or wrong; the message says which, what was expected and what came
+    NotImplementedError
+        the call is well formed, but nothing here can run it
+    MemoryError
+        an output or scratch cannot be allocated
+    """
+    results = _NSA_COMPRESS_ATTENTION_INFER(
+        (
+            query,
+            key,
+            value,
+            block_table,
+            atten_mask,
+        ),
+        (
+            scale_value,
+            head_num,
+            key_value_head_num,
+            select_block_size,
+            select_block_count,
+            page_block_size,
+            compress_block_size,
+            compress_stride,
+            layout,
+            actual_seq_qlen,
+            actual_cmp_seq_kvlen,
+            actual_sel_seq_kvlen,
+            importance,
+            masked_rows,
+            strict,
+        ),
+        (
+            attention_out,
+            topk_indices,
+        ),
+        level,
+        implementation,
+        threads,
+    )
+    return NsaCompressAttentionInfer(*results)
+
+
+_MLA_PROLOG = Operator(
+    "mla_prolog",
+    inputs=(
+        "x",
+        "w_dq",
+        "w_uq_qr",
+        "w_uk",
+        "w_dkv_kr",
+        "gamma_cq",
+        "gamma_ckv",
+        "sin",
+        "cos",
+        "cache_index",
+        "kv_cache",
+        "kr_cache",
+    ),
+    updated=(
+        "kv_cache",
+        "kr_cache",
+    ),
+    attributes=(
+        ("epsilon_cq", "float"),
+        ("epsilon_ckv", "float"),
+        ("weight_format", "choice"),
+        ("strict", "bool"),
+    ),
+    outputs=(
+        "query",
+        "query_rope",
+        "query_norm",
+    ),
+)
+
+
+class MlaProlog(NamedTuple, Generic[Array]):
+    """Outputs of `mla_prolog`; None where one was not asked for."""
+
+    query: Array | Any
+    query_rope: Array | Any
+    query_norm: Array | Any
+
+
+@overload
+def mla_prolog(
+    x: NumpyArray,
+    w_dq: NumpyArray,
+    w_uq_qr: NumpyArray,
+    w_uk: NumpyArray,
+    w_dkv_kr: NumpyArray,
+    gamma_cq: NumpyArray,
+    gamma_ckv: NumpyArray,
+    sin: NumpyArray,
+    cos: NumpyArray,
+    cache_index: NumpyArray,
+    kv_cache: NumpyArray,
+    kr_cache: NumpyArray,
+    *,
+    epsilon_cq: float = 1e-05,
+    epsilon_ckv: float = 1e-05,
+    weight_format: Literal["ND", "NZ"] = "ND",
+    strict: bool = False,
+    query: NumpyArray | Literal[False] | None = None,
+    query_rope: NumpyArray | Literal[False] | None = None,
+    query_norm: NumpyArray | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> MlaProlog[NumpyArray]: ...
+
+
+@overload
+def mla_prolog(
+    x: Array,
+    w_dq: Array,
+    w_uq_qr: Array,
+    w_uk: Array,
+    w_dkv_kr: Array,
+    gamma_cq: Array,
+    gamma_ckv: Array,
+    sin: Array,
+    cos: Array,
+    cache_index: Array,
+    kv_cache: Array,
+    kr_cache: Array,
+    *,
+    epsilon_cq: float = 1e-05,
+    epsilon_ckv: float = 1e-05,
+    weight_format: Literal["ND", "NZ"] = "ND",
+    strict: bool = False,
+    query: Array | Literal[False] | None = None,
+    query_rope: Array | Literal[False] | None = None,
+    query_norm: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> MlaProlog[Array]: ...
+
+
+def mla_prolog(
+    x: Array,
+    w_dq: Array,
+    w_uq_qr: Array,
+    w_uk: Array,
+    w_dkv_kr: Array,
+    gamma_cq: Array,
+    gamma_ckv: Array,
+    sin: Array,
+    cos: Array,
+    cache_index: Array,
+    kv_cache: Array,
+    kr_cache: Array,
+    *,
+    epsilon_cq: float = 1e-05,
+    epsilon_ckv: float = 1e-05,
+    weight_format: Literal["ND", "NZ"] = "ND",
+    strict: bool = False,
+    query: Array | Literal[False] | None = None,
+    query_rope: Array | Literal[False] | None = None,
+    query_norm: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> MlaProlog[Array]:
+    """Absorbed queries and latent cache rows of multi-head latent attention.
+
+    Source: npu_sparse_attention_pto (document 003), section MLA prolog.
+
+    Parameters
+    ----------
+    x : array of float16, bfloat16
+        TH [T, H]; BSH [B, S1, H]: hidden states
+    w_dq : array, dtype as x
+        [H, Lq]: down-projection of queries
+    w_uq_qr : array, dtype as x
+        [Lq, uq_width]: up-projection, N heads of nope + rope columns
+    w_uk : array, dtype as x
+        [N, nope, latent]: key up-projection, absorbed into queries; always ND
+    w_dkv_kr : array, dtype as x
+        [H, kv_width]: down-projection of keys and values, latent + rope columns
+    gamma_cq : array, dtype as x
+        [Lq]: RMS norm of queries
+    gamma_ckv : array, dtype as x
+        [latent]: RMS norm of cache rows
+    sin : array, dtype as x
+        TH [T, rope]; BSH [B, S1, rope]: full width; its halves may differ
+    cos : array, dtype as x
+        TH [T, rope]; BSH [B, S1, rope]: full width; its halves may differ
+    cache_index : array of int32, int64
+        TH [T]; BSH [B, S1]: slot = page * page_size + row; negative: not written; of equal ones the
+        last wins; read when planning
+    kv_cache : array, dtype as x, updated in place
+        [pages, page_size, 1, latent]: latent rows, updated at the slots
+    kr_cache : array, dtype as x, updated in place
+        [pages, page_size, 1, rope]: rope rows, updated at the slots
+    epsilon_cq : float, default 1e-05
+        of the RMS norm of queries, at least 0
+    epsilon_ckv : float, default 1e-05
+        of the RMS norm of cache rows, at least 0
+    weight_format : {"ND", "NZ"}, default "ND"
+        of w_dq, w_uq_qr and w_dkv_kr; NZ: dense panels of 16 columns
+    strict : bool, default False
+        no limit of a document applies: changes nothing
+    query, query_rope, query_norm : array, optional
+        where to write, never copied; None: allocated; False, for what may be left out: not computed
+    level : {"auto", "scalar", "avx2", "avx512"}, optional
+        by default `TAMIS_LEVEL`, else the best of this processor
+    implementation : {"auto", "reference", "cpu"}, optional
+        "reference" is float64: the specification
+    threads : int, optional
+        by default what `set_num_threads` says; results do not depend on it
+
+    Returns
+    -------
+    query : array, dtype as x
+        TH [T, N, latent]; BSH [B, S1, N, latent]: queries in the latent space
+    query_rope : array, dtype as x
+        TH [T, N, rope]; BSH [B, S1, N, rope]: rotated part of the queries
+    query_norm : array, dtype as x
+        TH [T, Lq]; BSH [B, S1, Lq]: normed low-rank queries, the indexer's input
+
+    Raises
+    ------
+    ValueError
+        an argument is absent or wrong; the message says which, what was expected and what came
+    NotImplementedError
+        the call is well formed, but nothing here can run it
+    MemoryError
+        an output or scratch cannot be allocated
+    """
+    results = _MLA_PROLOG(
+        (
+            x,
+            w_dq,
+            w_uq_qr,
+            w_uk,
+            w_dkv_kr,
+            gamma_cq,
+            gamma_ckv,
+            sin,
+            cos,
+            cache_index,
+            kv_cache,
+            kr_cache,
+        ),
+        (
+            epsilon_cq,
+            epsilon_ckv,
+            weight_format,
+            strict,
+        ),
+        (
+            query,
+            query_rope,
+            query_norm,
+        ),
+        level,
+        implementation,
+        threads,
+    )
+    return MlaProlog(*results)
+
+
+_INDEXER_PROLOG = Operator(
+    "indexer_prolog",
+    inputs=(
+        "x",
+        "query_norm",
+        "w_idx_qb",
+        "w_idx_k",
+        "w_idx_proj",
+        "in_gamma_k",
+        "in_beta_k",
+        "sin",
+        "cos",
+        "cache_index",
+        "index_k_cache",
+    ),
+    updated=("index_k_cache",),
+    attributes=(
+        ("epsilon", "float"),
+        ("rope_interleaved", "bool"),
+        ("weight_format", "choice"),
+        ("strict", "bool"),
+    ),
+    outputs=(
+        "query",
+        "weights",
+    ),
+)
+
+
+class IndexerProlog(NamedTuple, Generic[Array]):
+    """Outputs of `indexer_prolog`; None where one was not asked for."""
+
+    query: Array | Any
+    weights: Array | Any
+
+
+@overload
+def indexer_prolog(
+    x: NumpyArray,
+    w_idx_k: NumpyArray,
+    in_gamma_k: NumpyArray,
+    in_beta_k: NumpyArray,
+    sin: NumpyArray,
+    cos: NumpyArray,
+    cache_index: NumpyArray,
+    index_k_cache: NumpyArray,
+    *,
+    query_norm: NumpyArray | None = None,
+    w_idx_qb: NumpyArray | None = None,
+    w_idx_proj: NumpyArray | None = None,
+    epsilon: float = 1e-06,
+    rope_interleaved: bool = True,
+    weight_format: Literal["ND", "NZ"] = "ND",
+    strict: bool = False,
+    query: NumpyArray | Literal[False] | None = None,
+    weights: NumpyArray | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> IndexerProlog[NumpyArray]: ...
+
+
+@overload
+def indexer_prolog(
+    x: Array,
+    w_idx_k: Array,
+    in_gamma_k: Array,
+    in_beta_k: Array,
+    sin: Array,
+    cos: Array,
+    cache_index: Array,
+    index_k_cache: Array,
+    *,
+    query_norm: Array | None = None,
+    w_idx_qb: Array | None = None,
+    w_idx_proj: Array | None = None,
+    epsilon: float = 1e-06,
+    rope_interleaved: bool = True,
+    weight_format: Literal["ND", "NZ"] = "ND",
+    strict: bool = False,
+    query: Array | Literal[False] | None = None,
+    weights: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> IndexerProlog[Array]: ...
+
+
+def indexer_prolog(
+    x: Array,
+    w_idx_k: Array,
+    in_gamma_k: Array,
+    in_beta_k: Array,
+    sin: Array,
+    cos: Array,
+    cache_index: Array,
+    index_k_cache: Array,
+    *,
+    query_norm: Array | None = None,
+    w_idx_qb: Array | None = None,
+    w_idx_proj: Array | None = None,
+    epsilon: float = 1e-06,
+    rope_interleaved: bool = True,
+    weight_format: Literal["ND", "NZ"] = "ND",
+    strict: bool = False,
+    query: Array | Literal[False] | None = None,
+    weights: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> IndexerProlog[Array]:
+    """Index queries, head weights and index key rows of sparse attention.
+
+    Source: npu_sparse_attention_pto (document 003), section indexer prolog.
+
+    Parameters
+    ----------
+    x : array of float16, bfloat16
+        TH [T, H]; BSH [B, S1, H]: hidden states
+    w_idx_k : array, dtype as x
+        [H, Di]: projection of keys
+    in_gamma_k : array, dtype as x
+        [Di]: layer norm of keys
+    in_beta_k : array, dtype as x
+        [Di]: layer norm of keys
+    sin : array, dtype as x
+        TH [T, rope]; BSH [B, S1, rope]: full width; its halves may differ; rope at most Di
+    cos : array, dtype as x
+        TH [T, rope]; BSH [B, S1, rope]: full width; its halves may differ
+    cache_index : array of int32, int64
+        TH [T]; BSH [B, S1]: slot = page * page_size + row; negative: not written; of equal ones the
+        last wins; read when planning
+    index_k_cache : array, dtype as x, updated in place
+        [pages, page_size, 1, Di]: index keys, updated at the slots
+    query_norm : array, dtype as x, optional
+        TH [T, Lq]; BSH [B, S1, Lq]: normed low-rank queries of mla_prolog; for query only
+    w_idx_qb : array, dtype as x, optional
+        [Lq, qb_width]: up-projection, Ni heads of Di columns; for query only
+    w_idx_proj : array, dtype as x, optional
+        [H, Ni]: projection of head weights; for weights only
+    epsilon : float, default 1e-06
+        of the layer norm, at least 0
+    rope_interleaved : bool, default True
+        true: rope takes interleaved pairs, as the document's; false: halves, as the released
+        checkpoints'
+    weight_format : {"ND", "NZ"}, default "ND"
+        of the three weights; NZ: dense panels of 16 columns
+    strict : bool, default False
+        no limit of a document applies: changes nothing
+    query, weights : array, optional
+        where to write, never copied; None: allocated; False, for what may be left out: not computed
+    level : {"auto", "scalar", "avx2", "avx512"}, optional
+        by default `TAMIS_LEVEL`, else the best of this processor
+    implementation : {"auto", "reference", "cpu"}, optional
+        "reference" is float64: the specification
+    threads : int, optional
+        by default what `set_num_threads` says; results do not depend on it
+
+    Returns
+    -------
+    query : array, dtype as x, None without `query_norm` and `w_idx_qb`
+        TH [T, Ni, Di]; BSH [B, S1, Ni, Di]: index queries
+    weights : array, dtype as x, None without `w_idx_proj`
+        TH [T, Ni]; BSH [B, S1, Ni]: weight of each head, unscaled
+
+    Raises
+    ------
+    ValueError
+        an argument is absent or wrong; the message says which, what was expected and what came
+    NotImplementedError
+        the call is well formed, but nothing here can run it
+    MemoryError
+        an output or scratch cannot be allocated
+    """
+    results = _INDEXER_PROLOG(
+        (
+            x,
+            query_norm,
+            w_idx_qb,
+            w_idx_k,
+            w_idx_proj,
+            in_gamma_k,
+            in_beta_k,
+            sin,
+            cos,
+            cache_index,
+            index_k_cache,
+        ),
+        (
+            epsilon,
+            rope_interleaved,
+            weight_format,
+            strict,
+        ),
+        (
+            query,
+            weights,
+        ),
+        level,
+        implementation,
+        threads,
+    )
+    return IndexerProlog(*results)
+
+
+_ND_TO_NZ = Operator(
+    "nd_to_nz",
+    inputs=("weight",),
+    updated=(),
+    attributes=(("strict", "bool"),),
+    outputs=("output",),
+)
+
+
+@overload
+def nd_to_nz(
+    weight: NumpyArray,
+    *,
+    strict: bool = False,
+    output: NumpyArray | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> NumpyArray: ...
+
+
+@overload
+def nd_to_nz(
+    weight: Array,
+    *,
+    strict: bool = False,
+    output: Array | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> Array: ...
+
+
+def nd_to_nz(
+    weight: Array,
+    *,
+    strict: bool = False,
+    output: Array | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> Array:
+    """A weight matrix from row-major into panels of 16 columns.
+
+    Source: npu_sparse_attention_pto (document 003), format NZ of its weights.
+
+    Parameters
+    ----------
+    weight : array of float16, bfloat16
+        [K, N]: row-major; K and N are multiples of 16
+    strict : bool, default False
+        no limit of a document applies: changes nothing
+    output : array, optional
+        where to write, never copied; None: allocated
+    level : {"auto", "scalar", "avx2", "avx512"}, optional
+        by default `TAMIS_LEVEL`, else the best of this processor
+    implementation : {"auto", "reference", "cpu"}, optional
+        "reference" is float64: the specification
+    threads : int, optional
+        by default what `set_num_threads` says; results do not depend on it
+
+    Returns
+    -------
+    output : array, dtype as weight
+        [K, N]: panels of 16 columns, dense
+
+    Raises
+    ------
+    ValueError
+        an argument is absent or wrong; the message says which, what was expected and what came
+    NotImplementedError
+        the call is well formed, but nothing here can run it
+    MemoryError
+        an output or scratch cannot be allocated
+    """
+    result: Array = _ND_TO_NZ(
+        (weight,),
+        (strict,),
+        (output,),
+        level,
+        implementation,
+        threads,
+    )[0]
+    return result
+
+
+_NZ_TO_ND = Operator(
+    "nz_to_nd",
+    inputs=("weight",),
+    updated=(),
+    attributes=(("strict", "bool"),),
+    outputs=("output",),
+)
+
+
+@overload
+def nz_to_nd(
+    weight: NumpyArray,
+    *,
+    strict: bool = False,
+    output: NumpyArray | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> NumpyArray: ...
+
+
+@overload
+def nz_to_nd(
+    weight: Array,
+    *,
+    strict: bool = False,
+    output: Array | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> Array: ...
+
+
+def nz_to_nd(
+    weight: Array,
+    *,
+    strict: bool = False,
+    output: Array | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> Array:
+    """A weight matrix from panels of 16 columns into row-major.
+
+    Source: npu_sparse_attention_pto (document 003), format NZ of its weights.
+
+    Parameters
+    ----------
+    weight : array of float16, bfloat16
+        [K, N]: panels of 16 columns, dense; K and N are multiples of 16
+    strict : bool, default False
+        no limit of a document applies: changes nothing
+    output : array, optional
+        where to write, never copied; None: allocated
+    level : {"auto", "scalar", "avx2", "avx512"}, optional
+        by default `TAMIS_LEVEL`, else the best of this processor
+    implementation : {"auto", "reference", "cpu"}, optional
+        "reference" is float64: the specification
+    threads : int, optional
+        by default what `set_num_threads` says; results do not depend on it
+
+    Returns
+    -------
+    output : array, dtype as weight
+        [K, N]: row-major
+
+    Raises
+    ------
+    ValueError
+        an argument is absent or wrong; the message says which, what was expected and what came
+    NotImplementedError
+        the call is well formed, but nothing here can run it
+    MemoryError
+        an output or scratch cannot be allocated
+    """
+    result: Array = _NZ_TO_ND(
+        (weight,),
+        (strict,),
+        (output,),
+        level,
+        implementation,
+        threads,
+    )[0]
+    return result
+
+
+_LIGHTNING_INDEXER = Operator(
+    "lightning_indexer",
+    inputs=(
+        "query",
+        "key",
+        "weights",
+        "actual_seq_lengths_query",
+        "actual_seq_lengths_key",
+        "block_table",
+    ),
+    updated=(),
+    attributes=(
+        ("layout_query", "choice"),
+        ("layout_key", "choice"),
+        ("sparse_count", "int"),
+        ("sparse_mode", "int"),
+        ("return_value", "bool"),
+        ("value_dtype", "choice"),
+        ("strict", "bool"),
+    ),
+    outputs=(
+        "sparse_indices",
+        "sparse_values",
+    ),
+)
+
+
+class LightningIndexer(NamedTuple, Generic[Array]):
+    """Outputs of `lightning_indexer`; None where one was not asked for."""
+
+    sparse_indices: Array
+    sparse_values: Array | Any
+
+
+@overload
+def lightning_indexer(
+    query: NumpyArray,
+    key: NumpyArray,
+    weights: NumpyArray,
+    *,
+    actual_seq_lengths_query: NumpyArray | None = None,
+    actual_seq_lengths_key: NumpyArray | None = None,
+    block_table: NumpyArray | None = None,
+    layout_query: Literal["BSND", "TND"] = "BSND",
+    layout_key: Literal["BSND", "TND", "PA_BSND"] = "BSND",
+    sparse_count: int = 2048,
+    sparse_mode: int = 3,
+    return_value: bool = False,
+    value_dtype: Literal["input", "float32"] = "input",
+    strict: bool = False,
+    sparse_indices: NumpyArray | None = None,
+    sparse_values: NumpyArray | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> LightningIndexer[NumpyArray]: ...
+
+
+@overload
+def lightning_indexer(
+    query: Array,
+    key: Array,
+    weights: Array,
+    *,
+    actual_seq_lengths_query: Array | None = None,
+    actual_seq_lengths_key: Array | None = None,
+    block_table: Array | None = None,
+    layout_query: Literal["BSND", "TND"] = "BSND",
+    layout_key: Literal["BSND", "TND", "PA_BSND"] = "BSND",
+    sparse_count: int = 2048,
+    sparse_mode: int = 3,
+    return_value: bool = False,
+    value_dtype: Literal["input", "float32"] = "input",
+    strict: bool = False,
+    sparse_indices: Array | None = None,
+    sparse_values: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> LightningIndexer[Array]: ...
+
+
+def lightning_indexer(
+    query: Array,
+    key: Array,
+    weights: Array,
+    *,
+    actual_seq_lengths_query: Array | None = None,
+    actual_seq_lengths_key: Array | None = None,
+    block_table: Array | None = None,
+    layout_query: Literal["BSND", "TND"] = "BSND",
+    layout_key: Literal["BSND", "TND", "PA_BSND"] = "BSND",
+    sparse_count: int = 2048,
+    sparse_mode: int = 3,
+    return_value: bool = False,
+    value_dtype: Literal["input", "float32"] = "input",
+    strict: bool = False,
+    sparse_indices: Array | None = None,
+    sparse_values: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> LightningIndexer[Array]:
+    """Positions of the keys with the highest index scores, for every query token.
+
+    Source: npu_sparse_attention_pto (document 003), section lightning indexer.
+
+    Parameters
+    ----------
+    query : array of float16, bfloat16
+        BSND [B, S1, N, D]; TND [T1, N, D]: index queries
+    key : array, dtype as query
+        BSND [Bk, S2, 1, D]; TND [T2, 1, D]; PA_BSND [pages, page_size, 1, D]: index keys, one head
+    weights : array of float16, bfloat16, float32
+        BSND [B, S1, N]; TND [T1, N]: weight of each head, as query or float32; may be negative
+    actual_seq_lengths_query : array of int32, int64, optional
+        [*]: BSND: tokens per sequence, or one for all; absent: S1. TND: inclusive prefix sums,
+        required; rows past the last are padding
+    actual_seq_lengths_key : array of int32, int64, optional
+        [*]: keys per sequence, or one for all (BSND, PA_BSND); TND: inclusive prefix sums; absent:
+        S2 (BSND only)
+    block_table : array of int32, optional
+        [*, *]: [B, max_pages], with PA_BSND only; entries past a sequence's keys are not read
+    layout_query : {"BSND", "TND"}, default "BSND"
+        of query, weights and the outputs
+    layout_key : {"BSND", "TND", "PA_BSND"}, default "BSND"
+        as layout_query, or paged
+    sparse_count : int, default 2048
+        positions to select
+    sparse_mode : int, default 3
+        3: token i of q sees keys up to n - q + i (causal from the end); 0: all n
+    return_value : bool, default False
+        whether sparse_values is wanted
+    value_dtype : {"input", "float32"}, default "input"
+        dtype of sparse_values
+    strict : bool, default False
+        no limit of a document applies: changes nothing
+    sparse_indices, sparse_values : array, optional
+        where to write, never copied; None: allocated; False, for what may be left out: not computed
+    level : {"auto", "scalar", "avx2", "avx512"}, optional
+        by default `TAMIS_LEVEL`, else the best of this processor
+    implementation : {"auto", "reference", "cpu"}, optional
+        "reference" is float64: the specification
+    threads : int, optional
+        by default what `set_num_threads` says; results do not depend on it
+
+    Returns
+    -------
+    sparse_indices : array of int32
+        BSND [B, S1, 1, sparse_count]; TND [T1, 1, sparse_count]: positions in the sequence, best
+        first, then -1; -1 in padding rows
+    sparse_values : array, dtype as query, or by value_dtype, None without `return_value`
+        BSND [B, S1, 1, sparse_count]; TND [T1, 1, sparse_count]: their scores, then -inf; with
+        return_value only
+
+    Raises
+    ------
+    ValueError
+        an argument is absent or wrong; the message says which, what was expected and what came
+    NotImplementedError
+        the call is well formed, but nothing here can run it
+    MemoryError
+        an output or scratch cannot be allocated
+    """
+    results = _LIGHTNING_INDEXER(
+        (
+            query,
+            key,
+            weights,
+            actual_seq_lengths_query,
+            actual_seq_lengths_key,
+            block_table,
+        ),
+        (
+            layout_query,
+            layout_key,
+            sparse_count,
+            sparse_mode,
+            return_value,
+            value_dtype,
+            strict,
+        ),
+        (
+            sparse_indices,
+            sparse_values,
+        ),
+        level,
+        implementation,
+        threads,
+    )
+    return LightningIndexer(*results)
+
+
+_SPARSE_FLASH_ATTENTION = Operator(
+    "sparse_flash_attention",
+    inputs=(
+        "query",
+        "key",
+        "sparse_indices",
+        "value",
+        "block_table",
+        "actual_seq_lengths_query",
+        "actual_seq_lengths_kv",
+        "query_rope",
+        "key_rope",
+        "sinks",
+    ),
+    updated=(),
+    attributes=(
+        ("scale_value", "float"),
+        ("sparse_block_size", "int"),
+        ("layout_query", "choice"),
+        ("layout_kv", "choice"),
+        ("sparse_mode", "int"),
+        ("return_softmax_lse", "bool"),
+        ("kv_format", "choice"),
+        ("strict", "bool"),
+    ),
+    outputs=(
+        "out",
+        "softmax_max",
+        "softmax_sum",
+    ),
+)
+
+
+class SparseFlashAttention(NamedTuple, Generic[Array]):
+    """Outputs of `sparse_flash_attention`; None where one was not asked for."""
+
+    out: Array
+    softmax_max: Array | Any
+    softmax_sum: Array | Any
+
+
+@overload
+def sparse_flash_attention(
+    query: NumpyArray,
+    key: NumpyArray,
+    sparse_indices: NumpyArray,
+    *,
+    scale_value: float,
+    value: NumpyArray | None = None,
+    block_table: NumpyArray | None = None,
+    actual_seq_lengths_query: NumpyArray | None = None,
+    actual_seq_lengths_kv: NumpyArray | None = None,
+    query_rope: NumpyArray | None = None,
+    key_rope: NumpyArray | None = None,
+    sinks: NumpyArray | None = None,
+    sparse_block_size: int = 1,
+    layout_query: Literal["BSND", "TND"] = "BSND",
+    layout_kv: Literal["BSND", "TND", "PA_BSND"] = "BSND",
+    sparse_mode: int = 3,
+    return_softmax_lse: bool = False,
+    kv_format: Literal["split", "cann656", "flashmla656"] = "split",
+    strict: bool = False,
+    out: NumpyArray | None = None,
+    softmax_max: NumpyArray | Literal[False] | None = None,
+    softmax_sum: NumpyArray | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> SparseFlashAttention[NumpyArray]: ...
+
+
+@overload
+def sparse_flash_attention(
+    query: Array,
+    key: Array,
+    sparse_indices: Array,
+    *,
+    scale_value: float,
+    value: Array | None = None,
+    block_table: Array | None = None,
+    actual_seq_lengths_query: Array | None = None,
+    actual_seq_lengths_kv: Array | None = None,
+    query_rope: Array | None = None,
+    key_rope: Array | None = None,
+    sinks: Array | None = None,
+    sparse_block_size: int = 1,
+    layout_query: Literal["BSND", "TND"] = "BSND",
+    layout_kv: Literal["BSND", "TND", "PA_BSND"] = "BSND",
+    sparse_mode: int = 3,
+    return_softmax_lse: bool = False,
+    kv_format: Literal["split", "cann656", "flashmla656"] = "split",
+    strict: bool = False,
+    out: Array | None = None,
+    softmax_max: Array | Literal[False] | None = None,
+    softmax_sum: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> SparseFlashAttention[Array]: ...
+
+
+def sparse_flash_attention(
+    query: Array,
+    key: Array,
+    sparse_indices: Array,
+    *,
+    scale_value: float,
+    value: Array | None = None,
+    block_table: Array | None = None,
+    actual_seq_lengths_query: Array | None = None,
+    actual_seq_lengths_kv: Array | None = None,
+    query_rope: Array | None = None,
+    key_rope: Array | None = None,
+    sinks: Array | None = None,
+    sparse_block_size: int = 1,
+    layout_query: Literal["BSND", "TND"] = "BSND",
+    layout_kv: Literal["BSND", "TND", "PA_BSND"] = "BSND",
+    sparse_mode: int = 3,
+    return_softmax_lse: bool = False,
+    kv_format: Literal["split", "cann656", "flashmla656"] = "split",
+    strict: bool = False,
+    out: Array | None = None,
+    softmax_max: Array | Literal[False] | None = None,
+    softmax_sum: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> SparseFlashAttention[Array]:
+    """Attention of every query token over the keys it has selected, one latent key for all heads.
+
+    Source: npu_sparse_flash_attention (document 004).
+
+    Parameters
+    ----------
+    query : array of float16, bfloat16
+        BSND [B, S1, N, D]; TND [T1, N, D]: latent part of the queries
+    key : array of float16, bfloat16, int8, uint8
+        BSND [Bk, S2, 1, W]; TND [T2, 1, W]; PA_BSND [pages, page_size, 1, W]: latent keys, W = D,
+        as query; or rows of W bytes, see kv_format
+    sparse_indices : array of int32
+        BSND [B, S1, 1, K]; TND [T1, 1, K]: blocks of each token's sequence, in any order; a
+        negative one ends a list
+    scale_value : float
+        factor of the scores
+    value : array, dtype as key, optional
+        BSND [Bk, S2, 1, W]; TND [T2, 1, W]; PA_BSND [pages, page_size, 1, W]: values; absent: the
+        latent part of key
+    block_table : array of int32, optional
+        [*, *]: [B, max_pages], with PA_BSND only; entries past a sequence's keys are not read
+    actual_seq_lengths_query : array of int32, int64, optional
+        [*]: BSND: tokens per sequence, or one for all; absent: S1. TND: inclusive prefix sums,
+        required; rows past the last are padding
+    actual_seq_lengths_kv : array of int32, int64, optional
+        [*]: keys per sequence, or one for all (BSND, PA_BSND); TND: inclusive prefix sums; absent:
+        S2 (BSND only)
+    query_rope : array, dtype as query, optional
+        BSND [B, S1, N, Dr]; TND [T1, N, Dr]: rotary part of the queries; with key_rope or a
+        kv_format of bytes
+    key_rope : array, dtype as query, optional
+        BSND [Bk, S2, 1, Dr]; TND [T2, 1, Dr]; PA_BSND [pages, page_size, 1, Dr]: rotary part of the
+        keys, with query_rope
+    sinks : array of float32, optional
+        [N]: per head a score without a value that joins the softmax
+    sparse_block_size : int, default 1
+        positions per id: id b names [b c, (b + 1) c) of the sequence
+    layout_query : {"BSND", "TND"}, default "BSND"
+        of query, query_rope, sparse_indices and the outputs
+    layout_kv : {"BSND", "TND", "PA_BSND"}, default "BSND"
+        of key, value and key_rope: as layout_query, or paged
+    sparse_mode : int, default 3
+        3: token i of q sees positions up to n - q + i (causal from the end); 0: all n
+    return_softmax_lse : bool, default False
+        whether softmax_max and softmax_sum are wanted
+    kv_format : {"split", "cann656", "flashmla656"}, default "split"
+        split: key and key_rope in 16 bits; else key holds rows of bytes as pack_kv_rows makes them
+    strict : bool, default False
+        also enforce the document's limits: those of the table, and bfloat16, dense tensors, a
+        value, int32 lengths one per sequence, layout_kv BSND or PA_BSND, kv_format split, no sinks,
+        no statistics
+    out, softmax_max, softmax_sum : array, optional
+        where to write, never copied; None: allocated; False, for what may be left out: not computed
+    level : {"auto", "scalar", "avx2", "avx512"}, optional
+        by default `TAMIS_LEVEL`, else the best of this processor
+    implementation : {"auto", "reference", "cpu"}, optional
+        "reference" is float64: the specification
+    threads : int, optional
+        by default what `set_num_threads` says; results do not depend on it
+
+    Returns
+    -------
+    out : array, dtype as query
+        BSND [B, S1, N, D]; TND [T1, N, D]: latent output
+    softmax_max : array of float32, None without `return_softmax_lse`
+        BSND [B, 1, S1, N]; TND [1, T1, N]: largest scaled score; with return_softmax_lse only
+    softmax_sum : array of float32, None without `return_softmax_lse`
+        BSND [B, 1, S1, N]; TND [1, T1, N]: sum of exp(score - max); with return_softmax_lse only
+
+    Raises
+    ------
+    ValueError
+        an argument is absent or wrong; the message says which, what was expected and what came
+    NotImplementedError
+        the call is well formed, but nothing here can run it
+    MemoryError
+        an output or scratch cannot be allocated
+    """
+    results = _SPARSE_FLASH_ATTENTION(
+        (
+            query,
+            key,
+            sparse_indices,
+            value,
+            block_table,
+            actual_seq_lengths_query,
+            actual_seq_lengths_kv,
+            query_rope,
+            key_rope,
+            sinks,
+        ),
+        (
+            scale_value,
+            sparse_block_size,
+            layout_query,
+            layout_kv,
+            sparse_mode,
+            return_softmax_lse,
+            kv_format,
+            strict,
+        ),
+        (
+            out,
+            softmax_max,
+            softmax_sum,
+        ),
+        level,
+        implementation,
+        threads,
+    )
+    return SparseFlashAttention(*results)
+
+
+_SPARSE_ATTENTION_PTO = Operator(
+    "sparse_attention_pto",
+    inputs=(
+        "x",
+        "w_dq",
+        "w_uq_qr",
+        "w_uk",
+        "w_dkv_kr",
+        "gamma_cq",
+        "gamma_ckv",
+        "sin",
+        "cos",
+        "cache_index",
+        "kv_cache",
+        "kr_cache",
+        "block_table",
+        "act_seqs",
+        "w_idx_qb",
+        "w_idx_k",
+        "w_idx_proj",
+        "in_gamma_k",
+        "in_beta_k",
+        "index_k_cache",
+    ),
+    updated=(
+        "kv_cache",
+        "kr_cache",
+        "index_k_cache",
+    ),
+    attributes=(
+        ("scale_value", "float"),
+        ("epsilon_cq", "float"),
+        ("epsilon_ckv", "float"),
+        ("epsilon_k", "float"),
+        ("rope_interleaved", "bool"),
+        ("sparse_count", "int"),
+        ("weight_format", "choice"),
+        ("strict", "bool"),
+    ),
+    outputs=(
+        "out",
+        "sparse_indices",
+    ),
+)
+
+
+class SparseAttentionPto(NamedTuple, Generic[Array]):
+    """Outputs of `sparse_attention_pto`; None where one was not asked for."""
+
+    out: Array
+    sparse_indices: Array | Any
+
+
+@overload
+def sparse_attention_pto(
+    x: NumpyArray,
+    w_dq: NumpyArray,
+    w_uq_qr: NumpyArray,
+    w_uk: NumpyArray,
+    w_dkv_kr: NumpyArray,
+    gamma_cq: NumpyArray,
+    gamma_ckv: NumpyArray,
+    sin: NumpyArray,
+    cos: NumpyArray,
+    cache_index: NumpyArray,
+    kv_cache: NumpyArray,
+    kr_cache: NumpyArray,
+    block_table: NumpyArray,
+    act_seqs: NumpyArray,
+    w_idx_qb: NumpyArray,
+    w_idx_k: NumpyArray,
+    w_idx_proj: NumpyArray,
+    in_gamma_k: NumpyArray,
+    in_beta_k: NumpyArray,
+    index_k_cache: NumpyArray,
+    *,
+    scale_value: float = 0.041666666666666664,
+    epsilon_cq: float = 1e-05,
+    epsilon_ckv: float = 1e-05,
+    epsilon_k: float = 1e-06,
+    rope_interleaved: bool = True,
+    sparse_count: int = 2048,
+    weight_format: Literal["ND", "NZ"] = "ND",
+    strict: bool = False,
+    out: NumpyArray | None = None,
+    sparse_indices: NumpyArray | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> SparseAttentionPto[NumpyArray]: ...
+
+
+@overload
+def sparse_attention_pto(
+    x: Array,
+    w_dq: Array,
+    w_uq_qr: Array,
+    w_uk: Array,
+    w_dkv_kr: Array,
+    gamma_cq: Array,
+    gamma_ckv: Array,
+    sin: Array,
+    cos: Array,
+    cache_index: Array,
+    kv_cache: Array,
+    kr_cache: Array,
+    block_table: Array,
+    act_seqs: Array,
+    w_idx_qb: Array,
+    w_idx_k: Array,
+    w_idx_proj: Array,
+    in_gamma_k: Array,
+    in_beta_k: Array,
+    index_k_cache: Array,
+    *,
+    scale_value: float = 0.041666666666666664,
+    epsilon_cq: float = 1e-05,
+    epsilon_ckv: float = 1e-05,
+    epsilon_k: float = 1e-06,
+    rope_interleaved: bool = True,
+    sparse_count: int = 2048,
+    weight_format: Literal["ND", "NZ"] = "ND",
+    strict: bool = False,
+    out: Array | None = None,
+    sparse_indices: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> SparseAttentionPto[Array]: ...
+
+
+def sparse_attention_pto(
+    x: Array,
+    w_dq: Array,
+    w_uq_qr: Array,
+    w_uk: Array,
+    w_dkv_kr: Array,
+    gamma_cq: Array,
+    gamma_ckv: Array,
+    sin: Array,
+    cos: Array,
+    cache_index: Array,
+    kv_cache: Array,
+    kr_cache: Array,
+    block_table: Array,
+    act_seqs: Array,
+    w_idx_qb: Array,
+    w_idx_k: Array,
+    w_idx_proj: Array,
+    in_gamma_k: Array,
+    in_beta_k: Array,
+    index_k_cache: Array,
+    *,
+    scale_value: float = 0.041666666666666664,
+    epsilon_cq: float = 1e-05,
+    epsilon_ckv: float = 1e-05,
+    epsilon_k: float = 1e-06,
+    rope_interleaved: bool = True,
+    sparse_count: int = 2048,
+    weight_format: Literal["ND", "NZ"] = "ND",
+    strict: bool = False,
+    out: Array | None = None,
+    sparse_indices: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> SparseAttentionPto[Array]:
+    """Hidden states to sparse attention: MLA prolog, indexer prolog, lightning indexer and sparse
+    flash attention in one call.
+
+    Source: npu_sparse_attention_pto (document 003).
+
+    Parameters
+    ----------
+    x : array of bfloat16, float16
+        [B, S1, H]: hidden states of the new tokens
+    w_dq : array, dtype as x
+        [H, Lq]: down projection of queries
+    w_uq_qr : array, dtype as x
+        [Lq, Q]: up projection: per head Dq columns, then Dr for the rope; Q = N * (Dq + Dr)
+    w_uk : array, dtype as x
+        [N, Dq, D]: absorbed key up projection, never NZ
+    w_dkv_kr : array, dtype as x
+        [H, C]: projection to the latent and its rope; C = D + Dr
+    gamma_cq : array, dtype as x
+        [Lq]: scale of the queries' RMS norm
+    gamma_ckv : array, dtype as x
+        [D]: scale of the latent's RMS norm
+    sin : array, dtype as x
+        [B, S1, Dr]: sines of the new tokens, full width
+    cos : array, dtype as x
+        [B, S1, Dr]: cosines of the new tokens, full width
+    cache_index : array of int32, int64
+        [B, S1]: row of all three caches that each new token gets: page * page_size + offset;
+        negative: none
+    kv_cache : array, dtype as x, updated in place
+        [pages, page_size, 1, D]: latents
+    kr_cache : array, dtype as x, updated in place
+        [pages, page_size, 1, Dr]: rope keys
+    block_table : array of int32
+        [B, max_pages]: pages of each sequence; entries past its positions are not read
+    act_seqs : array of int32, int64
+        [B]: positions of each sequence, the new tokens included
+    w_idx_qb : array, dtype as x
+        [Lq, I]: index queries; I = Ni * Di
+    w_idx_k : array, dtype as x
+        [H, Di]: index keys
+    w_idx_proj : array, dtype as x
+        [H, Ni]: weights of the index heads
+    in_gamma_k : array, dtype as x
+        [Di]: scale of the index keys' norm
+    in_beta_k : array, dtype as x
+        [Di]: shift of the index keys' norm
+    index_k_cache : array, dtype as x, updated in place
+        [pages, page_size, 1, Di]: index keys
+    scale_value : float, default 0.041666666666666664
+        factor of the logits; the document's is 576^-0.5 and lacks the model's correction
+    epsilon_cq : float, default 1e-05
+        of the queries' RMS norm
+    epsilon_ckv : float, default 1e-05
+        of the latent's RMS norm
+    epsilon_k : float, default 1e-06
+        of the index keys' norm
+    rope_interleaved : bool, default True
+        the indexer's rope takes pairs (0, 1), (2, 3), ...; else (0, Dr/2), ...
+    sparse_count : int, default 2048
+        positions to select
+    weight_format : {"ND", "NZ"}, default "ND"
+        of w_dq, w_uq_qr, w_dkv_kr, w_idx_qb, w_idx_k and w_idx_proj
+    strict : bool, default False
+        only bfloat16, as the document
+    out, sparse_indices : array, optional
+        where to write, never copied; None: allocated; False, for what may be left out: not computed
+    level : {"auto", "scalar", "avx2", "avx512"}, optional
+        by default `TAMIS_LEVEL`, else the best of this processor
+    implementation : {"auto", "reference", "cpu"}, optional
+        "reference" is float64: the specification
+    threads : int, optional
+        by default what `set_num_threads` says; results do not depend on it
+
+    Returns
+    -------
+    out : array, dtype as x
+        [B, S1, N, D]: latent output
+    sparse_indices : array of int32
+        [B, S1, 1, sparse_count]: the positions selected, best first, then -1
+
+    Raises
+    ------
+    ValueError
+        an argument is absent or wrong; the message says which, what was expected and what came
+    NotImplementedError
+        the call is well formed, but nothing here can run it
+    MemoryError
+        an output or scratch cannot be allocated
+    """
+    results = _SPARSE_ATTENTION_PTO(
+        (
+            x,
+            w_dq,
+            w_uq_qr,
+            w_uk,
+            w_dkv_kr,
+            gamma_cq,
+            gamma_ckv,
+            sin,
+            cos,
+            cache_index,
+            kv_cache,
+            kr_cache,
+            block_table,
+            act_seqs,
+            w_idx_qb,
+            w_idx_k,
+            w_idx_proj,
+            in_gamma_k,
+            in_beta_k,
+            index_k_cache,
+        ),
+        (
+            scale_value,
+            epsilon_cq,
+            epsilon_ckv,
+            epsilon_k,
+            rope_interleaved,
+            sparse_count,
+            weight_format,
+            strict,
+        ),
+        (
+            out,
+            sparse_indices,
+        ),
+        level,
+        implementation,
+        threads,
+    )
+    return SparseAttentionPto(*results)
+
+
+_PACK_KV_ROWS = Operator(
+    "pack_kv_rows",
+    inputs=(
+        "latent",
+        "rope",
+    ),
+    updated=(),
+    attributes=(
+        ("kv_format", "choice"),
+        ("strict", "bool"),
+    ),
+    outputs=("rows",),
+)
+
+
+@overload
+def pack_kv_rows(
+    latent: NumpyArray,
+    rope: NumpyArray,
+    *,
+    kv_format: Literal["cann656", "flashmla656"] = "cann656",
+    strict: bool = False,
+    rows: NumpyArray | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> NumpyArray: ...
+
+
+@overload
+def pack_kv_rows(
+    latent: Array,
+    rope: Array,
+    *,
+    kv_format: Literal["cann656", "flashmla656"] = "cann656",
+    strict: bool = False,
+    rows: Array | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> Array: ...
+
+
+def pack_kv_rows(
+    latent: Array,
+    rope: Array,
+    *,
+    kv_format: Literal["cann656", "flashmla656"] = "cann656",
+    strict: bool = False,
+    rows: Array | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> Array:
+    """Keys as rows of bytes, 8 bits a channel.
+
+    Source: rows of npu_kv_quant_sparse_flash_attention and of FlashMLA; no document of its own.
+
+    Parameters
+    ----------
+    latent : array of float16, bfloat16
+        [R, D]: latent part of the keys, D a multiple of 128
+    rope : array, dtype as latent
+        [R, Dr]: rotary part, kept as it is
+    kv_format : {"cann656", "flashmla656"}, default "cann656"
+        int8 | rope | scales, or fp8 e4m3fn | scales | rope
+    strict : bool, default False
+        no limit of a document applies: changes nothing
+    rows : array, optional
+        where to write, never copied; None: allocated
+    level : {"auto", "scalar", "avx2", "avx512"}, optional
+        by default `TAMIS_LEVEL`, else the best of this processor
+    implementation : {"auto", "reference", "cpu"}, optional
+        "reference" is float64: the specification
+    threads : int, optional
+        by default what `set_num_threads` says; results do not depend on it
+
+    Returns
+    -------
+    rows : array of uint8
+        [R, width]: width = D + 2 Dr + D / 32 bytes a key
+
+    Raises
+    ------
+    ValueError
+        an argument is absent or wrong; the message says which, what was expected and what came
+    NotImplementedError
+        the call is well formed, but nothing here can run it
+    MemoryError
+        an output or scratch cannot be allocated
+    """
+    result: Array = _PACK_KV_ROWS(
+        (
+            latent,
+            rope,
+        ),
+        (
+            kv_format,
+            strict,
+        ),
+        (rows,),
+        level,
+        implementation,
+        threads,
+    )[0]
+    return result
+
+
+_UNPACK_KV_ROWS = Operator(
+    "unpack_kv_rows",
+    inputs=("rows",),
+    updated=(),
+    attributes=(
+        ("rope_dim", "int"),
+        ("kv_format", "choice"),
+        ("dtype", "choice"),
+        ("strict", "bool"),
+    ),
+    outputs=(
+        "latent",
+        "rope",
+    ),
+)
+
+
+class UnpackKvRows(NamedTuple, Generic[Array]):
+    """Outputs of `unpack_kv_rows`; None where one was not asked for."""
+
+    latent: Array
+    rope: Array | Any
+
+
+@overload
+def unpack_kv_rows(
+    rows: NumpyArray,
+    *,
+    rope_dim: int = 64,
+    kv_format: Literal["cann656", "flashmla656"] = "cann656",
+    dtype: Literal["bfloat16", "float16"] = "bfloat16",
+    strict: bool = False,
+    latent: NumpyArray | None = None,
+    rope: NumpyArray | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> UnpackKvRows[NumpyArray]: ...
+
+
+@overload
+def unpack_kv_rows(
+    rows: Array,
+    *,
+    rope_dim: int = 64,
+    kv_format: Literal["cann656", "flashmla656"] = "cann656",
+    dtype: Literal["bfloat16", "float16"] = "bfloat16",
+    strict: bool = False,
+    latent: Array | None = None,
+    rope: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> UnpackKvRows[Array]: ...
+
+
+def unpack_kv_rows(
+    rows: Array,
+    *,
+    rope_dim: int = 64,
+    kv_format: Literal["cann656", "flashmla656"] = "cann656",
+    dtype: Literal["bfloat16", "float16"] = "bfloat16",
+    strict: bool = False,
+    latent: Array | None = None,
+    rope: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> UnpackKvRows[Array]:
+    """Keys in 16 bits from rows of bytes.
+
+    Source: rows of npu_kv_quant_sparse_flash_attention and of FlashMLA; no document of its own.
+
+    Parameters
+    ----------
+    rows : array of uint8, int8
+        [R, width]: width = D + 2 rope_dim + D / 32 bytes a key, D a multiple of 128
+    rope_dim : int, default 64
+        dims of the rotary part
+    kv_format : {"cann656", "flashmla656"}, default "cann656"
+        int8 | rope | scales, or fp8 e4m3fn | scales | rope
+    dtype : {"bfloat16", "float16"}, default "bfloat16"
+        dtype of the outputs; that of the packed rope
+    strict : bool, default False
+        no limit of a document applies: changes nothing
+    latent, rope : array, optional
+        where to write, never copied; None: allocated; False, for what may be left out: not computed
+    level : {"auto", "scalar", "avx2", "avx512"}, optional
+        by default `TAMIS_LEVEL`, else the best of this processor
+    implementation : {"auto", "reference", "cpu"}, optional
+        "reference" is float64: the specification
+    threads : int, optional
+        by default what `set_num_threads` says; results do not depend on it
+
+    Returns
+    -------
+    latent : array of bfloat16
+        [R, D]: latent part of the keys
+    rope : array of bfloat16
+        [R, rope_dim]: rotary part
+
+    Raises
+    ------
+    ValueError
+        an argument is absent or wrong; the message says which, what was expected and what came
+    NotImplementedError
+        the call is well formed, but nothing here can run it
+    MemoryError
+        an output or scratch cannot be allocated
+    """
+    results = _UNPACK_KV_ROWS(
+        (rows,),
+        (
+            rope_dim,
+            kv_format,
+            dtype,
+            strict,
+        ),
+        (
+            latent,
+            rope,
+        ),
+        level,
+        implementation,
+        threads,
+    )
+    return UnpackKvRows(*results)
+
+
+_MERGE_ATTENTION_STATES = Operator(
+    "merge_attention_states",
+    inputs=(
+        "outs",
+        "softmax_maxes",
+        "softmax_sums",
+    ),
+    updated=(),
+    attributes=(
+        ("out_dtype", "choice"),
+        ("strict", "bool"),
+    ),
+    outputs=(
+        "out",
+        "softmax_max",
+        "softmax_sum",
+    ),
+)
+
+
+class MergeAttentionStates(NamedTuple, Generic[Array]):
+    """Outputs of `merge_attention_states`; None where one was not asked for."""
+
+    out: Array
+    softmax_max: Array | Any
+    softmax_sum: Array | Any
+
+
+@overload
+def merge_attention_states(
+    outs: NumpyArray,
+    softmax_maxes: NumpyArray,
+    softmax_sums: NumpyArray,
+    *,
+    out_dtype: Literal["input", "float32"] = "input",
+    strict: bool = False,
+    out: NumpyArray | None = None,
+    softmax_max: NumpyArray | Literal[False] | None = None,
+    softmax_sum: NumpyArray | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> MergeAttentionStates[NumpyArray]: ...
+
+
+@overload
+def merge_attention_states(
+    outs: Array,
+    softmax_maxes: Array,
+    softmax_sums: Array,
+    *,
+    out_dtype: Literal["input", "float32"] = "input",
+    strict: bool = False,
+    out: Array | None = None,
+    softmax_max: Array | Literal[False] | None = None,
+    softmax_sum: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> MergeAttentionStates[Array]: ...
+
+
+def merge_attention_states(
+    outs: Array,
+    softmax_maxes: Array,
+    softmax_sums: Array,
+    *,
+    out_dtype: Literal["input", "float32"] = "input",
+    strict: bool = False,
+    out: Array | None = None,
+    softmax_max: Array | Literal[False] | None = None,
+    softmax_sum: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> MergeAttentionStates[Array]:
+    """Attention over all keys from attention over parts of them.
+
+    Source: decode context parallelism around sparse attention; no document of its own.
+
+    Parameters
+    ----------
+    outs : array of float16, bfloat16, float32
+        [parts, T, N, D]: attention over each part; not read where the part is empty
+    softmax_maxes : array of float32
+        [parts, T, N]: largest score, natural logarithm; -inf: the part is empty
+    softmax_sums : array of float32
+        [parts, T, N]: sum of exp(score - max); at most 0: the part is empty
+    out_dtype : {"input", "float32"}, default "input"
+        dtype of out
+    strict : bool, default False
+        no limit of a document applies: changes nothing
+    out, softmax_max, softmax_sum : array, optional
+        where to write, never copied; None: allocated; False, for what may be left out: not computed
+    level : {"auto", "scalar", "avx2", "avx512"}, optional
+        by default `TAMIS_LEVEL`, else the best of this processor
+    implementation : {"auto", "reference", "cpu"}, optional
+        "reference" is float64: the specification
+    threads : int, optional
+        by default what `set_num_threads` says; results do not depend on it
+
+    Returns
+    -------
+    out : array, dtype as outs, or by out_dtype
+        [T, N, D]: attention over all parts; 0 where all are empty
+    softmax_max : array of float32
+        [T, N]: -inf where all are empty
+    softmax_sum : array of float32
+        [T, N]: 0 where all are empty
+
+    Raises
+    ------
+    ValueError
+        an argument is absent or wrong; the message says which, what was expected and what came
+    NotImplementedError
+        the call is well formed, but nothing here can run it
+    MemoryError
+        an output or scratch cannot be allocated
+    """
+    results = _MERGE_ATTENTION_STATES(
+        (
+            outs,
+            softmax_maxes,
+            softmax_sums,
+        ),
+        (
+            out_dtype,
+            strict,
+        ),
+        (
+            out,
+            softmax_max,
+            softmax_sum,
+        ),
+        level,
+        implementation,
+        threads,
+    )
+    return MergeAttentionStates(*results)
+
+
+_MERGE_TOPK = Operator(
+    "merge_topk",
+    inputs=(
+        "values",
+        "indices",
+    ),
+    updated=(),
+    attributes=(
+        ("sparse_count", "int"),
+        ("strict", "bool"),
+    ),
+    outputs=(
+        "sparse_indices",
+        "sparse_values",
+    ),
+)
+
+
+class MergeTopk(NamedTuple, Generic[Array]):
+    """Outputs of `merge_topk`; None where one was not asked for."""
+
+    sparse_indices: Array
+    sparse_values: Array | Any
+
+
+@overload
+def merge_topk(
+    values: NumpyArray,
+    indices: NumpyArray,
+    *,
+    sparse_count: int,
+    strict: bool = False,
+    sparse_indices: NumpyArray | None = None,
+    sparse_values: NumpyArray | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> MergeTopk[NumpyArray]: ...
+
+
+@overload
+def merge_topk(
+    values: Array,
+    indices: Array,
+    *,
+    sparse_count: int,
+    strict: bool = False,
+    sparse_indices: Array | None = None,
+    sparse_values: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> MergeTopk[Array]: ...
+
+
+def merge_topk(
+    values: Array,
+    indices: Array,
+    *,
+    sparse_count: int,
+    strict: bool = False,
+    sparse_indices: Array | None = None,
+    sparse_values: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> MergeTopk[Array]:
+    """The best of several lists of scored positions.
+
+    Source: decode context parallelism around sparse attention; no document of its own.
+
+    Parameters
+    ----------
+    values : array of float32
+        [parts, T, K]: scores
+    indices : array of int32
+        [parts, T, K]: their positions; a negative one is no entry
+    sparse_count : int
+        entries to keep
+    strict : bool, default False
+        no limit of a document applies: changes nothing
+    sparse_indices, sparse_values : array, optional
+        where to write, never copied; None: allocated; False, for what may be left out: not computed
+    level : {"auto", "scalar", "avx2", "avx512"}, optional
+        by default `TAMIS_LEVEL`, else the best of this processor
+    implementation : {"auto", "reference", "cpu"}, optional
+        "reference" is float64: the specification
+    threads : int, optional
+        by default what `set_num_threads` says; results do not depend on it
+
+    Returns
+    -------
+    sparse_indices : array of int32
+        [T, sparse_count]: best first, then -1
+    sparse_values : array of float32
+        [T, sparse_count]: their scores, then -inf
+
+    Raises
+    ------
+    ValueError
+        an argument is absent or wrong; the message says which, what was expected and what came
+    NotImplementedError
+        the call is well formed, but nothing here can run it
+    MemoryError
+        an output or scratch cannot be allocated
+    """
+    results = _MERGE_TOPK(
+        (
+            values,
+            indices,
+        ),
+        (
+            sparse_count,
+            strict,
+        ),
+        (
+            sparse_indices,
+            sparse_values,
+        ),
+        level,
+        implementation,
+        threads,
+    )
+    return MergeTopk(*results)
+
+
+_LOCALIZE_INDICES = Operator(
+    "localize_indices",
+    inputs=("indices",),
+    updated=(),
+    attributes=(
+        ("rank", "int"),
+        ("world", "int"),
+        ("interleave", "int"),
+        ("strict", "bool"),
+    ),
+    outputs=(
+        "sparse_indices",
+        "counts",
+    ),
+)
+
+
+class LocalizeIndices(NamedTuple, Generic[Array]):
+    """Outputs of `localize_indices`; None where one was not asked for."""
+
+    sparse_indices: Array
+    counts: Array | Any
+
+
+@overload
+def localize_indices(
+    indices: NumpyArray,
+    *,
+    rank: int,
+    world: int,
+    interleave: int = 1,
+    strict: bool = False,
+    sparse_indices: NumpyArray | None = None,
+    counts: NumpyArray | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> LocalizeIndices[NumpyArray]: ...
+
+
+@overload
+def localize_indices(
+    indices: Array,
+    *,
+    rank: int,
+    world: int,
+    interleave: int = 1,
+    strict: bool = False,
+    sparse_indices: Array | None = None,
+    counts: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> LocalizeIndices[Array]: ...
+
+
+def localize_indices(
+    indices: Array,
+    *,
+    rank: int,
+    world: int,
+    interleave: int = 1,
+    strict: bool = False,
+    sparse_indices: Array | None = None,
+    counts: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> LocalizeIndices[Array]:
+    """Of selected positions, those that one rank holds.
+
+    Source: decode context parallelism around sparse attention; no document of its own.
+
+    Parameters
+    ----------
+    indices : array of int32
+        [T, K]: positions; the first negative one ends its row
+    rank : int
+        whose positions to keep; 0 to world - 1
+    world : int
+        ranks that the keys are dealt to
+    interleave : int, default 1
+        neighbouring keys dealt to a rank at once
+    strict : bool, default False
+        no limit of a document applies: changes nothing
+    sparse_indices, counts : array, optional
+        where to write, never copied; None: allocated; False, for what may be left out: not computed
+    level : {"auto", "scalar", "avx2", "avx512"}, optional
+        by default `TAMIS_LEVEL`, else the best of this processor
+    implementation : {"auto", "reference", "cpu"}, optional
+        "reference" is float64: the specification
+    threads : int, optional
+        by default what `set_num_threads` says; results do not depend on it
+
+    Returns
+    -------
+    sparse_indices : array of int32
+        [T, K]: positions among the rank's keys, in the given order, then -1
+    counts : array of int32
+        [T]: how many there are
+
+    Raises
+    ------
+    ValueError
+        an argument is absent or wrong; the message says which, what was expected and what came
+    NotImplementedError
+        the call is well formed, but nothing here can run it
+    MemoryError
+        an output or scratch cannot be allocated
+    """
+    results = _LOCALIZE_INDICES(
+        (indices,),
+        (
+            rank,
+            world,
+            interleave,
+            strict,
+        ),
+        (
+            sparse_indices,
+            counts,
+        ),
+        level,
+        implementation,
+        threads,
+    )
+    return LocalizeIndices(*results)

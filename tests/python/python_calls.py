@@ -1,0 +1,156 @@
+"""Calls for the tests of the package: small cases, the command line, arrays of every library."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+
+import tamis
+from tamis.case import Case
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BINARY = Path(os.environ.get("TAMIS_BINARY", ROOT / "build/release/bin/tamis"))
+
+# The smallest named example of each operator; None: made here.
+SHAPES: dict[str, str | None] = {
+    "nsa_compress": "ragged",
+    "nsa_compress_attention": "ragged",
+    "nsa_compress_attention_infer": "mtp",
+    "mla_prolog": "small",
+    "indexer_prolog": "small",
+    "nd_to_nz": "small",
+    "nz_to_nd": "small",
+    "lightning_indexer": "small",
+    "sparse_flash_attention": "small",
+    "sparse_attention_pto": None,
+    "pack_kv_rows": "small",
+    "unpack_kv_rows": "small",
+    "merge_attention_states": "small",
+    "merge_topk": "small",
+    "localize_indices": "small",
+}
+
+Array = npt.NDArray[Any]
+
+
+def run_tamis(*arguments: str | Path) -> None:
+    """The command line, which must succeed."""
+    done = subprocess.run([BINARY, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def layer_case(dtype: str) -> Case:
+    """A small call of sparse_attention_pto."""
+    random = np.random.default_rng(7)
+    scalar = ml_dtypes.bfloat16 if dtype == "bfloat16" else np.float16
+
+    def values(*shape: int) -> Array:
+        return (random.standard_normal(shape) / 4).astype(scalar)
+
+    hidden, low, heads, nope, latent, rope, index_heads, index_dim = 64, 48, 2, 16, 32, 16, 2, 32
+    tensors = {
+        "x": values(2, 2, hidden),
+        "w_dq": values(hidden, low),
+        "w_uq_qr": values(low, heads * (nope + rope)),
+        "w_uk": values(heads, nope, latent),
+        "w_dkv_kr": values(hidden, latent + rope),
+        "gamma_cq": values(low),
+        "gamma_ckv": values(latent),
+        "sin": values(2, 2, rope),
+        "cos": values(2, 2, rope),
+        "cache_index": np.array([[18, 19], [36, 37]], np.int64),
+        "kv_cache": values(4, 16, 1, latent),
+        "kr_cache": values(4, 16, 1, rope),
+        "block_table": np.array([[0, 1], [3, 2]], np.int32),
+        "act_seqs": np.array([20, 22], np.int32),
+        "w_idx_qb": values(low, index_heads * index_dim),
+        "w_idx_k": values(hidden, index_dim),
+        "w_idx_proj": values(hidden, index_heads),
+        "in_gamma_k": values(index_dim),
+        "in_beta_k": values(index_dim),
+        "index_k_cache": values(4, 16, 1, index_dim),
+    }
+    return Case("sparse_attention_pto", tensors, {"sparse_count": 8, "scale_value": 0.2})
+
+
+def make_case(folder: Path, op: str, dtype: str) -> Case:
+    """A small call, as the command line makes it; also at `folder`/case.safetensors."""
+    path, shape = folder / "case.safetensors", SHAPES[op]
+    if shape is None:
+        tamis.case.write(path, layer_case(dtype))
+    else:
+        run_tamis("case", "new", op, "--shape", shape, "--dtype", dtype, "-o", path)
+    return tamis.case.read(path)
+
+
+def command_line(folder: Path, *options: str) -> dict[str, Array]:
+    """The outputs of `folder`/case.safetensors by the command line."""
+    run_tamis("run", folder / "case.safetensors", "-o", folder / "out.safetensors", *options)
+    return tamis.case.read(folder / "out.safetensors").tensors
+
+
+def updated(op: str) -> list[str]:
+    """Tensors that the operator updates in place."""
+    return [a["name"] for a in tamis.describe(op)["arguments"] if a["role"] == "inout"]
+
+
+def outputs(op: str, result: Any) -> dict[str, Any]:
+    """What an operator returned, by name."""
+    if isinstance(result, tuple):
+        named = result._asdict()  # type: ignore[attr-defined]
+        return {name: value for name, value in named.items() if value is not None}
+    (name,) = (a["name"] for a in tamis.describe(op)["arguments"] if "output" in a["role"])
+    return {name: result}
+
+
+def call(case: Case, **options: Any) -> dict[str, Any]:
+    """The outputs of a case by the package."""
+    function: Callable[..., Any] = getattr(tamis, case.op)
+    return outputs(case.op, function(**case.tensors, **case.attributes, **options))
+
+
+def libraries() -> Iterator[str]:
+    """Those that are installed here."""
+    for name in ("numpy", "torch", "jax"):
+        if importlib.util.find_spec(name) is not None:
+            yield name
+
+
+def to_library(library: str, array: Array) -> Any:
+    """A copy of the array in another library."""
+    if library == "numpy":
+        return array.copy()
+    module = importlib.import_module(library)
+    if library == "jax":
+        return module.numpy.asarray(array)
+    if array.dtype == ml_dtypes.bfloat16:
+        return module.from_numpy(array.view(np.int16).copy()).view(module.bfloat16)
+    return module.from_numpy(array.copy())
+
+
+def to_numpy(array: Any) -> Array:
+    """The values, whatever the library."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(array, torch.Tensor):
+        if array.dtype == torch.bfloat16:
+            bits: Array = array.contiguous().view(torch.int16).numpy()
+            return bits.view(ml_dtypes.bfloat16)
+        found: Array = array.numpy()
+        return found
+    return np.asarray(array)
+
+
+def same_bits(one: Any, other: Any) -> bool:
+    """Whether dtype, shape and every bit agree."""
+    a, b = to_numpy(one), to_numpy(other)
+    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
