@@ -107,7 +107,9 @@ EstimateRow LinearEstimate(const EstimateRow& x, const LinearWeight& w, DType dt
       squares += deviation * deviation;
     }
     const double bound = base::Fp32SumBound(terms, magnitude + errors);
-    const double deviation = std::hypot(std::sqrt(squares), bound / kDeviations);
+    const double own = bound / kDeviations;
+    // Not std::hypot: glibc gave that a new version in 2.35, and the wheel runs on 2.34.
+    const double deviation = std::sqrt(squares + own * own);
     const double radius = std::min(bound + errors, kDeviations * deviation);
     y[static_cast<size_t>(n)] = {sum, radius, std::min(radius, deviation)};
   }
