@@ -354,6 +354,9 @@ TEST_F(CApi, TagsMustFit) {
 
 TEST_F(CApi, RequiredArgumentsMustBeGiven) {
   const Named sound = named_;
+  named_.attributes[0].value.as_ints = {nullptr, 0};
+  ExpectNamedRefused(TAMIS_NULL_ARGUMENT, "act_seq_len: required");
+  named_ = sound;
   for (size_t i = 0; i < sound.attributes.size(); ++i) {
     named_.attributes.erase(named_.attributes.begin() + static_cast<std::ptrdiff_t>(i));
     ExpectNamedRefused(TAMIS_NULL_ARGUMENT, std::string(sound.attributes[i].name) + ": required");

@@ -36,6 +36,9 @@ class _Names(dict[str, int]):
 _names = _Names()
 
 
+_SOMEWHERE = array("q", [0])
+
+
 def _scalar(value: Any, _keep: list[object]) -> tuple[Any, Any]:
     return value, 0  # struct judges it
 
@@ -57,7 +60,8 @@ def _ints(value: Any, keep: list[object]) -> tuple[Any, Any]:
         return 0, 0
     integers = array("q", value.tolist() if hasattr(value, "tolist") else value)
     keep.append(integers)
-    return integers.buffer_info()
+    # A null pointer would say that the list is absent; an empty list is none of that.
+    return integers.buffer_info() if integers else (_SOMEWHERE.buffer_info()[0], 0)
 
 
 # By type: the value of tamis_named_attribute's `type`, how its two words are packed, by whom, and

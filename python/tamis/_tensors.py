@@ -105,8 +105,12 @@ class Slot:
         if rank > MAX_RANK:
             raise ValueError(f"{self.name}: expected a rank of 0 to {MAX_RANK}, got {rank}")
         if rank and (strides[-1] != 1 or min(strides) < 0):
-            # The stride of a dimension of one element means nothing, and may be anything.
-            strides = [1 if n <= 1 else stride for n, stride in zip(shape, strides, strict=True)]
+            # The stride of a dimension of one element means nothing, and may be anything; so may
+            # all of an array without elements.
+            empty = 0 in shape
+            strides = [
+                1 if empty or n == 1 else stride for n, stride in zip(shape, strides, strict=True)
+            ]
             if strides[-1] != 1 or min(strides) < 0:
                 return None
         return _NAMED[rank].pack(self.address, data, code, rank, *shape, *strides)

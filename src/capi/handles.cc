@@ -58,6 +58,7 @@ Status SetBool(registry::Call* call, std::string_view name, int64_t value) {
 }
 
 Status SetInts(registry::Call* call, std::string_view name, const tamis_int_list& list) {
+  if (list.data == nullptr && list.size == 0) return Status::Ok();
   if (list.size < 0) return base::Invalid(name, "a list size of at least 0", list.size);
   if (list.data == nullptr && list.size > 0) {
     return {StatusCode::kNullArgument, std::string(name) + ": expected data of " +

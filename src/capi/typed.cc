@@ -70,11 +70,8 @@ Status SetMember(const Member& member, const void* params, registry::Call* call)
       const char* choice = Read<const char*>(params, member.offset);
       return choice == nullptr ? Status::Ok() : call->SetChoice(member.name, choice);
     }
-    case base::Type::kInts: {
-      const auto list = Read<tamis_int_list>(params, member.offset);
-      const bool absent = list.data == nullptr && list.size == 0;
-      return absent ? Status::Ok() : SetInts(call, member.name, list);
-    }
+    case base::Type::kInts:
+      return SetInts(call, member.name, Read<tamis_int_list>(params, member.offset));
   }
   return {StatusCode::kInternal, std::string(member.name) + ": an unknown type"};
 }

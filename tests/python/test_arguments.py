@@ -375,6 +375,33 @@ def test_lists_of_integers_may_be_any_sequence_or_array() -> None:
         assert same_bits(compress(tokens(), weights(), act_seq_len=lengths), exact)
 
 
+def test_absent_and_empty_lists_differ() -> None:
+    none = compress(tokens()[:0], weights(), act_seq_len=[])
+    assert none.shape == (0, 4, 32)
+    cache, table = tokens().reshape(4, 16, 4 * 32), np.array([[2], [1]], np.int32)
+    options: dict[str, Any] = {
+        "scale_value": 0.1,
+        "head_num": 4,
+        "key_value_head_num": 4,
+        "select_block_size": 64,
+        "select_block_count": 1,
+        "page_block_size": 16,
+        "compress_block_size": 32,
+        "compress_stride": 16,
+        "actual_cmp_seq_kvlen": [9, 7],
+    }
+    query = tokens()[:2]  # without actual_seq_qlen, one per sequence
+    absent = tamis.nsa_compress_attention_infer(query, cache, cache, table, **options)
+    given = tamis.nsa_compress_attention_infer(
+        query, cache, cache, table, actual_seq_qlen=[1, 1], **options
+    )
+    assert same_bits(absent.attention_out, given.attention_out)
+    with pytest.raises(ValueError, match="actual_seq_qlen: expected one entry per sequence"):
+        tamis.nsa_compress_attention_infer(
+            query, cache, cache, table, actual_seq_qlen=[], **options
+        )
+
+
 def test_numbers_may_be_of_numpy() -> None:
     exact = compress(tokens(), weights())
     found = compress(
