@@ -2,13 +2,14 @@
 
 ```cpp, ```c    a whole program: compiled against the installed library, must exit with 0
 ```bash         run with `tamis` on the path; the blocks of a document share a folder
-```python       run with the package and the library of the build
+```python       run with the package and library of the build; what imports torch, where torch is
 ``` and others  shown, not run, as is all indented code
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import re
 import subprocess
@@ -20,6 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+TORCH = re.compile(r"^\s*(import|from) (torch|tamis\.(torch|nn|npu_compat))\b", re.MULTILINE)
 
 
 @dataclass
@@ -30,6 +32,11 @@ class Block:
     line: int
     language: str
     code: str
+
+    @property
+    def needs_torch(self) -> bool:
+        """Whether it imports torch, or a module of tamis that does."""
+        return self.language == "python" and bool(TORCH.search(self.code))
 
 
 def documents(root: Path) -> list[Path]:
@@ -126,23 +133,34 @@ def make_checks(build: Path, prefix: Path) -> dict[str, Callable[[Block, Path], 
     }
 
 
+def summary(pages: int, ran: int, with_torch: int, has_torch: bool, failures: int) -> str:
+    """One line: what was run, and what was not because torch is absent."""
+    torch = f"{with_torch} of them with torch" if has_torch else f"{with_torch} more need torch"
+    return f"docs: {pages} documents, {ran} blocks of code run, {torch}, {failures} failures"
+
+
 def main() -> int:
     """Checks all documents of the tree."""
     parser = argparse.ArgumentParser(description="links and code of the documents")
     parser.add_argument("--build", type=Path, required=True, help="a build of the library")
     build: Path = parser.parse_args().build
+    has_torch = importlib.util.find_spec("torch") is not None
+    pages = documents(ROOT)
     failures: list[str] = []
-    ran = 0
+    ran = with_torch = 0
     with tempfile.TemporaryDirectory() as temporary:
         prefix = Path(temporary) / "prefix"
         install(build, prefix)
         checks = make_checks(build, prefix)
-        for index, document in enumerate(documents(ROOT)):
+        for index, document in enumerate(pages):
             failures += broken_links(document)
             folder = Path(temporary) / f"document{index}"
             folder.mkdir()
             for block in blocks_of(document):
                 if block.language not in checks:
+                    continue
+                with_torch += block.needs_torch
+                if block.needs_torch and not has_torch:
                     continue
                 ran += 1
                 failure = checks[block.language](block, folder)
@@ -151,7 +169,7 @@ def main() -> int:
                     failures.append(f"{where}:{block.line}: {block.language}: {failure}")
     for line in failures:
         print(line)
-    print(f"docs: {len(documents(ROOT))} documents, {ran} blocks of code, {len(failures)} failures")
+    print(summary(len(pages), ran, with_torch, has_torch, len(failures)))
     return 1 if failures else 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from check_docs import blocks_of, broken_links, documents, make_checks
+from check_docs import blocks_of, broken_links, documents, make_checks, summary
 
 
 def document(tmp_path: Path, text: str) -> Path:
@@ -47,3 +47,24 @@ def test_build_folders_hold_no_documents(tmp_path: Path) -> None:
     (tmp_path / "build").mkdir()
     (tmp_path / "build" / "other.md").touch()
     assert documents(tmp_path) == [page]
+
+
+@pytest.mark.parametrize(
+    ("code", "needs"),
+    [
+        ("import torch\n", True),
+        ("import numpy as np\nfrom torch import nn\n", True),
+        ("def f():\n    import tamis.torch\n", True),
+        ("from tamis.nn import NativeCompressedAttention\n", True),
+        ("import tamis\n# import torch elsewhere\n", False),
+        ("import torchlike\n", False),
+    ],
+)
+def test_code_that_imports_torch_is_told_apart(tmp_path: Path, code: str, needs: bool) -> None:
+    (block,) = blocks_of(document(tmp_path, f"```python\n{code}```\n"))
+    assert block.needs_torch is needs
+
+
+def test_the_summary_says_what_was_left_out_for_want_of_torch() -> None:
+    assert "20 blocks of code run, 3 more need torch, 0 failures" in summary(9, 20, 3, False, 0)
+    assert "23 blocks of code run, 3 of them with torch, 1 failures" in summary(9, 23, 3, True, 1)

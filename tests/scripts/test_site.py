@@ -1,0 +1,20 @@
+"""The site holds what it should: every public header, every page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def test_the_reference_shows_every_public_header() -> None:
+    shown = "".join((ROOT / "docs/api" / page).read_text() for page in ("cpp.md", "c.md"))
+    for header in sorted((ROOT / "include").rglob("*.h*")):
+        name = header.relative_to(ROOT).as_posix()
+        assert f"{{literalinclude}} ../../{name}\n" in shown, f"{name} is not shown"
+
+
+def test_every_room_has_a_place_in_the_contents() -> None:
+    contents = (ROOT / "docs/contents.txt").read_text()
+    for room in sorted((ROOT / "src/ops").iterdir()):
+        assert f"\nsrc/ops/{room.name}/README\n" in contents, f"{room.name} is not listed"
