@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <limits>
 #include <map>
 #include <string>
 #include <utility>
@@ -15,6 +16,8 @@
 #include "registry/call.h"
 
 namespace tamis::test {
+
+inline constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 /// SplitMix64 with a normal distribution on top.
 class Random {

@@ -211,7 +211,7 @@ TEST(KvRows, PackingWhatWasUnpackedChangesNothing) {
 
 TEST(KvRows, AGroupThatIsNotFiniteDecodesToNan) {
   for (const char* format : kFormats) {
-    for (double bad : {static_cast<double>(NAN), -std::numeric_limits<double>::infinity()}) {
+    for (double bad : {static_cast<double>(NAN), -kInfinity}) {
       TestCall pack = Pack(format, DType::kBFloat16, 1, 384, 2, 125);
       base::StoreDouble(pack.view("latent").data, DType::kBFloat16, 200, bad);
       ExpectConforms(pack);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <memory>
 #include <numeric>
 
@@ -200,7 +199,7 @@ TEST(LightningIndexer, NegativeWeightsRankBelowZero) {
     EXPECT_EQ(call.GotInts("sparse_indices"), (std::vector<int64_t>{1, 2, 0, -1}));
     EXPECT_EQ(call.Got("sparse_values", 1), -2.0);
     EXPECT_EQ(call.Got("sparse_values", 2), -6.0);
-    EXPECT_EQ(call.Got("sparse_values", 3), -std::numeric_limits<double>::infinity());
+    EXPECT_EQ(call.Got("sparse_values", 3), -kInfinity);
   }
   ExpectConforms(call);
 }
@@ -263,8 +262,7 @@ TEST(LightningIndexer, PrefixSumsMayHoldEmptySequences) {
       for (int64_t row : {3, 4, 9, 10}) {
         for (int64_t i = 0; i < s.count; ++i) {
           EXPECT_EQ(call.Got("sparse_indices", row * s.count + i), -1.0);
-          EXPECT_EQ(call.Got("sparse_values", row * s.count + i),
-                    -std::numeric_limits<double>::infinity());
+          EXPECT_EQ(call.Got("sparse_values", row * s.count + i), -kInfinity);
         }
       }
     }

@@ -427,7 +427,7 @@ TEST(NsaCompressAttention, NoKeysGiveZeroMinusInfinityAndMinusOne) {
     call.Set("masked_rows", std::string(policy));
     ASSERT_TRUE(call.Run({}).ok());
     for (int64_t h = 0; h < 12; ++h) {
-      EXPECT_EQ(call.Got("softmax_max", h), -std::numeric_limits<double>::infinity());
+      EXPECT_EQ(call.Got("softmax_max", h), -kInfinity);
       EXPECT_EQ(call.Got("softmax_sum", h), 0.0);
       for (int64_t c = 0; c < 12; ++c) EXPECT_EQ(call.Got("attention_out", h * 12 + c), 0.0);
     }
@@ -523,8 +523,7 @@ TEST(NsaCompressAttention, BadArgumentsAreRefusedByName) {
   refuse([&](TestCall& c) { c.Set("select_block_size", int64_t{40}); }, "select_block_size");
   refuse([&](TestCall& c) { c.Set("select_block_count", int64_t{-1}); }, "select_block_count");
   refuse([&](TestCall& c) { c.Set("select_block_count", INT64_MAX); }, "topk_indices");
-  refuse([&](TestCall& c) { c.Set("scale_value", std::numeric_limits<double>::infinity()); },
-         "scale_value");
+  refuse([&](TestCall& c) { c.Set("scale_value", kInfinity); }, "scale_value");
 }
 
 TEST(NsaCompressAttention, HugeBlocksAreWellDefined) {

@@ -485,7 +485,7 @@ TEST(SparseFlashAttention, SinksJoinTheSoftmaxWithoutAValue) {
   TestCall call = Attention(s, 101);
   SetIds(call, {1, 2, 1, 3}, {5, 6, 7, -1, 0, 0});
   call.Tensor("sinks", DType::kFloat32, {s.heads}, [](int64_t h) {
-    return h == 0 ? 50.0 : h == 1 ? -std::numeric_limits<double>::infinity() : 0.25;
+    return h == 0 ? 50.0 : h == 1 ? -kInfinity : 0.25;
   });
   TestCall without = Attention(s, 101);
   SetIds(without, {1, 2, 1, 3}, {5, 6, 7, -1, 0, 0});

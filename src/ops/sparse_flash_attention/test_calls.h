@@ -210,7 +210,7 @@ inline void ExpectEmptyRow(const TestCall& call, const Shape& s, int64_t row) {
   for (int64_t h = 0; h < s.heads; ++h) {
     for (int64_t c = 0; c < s.latent; ++c)
       EXPECT_EQ(call.Got("out", (row * s.heads + h) * s.latent + c), 0.0);
-    EXPECT_EQ(call.Got("softmax_max", row * s.heads + h), -std::numeric_limits<double>::infinity());
+    EXPECT_EQ(call.Got("softmax_max", row * s.heads + h), -kInfinity);
     EXPECT_EQ(call.Got("softmax_sum", row * s.heads + h), 0.0);
   }
 }

@@ -1,0 +1,121 @@
+// A selection's positions as places among one rank's keys.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/cpu_features.h"
+#include "ops/merge/test_ranks.h"
+#include "tests/support/conformance.h"
+
+namespace tamis::test {
+namespace {
+
+TEST(LocalizeIndices, AgreesOverAnyInt32) {
+  Random random(740);
+  for (int i = 0; i < 60; ++i) {
+    const int64_t tokens = random.Between(0, 4);
+    const int64_t entries = random.Between(0, 50);
+    const int64_t world = i % 10 == 0 ? INT64_MAX : random.Between(1, 9);
+    TestCall call("localize_indices");
+    call.Strided("indices", DType::kInt32, {tokens, entries}, random.Below(2) * 3,
+                 [&](int64_t) {
+                   switch (random.Below(20)) {
+                     case 0: return -1.0;
+                     case 1: return -2147483648.0;
+                     case 2: return 2147483647.0;
+                     default: return static_cast<double>(random.Between(0, 1000));
+                   }
+                 })
+        .Set("world", world)
+        .Set("rank", random.Below(std::min<int64_t>(world, 9)))
+        .Set("interleave", i % 7 == 0 ? INT64_MAX : random.Between(1, 20))
+        .OutputGap(random.Below(2) * 2);
+    SCOPED_TRACE("case " + std::to_string(i));
+    ExpectConforms(call);
+  }
+}
+
+TEST(LocalizeIndices, EveryPositionGoesToOneRankInOrder) {
+  Random random(741);
+  const int64_t entries = 200;
+  for (int64_t world : {1, 2, 5, 8}) {
+    for (int64_t interleave : {1, 3, 16}) {
+      std::vector<int64_t> positions(entries);
+      std::iota(positions.begin(), positions.end(), 0);
+      for (size_t i = positions.size(); i > 1; --i) {
+        std::swap(positions[i - 1],
+                  positions[static_cast<size_t>(random.Below(static_cast<int64_t>(i)))]);
+      }
+      std::vector<std::vector<int64_t>> ranks(static_cast<size_t>(world));
+      for (int64_t p : positions) {
+        ranks[static_cast<size_t>(OwnerOf(p, world, interleave))].push_back(
+            LocalOf(p, world, interleave));
+      }
+      for (int64_t rank = 0; rank < world; ++rank) {
+        TestCall call("localize_indices");
+        call.Tensor(
+                "indices", DType::kInt32, {1, entries},
+                [&](int64_t i) { return static_cast<double>(positions[static_cast<size_t>(i)]); })
+            .Set("world", world)
+            .Set("rank", rank)
+            .Set("interleave", interleave);
+        for (Level level : base::AvailableLevels()) {
+          ASSERT_TRUE(call.Run({.level = level}).ok());
+          std::vector<int64_t> expected = ranks[static_cast<size_t>(rank)];
+          const auto count = static_cast<int64_t>(expected.size());
+          EXPECT_EQ(call.Got("counts", 0), static_cast<double>(count));
+          // A rank's positions are the first of its keys, each once.
+          std::vector<int64_t> sorted = expected;
+          std::sort(sorted.begin(), sorted.end());
+          for (int64_t i = 0; i < count; ++i) EXPECT_EQ(sorted[static_cast<size_t>(i)], i);
+          expected.resize(entries, -1);
+          EXPECT_EQ(call.GotInts("sparse_indices"), expected);
+        }
+      }
+    }
+  }
+}
+
+TEST(LocalizeIndices, ANegativeEntryEndsTheRow) {
+  TestCall call("localize_indices");
+  const double row[] = {4, 7, 2, -5, 6, 0};
+  call.Tensor("indices", DType::kInt32, {1, 6}, [&](int64_t i) { return row[i]; })
+      .Set("world", int64_t{2})
+      .Set("rank", int64_t{0});
+  ASSERT_TRUE(call.Run({}).ok());
+  EXPECT_EQ(call.GotInts("sparse_indices"), (std::vector<int64_t>{2, 1, -1, -1, -1, -1}));
+  EXPECT_EQ(call.Got("counts", 0), 2.0);
+  ExpectConforms(call);
+}
+
+TEST(LocalizeIndices, ARankThatOwnsNothingIsNormal) {
+  TestCall call("localize_indices");
+  call.Tensor("indices", DType::kInt32, {2, 3},
+              [](int64_t i) { return static_cast<double>(2 * i); })
+      .Set("world", int64_t{2})
+      .Set("rank", int64_t{1})
+      .Omit("counts");
+  ASSERT_TRUE(call.Run({}).ok());
+  EXPECT_EQ(call.GotInts("sparse_indices"), std::vector<int64_t>(6, -1));
+  ExpectConforms(call);
+}
+
+TEST(LocalizeIndices, BadArgumentsAreRefusedByName) {
+  const auto refuse = [](const char* argument, int64_t rank, int64_t world, int64_t interleave) {
+    TestCall call("localize_indices");
+    call.Tensor("indices", DType::kInt32, {2, 3}, [](int64_t) { return 0.0; })
+        .Set("rank", rank)
+        .Set("world", world)
+        .Set("interleave", interleave);
+    SCOPED_TRACE(argument);
+    ExpectRefused(call, StatusCode::kInvalidArgument, argument);
+  };
+  refuse("world", 0, 0, 1);
+  refuse("rank", 2, 2, 1);
+  refuse("rank", -1, 2, 1);
+  refuse("interleave", 0, 2, 0);
+}
+
+}  // namespace
+}  // namespace tamis::test
