@@ -1,5 +1,6 @@
 #include "prim/token_sequences.h"
 
+#include <limits>
 #include <string>
 
 #include "base/checked.h"
@@ -60,13 +61,14 @@ Status Prefixes(const char* name, const TensorView& lengths, int64_t total,
   return Status::Ok();
 }
 
-Status QuerySpans(const TokenLengths& l, std::vector<Span>* spans) {
-  if (l.query_layout == TokenLayout::kTnd)
-    return Prefixes(l.query_name, l.query_lengths, l.query_tokens, spans);
-  return Counts(l.query_name, l.query_lengths, l.batch, l.query_tokens, true, spans);
+Status QuerySpans(const TokenLengths& l, const base::Dims& d, std::vector<Span>* spans) {
+  const char* const name = "actual_seq_lengths_query";
+  if (l.query_layout == TokenLayout::kTnd) return Prefixes(name, l.query_lengths, d["T1"], spans);
+  return Counts(name, l.query_lengths, d["B"], d["S1"], true, spans);
 }
 
-Status KeySpans(const TokenLengths& l, int64_t batch, std::vector<Span>* spans) {
+Status KeySpans(const TokenLengths& l, const base::Dims& d, int64_t batch,
+                std::vector<Span>* spans) {
   const bool paged = l.key_layout == TokenLayout::kPaged;
   if (paged == l.block_table.absent()) {
     return paged ? Status(StatusCode::kNullArgument,
@@ -88,28 +90,46 @@ Status KeySpans(const TokenLengths& l, int64_t batch, std::vector<Span>* spans) 
     return base::Invalid(l.key_layout_name, "the layout of query, or PA_BSND", "another");
   }
   if (l.key_layout == TokenLayout::kTnd) {
-    TAMIS_RETURN_IF_ERROR(Prefixes(l.key_name, l.key_lengths, l.key_tokens, spans));
+    TAMIS_RETURN_IF_ERROR(Prefixes(l.key_name, l.key_lengths, d["T2"], spans));
     if (static_cast<int64_t>(spans->size()) != batch) {
       return base::Invalid(l.key_name, "one entry per sequence = " + std::to_string(batch),
                            static_cast<int64_t>(spans->size()));
     }
     return Status::Ok();
   }
-  if (l.key_batch != batch)
-    return base::Invalid("key", "a batch of " + std::to_string(batch), l.key_batch);
-  return Counts(l.key_name, l.key_lengths, batch, l.key_tokens, true, spans);
+  if (d["Bk"] != batch) return base::Invalid("key", "a batch of " + std::to_string(batch), d["Bk"]);
+  return Counts(l.key_name, l.key_lengths, batch, d["S2"], true, spans);
 }
 
 }  // namespace
 
-Status TokenSequences(const TokenLengths& l, std::vector<TokenSequence>* sequences) {
-  sequences->clear();
+int64_t TokenProblem::KeyOffset(const TensorView& view, const TokenSequence& s,
+                                int64_t position) const {
+  switch (key_layout) {
+    case TokenLayout::kBsnd: return s.batch * view.strides[0] + position * view.strides[1];
+    case TokenLayout::kTnd: return (s.key_begin + position) * view.strides[0];
+    case TokenLayout::kPaged: break;
+  }
+  const auto* table =
+      static_cast<const int32_t*>(page_table.data) + s.batch * page_table.strides[0];
+  return table[position / page_size] * view.strides[0] + position % page_size * view.strides[1];
+}
+
+Status FindSequences(const TokenLengths& l, const base::Dims& d, TokenProblem* problem) {
+  const bool padded = l.query_layout == TokenLayout::kBsnd;
+  problem->padded_queries = padded;
+  problem->key_layout = l.key_layout;
+  problem->page_table = l.block_table;
+  problem->page_size = d["page_size"];
+  if (l.key_layout == TokenLayout::kPaged && problem->page_size < 1)
+    return base::Invalid("key", "pages of at least 1 key", problem->page_size);
   std::vector<Span> queries;
   std::vector<Span> keys;
-  TAMIS_RETURN_IF_ERROR(QuerySpans(l, &queries));
+  TAMIS_RETURN_IF_ERROR(QuerySpans(l, d, &queries));
   const auto batch = static_cast<int64_t>(queries.size());
-  TAMIS_RETURN_IF_ERROR(KeySpans(l, batch, &keys));
-  const bool padded = l.query_layout == TokenLayout::kBsnd;
+  TAMIS_RETURN_IF_ERROR(KeySpans(l, d, batch, &keys));
+  std::vector<TokenSequence>& sequences = problem->sequences;
+  sequences.clear();
   int64_t row = 0;
   const auto add = [&](int64_t b, int64_t token, int64_t rows, const Span* key_span) {
     if (rows == 0) return;
@@ -119,18 +139,24 @@ Status TokenSequences(const TokenLengths& l, std::vector<TokenSequence>* sequenc
       s.keys = key_span->length;
       s.key_begin = key_span->begin;
     }
-    sequences->push_back(s);
+    sequences.push_back(s);
     row += rows;
   };
+  const int64_t tokens = padded ? d["S1"] : d["T1"];
   for (int64_t b = 0; b < batch; ++b) {
     const auto i = static_cast<size_t>(b);
     if (l.key_layout == TokenLayout::kPaged && queries[i].length > 0) {
-      TAMIS_RETURN_IF_ERROR(CheckPageTable(l.block_table, b, keys[i].length, l.page_size, l.pages));
+      TAMIS_RETURN_IF_ERROR(
+          CheckPageTable(l.block_table, b, keys[i].length, problem->page_size, d["pages"]));
     }
     add(b, padded ? 0 : queries[i].begin, queries[i].length, &keys[i]);
-    if (padded) add(b, queries[i].length, l.query_tokens - queries[i].length, nullptr);
+    if (padded) add(b, queries[i].length, tokens - queries[i].length, nullptr);
   }
-  if (!padded) add(0, row, l.query_tokens - row, nullptr);
+  if (!padded) add(0, row, tokens - row, nullptr);
+  for (const TokenSequence& s : sequences) {
+    if (s.keys > std::numeric_limits<int32_t>::max())
+      return base::Invalid(l.key_name, "fewer than 2^31 keys per sequence", s.keys);
+  }
   return Status::Ok();
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/contract.h"
 #include "tamis/status.hpp"
 #include "tamis/tensor.hpp"
 
@@ -19,8 +20,7 @@ struct TokenSequence {
   int64_t batch = 0;  ///< Entry of the batch.
   int64_t token = 0;  ///< First token within the entry (BSND) or the packed tensor (TND).
   int64_t keys = 0;
-  int64_t key_begin = 0;   ///< Row of the first key in the packed tensor (TND); 0 elsewhere.
-  int64_t item_begin = 0;  ///< For plans to number their work.
+  int64_t key_begin = 0;  ///< Row of the first key in the packed tensor (TND); 0 elsewhere.
   bool padding = false;
 
   /// Keys that token i of this sequence may see.
@@ -31,26 +31,46 @@ struct TokenSequence {
   }
 };
 
-/// What the length checks need to know of a call. Tensors that are absent stay absent.
+/// What the problems of operators on query tokens and keys have in common: where both lie.
+struct TokenProblem {
+  std::vector<TokenSequence> sequences;  // every output row is in one
+  bool padded_queries = true;            // [B, S1, ...] instead of [T1, ...]
+  TokenLayout key_layout = TokenLayout::kBsnd;
+  TensorView page_table;
+  int64_t page_size = 0;
+
+  /// Offset of query token `token` of a sequence, in elements of a tensor with the queries' leading
+  /// dimensions.
+  int64_t TokenOffset(const TensorView& view, const TokenSequence& s, int64_t token) const {
+    return padded_queries ? s.batch * view.strides[0] + (s.token + token) * view.strides[1]
+                          : (s.token + token) * view.strides[0];
+  }
+  /// Offset of a position of a sequence, in elements of a tensor with the keys' leading dimensions.
+  int64_t KeyOffset(const TensorView& view, const TokenSequence& s, int64_t position) const;
+};
+
+/// Of an operator's own enumeration of layouts.
+template <class Layout>
+TokenLayout LayoutOf(Layout layout) {
+  return layout == Layout::kBsnd  ? TokenLayout::kBsnd
+         : layout == Layout::kTnd ? TokenLayout::kTnd
+                                  : TokenLayout::kPaged;
+}
+
+/// What a call says of layouts and lengths. Tensors that are absent stay absent.
 struct TokenLengths {
   TokenLayout query_layout = TokenLayout::kBsnd;
   TokenLayout key_layout = TokenLayout::kBsnd;
-  const char* query_name = "actual_seq_lengths_query";
   const char* key_name = "actual_seq_lengths_kv";
   const char* key_layout_name = "layout_kv";
   TensorView query_lengths;
   TensorView key_lengths;
   TensorView block_table;
-  int64_t batch = 0;         ///< BSND queries: B.
-  int64_t query_tokens = 0;  ///< BSND: S1; TND: T1.
-  int64_t key_batch = 0;     ///< BSND keys: B of the keys.
-  int64_t key_tokens = 0;    ///< BSND: S2; TND: T2.
-  int64_t pages = 0;
-  int64_t page_size = 0;
 };
 
-/// Layout pairs, presence and values of lengths, reach of the page table. `sequences` cover every
-/// output row in order.
-Status TokenSequences(const TokenLengths& lengths, std::vector<TokenSequence>* sequences);
+/// Checks layout pairs, presence and values of lengths, and the reach of the page table; fills
+/// `problem`, whose sequences cover every output row in order. `dims` are those of the contracts:
+/// B, S1 or T1 of the queries, Bk, S2 or T2, pages and page_size of the keys.
+Status FindSequences(const TokenLengths& lengths, const base::Dims& dims, TokenProblem* problem);
 
 }  // namespace tamis::prim

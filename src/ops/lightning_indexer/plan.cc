@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <limits>
 #include <string>
 
 #include "base/checked.h"
@@ -19,24 +18,7 @@ constexpr int64_t kRowsPerItem = 256;
 constexpr int64_t kKeysPerChunk = 8192;
 constexpr int64_t kTokensWithoutChunks = 64;
 
-prim::TokenLayout LayoutOf(KeyLayout layout) {
-  return layout == KeyLayout::kBsnd  ? prim::TokenLayout::kBsnd
-         : layout == KeyLayout::kTnd ? prim::TokenLayout::kTnd
-                                     : prim::TokenLayout::kPaged;
-}
-
 }  // namespace
-
-int64_t Problem::KeyOffset(const prim::TokenSequence& s, int64_t position) const {
-  switch (key_layout) {
-    case prim::TokenLayout::kBsnd: return s.batch * key.strides[0] + position * key.strides[1];
-    case prim::TokenLayout::kTnd: return (s.key_begin + position) * key.strides[0];
-    case prim::TokenLayout::kPaged: break;
-  }
-  const auto* table =
-      static_cast<const int32_t*>(page_table.data) + s.batch * page_table.strides[0];
-  return table[position / page_size] * key.strides[0] + position % page_size * key.strides[1];
-}
 
 Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
   const base::Dims& d = *dims;
@@ -48,42 +30,23 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   if (params.weights.dtype != params.query.dtype && params.weights.dtype != DType::kFloat32) {
     return base::Invalid("weights", "the dtype of query, or float32", "another");
   }
-  const bool padded = params.layout_query == QueryLayout::kBsnd;
-  problem->key_layout = LayoutOf(params.layout_key);
-  if (problem->key_layout == prim::TokenLayout::kPaged && d["page_size"] < 1) {
-    return base::Invalid("key", "pages of at least 1 key", d["page_size"]);
-  }
   prim::TokenLengths lengths;
-  lengths.query_layout = padded ? prim::TokenLayout::kBsnd : prim::TokenLayout::kTnd;
-  lengths.key_layout = problem->key_layout;
+  lengths.query_layout = prim::LayoutOf(params.layout_query);
+  lengths.key_layout = prim::LayoutOf(params.layout_key);
   lengths.key_name = "actual_seq_lengths_key";
   lengths.key_layout_name = "layout_key";
   lengths.query_lengths = params.actual_seq_lengths_query;
   lengths.key_lengths = params.actual_seq_lengths_key;
   lengths.block_table = params.block_table;
-  lengths.batch = d["B"];
-  lengths.query_tokens = padded ? d["S1"] : d["T1"];
-  lengths.key_batch = d["Bk"];
-  lengths.key_tokens = problem->key_layout == prim::TokenLayout::kTnd ? d["T2"] : d["S2"];
-  lengths.pages = d["pages"];
-  lengths.page_size = d["page_size"];
-  TAMIS_RETURN_IF_ERROR(prim::TokenSequences(lengths, &problem->sequences));
-  for (const prim::TokenSequence& s : problem->sequences) {
-    if (s.keys > std::numeric_limits<int32_t>::max()) {
-      return base::Invalid("actual_seq_lengths_key", "fewer than 2^31 keys per sequence", s.keys);
-    }
-  }
+  TAMIS_RETURN_IF_ERROR(prim::FindSequences(lengths, d, problem));
 
   problem->query = params.query;
   problem->key = params.key;
   problem->weights = params.weights;
-  problem->page_table = params.block_table;
   problem->indices = params.sparse_indices;
   problem->values = params.sparse_values;
-  problem->padded_queries = padded;
   problem->heads = d["N"];
   problem->dim = d["D"];
-  problem->page_size = d["page_size"];
   problem->sparse_count = params.sparse_count;
   problem->causal = params.sparse_mode == 3;
   return Status::Ok();
@@ -146,7 +109,7 @@ prim::CpuWork Room::OnCpu(Problem& p, Level level) {
         if (p.key_layout == prim::TokenLayout::kPaged) {
           chunk.table_offset = s.batch * p.page_table.strides[0];
         } else {
-          chunk.key_offset = p.KeyOffset(s, 0);
+          chunk.key_offset = p.KeyOffset(p.key, s, 0);
         }
         chunk.key_begin = cut * keys_per_chunk;
         chunk.key_end = std::min(chunk.key_begin + keys_per_chunk, reach);

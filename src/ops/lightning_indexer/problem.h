@@ -11,29 +11,16 @@
 
 namespace tamis::lightning_indexer {
 
-struct Problem {
-  TensorView query, key, weights, page_table;
+struct Problem : prim::TokenProblem {
+  TensorView query, key, weights;
   TensorView indices, values;
-  std::vector<prim::TokenSequence> sequences;  // every output row is in one
-  bool padded_queries = true;                  // [B, S1, ...] instead of [T1, ...]
-  prim::TokenLayout key_layout = prim::TokenLayout::kBsnd;
   int64_t heads = 0;
   int64_t dim = 0;
-  int64_t page_size = 0;
   int64_t sparse_count = 0;
   bool causal = true;
   std::vector<Chunk> chunks;  // first phase, filled by OnCpu
   std::vector<Row> rows;      // second phase, one per output row
   KernelArgs args = {};       // the kernels' view, filled by OnCpu
-
-  /// Offset of query token `token` of a sequence, in elements of a tensor with the queries' leading
-  /// dimensions.
-  int64_t TokenOffset(const TensorView& view, const prim::TokenSequence& s, int64_t token) const {
-    return padded_queries ? s.batch * view.strides[0] + (s.token + token) * view.strides[1]
-                          : (s.token + token) * view.strides[0];
-  }
-  /// Offset of key `position` of a sequence.
-  int64_t KeyOffset(const prim::TokenSequence& s, int64_t position) const;
 };
 
 struct Room {

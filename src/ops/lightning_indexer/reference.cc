@@ -33,7 +33,7 @@ void Room::ReferenceRow(const Problem& p, int64_t row, size_t slot, base::Golden
   std::vector<double> scores(static_cast<size_t>(s.Visible(token, p.causal)));
   double bound = 0;
   for (size_t j = 0; j < scores.size(); ++j) {
-    const int64_t key = p.KeyOffset(s, static_cast<int64_t>(j));
+    const int64_t key = p.KeyOffset(p.key, s, static_cast<int64_t>(j));
     double magnitude = 0;
     double dot_bound = 0;
     for (int64_t g = 0; g < p.heads; ++g) {

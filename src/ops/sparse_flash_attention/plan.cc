@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <limits>
 #include <string>
 
 #include "base/checked.h"
@@ -15,12 +14,6 @@ namespace {
 // as their states take no more than this.
 constexpr int64_t kRowsWithoutTasks = 64;
 constexpr int64_t kMostSharedFloats = int64_t{1} << 26;
-
-prim::TokenLayout LayoutOf(KvLayout layout) {
-  return layout == KvLayout::kBsnd  ? prim::TokenLayout::kBsnd
-         : layout == KvLayout::kTnd ? prim::TokenLayout::kTnd
-                                    : prim::TokenLayout::kPaged;
-}
 
 Status CheckAttributes(const Params& params) {
   if (params.sparse_block_size < 1)
@@ -120,39 +113,15 @@ Status CheckStrict(const Params& params, int64_t batch) {
 
 Status FindSequences(const Params& params, const base::Dims& d, Problem* problem) {
   prim::TokenLengths lengths;
-  lengths.query_layout =
-      problem->padded_queries ? prim::TokenLayout::kBsnd : prim::TokenLayout::kTnd;
-  lengths.key_layout = problem->kv_layout;
+  lengths.query_layout = prim::LayoutOf(params.layout_query);
+  lengths.key_layout = prim::LayoutOf(params.layout_kv);
   lengths.query_lengths = params.actual_seq_lengths_query;
   lengths.key_lengths = params.actual_seq_lengths_kv;
   lengths.block_table = params.block_table;
-  lengths.batch = d["B"];
-  lengths.query_tokens = problem->padded_queries ? d["S1"] : d["T1"];
-  lengths.key_batch = d["Bk"];
-  lengths.key_tokens = problem->kv_layout == prim::TokenLayout::kTnd ? d["T2"] : d["S2"];
-  lengths.pages = d["pages"];
-  lengths.page_size = d["page_size"];
-  TAMIS_RETURN_IF_ERROR(prim::TokenSequences(lengths, &problem->sequences));
-  for (const prim::TokenSequence& s : problem->sequences) {
-    if (s.keys > std::numeric_limits<int32_t>::max())
-      return base::Invalid("actual_seq_lengths_kv", "fewer than 2^31 keys per sequence", s.keys);
-  }
-  return Status::Ok();
+  return prim::FindSequences(lengths, d, problem);
 }
 
 }  // namespace
-
-int64_t Problem::PositionOffset(const TensorView& view, const prim::TokenSequence& s,
-                                int64_t position) const {
-  switch (kv_layout) {
-    case prim::TokenLayout::kBsnd: return s.batch * view.strides[0] + position * view.strides[1];
-    case prim::TokenLayout::kTnd: return (s.key_begin + position) * view.strides[0];
-    case prim::TokenLayout::kPaged: break;
-  }
-  const auto* table =
-      static_cast<const int32_t*>(page_table.data) + s.batch * page_table.strides[0];
-  return table[position / page_size] * view.strides[0] + position % page_size * view.strides[1];
-}
 
 Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
   const base::Dims& d = *dims;
@@ -163,10 +132,6 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   } else {
     TAMIS_RETURN_IF_ERROR(CheckPackedKeys(params, d, problem));
   }
-  problem->padded_queries = params.layout_query == QueryLayout::kBsnd;
-  problem->kv_layout = LayoutOf(params.layout_kv);
-  if (problem->kv_layout == prim::TokenLayout::kPaged && d["page_size"] < 1)
-    return base::Invalid("key", "pages of at least 1 key", d["page_size"]);
   TAMIS_RETURN_IF_ERROR(FindSequences(params, d, problem));
   const int64_t batch = problem->padded_queries ? d["B"] : params.actual_seq_lengths_query.shape[0];
   if (params.strict) TAMIS_RETURN_IF_ERROR(CheckStrict(params, batch));
@@ -179,7 +144,6 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   problem->key = params.key;
   problem->key_rope = params.key_rope;
   problem->indices = params.sparse_indices;
-  problem->page_table = params.block_table;
   problem->sinks = params.sinks;
   problem->out = params.out;
   problem->max = params.softmax_max;
@@ -188,7 +152,6 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   problem->latent_dim = d["D"];
   problem->rope_dim = params.query_rope.absent() ? 0 : d["Dr"];
   problem->top_k = d["K"];
-  problem->page_size = d["page_size"];
   problem->block_size = params.sparse_block_size;
   problem->causal = params.sparse_mode == 3;
   problem->scale = params.scale_value;
@@ -200,7 +163,7 @@ namespace {
 Rows RowsOf(const Problem& p, const TensorView& view) {
   if (view.absent()) return {};
   const int64_t bytes = base::ItemSize(view.dtype);
-  const bool packed = p.kv_layout == prim::TokenLayout::kTnd;
+  const bool packed = p.key_layout == prim::TokenLayout::kTnd;
   return {static_cast<const uint8_t*>(view.data),
           (packed ? view.strides[0] : view.strides[1]) * bytes, view.strides[0] * bytes};
 }
@@ -222,11 +185,11 @@ Sequence SequenceOf(const Problem& p, const prim::TokenSequence& from) {
   if (!p.query_rope.absent()) s.query_rope_offset = p.TokenOffset(p.query_rope, from, 0);
   if (!p.max.absent()) s.max_offset = p.StatisticsOffset(p.max, from, 0);
   if (!p.sum.absent()) s.sum_offset = p.StatisticsOffset(p.sum, from, 0);
-  if (p.kv_layout == prim::TokenLayout::kPaged) {
+  if (p.key_layout == prim::TokenLayout::kPaged) {
     s.table_offset = from.batch * p.page_table.strides[0];
   } else {
     const auto begin = [&](const TensorView& view) {
-      return view.absent() ? 0 : p.PositionOffset(view, from, 0) * base::ItemSize(view.dtype);
+      return view.absent() ? 0 : p.KeyOffset(view, from, 0) * base::ItemSize(view.dtype);
     };
     s.key_offset = begin(p.key);
     s.key_rope_offset = begin(p.key_rope);

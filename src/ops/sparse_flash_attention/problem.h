@@ -11,17 +11,13 @@
 
 namespace tamis::sparse_flash_attention {
 
-struct Problem {
-  TensorView query, query_rope, key, key_rope, value, indices, page_table, sinks;
+struct Problem : prim::TokenProblem {
+  TensorView query, query_rope, key, key_rope, value, indices, sinks;
   TensorView out, max, sum;
-  std::vector<prim::TokenSequence> sequences;  // every output row is in one
-  bool padded_queries = true;                  // [B, S1, ...] instead of [T1, ...]
-  prim::TokenLayout kv_layout = prim::TokenLayout::kBsnd;
   int64_t heads = 0;
   int64_t latent_dim = 0;
   int64_t rope_dim = 0;
   int64_t top_k = 0;
-  int64_t page_size = 0;
   int64_t block_size = 1;
   bool causal = true;
   double scale = 0;
@@ -32,21 +28,12 @@ struct Problem {
   std::vector<Merge> merges;
   KernelArgs args = {};
 
-  /// Offset of query token `token` of a sequence, in elements of a tensor with the queries' leading
-  /// dimensions.
-  int64_t TokenOffset(const TensorView& view, const prim::TokenSequence& s, int64_t token) const {
-    return padded_queries ? s.batch * view.strides[0] + (s.token + token) * view.strides[1]
-                          : (s.token + token) * view.strides[0];
-  }
-  /// The same in softmax_max and softmax_sum, which have one dimension more.
+  /// TokenOffset in softmax_max and softmax_sum, which have one dimension more.
   int64_t StatisticsOffset(const TensorView& view, const prim::TokenSequence& s,
                            int64_t token) const {
     return (padded_queries ? s.batch * view.strides[0] + (s.token + token) * view.strides[2]
                            : (s.token + token) * view.strides[1]);
   }
-  /// Offset of a position of a sequence, in elements of a tensor with the keys' leading dimensions.
-  int64_t PositionOffset(const TensorView& view, const prim::TokenSequence& s,
-                         int64_t position) const;
 
   /// The positions that a query token has selected and may see, in their order.
   std::vector<int64_t> Selected(const prim::TokenSequence& s, int64_t token) const;

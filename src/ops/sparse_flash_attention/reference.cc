@@ -31,21 +31,20 @@ struct Key {
 Key KeyAt(const Problem& p, const prim::TokenSequence& s, int64_t position) {
   Key k;
   if (p.packed) {
-    const auto* row =
-        static_cast<const uint8_t*>(p.key.data) + p.PositionOffset(p.key, s, position);
+    const auto* row = static_cast<const uint8_t*>(p.key.data) + p.KeyOffset(p.key, s, position);
     k.key = prim::DecodeKvRow(p.row, p.query.dtype, row);
   } else {
-    k.key = Elements(p.key, p.PositionOffset(p.key, s, position), p.latent_dim);
+    k.key = Elements(p.key, p.KeyOffset(p.key, s, position), p.latent_dim);
     if (p.rope_dim > 0) {
       const std::vector<double> rope =
-          Elements(p.key_rope, p.PositionOffset(p.key_rope, s, position), p.rope_dim);
+          Elements(p.key_rope, p.KeyOffset(p.key_rope, s, position), p.rope_dim);
       k.key.insert(k.key.end(), rope.begin(), rope.end());
     }
   }
   if (p.value.absent()) {
     k.value.assign(k.key.begin(), k.key.begin() + p.latent_dim);
   } else {
-    k.value = Elements(p.value, p.PositionOffset(p.value, s, position), p.latent_dim);
+    k.value = Elements(p.value, p.KeyOffset(p.value, s, position), p.latent_dim);
   }
   return k;
 }
