@@ -1,6 +1,7 @@
 #include "base/contract.h"
 
 #include "ops/lightning_indexer/problem.h"
+#include "prim/token_contract.h"
 
 namespace tamis::lightning_indexer {
 
@@ -13,37 +14,21 @@ const base::Contract& Room::contract() {
           .Input("query", &Params::query,
                  {.doc = "index queries",
                   .dtypes = {DType::kFloat16, DType::kBFloat16},
-                  .forms = {{"BSND", "B, S1, N, D"}, {"TND", "T1, N, D"}}})
+                  .forms = prim::QueryForms("N, D")})
           .Input("key", &Params::key,
                  {.doc = "index keys, one head",
                   .dtype_as = "query",
-                  .forms = {{"BSND", "Bk, S2, 1, D"},
-                            {"TND", "T2, 1, D"},
-                            {"PA_BSND", "pages, page_size, 1, D"}},
+                  .forms = prim::KeyForms("D"),
                   .layout = "layout_key"})
           .Input("weights", &Params::weights,
                  {.doc = "weight of each head, as query or float32; may be negative",
                   .dtypes = {DType::kFloat16, DType::kBFloat16, DType::kFloat32},
-                  .forms = {{"BSND", "B, S1, N"}, {"TND", "T1, N"}}})
+                  .forms = prim::QueryForms("N")})
           .OptionalInput("actual_seq_lengths_query", &Params::actual_seq_lengths_query,
-                         {.shape = "*",
-                          .doc = "BSND: tokens per sequence, or one for all; absent: S1. TND: "
-                                 "inclusive prefix sums, "
-                                 "required; rows past the last are padding",
-                          .dtypes = {DType::kInt32, DType::kInt64}})
-          .OptionalInput(
-              "actual_seq_lengths_key", &Params::actual_seq_lengths_key,
-              {.shape = "*",
-               .doc =
-                   "keys per sequence, or one for all (BSND, PA_BSND); TND: inclusive prefix sums; "
-                   "absent: S2 (BSND only)",
-               .dtypes = {DType::kInt32, DType::kInt64}})
-          .OptionalInput(
-              "block_table", &Params::block_table,
-              {.shape = "*, *",
-               .doc =
-                   "[B, max_pages], with PA_BSND only; entries past a sequence's keys are not read",
-               .dtypes = {DType::kInt32}})
+                         prim::QueryLengths())
+          .OptionalInput("actual_seq_lengths_key", &Params::actual_seq_lengths_key,
+                         prim::KeyLengths())
+          .OptionalInput("block_table", &Params::block_table, prim::BlockTable())
           .Choice("layout_query", &Params::layout_query, {"BSND", "TND"},
                   "of query, weights and the outputs")
           .Choice("layout_key", &Params::layout_key, {"BSND", "TND", "PA_BSND"},
@@ -58,16 +43,15 @@ const base::Contract& Room::contract() {
           .Output("sparse_indices", &Params::sparse_indices,
                   {.doc = "positions in the sequence, best first, then -1; -1 in padding rows",
                    .dtypes = {DType::kInt32},
-                   .forms = {{"BSND", "B, S1, 1, sparse_count"}, {"TND", "T1, 1, sparse_count"}},
+                   .forms = prim::QueryForms("1, sparse_count"),
                    .ranked = true})
-          .OptionalOutput(
-              "sparse_values", &Params::sparse_values,
-              {.doc = "their scores, then -inf; with return_value only",
-               .dtype_as = "query",
-               .forms = {{"BSND", "B, S1, 1, sparse_count"}, {"TND", "T1, 1, sparse_count"}},
-               .dtype_attribute = "value_dtype",
-               .dtype_choices = {DType::kNone, DType::kFloat32},
-               .wanted_by = "return_value"})
+          .OptionalOutput("sparse_values", &Params::sparse_values,
+                          {.doc = "their scores, then -inf; with return_value only",
+                           .dtype_as = "query",
+                           .forms = prim::QueryForms("1, sparse_count"),
+                           .dtype_attribute = "value_dtype",
+                           .dtype_choices = {DType::kNone, DType::kFloat32},
+                           .wanted_by = "return_value"})
           .LayoutIs("layout_query")
           .RowDims({{"BSND", 2}, {"TND", 1}})
           .Envelope(

@@ -1,11 +1,19 @@
 #include "base/contract.h"
 
 #include "ops/sparse_flash_attention/problem.h"
+#include "prim/token_contract.h"
 
 namespace tamis::sparse_flash_attention {
 
 const base::Contract& Room::contract() {
   using Rule = base::Limit::Rule;
+  const auto statistics = [](const char* doc) {
+    return base::TensorSpec{.doc = doc,
+                            .dtypes = {DType::kFloat32},
+                            .forms = {{"BSND", "B, 1, S1, N"}, {"TND", "1, T1, N"}},
+                            .wanted_by = "return_softmax_lse",
+                            .row_dims = {{"BSND", 3}, {"TND", 2}}};
+  };
   static const base::Contract kContract =
       base::ContractBuilder<Params>(
           "sparse_flash_attention",
@@ -15,55 +23,36 @@ const base::Contract& Room::contract() {
           .Input("query", &Params::query,
                  {.doc = "latent part of the queries",
                   .dtypes = {DType::kFloat16, DType::kBFloat16},
-                  .forms = {{"BSND", "B, S1, N, D"}, {"TND", "T1, N, D"}}})
+                  .forms = prim::QueryForms("N, D")})
           .Input("key", &Params::key,
                  {.doc = "latent keys, W = D, as query; or rows of W bytes, see kv_format",
                   .dtypes = {DType::kFloat16, DType::kBFloat16, DType::kInt8, DType::kUInt8},
-                  .forms = {{"BSND", "Bk, S2, 1, W"},
-                            {"TND", "T2, 1, W"},
-                            {"PA_BSND", "pages, page_size, 1, W"}},
+                  .forms = prim::KeyForms("W"),
                   .layout = "layout_kv"})
           .Input(
               "sparse_indices", &Params::sparse_indices,
               {.doc = "blocks of each token's sequence, in any order; a negative one ends a list",
                .dtypes = {DType::kInt32},
-               .forms = {{"BSND", "B, S1, 1, K"}, {"TND", "T1, 1, K"}}})
+               .forms = prim::QueryForms("1, K")})
           .OptionalInput("value", &Params::value,
                          {.doc = "values; absent: the latent part of key",
                           .dtype_as = "key",
-                          .forms = {{"BSND", "Bk, S2, 1, W"},
-                                    {"TND", "T2, 1, W"},
-                                    {"PA_BSND", "pages, page_size, 1, W"}},
+                          .forms = prim::KeyForms("W"),
                           .layout = "layout_kv"})
-          .OptionalInput(
-              "block_table", &Params::block_table,
-              {.shape = "*, *",
-               .doc =
-                   "[B, max_pages], with PA_BSND only; entries past a sequence's keys are not read",
-               .dtypes = {DType::kInt32}})
+          .OptionalInput("block_table", &Params::block_table, prim::BlockTable())
           .OptionalInput("actual_seq_lengths_query", &Params::actual_seq_lengths_query,
-                         {.shape = "*",
-                          .doc = "BSND: tokens per sequence, or one for all; absent: S1. TND: "
-                                 "inclusive prefix sums, required; rows past the last are padding",
-                          .dtypes = {DType::kInt32, DType::kInt64}})
-          .OptionalInput(
-              "actual_seq_lengths_kv", &Params::actual_seq_lengths_kv,
-              {.shape = "*",
-               .doc =
-                   "keys per sequence, or one for all (BSND, PA_BSND); TND: inclusive prefix sums; "
-                   "absent: S2 (BSND only)",
-               .dtypes = {DType::kInt32, DType::kInt64}})
+                         prim::QueryLengths())
+          .OptionalInput("actual_seq_lengths_kv", &Params::actual_seq_lengths_kv,
+                         prim::KeyLengths())
           .OptionalInput(
               "query_rope", &Params::query_rope,
               {.doc = "rotary part of the queries; with key_rope or a kv_format of bytes",
                .dtype_as = "query",
-               .forms = {{"BSND", "B, S1, N, Dr"}, {"TND", "T1, N, Dr"}}})
+               .forms = prim::QueryForms("N, Dr")})
           .OptionalInput("key_rope", &Params::key_rope,
                          {.doc = "rotary part of the keys, with query_rope",
                           .dtype_as = "query",
-                          .forms = {{"BSND", "Bk, S2, 1, Dr"},
-                                    {"TND", "T2, 1, Dr"},
-                                    {"PA_BSND", "pages, page_size, 1, Dr"}},
+                          .forms = prim::KeyForms("Dr"),
                           .layout = "layout_kv"})
           .OptionalInput("sinks", &Params::sinks,
                          {.shape = "N",
@@ -90,21 +79,11 @@ const base::Contract& Room::contract() {
                     "tensors, a value, int32 lengths one per sequence, layout_kv BSND or PA_BSND, "
                     "kv_format split, no sinks, no statistics")
           .Output("out", &Params::out,
-                  {.doc = "latent output",
-                   .dtype_as = "query",
-                   .forms = {{"BSND", "B, S1, N, D"}, {"TND", "T1, N, D"}}})
+                  {.doc = "latent output", .dtype_as = "query", .forms = prim::QueryForms("N, D")})
           .OptionalOutput("softmax_max", &Params::softmax_max,
-                          {.doc = "largest scaled score; with return_softmax_lse only",
-                           .dtypes = {DType::kFloat32},
-                           .forms = {{"BSND", "B, 1, S1, N"}, {"TND", "1, T1, N"}},
-                           .wanted_by = "return_softmax_lse",
-                           .row_dims = {{"BSND", 3}, {"TND", 2}}})
+                          statistics("largest scaled score; with return_softmax_lse only"))
           .OptionalOutput("softmax_sum", &Params::softmax_sum,
-                          {.doc = "sum of exp(score - max); with return_softmax_lse only",
-                           .dtypes = {DType::kFloat32},
-                           .forms = {{"BSND", "B, 1, S1, N"}, {"TND", "1, T1, N"}},
-                           .wanted_by = "return_softmax_lse",
-                           .row_dims = {{"BSND", 3}, {"TND", 2}}})
+                          statistics("sum of exp(score - max); with return_softmax_lse only"))
           .LayoutIs("layout_query")
           .RowDims({{"BSND", 2}, {"TND", 1}})
           .Strict("query", "rows", Rule::kAtLeast, {"1"})
