@@ -1,51 +1,35 @@
 #include "base/contract.h"
 
 #include "ops/indexer_prolog/problem.h"
+#include "prim/prolog_contract.h"
 
 namespace tamis::indexer_prolog {
 
 const base::Contract& Room::contract() {
-  using base::TensorSpec;
-  const auto like_x = [](const char* doc, const char* shape) {
-    return TensorSpec{.shape = shape, .doc = doc, .dtype_as = "x"};
-  };
-  const auto per_token = [](const char* doc, const char* th, const char* bsh) {
-    return TensorSpec{.doc = doc, .dtype_as = "x", .forms = {{"TH", th}, {"BSH", bsh}}};
-  };
   static const base::Contract kContract =
       base::ContractBuilder<Params>(
           "indexer_prolog", "Index queries, head weights and index key rows of sparse attention",
           "npu_sparse_attention_pto (document 003), section indexer prolog")
-          .Input("x", &Params::x,
-                 {.doc = "hidden states",
-                  .dtypes = {DType::kFloat16, DType::kBFloat16},
-                  .forms = {{"TH", "T, H"}, {"BSH", "B, S1, H"}}})
+          .Input("x", &Params::x, prim::HiddenStates())
           .OptionalInput("query_norm", &Params::query_norm,
-                         per_token("normed low-rank queries of mla_prolog; for query only", "T, Lq",
-                                   "B, S1, Lq"))
+                         prim::PerToken("normed low-rank queries of mla_prolog; for query only",
+                                        "T, Lq", "B, S1, Lq"))
           .OptionalInput(
               "w_idx_qb", &Params::w_idx_qb,
-              like_x("up-projection, Ni heads of Di columns; for query only", "Lq, qb_width"))
-          .Input("w_idx_k", &Params::w_idx_k, like_x("projection of keys", "H, Di"))
+              prim::LikeX("up-projection, Ni heads of Di columns; for query only", "Lq, qb_width"))
+          .Input("w_idx_k", &Params::w_idx_k, prim::LikeX("projection of keys", "H, Di"))
           .OptionalInput("w_idx_proj", &Params::w_idx_proj,
-                         like_x("projection of head weights; for weights only", "H, Ni"))
-          .Input("in_gamma_k", &Params::in_gamma_k, like_x("layer norm of keys", "Di"))
-          .Input("in_beta_k", &Params::in_beta_k, like_x("layer norm of keys", "Di"))
+                         prim::LikeX("projection of head weights; for weights only", "H, Ni"))
+          .Input("in_gamma_k", &Params::in_gamma_k, prim::LikeX("layer norm of keys", "Di"))
+          .Input("in_beta_k", &Params::in_beta_k, prim::LikeX("layer norm of keys", "Di"))
           .Input("sin", &Params::sin,
-                 per_token("full width; its halves may differ; rope at most Di", "T, rope",
-                           "B, S1, rope"))
+                 prim::PerToken("full width; its halves may differ; rope at most Di", "T, rope",
+                                "B, S1, rope"))
           .Input("cos", &Params::cos,
-                 per_token("full width; its halves may differ", "T, rope", "B, S1, rope"))
-          .Input("cache_index", &Params::cache_index,
-                 {.doc = "slot = page * page_size + row; negative: not written; of equal ones the "
-                         "last wins; read when planning",
-                  .dtypes = {DType::kInt32, DType::kInt64},
-                  .forms = {{"TH", "T"}, {"BSH", "B, S1"}}})
+                 prim::PerToken("full width; its halves may differ", "T, rope", "B, S1, rope"))
+          .Input("cache_index", &Params::cache_index, prim::CacheIndex())
           .InOut("index_k_cache", &Params::index_k_cache,
-                 {.shape = "pages, page_size, 1, Di",
-                  .doc = "index keys, updated at the slots",
-                  .dtype_as = "x",
-                  .row_dims = {{"", 2}}})
+                 prim::Cache("index keys, updated at the slots", "pages, page_size, 1, Di"))
           .Optional("epsilon", &Params::epsilon, "of the layer norm, at least 0")
           .Optional("rope_interleaved", &Params::rope_interleaved,
                     "true: rope takes interleaved pairs, as the document's; false: halves, as the "

@@ -1,50 +1,36 @@
 #include "base/contract.h"
 
 #include "ops/mla_prolog/problem.h"
+#include "prim/prolog_contract.h"
 
 namespace tamis::mla_prolog {
 
 const base::Contract& Room::contract() {
-  using base::TensorSpec;
-  const auto like_x = [](const char* doc, const char* shape) {
-    return TensorSpec{.shape = shape, .doc = doc, .dtype_as = "x"};
-  };
-  const auto per_token = [](const char* doc, const char* th, const char* bsh) {
-    return TensorSpec{.doc = doc, .dtype_as = "x", .forms = {{"TH", th}, {"BSH", bsh}}};
-  };
-  const auto cache = [](const char* doc, const char* shape) {
-    return TensorSpec{.shape = shape, .doc = doc, .dtype_as = "x", .row_dims = {{"", 2}}};
-  };
   static const base::Contract kContract =
       base::ContractBuilder<Params>(
           "mla_prolog", "Absorbed queries and latent cache rows of multi-head latent attention",
           "npu_sparse_attention_pto (document 003), section MLA prolog")
-          .Input("x", &Params::x,
-                 {.doc = "hidden states",
-                  .dtypes = {DType::kFloat16, DType::kBFloat16},
-                  .forms = {{"TH", "T, H"}, {"BSH", "B, S1, H"}}})
-          .Input("w_dq", &Params::w_dq, like_x("down-projection of queries", "H, Lq"))
+          .Input("x", &Params::x, prim::HiddenStates())
+          .Input("w_dq", &Params::w_dq, prim::LikeX("down-projection of queries", "H, Lq"))
           .Input("w_uq_qr", &Params::w_uq_qr,
-                 like_x("up-projection, N heads of nope + rope columns", "Lq, uq_width"))
-          .Input("w_uk", &Params::w_uk,
-                 like_x("key up-projection, absorbed into queries; always ND", "N, nope, latent"))
+                 prim::LikeX("up-projection, N heads of nope + rope columns", "Lq, uq_width"))
+          .Input(
+              "w_uk", &Params::w_uk,
+              prim::LikeX("key up-projection, absorbed into queries; always ND", "N, nope, latent"))
           .Input("w_dkv_kr", &Params::w_dkv_kr,
-                 like_x("down-projection of keys and values, latent + rope columns", "H, kv_width"))
-          .Input("gamma_cq", &Params::gamma_cq, like_x("RMS norm of queries", "Lq"))
-          .Input("gamma_ckv", &Params::gamma_ckv, like_x("RMS norm of cache rows", "latent"))
+                 prim::LikeX("down-projection of keys and values, latent + rope columns",
+                             "H, kv_width"))
+          .Input("gamma_cq", &Params::gamma_cq, prim::LikeX("RMS norm of queries", "Lq"))
+          .Input("gamma_ckv", &Params::gamma_ckv, prim::LikeX("RMS norm of cache rows", "latent"))
           .Input("sin", &Params::sin,
-                 per_token("full width; its halves may differ", "T, rope", "B, S1, rope"))
+                 prim::PerToken("full width; its halves may differ", "T, rope", "B, S1, rope"))
           .Input("cos", &Params::cos,
-                 per_token("full width; its halves may differ", "T, rope", "B, S1, rope"))
-          .Input("cache_index", &Params::cache_index,
-                 {.doc = "slot = page * page_size + row; negative: not written; of equal ones the "
-                         "last wins; read when planning",
-                  .dtypes = {DType::kInt32, DType::kInt64},
-                  .forms = {{"TH", "T"}, {"BSH", "B, S1"}}})
+                 prim::PerToken("full width; its halves may differ", "T, rope", "B, S1, rope"))
+          .Input("cache_index", &Params::cache_index, prim::CacheIndex())
           .InOut("kv_cache", &Params::kv_cache,
-                 cache("latent rows, updated at the slots", "pages, page_size, 1, latent"))
+                 prim::Cache("latent rows, updated at the slots", "pages, page_size, 1, latent"))
           .InOut("kr_cache", &Params::kr_cache,
-                 cache("rope rows, updated at the slots", "pages, page_size, 1, rope"))
+                 prim::Cache("rope rows, updated at the slots", "pages, page_size, 1, rope"))
           .Optional("epsilon_cq", &Params::epsilon_cq, "of the RMS norm of queries, at least 0")
           .Optional("epsilon_ckv", &Params::epsilon_ckv,
                     "of the RMS norm of cache rows, at least 0")
@@ -53,12 +39,13 @@ const base::Contract& Room::contract() {
           .Optional("strict", &Params::strict, "no limit of a document applies: changes nothing")
           .OptionalOutput(
               "query", &Params::query,
-              per_token("queries in the latent space", "T, N, latent", "B, S1, N, latent"))
-          .OptionalOutput("query_rope", &Params::query_rope,
-                          per_token("rotated part of the queries", "T, N, rope", "B, S1, N, rope"))
+              prim::PerToken("queries in the latent space", "T, N, latent", "B, S1, N, latent"))
+          .OptionalOutput(
+              "query_rope", &Params::query_rope,
+              prim::PerToken("rotated part of the queries", "T, N, rope", "B, S1, N, rope"))
           .OptionalOutput(
               "query_norm", &Params::query_norm,
-              per_token("normed low-rank queries, the indexer's input", "T, Lq", "B, S1, Lq"))
+              prim::PerToken("normed low-rank queries, the indexer's input", "T, Lq", "B, S1, Lq"))
           .LayoutByRank("x")
           .RowDims({{"TH", 1}, {"BSH", 2}})
           .Envelope({"bfloat16; w_dq, w_uq_qr and w_dkv_kr in NZ; cache_index int32 (alone: int64)",

@@ -1,20 +1,13 @@
 #include "base/contract.h"
 
 #include "ops/sparse_attention_pto/problem.h"
+#include "prim/prolog_contract.h"
 
 namespace tamis::sparse_attention_pto {
 namespace {
 
-base::TensorSpec AsX(const char* shape, const char* doc) {
-  return {.shape = shape, .doc = doc, .dtype_as = "x"};
-}
-
 base::TensorSpec Integers(const char* shape, const char* doc) {
   return {.shape = shape, .doc = doc, .dtypes = {DType::kInt32, DType::kInt64}};
-}
-
-base::TensorSpec Cache(const char* shape, const char* doc) {
-  return {.shape = shape, .doc = doc, .dtype_as = "x", .row_dims = {{"", 2}}};
 }
 
 }  // namespace
@@ -30,37 +23,44 @@ const base::Contract& TheContract() {
                  {.shape = "B, S1, H",
                   .doc = "hidden states of the new tokens",
                   .dtypes = {DType::kBFloat16, DType::kFloat16}})
-          .Input("w_dq", &Params::w_dq, AsX("H, Lq", "down projection of queries"))
+          .Input("w_dq", &Params::w_dq, prim::LikeX("down projection of queries", "H, Lq"))
           .Input("w_uq_qr", &Params::w_uq_qr,
-                 AsX("Lq, Q",
-                     "up projection: per head Dq columns, then Dr for the rope; "
-                     "Q = N * (Dq + Dr)"))
-          .Input("w_uk", &Params::w_uk, AsX("N, Dq, D", "absorbed key up projection, never NZ"))
+                 prim::LikeX("up projection: per head Dq columns, then Dr for the rope; "
+                             "Q = N * (Dq + Dr)",
+                             "Lq, Q"))
+          .Input("w_uk", &Params::w_uk,
+                 prim::LikeX("absorbed key up projection, never NZ", "N, Dq, D"))
           .Input("w_dkv_kr", &Params::w_dkv_kr,
-                 AsX("H, C", "projection to the latent and its rope; C = D + Dr"))
-          .Input("gamma_cq", &Params::gamma_cq, AsX("Lq", "scale of the queries' RMS norm"))
-          .Input("gamma_ckv", &Params::gamma_ckv, AsX("D", "scale of the latent's RMS norm"))
-          .Input("sin", &Params::sin, AsX("B, S1, Dr", "sines of the new tokens, full width"))
-          .Input("cos", &Params::cos, AsX("B, S1, Dr", "cosines of the new tokens, full width"))
+                 prim::LikeX("projection to the latent and its rope; C = D + Dr", "H, C"))
+          .Input("gamma_cq", &Params::gamma_cq, prim::LikeX("scale of the queries' RMS norm", "Lq"))
+          .Input("gamma_ckv", &Params::gamma_ckv,
+                 prim::LikeX("scale of the latent's RMS norm", "D"))
+          .Input("sin", &Params::sin,
+                 prim::LikeX("sines of the new tokens, full width", "B, S1, Dr"))
+          .Input("cos", &Params::cos,
+                 prim::LikeX("cosines of the new tokens, full width", "B, S1, Dr"))
           .Input("cache_index", &Params::cache_index,
                  Integers("B, S1",
                           "row of all three caches that each new token gets: page * "
                           "page_size + offset; negative: none"))
-          .InOut("kv_cache", &Params::kv_cache, Cache("pages, page_size, 1, D", "latents"))
-          .InOut("kr_cache", &Params::kr_cache, Cache("pages, page_size, 1, Dr", "rope keys"))
+          .InOut("kv_cache", &Params::kv_cache, prim::Cache("latents", "pages, page_size, 1, D"))
+          .InOut("kr_cache", &Params::kr_cache, prim::Cache("rope keys", "pages, page_size, 1, Dr"))
           .Input("block_table", &Params::block_table,
                  {.shape = "B, max_pages",
                   .doc = "pages of each sequence; entries past its positions are not read",
                   .dtypes = {DType::kInt32}})
           .Input("act_seqs", &Params::act_seqs,
                  Integers("B", "positions of each sequence, the new tokens included"))
-          .Input("w_idx_qb", &Params::w_idx_qb, AsX("Lq, I", "index queries; I = Ni * Di"))
-          .Input("w_idx_k", &Params::w_idx_k, AsX("H, Di", "index keys"))
-          .Input("w_idx_proj", &Params::w_idx_proj, AsX("H, Ni", "weights of the index heads"))
-          .Input("in_gamma_k", &Params::in_gamma_k, AsX("Di", "scale of the index keys' norm"))
-          .Input("in_beta_k", &Params::in_beta_k, AsX("Di", "shift of the index keys' norm"))
+          .Input("w_idx_qb", &Params::w_idx_qb, prim::LikeX("index queries; I = Ni * Di", "Lq, I"))
+          .Input("w_idx_k", &Params::w_idx_k, prim::LikeX("index keys", "H, Di"))
+          .Input("w_idx_proj", &Params::w_idx_proj,
+                 prim::LikeX("weights of the index heads", "H, Ni"))
+          .Input("in_gamma_k", &Params::in_gamma_k,
+                 prim::LikeX("scale of the index keys' norm", "Di"))
+          .Input("in_beta_k", &Params::in_beta_k,
+                 prim::LikeX("shift of the index keys' norm", "Di"))
           .InOut("index_k_cache", &Params::index_k_cache,
-                 Cache("pages, page_size, 1, Di", "index keys"))
+                 prim::Cache("index keys", "pages, page_size, 1, Di"))
           .Optional("scale_value", &Params::scale_value,
                     "factor of the logits; the document's is 576^-0.5 and lacks the model's "
                     "correction")
