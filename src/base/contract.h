@@ -24,10 +24,9 @@ enum class Role { kInput, kOptionalInput, kOutput, kOptionalOutput, kInOut, kAtt
 enum class Type { kTensor, kInt, kFloat, kBool, kChoice, kInts };
 
 /// One admissible shape. `dims` is "T, N, D": each entry a product of dimension names, attribute
-/// names and numbers, or
-/// "*" for any size. A name that is not known yet is bound to the size found. `when` names a choice
-/// ("TND") of the operator's layout attribute, or a form of the tensor whose rank selects ("TH"),
-/// or is empty.
+/// names and numbers, or "*" for any size. A name that is not known yet is bound to the size found.
+/// `when` names a choice ("TND") of the operator's layout attribute, or a form of the tensor whose
+/// rank selects ("TH"), or is empty.
 struct ShapeForm {
   std::string when;
   std::string dims;

@@ -4,11 +4,14 @@
 // A room is a struct of static members:
 //   using Params, Problem
 //   const base::Contract& contract()
-//   const char* kFolder                              of src/ops; absent: the operator's name
-//   Status Normalise(const Params&, base::Dims*, Problem*)     inputs are checked; finds derived
-//   dimensions void ReferenceRow(const Problem&, int64_t row, size_t slot, base::Golden*)
-//   prim::CpuWork OnCpu(Problem&, Level)             the problem is where it will stay, outputs
-//   present Cost CountCost(const Problem&) const std::vector<base::Example>& examples()
+//   const char* kFolder          of src/ops; absent: the operator's name
+//   Status Normalise(const Params&, base::Dims*, Problem*)
+//                                inputs are checked; finds derived dimensions
+//   void ReferenceRow(const Problem&, int64_t row, size_t slot, base::Golden*)
+//   prim::CpuWork OnCpu(Problem&, Level)
+//                                the problem is where it will stay, outputs present
+//   Cost CountCost(const Problem&)
+//   const std::vector<base::Example>& examples()
 #pragma once
 
 #include <algorithm>
