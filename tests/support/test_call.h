@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <initializer_list>
 #include <limits>
 #include <map>
 #include <string>
@@ -32,10 +33,26 @@ class Random {
   int64_t Between(int64_t low, int64_t high) { return low + Below(high - low + 1); }
   double Uniform() { return static_cast<double>(Next() >> 11) * 0x1p-53; }
   double Normal();
+  template <class T>
+  void Shuffle(std::vector<T>* values) {
+    for (size_t i = values->size(); i > 1; --i)
+      std::swap((*values)[i - 1], (*values)[static_cast<size_t>(Below(static_cast<int64_t>(i)))]);
+  }
 
  private:
   uint64_t state_;
 };
+
+/// The elements of a tensor from a list, in row-major order.
+template <class T>
+std::function<double(int64_t)> Elements(std::vector<T> values) {
+  return [values = std::move(values)](int64_t i) {
+    return static_cast<double>(values[static_cast<size_t>(i)]);
+  };
+}
+inline std::function<double(int64_t)> Elements(std::initializer_list<double> values) {
+  return Elements(std::vector<double>(values));
+}
 
 using Outputs = std::map<std::string, std::vector<unsigned char>>;
 
@@ -50,6 +67,10 @@ class TestCall {
   /// dimension but the last.
   TestCall& Strided(const std::string& name, DType dtype, std::vector<int64_t> shape, int64_t gap,
                     const std::function<double(int64_t)>& value);
+  /// A tensor of one dimension.
+  TestCall& List(const std::string& name, DType dtype, const std::vector<int64_t>& values) {
+    return Tensor(name, dtype, {static_cast<int64_t>(values.size())}, Elements(values));
+  }
   TestCall& View(const std::string& name, const TensorView& view);
   TestCall& Set(const std::string& name,
                 std::variant<int64_t, double, bool, std::string, std::vector<int64_t>> value);

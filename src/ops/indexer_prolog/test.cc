@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "base/cpu_features.h"
-#include "tests/support/conformance.h"
+#include "tests/support/refusals.h"
 #include "tests/support/weights.h"
 
 namespace tamis::test {
@@ -191,13 +191,10 @@ TEST(IndexerProlog, RopeRotatesTheFirstChannelsByPairsOrHalves) {
   s.dim = 5;
   s.rope = 4;
   TestCall call = Build(s);
-  const auto list = [](std::vector<double> v) {
-    return [v](int64_t i) { return v[static_cast<size_t>(i)]; };
-  };
-  call.Tensor("query_norm", s.dtype, {1, 1}, list({1}))
-      .Tensor("w_idx_qb", s.dtype, {1, 5}, list({1, 2, 3, 4, 5}))
-      .Tensor("sin", s.dtype, {1, 4}, list({10, 20, 30, 40}))
-      .Tensor("cos", s.dtype, {1, 4}, list({1, 2, 3, 4}));
+  call.Tensor("query_norm", s.dtype, {1, 1}, Elements({1}))
+      .Tensor("w_idx_qb", s.dtype, {1, 5}, Elements({1, 2, 3, 4, 5}))
+      .Tensor("sin", s.dtype, {1, 4}, Elements({10, 20, 30, 40}))
+      .Tensor("cos", s.dtype, {1, 4}, Elements({1, 2, 3, 4}));
   for (Level level : base::AvailableLevels()) {
     // u = 1 3 2 4; u cos = 1 6 6 16; turned = -2 -4 1 3; turned sin = -20 -80 30 120
     call.Set("rope_interleaved", true);
@@ -321,33 +318,23 @@ TEST(IndexerProlog, NoTokensWriteNothing) {
 }
 
 TEST(IndexerProlog, BadArgumentsAreRefusedByName) {
-  const auto refuse = [&](const std::function<void(TestCall&)>& spoil, const std::string& argument,
-                          StatusCode code = StatusCode::kInvalidArgument) {
-    TestCall call = Build(Idx{});
-    spoil(call);
-    SCOPED_TRACE(argument);
-    ExpectRefused(call, code, argument);
+  const auto refuse = [](const Change& change, const std::string& argument,
+                         StatusCode code = StatusCode::kInvalidArgument) {
+    ExpectRefusedAfter(Build({}), change, argument, code);
   };
-  const auto zeros = [](const char* name, std::vector<int64_t> shape,
-                        DType dtype = DType::kBFloat16) {
-    return [=](TestCall& c) { c.Tensor(name, dtype, shape, [](int64_t) { return 0.0; }); };
-  };
-  refuse(
-      [](TestCall& c) {
-        c.Tensor("cache_index", DType::kInt64, {3}, [](int64_t i) { return i == 1 ? 12.0 : 0.0; });
-      },
-      "cache_index[1]");
-  refuse(zeros("w_idx_qb", {32, 511}), "w_idx_qb");
-  refuse(zeros("w_idx_qb", {31, 512}), "w_idx_qb");
-  refuse(zeros("w_idx_proj", {48, 15}), "w_idx_qb");  // 16 heads there, 15 here
-  refuse(zeros("w_idx_proj", {47, 16}), "w_idx_proj");
-  refuse(zeros("w_idx_k", {48, 32}, DType::kFloat16), "w_idx_k");
-  refuse(zeros("in_beta_k", {31}), "in_beta_k");
-  refuse(zeros("cos", {3, 14}), "cos");
-  refuse(zeros("index_k_cache", {3, 4, 2, 32}), "index_k_cache");
-  refuse(zeros("query_norm", {2, 32}), "query_norm");
-  refuse([](TestCall& c) { c.Set("epsilon", -1e-9); }, "epsilon");
-  refuse([](TestCall& c) { c.Without("w_idx_k"); }, "w_idx_k", StatusCode::kNullArgument);
+  constexpr DType kHalf = DType::kBFloat16;
+  refuse(Listed("cache_index", DType::kInt64, {0, 12, 0}), "cache_index[1]");
+  refuse(Filled("w_idx_qb", kHalf, {32, 511}), "w_idx_qb");
+  refuse(Filled("w_idx_qb", kHalf, {31, 512}), "w_idx_qb");
+  refuse(Filled("w_idx_proj", kHalf, {48, 15}), "w_idx_qb");  // 16 heads there, 15 here
+  refuse(Filled("w_idx_proj", kHalf, {47, 16}), "w_idx_proj");
+  refuse(Filled("w_idx_k", DType::kFloat16, {48, 32}), "w_idx_k");
+  refuse(Filled("in_beta_k", kHalf, {31}), "in_beta_k");
+  refuse(Filled("cos", kHalf, {3, 14}), "cos");
+  refuse(Filled("index_k_cache", kHalf, {3, 4, 2, 32}), "index_k_cache");
+  refuse(Filled("query_norm", kHalf, {2, 32}), "query_norm");
+  refuse(With("epsilon", -1e-9), "epsilon");
+  refuse(Without("w_idx_k"), "w_idx_k", StatusCode::kNullArgument);
   for (int64_t rope : {15, 34}) {
     Idx s;
     s.rope = rope;
@@ -356,9 +343,7 @@ TEST(IndexerProlog, BadArgumentsAreRefusedByName) {
   }
   Idx ragged;
   ragged.heads = 2;
-  TestCall call = Build(ragged);
-  call.Set("weight_format", std::string("NZ"));
-  ExpectRefused(call, StatusCode::kInvalidArgument, "w_idx_proj");
+  ExpectRefusedAfter(Build(ragged), With("weight_format", "NZ"), "w_idx_proj");
 }
 
 TEST(IndexerProlog, AnOutputWithoutWhatItNeedsIsRefused) {

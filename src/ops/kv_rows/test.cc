@@ -7,7 +7,7 @@
 
 #include "base/cpu_features.h"
 #include "prim/kv_row_reference.h"
-#include "tests/support/conformance.h"
+#include "tests/support/refusals.h"
 
 namespace tamis::test {
 namespace {
@@ -265,38 +265,19 @@ TEST(KvRows, AttentionOverRowsOfBytesIsAttentionOverWhatTheyHold) {
 }
 
 TEST(KvRows, BadArgumentsAreRefusedByName) {
-  const auto zeros = [](int64_t) { return 0.0; };
-  TestCall pack = Pack("cann656", DType::kBFloat16, 2, 128, 4, 128);
-  ASSERT_TRUE(pack.Run({}).ok());
-  TestCall call = pack;
-  call.Tensor("latent", DType::kBFloat16, {2, 100}, zeros);
-  ExpectRefused(call, StatusCode::kInvalidArgument, "latent");
-  call = pack;
-  call.Tensor("rope", DType::kFloat16, {2, 4}, zeros);
-  ExpectRefused(call, StatusCode::kInvalidArgument, "rope");
-  call = pack;
-  call.Tensor("rope", DType::kBFloat16, {3, 4}, zeros);
-  ExpectRefused(call, StatusCode::kInvalidArgument, "rope");
-  call = pack;
-  call.Without("rope");
-  ExpectRefused(call, StatusCode::kNullArgument, "rope");
+  const TestCall pack = Pack("cann656", DType::kBFloat16, 2, 128, 4, 128);
+  ExpectRefusedAfter(pack, Filled("latent", DType::kBFloat16, {2, 100}), "latent");
+  ExpectRefusedAfter(pack, Filled("rope", DType::kFloat16, {2, 4}), "rope");
+  ExpectRefusedAfter(pack, Filled("rope", DType::kBFloat16, {3, 4}), "rope");
+  ExpectRefusedAfter(pack, Without("rope"), "rope", StatusCode::kNullArgument);
 
   TestCall unpack("unpack_kv_rows");
-  unpack.Tensor("rows", DType::kInt8, {2, 656}, zeros);
-  ASSERT_TRUE(unpack.Run({}).ok());
-  for (int64_t rope_dim : {int64_t{-1}, std::numeric_limits<int64_t>::min()}) {
-    call = unpack;
-    call.Set("rope_dim", rope_dim);
-    ExpectRefused(call, StatusCode::kInvalidArgument, "rope_dim");
-  }
-  for (int64_t rope_dim : {int64_t{63}, int64_t{329}, std::numeric_limits<int64_t>::max()}) {
-    call = unpack;
-    call.Set("rope_dim", rope_dim);
-    ExpectRefused(call, StatusCode::kInvalidArgument, "rows");
-  }
-  call = unpack;
-  call.Tensor("rows", DType::kInt32, {2, 656}, zeros);
-  ExpectRefused(call, StatusCode::kInvalidArgument, "rows");
+  unpack.Tensor("rows", DType::kInt8, {2, 656}, [](int64_t) { return 0.0; });
+  for (int64_t rope_dim : {int64_t{-1}, std::numeric_limits<int64_t>::min()})
+    ExpectRefusedAfter(unpack, With("rope_dim", rope_dim), "rope_dim");
+  for (int64_t rope_dim : {int64_t{63}, int64_t{329}, std::numeric_limits<int64_t>::max()})
+    ExpectRefusedAfter(unpack, With("rope_dim", rope_dim), "rows");
+  ExpectRefusedAfter(unpack, Filled("rows", DType::kInt32, {2, 656}), "rows");
 }
 
 }  // namespace

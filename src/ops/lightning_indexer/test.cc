@@ -8,7 +8,7 @@
 #include "base/cpu_features.h"
 #include "prim/cpu/selector.h"
 #include "tamis/ops/lightning_indexer.hpp"
-#include "tests/support/conformance.h"
+#include "tests/support/refusals.h"
 
 namespace tamis::test {
 namespace {
@@ -511,105 +511,43 @@ TEST(LightningIndexer, ValuesComeInTheDtypeAskedFor) {
 }
 
 TEST(LightningIndexer, BadArgumentsAreRefusedByName) {
-  Shape s;
-  s.q = {3, 2};
-  s.n = {40, 17};
-  const auto refuse = [&](Keys keys, const std::function<void(TestCall&)>& spoil,
-                          const std::string& argument,
-                          StatusCode code = StatusCode::kInvalidArgument) {
-    Shape shape = s;
-    shape.keys = keys;
-    shape.tnd = keys == Keys::kTnd;
-    TestCall call = Indexer(shape, 62);
-    const auto fine = call.Run({});
-    ASSERT_TRUE(fine.ok()) << fine.status().message();
-    spoil(call);
-    SCOPED_TRACE(argument);
-    ExpectRefused(call, code, argument);
+  const auto refuse = [](Keys keys, const Change& change, const std::string& argument,
+                         StatusCode code = StatusCode::kInvalidArgument) {
+    Shape s;
+    s.q = {3, 2};
+    s.n = {40, 17};
+    s.keys = keys;
+    s.tnd = keys == Keys::kTnd;
+    ExpectRefusedAfter(Indexer(s, 62), change, argument, code);
   };
-  const auto ints = [](TestCall& c, const char* name, std::vector<int64_t> v) {
-    c.Tensor(name, DType::kInt64, {static_cast<int64_t>(v.size())},
-             [v](int64_t i) { return static_cast<double>(v[static_cast<size_t>(i)]); });
-  };
+  constexpr auto kNull = StatusCode::kNullArgument;
+  constexpr DType kInts = DType::kInt64;
+  constexpr Keys kBsnd = Keys::kBsnd;
+  constexpr Keys kTnd = Keys::kTnd;
+  constexpr Keys kPaged = Keys::kPaged;
+  refuse(kPaged, Without("block_table"), "block_table", kNull);
+  refuse(kPaged, Without("actual_seq_lengths_key"), "actual_seq_lengths_key", kNull);
+  refuse(kTnd, Without("actual_seq_lengths_query"), "actual_seq_lengths_query", kNull);
+  refuse(kBsnd, Filled("block_table", DType::kInt32, {2, 3}), "block_table");
   refuse(
-      Keys::kPaged, [](TestCall& c) { c.Without("block_table"); }, "block_table",
-      StatusCode::kNullArgument);
-  refuse(
-      Keys::kPaged, [](TestCall& c) { c.Without("actual_seq_lengths_key"); },
-      "actual_seq_lengths_key", StatusCode::kNullArgument);
-  refuse(
-      Keys::kTnd, [](TestCall& c) { c.Without("actual_seq_lengths_query"); },
-      "actual_seq_lengths_query", StatusCode::kNullArgument);
-  refuse(
-      Keys::kBsnd,
-      [](TestCall& c) {
-        c.Tensor("block_table", DType::kInt32, {2, 3}, [](int64_t) { return 0.0; });
-      },
-      "block_table");
-  refuse(
-      Keys::kPaged,
+      kPaged,
       [](TestCall& c) {
         c.Tensor("block_table", DType::kInt32, {2, 4},
                  [](int64_t i) { return i == 1 ? 2147483647.0 : 0.0; });
       },
       "block_table[0, 1]");
-  refuse(
-      Keys::kPaged,
-      [](TestCall& c) {
-        c.Tensor("block_table", DType::kInt32, {2, 2}, [](int64_t) { return 0.0; });
-      },
-      "block_table");
-  refuse(
-      Keys::kPaged,
-      [&](TestCall& c) {
-        ints(c, "actual_seq_lengths_key", {40, -1});
-      },
-      "actual_seq_lengths_key[1]");
-  refuse(
-      Keys::kBsnd,
-      [&](TestCall& c) {
-        ints(c, "actual_seq_lengths_key", {44, 1});
-      },
-      "actual_seq_lengths_key[0]");
-  refuse(
-      Keys::kBsnd,
-      [&](TestCall& c) {
-        ints(c, "actual_seq_lengths_query", {4, 1});
-      },
-      "actual_seq_lengths_query[0]");
-  refuse(
-      Keys::kBsnd,
-      [&](TestCall& c) {
-        ints(c, "actual_seq_lengths_key", {1, 1, 1});
-      },
-      "actual_seq_lengths_key");
-  refuse(
-      Keys::kTnd,
-      [&](TestCall& c) {
-        ints(c, "actual_seq_lengths_query", {3, 2});
-      },
-      "actual_seq_lengths_query[1]");
-  refuse(
-      Keys::kTnd,
-      [&](TestCall& c) {
-        ints(c, "actual_seq_lengths_key", {40, 58});
-      },
-      "actual_seq_lengths_key[1]");
-  refuse(
-      Keys::kTnd, [&](TestCall& c) { ints(c, "actual_seq_lengths_key", {57}); },
-      "actual_seq_lengths_key");
-  refuse(
-      Keys::kBsnd, [](TestCall& c) { c.Set("layout_key", std::string("TND")); }, "key");
-  refuse(
-      Keys::kBsnd, [](TestCall& c) { c.Set("sparse_mode", int64_t{1}); }, "sparse_mode");
-  refuse(
-      Keys::kBsnd, [](TestCall& c) { c.Set("sparse_count", int64_t{-1}); }, "sparse_count");
-  refuse(
-      Keys::kBsnd,
-      [](TestCall& c) {
-        c.Tensor("weights", DType::kFloat16, {2, 3, 8}, [](int64_t) { return 0.0; });
-      },
-      "weights");
+  refuse(kPaged, Filled("block_table", DType::kInt32, {2, 2}), "block_table");
+  refuse(kPaged, Listed("actual_seq_lengths_key", kInts, {40, -1}), "actual_seq_lengths_key[1]");
+  refuse(kBsnd, Listed("actual_seq_lengths_key", kInts, {44, 1}), "actual_seq_lengths_key[0]");
+  refuse(kBsnd, Listed("actual_seq_lengths_query", kInts, {4, 1}), "actual_seq_lengths_query[0]");
+  refuse(kBsnd, Listed("actual_seq_lengths_key", kInts, {1, 1, 1}), "actual_seq_lengths_key");
+  refuse(kTnd, Listed("actual_seq_lengths_query", kInts, {3, 2}), "actual_seq_lengths_query[1]");
+  refuse(kTnd, Listed("actual_seq_lengths_key", kInts, {40, 58}), "actual_seq_lengths_key[1]");
+  refuse(kTnd, Listed("actual_seq_lengths_key", kInts, {57}), "actual_seq_lengths_key");
+  refuse(kBsnd, With("layout_key", "TND"), "key");
+  refuse(kBsnd, With("sparse_mode", 1), "sparse_mode");
+  refuse(kBsnd, With("sparse_count", -1), "sparse_count");
+  refuse(kBsnd, Filled("weights", DType::kFloat16, {2, 3, 8}), "weights");
 }
 
 TEST(Selector, KeepsTheBestWhateverTheOrder) {

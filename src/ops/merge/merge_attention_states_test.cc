@@ -8,7 +8,7 @@
 #include "base/cpu_features.h"
 #include "base/golden.h"
 #include "registry/registry.h"
-#include "tests/support/conformance.h"
+#include "tests/support/refusals.h"
 
 namespace tamis::test {
 namespace {
@@ -331,29 +331,14 @@ TEST(MergeAttentionStates, MaxAndSumNeedNotBeWanted) {
 }
 
 TEST(MergeAttentionStates, BadArgumentsAreRefusedByName) {
-  const auto refuse = [](const std::function<void(TestCall&)>& spoil, const std::string& argument,
+  const auto refuse = [](const Change& change, const std::string& argument,
                          StatusCode code = StatusCode::kInvalidArgument) {
-    TestCall call = MergeStates({}, 714, None);
-    ASSERT_TRUE(call.Run({}).ok());
-    spoil(call);
-    SCOPED_TRACE(argument);
-    ExpectRefused(call, code, argument);
+    ExpectRefusedAfter(MergeStates({}, 714, None), change, argument, code);
   };
-  const auto zeros = [](TestCall& c, const char* name, DType dtype, std::vector<int64_t> shape) {
-    c.Tensor(name, dtype, std::move(shape), [](int64_t) { return 0.0; });
-  };
-  refuse([](TestCall& c) { c.Without("softmax_sums"); }, "softmax_sums", StatusCode::kNullArgument);
-  refuse(
-      [&](TestCall& c) {
-        zeros(c, "softmax_maxes", DType::kFloat32, {2, 2, 3});
-      },
-      "softmax_maxes");
-  refuse(
-      [&](TestCall& c) {
-        zeros(c, "softmax_sums", DType::kFloat16, {3, 2, 3});
-      },
-      "softmax_sums");
-  refuse([&](TestCall& c) { zeros(c, "outs", DType::kFloat32, {3, 2, 15}); }, "outs");
+  refuse(Without("softmax_sums"), "softmax_sums", StatusCode::kNullArgument);
+  refuse(Filled("softmax_maxes", DType::kFloat32, {2, 2, 3}), "softmax_maxes");
+  refuse(Filled("softmax_sums", DType::kFloat16, {3, 2, 3}), "softmax_sums");
+  refuse(Filled("outs", DType::kFloat32, {3, 2, 15}), "outs");
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "base/cpu_features.h"
-#include "tests/support/conformance.h"
+#include "tests/support/refusals.h"
 #include "tests/support/weights.h"
 
 namespace tamis::test {
@@ -221,13 +221,10 @@ TEST(MlaProlog, RopeTakesPairsLeavesHalvesAndSinComesBeforeCos) {
   s.latent = 1;
   s.rope = 4;
   TestCall call = Build(s);
-  const auto list = [](std::vector<double> v) {
-    return [v](int64_t i) { return v[static_cast<size_t>(i)]; };
-  };
-  call.Tensor("x", s.dtype, {1, 1}, list({1}))
-      .Tensor("w_dkv_kr", s.dtype, {1, 5}, list({1, 1, 2, 3, 4}))
-      .Tensor("sin", s.dtype, {1, 4}, list({10, 20, 30, 40}))
-      .Tensor("cos", s.dtype, {1, 4}, list({1, 2, 3, 4}));
+  call.Tensor("x", s.dtype, {1, 1}, Elements({1}))
+      .Tensor("w_dkv_kr", s.dtype, {1, 5}, Elements({1, 1, 2, 3, 4}))
+      .Tensor("sin", s.dtype, {1, 4}, Elements({10, 20, 30, 40}))
+      .Tensor("cos", s.dtype, {1, 4}, Elements({1, 2, 3, 4}));
   for (Level level : base::AvailableLevels()) {
     ASSERT_TRUE(call.Run({.level = level}).ok());
     // u = 1 3 2 4; u cos = 1 6 6 16; turned = -2 -4 1 3; turned sin = -20 -80 30 120
@@ -384,39 +381,28 @@ TEST(MlaProlog, NoTokensWriteNothing) {
 }
 
 TEST(MlaProlog, BadArgumentsAreRefusedByName) {
-  const auto refuse = [&](const std::function<void(TestCall&)>& spoil, const std::string& argument,
-                          StatusCode code = StatusCode::kInvalidArgument) {
-    TestCall call = Build({});
-    spoil(call);
-    SCOPED_TRACE(argument);
-    ExpectRefused(call, code, argument);
+  const auto refuse = [](const Change& change, const std::string& argument,
+                         StatusCode code = StatusCode::kInvalidArgument) {
+    ExpectRefusedAfter(Build({}), change, argument, code);
   };
-  const auto zeros = [](const char* name, std::vector<int64_t> shape,
-                        DType dtype = DType::kBFloat16) {
-    return [=](TestCall& c) { c.Tensor(name, dtype, shape, [](int64_t) { return 0.0; }); };
-  };
-  const auto slots = [](std::vector<double> v, DType dtype) {
-    return [=](TestCall& c) {
-      c.Tensor("cache_index", dtype, {3}, [&](int64_t i) { return v[static_cast<size_t>(i)]; });
-    };
-  };
-  refuse(slots({0, 12, 1}, DType::kInt32), "cache_index[1]");
-  refuse(slots({0, 1, 2147483647}, DType::kInt32), "cache_index[2]");
-  refuse(slots({0x1p62, 1, 2}, DType::kInt64), "cache_index[0]");
-  refuse(zeros("cache_index", {3}), "cache_index");
-  refuse(zeros("cache_index", {2}, DType::kInt32), "cache_index");
-  refuse(zeros("w_uq_qr", {32, 63}), "w_uq_qr");
-  refuse(zeros("w_dkv_kr", {48, 47}), "w_dkv_kr");
-  refuse(zeros("w_dq", {47, 32}), "w_dq");
-  refuse(zeros("w_dq", {48, 32}, DType::kFloat16), "w_dq");
-  refuse(zeros("gamma_ckv", {31}), "gamma_ckv");
-  refuse(zeros("cos", {3, 14}), "cos");
-  refuse(zeros("kr_cache", {3, 4, 1, 14}), "kr_cache");
-  refuse(zeros("kr_cache", {2, 4, 1, 16}), "kr_cache");
-  refuse(zeros("x", {1, 1, 3, 48}), "x");
-  refuse([](TestCall& c) { c.Set("epsilon_cq", -1e-9); }, "epsilon_cq");
-  refuse([](TestCall& c) { c.Set("epsilon_ckv", -1.0); }, "epsilon_ckv");
-  refuse([](TestCall& c) { c.Without("kv_cache"); }, "kv_cache", StatusCode::kNullArgument);
+  constexpr DType kHalf = DType::kBFloat16;
+  refuse(Listed("cache_index", DType::kInt32, {0, 12, 1}), "cache_index[1]");
+  refuse(Listed("cache_index", DType::kInt32, {0, 1, 2147483647}), "cache_index[2]");
+  refuse(Listed("cache_index", DType::kInt64, {int64_t{1} << 62, 1, 2}), "cache_index[0]");
+  refuse(Filled("cache_index", kHalf, {3}), "cache_index");
+  refuse(Filled("cache_index", DType::kInt32, {2}), "cache_index");
+  refuse(Filled("w_uq_qr", kHalf, {32, 63}), "w_uq_qr");
+  refuse(Filled("w_dkv_kr", kHalf, {48, 47}), "w_dkv_kr");
+  refuse(Filled("w_dq", kHalf, {47, 32}), "w_dq");
+  refuse(Filled("w_dq", DType::kFloat16, {48, 32}), "w_dq");
+  refuse(Filled("gamma_ckv", kHalf, {31}), "gamma_ckv");
+  refuse(Filled("cos", kHalf, {3, 14}), "cos");
+  refuse(Filled("kr_cache", kHalf, {3, 4, 1, 14}), "kr_cache");
+  refuse(Filled("kr_cache", kHalf, {2, 4, 1, 16}), "kr_cache");
+  refuse(Filled("x", kHalf, {1, 1, 3, 48}), "x");
+  refuse(With("epsilon_cq", -1e-9), "epsilon_cq");
+  refuse(With("epsilon_ckv", -1.0), "epsilon_ckv");
+  refuse(Without("kv_cache"), "kv_cache", StatusCode::kNullArgument);
   refuse([](TestCall& c) { c.View("kr_cache", c.view("kv_cache")); }, "kr_cache");
 }
 

@@ -7,7 +7,7 @@
 
 #include "base/cpu_features.h"
 #include "prim/block_importance.h"
-#include "tests/support/conformance.h"
+#include "tests/support/refusals.h"
 
 namespace tamis::test {
 namespace {
@@ -479,51 +479,35 @@ TEST(NsaCompressAttention, LargeScoresStayFinite) {
 }
 
 TEST(NsaCompressAttention, BadArgumentsAreRefusedByName) {
-  const auto refuse = [](const std::function<void(TestCall&)>& spoil, const std::string& argument,
+  const auto refuse = [](const Change& change, const std::string& argument,
                          StatusCode code = StatusCode::kInvalidArgument) {
-    TestCall call = Attention({}, 24);
-    ASSERT_TRUE(call.Run({}).ok());
-    spoil(call);
-    SCOPED_TRACE(argument);
-    ExpectRefused(call, code, argument);
+    ExpectRefusedAfter(Attention({}, 24), change, argument, code);
   };
-  const auto one = [](int64_t) { return 1.0; };
-  refuse([&](TestCall& c) { c.Without("query"); }, "query", StatusCode::kNullArgument);
-  refuse([&](TestCall& c) { c.Without("actual_seq_qlen"); }, "actual_seq_qlen",
-         StatusCode::kNullArgument);
-  refuse([&](TestCall& c) { c.Set("head_num", int64_t{5}); }, "head_num");
-  refuse([&](TestCall& c) { c.Tensor("key", DType::kFloat16, {23, 2, 20}, one); }, "key");
-  refuse([&](TestCall& c) { c.Tensor("key", DType::kBFloat16, {23, 2, 21}, one); }, "key");
-  refuse([&](TestCall& c) { c.Tensor("key", DType::kBFloat16, {23, 4, 20}, one); }, "value");
-  refuse([&](TestCall& c) { c.Tensor("value", DType::kBFloat16, {22, 2, 12}, one); }, "value");
-  refuse([&](TestCall& c) { c.Tensor("atten_mask", DType::kBool, {9, 22}, one); }, "atten_mask");
-  refuse([&](TestCall& c) { c.Tensor("atten_mask", DType::kInt32, {9, 23}, one); }, "atten_mask");
-  refuse([&](TestCall& c) { c.Tensor("topk_mask", DType::kBool, {9, 23}, one); }, "topk_mask");
-  refuse([&](TestCall& c) { c.Set("actual_seq_qlen", std::vector<int64_t>{8}); },
-         "actual_seq_qlen");
-  refuse(
-      [&](TestCall& c) {
-        c.Set("actual_seq_qlen", std::vector<int64_t>{10, 9});
-      },
-      "actual_seq_qlen");
-  refuse([&](TestCall& c) { c.Set("actual_cmp_seq_kvlen", std::vector<int64_t>{24}); },
-         "actual_cmp_seq_kvlen");
-  refuse(
-      [&](TestCall& c) {
-        c.Set("actual_cmp_seq_kvlen", std::vector<int64_t>{3, 23});
-      },
-      "actual_cmp_seq_kvlen");
-  refuse([&](TestCall& c) { c.Set("actual_cmp_seq_kvlen", std::vector<int64_t>{-1}); },
-         "actual_cmp_seq_kvlen");
+  using Ints = std::vector<int64_t>;
+  refuse(Without("query"), "query", StatusCode::kNullArgument);
+  refuse(Without("actual_seq_qlen"), "actual_seq_qlen", StatusCode::kNullArgument);
+  refuse(With("head_num", 5), "head_num");
+  refuse(Filled("key", DType::kFloat16, {23, 2, 20}, 1), "key");
+  refuse(Filled("key", DType::kBFloat16, {23, 2, 21}, 1), "key");
+  refuse(Filled("key", DType::kBFloat16, {23, 4, 20}, 1), "value");
+  refuse(Filled("value", DType::kBFloat16, {22, 2, 12}, 1), "value");
+  refuse(Filled("atten_mask", DType::kBool, {9, 22}, 1), "atten_mask");
+  refuse(Filled("atten_mask", DType::kInt32, {9, 23}, 1), "atten_mask");
+  refuse(Filled("topk_mask", DType::kBool, {9, 23}, 1), "topk_mask");
+  refuse(With("actual_seq_qlen", Ints{8}), "actual_seq_qlen");
+  refuse(With("actual_seq_qlen", Ints{10, 9}), "actual_seq_qlen");
+  refuse(With("actual_cmp_seq_kvlen", Ints{24}), "actual_cmp_seq_kvlen");
+  refuse(With("actual_cmp_seq_kvlen", Ints{3, 23}), "actual_cmp_seq_kvlen");
+  refuse(With("actual_cmp_seq_kvlen", Ints{-1}), "actual_cmp_seq_kvlen");
   for (int64_t bad : {int64_t{0}, int64_t{-1}, INT64_MIN, INT64_MAX}) {
-    refuse([&](TestCall& c) { c.Set("compress_stride", bad); }, "compress_stride");
-    refuse([&](TestCall& c) { c.Set("select_block_size", bad); }, "select_block_size");
+    refuse(With("compress_stride", bad), "compress_stride");
+    refuse(With("select_block_size", bad), "select_block_size");
   }
-  refuse([&](TestCall& c) { c.Set("compress_block_size", int64_t{24}); }, "compress_block_size");
-  refuse([&](TestCall& c) { c.Set("select_block_size", int64_t{40}); }, "select_block_size");
-  refuse([&](TestCall& c) { c.Set("select_block_count", int64_t{-1}); }, "select_block_count");
-  refuse([&](TestCall& c) { c.Set("select_block_count", INT64_MAX); }, "topk_indices");
-  refuse([&](TestCall& c) { c.Set("scale_value", kInfinity); }, "scale_value");
+  refuse(With("compress_block_size", 24), "compress_block_size");
+  refuse(With("select_block_size", 40), "select_block_size");
+  refuse(With("select_block_count", -1), "select_block_count");
+  refuse(With("select_block_count", INT64_MAX), "topk_indices");
+  refuse(With("scale_value", kInfinity), "scale_value");
 }
 
 TEST(NsaCompressAttention, HugeBlocksAreWellDefined) {

@@ -6,7 +6,7 @@
 #include <numeric>
 
 #include "base/cpu_features.h"
-#include "tests/support/conformance.h"
+#include "tests/support/refusals.h"
 
 namespace tamis::test {
 namespace {
@@ -354,24 +354,16 @@ TEST(NsaCompressAttentionInfer, BadArgumentsAreRefusedByName) {
   s.tokens = {608, 105};
   s.keys = {37, 5};
   s.mask = true;
-  const auto refuse = [&](const std::function<void(TestCall&)>& spoil, const std::string& argument,
+  const auto refuse = [&](const Change& change, const std::string& argument,
                           StatusCode code = StatusCode::kInvalidArgument) {
-    TestCall call = Infer(s, 45);
-    const auto fine = call.Run({});
-    ASSERT_TRUE(fine.ok()) << fine.status().message();
-    spoil(call);
-    SCOPED_TRACE(argument);
-    ExpectRefused(call, code, argument);
+    ExpectRefusedAfter(Infer(s, 45), change, argument, code);
   };
-  const auto one = [](int64_t) { return 1.0; };
   using Ints = std::vector<int64_t>;
-  refuse([&](TestCall& c) { c.Without("block_table"); }, "block_table", StatusCode::kNullArgument);
-  refuse([&](TestCall& c) { c.Without("actual_cmp_seq_kvlen"); }, "actual_cmp_seq_kvlen",
-         StatusCode::kNullArgument);
-  refuse([&](TestCall& c) { c.Without("actual_sel_seq_kvlen"); }, "actual_sel_seq_kvlen",
-         StatusCode::kNullArgument);
-  refuse([&](TestCall& c) { c.Tensor("block_table", DType::kInt64, {2, 4}, one); }, "block_table");
-  refuse([&](TestCall& c) { c.Tensor("block_table", DType::kInt32, {2, 2}, one); }, "block_table");
+  refuse(Without("block_table"), "block_table", StatusCode::kNullArgument);
+  refuse(Without("actual_cmp_seq_kvlen"), "actual_cmp_seq_kvlen", StatusCode::kNullArgument);
+  refuse(Without("actual_sel_seq_kvlen"), "actual_sel_seq_kvlen", StatusCode::kNullArgument);
+  refuse(Filled("block_table", DType::kInt64, {2, 4}, 1), "block_table");
+  refuse(Filled("block_table", DType::kInt32, {2, 2}, 1), "block_table");
   refuse(
       [&](TestCall& c) {
         c.Tensor("block_table", DType::kInt32, {2, 4},
@@ -384,34 +376,22 @@ TEST(NsaCompressAttentionInfer, BadArgumentsAreRefusedByName) {
                  [](int64_t i) { return i == 4 ? -1.0 : 0.0; });
       },
       "block_table[1, 0]");
-  refuse([&](TestCall& c) { c.Set("page_block_size", int64_t{17}); }, "key");
-  refuse([&](TestCall& c) { c.Set("page_block_size", int64_t{0}); }, "key");
-  refuse([&](TestCall& c) { c.Set("key_value_head_num", int64_t{3}); }, "key");
-  refuse([&](TestCall& c) { c.Set("key_value_head_num", int64_t{0}); }, "key");
-  refuse([&](TestCall& c) { c.Set("key_value_head_num", INT64_MIN); }, "key");
-  refuse([&](TestCall& c) { c.Set("head_num", int64_t{7}); }, "head_num");
-  refuse([&](TestCall& c) { c.Set("actual_cmp_seq_kvlen", Ints{37}); }, "actual_cmp_seq_kvlen");
-  refuse(
-      [&](TestCall& c) {
-        c.Set("actual_cmp_seq_kvlen", Ints{37, -5});
-      },
-      "actual_cmp_seq_kvlen[1]");
-  refuse(
-      [&](TestCall& c) {
-        c.Set("actual_cmp_seq_kvlen", Ints{36, 5});
-      },
-      "actual_cmp_seq_kvlen[0]");
-  refuse(
-      [&](TestCall& c) {
-        c.Set("actual_cmp_seq_kvlen", Ints{INT64_MAX, 5});
-      },
-      "actual_cmp_seq_kvlen");
-  refuse([&](TestCall& c) { c.Set("actual_seq_qlen", Ints{2, 2}); }, "actual_seq_qlen");
-  refuse([&](TestCall& c) { c.Set("actual_seq_qlen", Ints{3}); }, "actual_seq_qlen");
-  refuse([&](TestCall& c) { c.Without("actual_seq_qlen"); }, "query");
-  refuse([&](TestCall& c) { c.Set("layout", std::string("BSND")); }, "query");
-  refuse([&](TestCall& c) { c.Set("layout", std::string("BSH")); }, "layout");
-  refuse([&](TestCall& c) { c.Tensor("atten_mask", DType::kBool, {4}, one); }, "atten_mask");
+  refuse(With("page_block_size", 17), "key");
+  refuse(With("page_block_size", 0), "key");
+  refuse(With("key_value_head_num", 3), "key");
+  refuse(With("key_value_head_num", 0), "key");
+  refuse(With("key_value_head_num", INT64_MIN), "key");
+  refuse(With("head_num", 7), "head_num");
+  refuse(With("actual_cmp_seq_kvlen", Ints{37}), "actual_cmp_seq_kvlen");
+  refuse(With("actual_cmp_seq_kvlen", Ints{37, -5}), "actual_cmp_seq_kvlen[1]");
+  refuse(With("actual_cmp_seq_kvlen", Ints{36, 5}), "actual_cmp_seq_kvlen[0]");
+  refuse(With("actual_cmp_seq_kvlen", Ints{INT64_MAX, 5}), "actual_cmp_seq_kvlen");
+  refuse(With("actual_seq_qlen", Ints{2, 2}), "actual_seq_qlen");
+  refuse(With("actual_seq_qlen", Ints{3}), "actual_seq_qlen");
+  refuse(Without("actual_seq_qlen"), "query");
+  refuse(With("layout", "BSND"), "query");
+  refuse(With("layout", "BSH"), "layout");
+  refuse(Filled("atten_mask", DType::kBool, {4}, 1), "atten_mask");
 }
 
 TEST(NsaCompressAttentionInfer, StrictEnforcesTheDocumentsLimits) {
@@ -422,22 +402,14 @@ TEST(NsaCompressAttentionInfer, StrictEnforcesTheDocumentsLimits) {
   fine.page = 64;
   fine.keys = {61};
   fine.tokens = {992};
-  const auto strict = [](const Shape& s) {
-    TestCall call = Infer(s, 46);
-    call.Set("strict", true);
-    return call;
-  };
-  TestCall accepted = strict(fine);
+  TestCall accepted = Infer(fine, 46);
+  accepted.Set("strict", true);
   const auto result = accepted.Run({});
   EXPECT_TRUE(result.ok()) << result.status().message();
-  const auto refuse = [&](const std::function<void(Shape&)>& spoil, const std::string& argument) {
+  const auto refuse = [&](const std::function<void(Shape&)>& change, const std::string& argument) {
     Shape s = fine;
-    spoil(s);
-    TestCall wide = Infer(s, 46);
-    EXPECT_TRUE(wide.Run({}).ok());
-    TestCall call = strict(s);
-    SCOPED_TRACE(argument);
-    ExpectRefused(call, StatusCode::kInvalidArgument, argument);
+    change(s);
+    ExpectRefusedByStrictAlone(Infer(s, 46), argument);
   };
   refuse([](Shape& s) { s.group = 17; }, "head_num");
   refuse([](Shape& s) { s.qk_dim = 128; }, "query");

@@ -11,16 +11,22 @@
 #include "base/cpu_features.h"
 #include "ops/sparse_attention_pto/problem.h"
 #include "registry/compare.h"
-#include "tests/support/conformance.h"
-#include "tests/support/test_call.h"
+#include "tests/support/refusals.h"
 
 namespace tamis::sparse_attention_pto {
 namespace {
 
+using test::Change;
+using test::Elements;
 using test::ExpectConforms;
-using test::ExpectRefused;
+using test::ExpectRefusedAfter;
+using test::Filled;
+using test::kInfinity;
+using test::Listed;
 using test::Random;
 using test::TestCall;
+using test::With;
+using test::Without;
 
 struct Shape {
   DType dtype = DType::kBFloat16;
@@ -94,9 +100,6 @@ TestCall Fused(const Shape& s, uint64_t seed) {
   const auto normal = [&random](double scale) {
     return [&random, scale](int64_t) { return scale * random.Normal(); };
   };
-  const auto values = [](std::vector<double> from) {
-    return [from = std::move(from)](int64_t i) { return from[static_cast<size_t>(i)]; };
-  };
   const auto cache = [&](int64_t width) {
     return [&random, &paging, width](int64_t i) {
       return paging.used[static_cast<size_t>(i / width)] ? random.Normal() : NAN;
@@ -115,12 +118,11 @@ TestCall Fused(const Shape& s, uint64_t seed) {
       .Tensor("gamma_ckv", s.dtype, {s.latent}, normal(1))
       .Tensor("sin", s.dtype, {b, t, s.rope}, normal(1))
       .Tensor("cos", s.dtype, {b, t, s.rope}, normal(1))
-      .Tensor("cache_index", DType::kInt32, {b, t}, values(paging.slots))
+      .Tensor("cache_index", DType::kInt32, {b, t}, Elements(paging.slots))
       .Tensor("kv_cache", s.dtype, {paging.pages, s.page, 1, s.latent}, cache(s.latent))
       .Tensor("kr_cache", s.dtype, {paging.pages, s.page, 1, s.rope}, cache(s.rope))
-      .Tensor("block_table", DType::kInt32, {b, paging.width}, values(paging.table))
-      .Tensor("act_seqs", DType::kInt32, {b},
-              values(std::vector<double>(s.lengths.begin(), s.lengths.end())))
+      .Tensor("block_table", DType::kInt32, {b, paging.width}, Elements(paging.table))
+      .List("act_seqs", DType::kInt32, s.lengths)
       .Tensor("w_idx_qb", s.dtype, {s.norm, s.index_heads * s.index_dim}, normal(scale(s.norm)))
       .Tensor("w_idx_k", s.dtype, {s.hidden, s.index_dim}, normal(scale(s.hidden)))
       .Tensor("w_idx_proj", s.dtype, {s.hidden, s.index_heads}, normal(scale(s.hidden)))
@@ -364,77 +366,61 @@ TEST(SparseAttentionPto, CachesChangeOnlyAtTheSlotsWhereverTheyAre) {
 }
 
 TEST(SparseAttentionPto, NothingIsWrittenWhenAnyArgumentIsBad) {
-  const auto refused = [](const char* argument, const std::function<void(TestCall&)>& spoil,
-                          const char* named = nullptr,
-                          StatusCode code = StatusCode::kInvalidArgument) {
-    Shape s;
-    TestCall call = Fused(s, 1908);
-    spoil(call);
-    SCOPED_TRACE(argument);
-    ExpectRefused(call, code, named != nullptr ? named : argument);
-  };
-  const auto at = [](int64_t element, double value, std::vector<double> others) {
-    others[static_cast<size_t>(element)] = value;
-    return [others](int64_t i) { return others[static_cast<size_t>(i)]; };
-  };
   const Shape s;
+  const auto refuse = [&](const Change& change, const char* argument,
+                          StatusCode code = StatusCode::kInvalidArgument) {
+    ExpectRefusedAfter(Fused(s, 1908), change, argument, code);
+  };
   const char* const kTensors[] = {
       "x",        "w_dq",    "w_uq_qr",     "w_uk",       "w_dkv_kr",  "gamma_cq",     "gamma_ckv",
       "sin",      "cos",     "cache_index", "kv_cache",   "kr_cache",  "block_table",  "act_seqs",
       "w_idx_qb", "w_idx_k", "w_idx_proj",  "in_gamma_k", "in_beta_k", "index_k_cache"};
   for (const char* name : kTensors) {
-    refused(
-        name, [&](TestCall& call) { call.Without(name); }, name, StatusCode::kNullArgument);
-    refused(name, [&](TestCall& call) {
-      call.Tensor(name, DType::kFloat64, {1}, [](int64_t) { return 0.0; });
-    });
-    refused(name, [&](TestCall& call) {
-      TensorView view = call.view(name);
-      --view.rank;
-      call.View(name, view);
-    });
+    refuse(Without(name), name, StatusCode::kNullArgument);
+    refuse(Filled(name, DType::kFloat64, {1}), name);
+    refuse(
+        [=](TestCall& call) {
+          TensorView view = call.view(name);
+          --view.rank;
+          call.View(name, view);
+        },
+        name);
   }
-  refused("w_uq_qr", [&](TestCall& call) {
-    call.Tensor("w_uq_qr", s.dtype, {s.norm, 41}, [](int64_t) { return 0.0; });
-  });
-  refused("w_dkv_kr", [&](TestCall& call) {
-    call.Tensor("w_dkv_kr", s.dtype, {s.hidden, 23}, [](int64_t) { return 0.0; });
-  });
-  refused("w_idx_qb", [&](TestCall& call) {
-    call.Tensor("w_idx_qb", s.dtype, {s.norm, 61}, [](int64_t) { return 0.0; });
-  });
+  refuse(Filled("w_uq_qr", s.dtype, {s.norm, 41}), "w_uq_qr");
+  refuse(Filled("w_dkv_kr", s.dtype, {s.hidden, 23}), "w_dkv_kr");
+  refuse(Filled("w_idx_qb", s.dtype, {s.norm, 61}), "w_idx_qb");
   for (const double slot : {44.0, 2147483647.0}) {
-    refused("cache_index", [&](TestCall& call) {
-      call.Tensor("cache_index", DType::kInt32, {2, 2}, at(3, slot, {0, 1, 2, 3}));
-    });
+    refuse(
+        [=](TestCall& call) {
+          call.Tensor("cache_index", DType::kInt32, {2, 2}, Elements({0, 1, 2, slot}));
+        },
+        "cache_index");
   }
-  for (const double length : {-1.0, 2147483647.0}) {
-    refused(length < 0 ? "act_seqs" : "block_table", [&](TestCall& call) {
-      call.Tensor("act_seqs", DType::kInt32, {2}, at(1, length, {9, 21}));
-    });
-  }
+  refuse(Listed("act_seqs", DType::kInt32, {9, -1}), "act_seqs");
+  refuse(Listed("act_seqs", DType::kInt32, {9, 2147483647}), "block_table");
   for (const double page : {-1.0, -2147483648.0, 11.0, 2147483647.0}) {
-    refused("block_table", [&](TestCall& call) {
-      const TensorView& view = call.view("block_table");
-      const auto* table = static_cast<const int32_t*>(view.data);
-      std::vector<double> entries(table, table + view.shape[0] * view.shape[1]);
-      call.Tensor("block_table", DType::kInt32, {view.shape[0], view.shape[1]},
-                  at(0, page, entries));
-    });
+    refuse(
+        [=](TestCall& call) {
+          const TensorView& view = call.view("block_table");
+          const auto* table = static_cast<const int32_t*>(view.data);
+          std::vector<double> entries(table, table + view.shape[0] * view.shape[1]);
+          entries[0] = page;
+          call.Tensor("block_table", DType::kInt32, {view.shape[0], view.shape[1]},
+                      Elements(entries));
+        },
+        "block_table");
   }
-  refused("sparse_count", [](TestCall& call) { call.Set("sparse_count", int64_t{-1}); });
-  refused("sparse_count", [](TestCall& call) { call.Set("sparse_count", INT64_MAX); });
-  refused("scale_value", [](TestCall& call) { call.Set("scale_value", NAN); });
-  refused("epsilon_cq", [](TestCall& call) { call.Set("epsilon_cq", INFINITY); });
-  refused("w_dq", [](TestCall& call) { call.Set("weight_format", std::string("NZ")); });  // 40 x 24
+  refuse(With("sparse_count", -1), "sparse_count");
+  refuse(With("sparse_count", INT64_MAX), "sparse_count");
+  refuse(With("scale_value", std::nan("")), "scale_value");
+  refuse(With("epsilon_cq", kInfinity), "epsilon_cq");
+  refuse(With("weight_format", "NZ"), "w_dq");  // 40 x 24
 }
 
 TEST(SparseAttentionPto, StrictTakesOnlyBfloat16) {
   Shape s;
   s.dtype = DType::kFloat16;
-  TestCall call = Fused(s, 1909);
-  call.Set("strict", true);
-  ExpectRefused(call, StatusCode::kInvalidArgument, "x");
+  ExpectRefusedAfter(Fused(s, 1909), With("strict", true), "x");
 }
 
 TEST(SparseAttentionPto, NoSequenceAndNoTokenAreEmptyCalls) {

@@ -224,30 +224,11 @@ TEST(SparseFlashAttention, CostCountsTheVisibleSelectedKeys) {
 }
 
 TEST(SparseFlashAttention, BadArgumentsAreRefusedByName) {
-  const auto refuse = [](Shape s, const std::function<void(TestCall&)>& spoil,
-                         const std::string& argument,
+  const auto refuse = [](Shape s, const Change& change, const std::string& argument,
                          StatusCode code = StatusCode::kInvalidArgument) {
     s.q = {3, 2};
     s.n = {40, 17};
-    TestCall call = Attention(s, 114);
-    const auto fine = call.Run({});
-    ASSERT_TRUE(fine.ok()) << fine.status().message();
-    spoil(call);
-    SCOPED_TRACE(argument);
-    ExpectRefused(call, code, argument);
-  };
-  const auto zero = [](const char* name, DType dtype, std::vector<int64_t> shape) {
-    return [=](TestCall& c) { c.Tensor(name, dtype, shape, [](int64_t) { return 0.0; }); };
-  };
-  const auto ints = [](const char* name, std::vector<int64_t> v) {
-    return [=](TestCall& c) {
-      c.Tensor(name, DType::kInt64, {static_cast<int64_t>(v.size())},
-               [v](int64_t i) { return static_cast<double>(v[static_cast<size_t>(i)]); });
-    };
-  };
-  const auto without = [](const char* name) { return [=](TestCall& c) { c.Without(name); }; };
-  const auto set = [](const char* name, auto value) {
-    return [=](TestCall& c) { c.Set(name, value); };
+    ExpectRefusedAfter(Attention(s, 114), change, argument, code);
   };
   constexpr auto kNull = StatusCode::kNullArgument;
   Shape bsnd;
@@ -260,53 +241,57 @@ TEST(SparseFlashAttention, BadArgumentsAreRefusedByName) {
   bytes.format = Format::kCann;
   bytes.latent = 128;
 
-  refuse(bsnd, without("scale_value"), "scale_value", kNull);
-  refuse(bsnd, without("sparse_indices"), "sparse_indices", kNull);
-  refuse(bsnd, without("key_rope"), "key_rope", kNull);
-  refuse(bsnd, without("query_rope"), "query_rope", kNull);
-  refuse(bsnd, set("sparse_block_size", int64_t{0}), "sparse_block_size");
-  refuse(bsnd, set("sparse_mode", int64_t{1}), "sparse_mode");
-  refuse(bsnd, set("layout_kv", std::string("TND")), "key");
-  refuse(bsnd, set("kv_format", std::string("cann656")), "key");
-  refuse(bsnd, zero("key", DType::kFloat16, {2, 43, 1, 24}), "key");
-  refuse(bsnd, zero("key", DType::kUInt8, {2, 43, 1, 24}), "key");
-  refuse(bsnd, zero("key", DType::kBFloat16, {2, 43, 1, 23}), "key");
-  refuse(bsnd, zero("key", DType::kBFloat16, {3, 43, 1, 24}), "key");
-  refuse(bsnd, zero("key", DType::kBFloat16, {2, 43, 2, 24}), "key");
-  refuse(bsnd, zero("key_rope", DType::kBFloat16, {2, 42, 1, 8}), "key_rope");
-  refuse(bsnd, zero("key_rope", DType::kBFloat16, {2, 43, 1, 7}), "key_rope");
-  refuse(bsnd, zero("query_rope", DType::kFloat16, {2, 3, 4, 8}), "query_rope");
-  refuse(bsnd, zero("value", DType::kBFloat16, {2, 43, 1, 25}), "value");
-  refuse(bsnd, zero("sparse_indices", DType::kInt64, {2, 3, 1, 12}), "sparse_indices");
-  refuse(bsnd, zero("sparse_indices", DType::kInt32, {2, 4, 1, 12}), "sparse_indices");
-  refuse(bsnd, zero("sparse_indices", DType::kInt32, {2, 3, 2, 12}), "sparse_indices");
-  refuse(bsnd, zero("sinks", DType::kFloat32, {3}), "sinks");
-  refuse(bsnd, zero("sinks", DType::kBFloat16, {4}), "sinks");
-  refuse(bsnd, zero("block_table", DType::kInt32, {2, 3}), "block_table");
-  refuse(bsnd, ints("actual_seq_lengths_query", {4, 1}), "actual_seq_lengths_query[0]");
-  refuse(bsnd, ints("actual_seq_lengths_kv", {44, 1}), "actual_seq_lengths_kv[0]");
-  refuse(bsnd, ints("actual_seq_lengths_kv", {1, 1, 1}), "actual_seq_lengths_kv");
+  refuse(bsnd, Without("scale_value"), "scale_value", kNull);
+  refuse(bsnd, Without("sparse_indices"), "sparse_indices", kNull);
+  refuse(bsnd, Without("key_rope"), "key_rope", kNull);
+  refuse(bsnd, Without("query_rope"), "query_rope", kNull);
+  refuse(bsnd, With("sparse_block_size", 0), "sparse_block_size");
+  refuse(bsnd, With("sparse_mode", 1), "sparse_mode");
+  refuse(bsnd, With("layout_kv", "TND"), "key");
+  refuse(bsnd, With("kv_format", "cann656"), "key");
+  refuse(bsnd, Filled("key", DType::kFloat16, {2, 43, 1, 24}), "key");
+  refuse(bsnd, Filled("key", DType::kUInt8, {2, 43, 1, 24}), "key");
+  refuse(bsnd, Filled("key", DType::kBFloat16, {2, 43, 1, 23}), "key");
+  refuse(bsnd, Filled("key", DType::kBFloat16, {3, 43, 1, 24}), "key");
+  refuse(bsnd, Filled("key", DType::kBFloat16, {2, 43, 2, 24}), "key");
+  refuse(bsnd, Filled("key_rope", DType::kBFloat16, {2, 42, 1, 8}), "key_rope");
+  refuse(bsnd, Filled("key_rope", DType::kBFloat16, {2, 43, 1, 7}), "key_rope");
+  refuse(bsnd, Filled("query_rope", DType::kFloat16, {2, 3, 4, 8}), "query_rope");
+  refuse(bsnd, Filled("value", DType::kBFloat16, {2, 43, 1, 25}), "value");
+  refuse(bsnd, Filled("sparse_indices", DType::kInt64, {2, 3, 1, 12}), "sparse_indices");
+  refuse(bsnd, Filled("sparse_indices", DType::kInt32, {2, 4, 1, 12}), "sparse_indices");
+  refuse(bsnd, Filled("sparse_indices", DType::kInt32, {2, 3, 2, 12}), "sparse_indices");
+  refuse(bsnd, Filled("sinks", DType::kFloat32, {3}), "sinks");
+  refuse(bsnd, Filled("sinks", DType::kBFloat16, {4}), "sinks");
+  refuse(bsnd, Filled("block_table", DType::kInt32, {2, 3}), "block_table");
+  refuse(bsnd, Listed("actual_seq_lengths_query", DType::kInt64, {4, 1}),
+         "actual_seq_lengths_query[0]");
+  refuse(bsnd, Listed("actual_seq_lengths_kv", DType::kInt64, {44, 1}), "actual_seq_lengths_kv[0]");
+  refuse(bsnd, Listed("actual_seq_lengths_kv", DType::kInt64, {1, 1, 1}), "actual_seq_lengths_kv");
 
-  refuse(tnd, without("actual_seq_lengths_query"), "actual_seq_lengths_query", kNull);
-  refuse(tnd, without("actual_seq_lengths_kv"), "actual_seq_lengths_kv", kNull);
-  refuse(tnd, ints("actual_seq_lengths_query", {3, 2}), "actual_seq_lengths_query[1]");
-  refuse(tnd, ints("actual_seq_lengths_kv", {40, 58}), "actual_seq_lengths_kv[1]");
-  refuse(tnd, ints("actual_seq_lengths_kv", {57}), "actual_seq_lengths_kv");
+  refuse(tnd, Without("actual_seq_lengths_query"), "actual_seq_lengths_query", kNull);
+  refuse(tnd, Without("actual_seq_lengths_kv"), "actual_seq_lengths_kv", kNull);
+  refuse(tnd, Listed("actual_seq_lengths_query", DType::kInt64, {3, 2}),
+         "actual_seq_lengths_query[1]");
+  refuse(tnd, Listed("actual_seq_lengths_kv", DType::kInt64, {40, 58}), "actual_seq_lengths_kv[1]");
+  refuse(tnd, Listed("actual_seq_lengths_kv", DType::kInt64, {57}), "actual_seq_lengths_kv");
   refuse(
       tnd,
       [&](TestCall& c) {
-        zero("key", DType::kBFloat16, {2, 43, 1, 24})(c);
-        zero("key_rope", DType::kBFloat16, {2, 43, 1, 8})(c);
+        Filled("key", DType::kBFloat16, {2, 43, 1, 24})(c);
+        Filled("key_rope", DType::kBFloat16, {2, 43, 1, 8})(c);
         c.Set("layout_kv", std::string("BSND"));
       },
       "layout_kv");
 
-  refuse(paged, without("block_table"), "block_table", kNull);
-  refuse(paged, without("actual_seq_lengths_kv"), "actual_seq_lengths_kv", kNull);
-  refuse(paged, ints("actual_seq_lengths_kv", {40, -1}), "actual_seq_lengths_kv[1]");
-  refuse(paged, ints("actual_seq_lengths_kv", {int64_t{1} << 40, 1}), "block_table");
-  refuse(paged, zero("block_table", DType::kInt32, {2, 2}), "block_table");
-  refuse(paged, zero("block_table", DType::kInt32, {3, 4}), "block_table");
+  refuse(paged, Without("block_table"), "block_table", kNull);
+  refuse(paged, Without("actual_seq_lengths_kv"), "actual_seq_lengths_kv", kNull);
+  refuse(paged, Listed("actual_seq_lengths_kv", DType::kInt64, {40, -1}),
+         "actual_seq_lengths_kv[1]");
+  refuse(paged, Listed("actual_seq_lengths_kv", DType::kInt64, {int64_t{1} << 40, 1}),
+         "block_table");
+  refuse(paged, Filled("block_table", DType::kInt32, {2, 2}), "block_table");
+  refuse(paged, Filled("block_table", DType::kInt32, {3, 4}), "block_table");
   for (double entry : {-1.0, 7.0, 2147483647.0, -2147483648.0}) {  // the cache has 7 pages
     refuse(
         paged,
@@ -317,17 +302,12 @@ TEST(SparseFlashAttention, BadArgumentsAreRefusedByName) {
         "block_table[1, 1]");
   }
 
-  refuse(bytes, without("query_rope"), "query_rope", kNull);
-  refuse(bytes, zero("key_rope", DType::kBFloat16, {2, 43, 1, 8}), "key_rope");
-  refuse(bytes, zero("key", DType::kUInt8, {2, 43, 1, 147}), "key");
-  refuse(bytes, zero("key", DType::kBFloat16, {2, 43, 1, 148}), "key");
-  refuse(bytes, zero("value", DType::kUInt8, {2, 43, 1, 148}), "value");
-  refuse(
-      bytes,
-      [&](TestCall& c) {
-        zero("query", DType::kBFloat16, {2, 3, 4, 120})(c);
-      },
-      "query");
+  refuse(bytes, Without("query_rope"), "query_rope", kNull);
+  refuse(bytes, Filled("key_rope", DType::kBFloat16, {2, 43, 1, 8}), "key_rope");
+  refuse(bytes, Filled("key", DType::kUInt8, {2, 43, 1, 147}), "key");
+  refuse(bytes, Filled("key", DType::kBFloat16, {2, 43, 1, 148}), "key");
+  refuse(bytes, Filled("value", DType::kUInt8, {2, 43, 1, 148}), "value");
+  refuse(bytes, Filled("query", DType::kBFloat16, {2, 3, 4, 120}), "query");
 }
 
 TEST(SparseFlashAttention, KeyItselfMayBeGivenAsTheValue) {
@@ -354,73 +334,41 @@ TEST(SparseFlashAttention, StrictEnforcesTheDocumentsLimits) {
   fine.value = true;
   const auto prepare = [](const Shape& s) {
     TestCall call = Attention(s, 116);
-    return std::move(call.Set("return_softmax_lse", false).Set("strict", true));
+    call.Set("return_softmax_lse", false);
+    return call;
   };
   TestCall accepted = prepare(fine);
+  accepted.Set("strict", true);
   const auto run = accepted.Run({});
   ASSERT_TRUE(run.ok()) << run.status().message();
-  const auto refuse = [&](const Shape& s, const char* argument,
-                          const std::function<void(TestCall&)>& change = {}) {
-    TestCall call = prepare(s);
-    if (change) change(call);
-    SCOPED_TRACE(argument);
-    call.Set("strict", false);
-    const auto wide = call.Run({});
-    EXPECT_TRUE(wide.ok()) << wide.status().message();
-    call.Set("strict", true);
-    ExpectRefused(call, StatusCode::kInvalidArgument, argument);
+  const auto refuse = [&](const std::function<void(Shape&)>& change, const char* argument) {
+    Shape s = fine;
+    change(s);
+    ExpectRefusedByStrictAlone(prepare(s), argument);
   };
-  Shape s = fine;
-  s.dtype = DType::kFloat16;
-  refuse(s, "query");
-  s = fine;
-  s.heads = 3;
-  refuse(s, "query");
-  s = fine;
-  s.latent = 256;
-  refuse(s, "query");
-  s = fine;
-  s.rope = 32;
-  refuse(s, "query_rope");
-  s = fine;
-  s.page = 24;
-  refuse(s, "key");
-  s = fine;
-  s.page = 2048;
-  refuse(s, "key");
-  s = fine;
-  s.block = 5;
-  refuse(s, "sparse_block_size");
-  s = fine;
-  s.value = false;
-  refuse(s, "value");
-  s = fine;
-  s.sinks = true;
-  refuse(s, "sinks");
-  s = fine;
-  s.lengths = DType::kInt64;
-  refuse(s, "actual_seq_lengths_query");
-  s = fine;
-  s.gap = 1;
-  refuse(s, "query");
-  s = fine;
-  s.tnd = true;
-  s.keys = Keys::kTnd;
-  refuse(s, "layout_kv");
-  s = fine;
-  s.format = Format::kCann;
-  s.value = false;
-  refuse(s, "kv_format");
-  s = fine;
-  s.q = {0};
-  refuse(s, "query");
-  s = fine;
-  s.q = {2, 2};
-  s.n = {9, 9};
-  refuse(s, "actual_seq_lengths_kv", [](TestCall& c) {
-    c.Tensor("actual_seq_lengths_kv", DType::kInt32, {1}, [](int64_t) { return 9.0; });
-  });
-  refuse(fine, "return_softmax_lse", [](TestCall& c) { c.Set("return_softmax_lse", true); });
+  refuse([](Shape& s) { s.dtype = DType::kFloat16; }, "query");
+  refuse([](Shape& s) { s.heads = 3; }, "query");
+  refuse([](Shape& s) { s.latent = 256; }, "query");
+  refuse([](Shape& s) { s.rope = 32; }, "query_rope");
+  refuse([](Shape& s) { s.page = 24; }, "key");
+  refuse([](Shape& s) { s.page = 2048; }, "key");
+  refuse([](Shape& s) { s.block = 5; }, "sparse_block_size");
+  refuse([](Shape& s) { s.value = false; }, "value");
+  refuse([](Shape& s) { s.sinks = true; }, "sinks");
+  refuse([](Shape& s) { s.lengths = DType::kInt64; }, "actual_seq_lengths_query");
+  refuse([](Shape& s) { s.gap = 1; }, "query");
+  refuse([](Shape& s) { s.tnd = true, s.keys = Keys::kTnd; }, "layout_kv");
+  refuse([](Shape& s) { s.format = Format::kCann, s.value = false; }, "kv_format");
+  refuse([](Shape& s) { s.q = {0}; }, "query");
+  Shape two = fine;
+  two.q = {2, 2};
+  two.n = {9, 9};
+  TestCall one_length = prepare(two);
+  one_length.List("actual_seq_lengths_kv", DType::kInt32, {9});
+  ExpectRefusedByStrictAlone(std::move(one_length), "actual_seq_lengths_kv");
+  TestCall statistics = prepare(fine);
+  statistics.Set("return_softmax_lse", true);
+  ExpectRefusedByStrictAlone(std::move(statistics), "return_softmax_lse");
 }
 
 }  // namespace

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "prim/kv_row.h"
-#include "tests/support/conformance.h"
+#include "tests/support/refusals.h"
 
 namespace tamis::test::attention {
 
