@@ -43,10 +43,7 @@ TEST(LocalizeIndices, EveryPositionGoesToOneRankInOrder) {
     for (int64_t interleave : {1, 3, 16}) {
       std::vector<int64_t> positions(entries);
       std::iota(positions.begin(), positions.end(), 0);
-      for (size_t i = positions.size(); i > 1; --i) {
-        std::swap(positions[i - 1],
-                  positions[static_cast<size_t>(random.Below(static_cast<int64_t>(i)))]);
-      }
+      random.Shuffle(&positions);
       std::vector<std::vector<int64_t>> ranks(static_cast<size_t>(world));
       for (int64_t p : positions) {
         ranks[static_cast<size_t>(OwnerOf(p, world, interleave))].push_back(
@@ -54,9 +51,7 @@ TEST(LocalizeIndices, EveryPositionGoesToOneRankInOrder) {
       }
       for (int64_t rank = 0; rank < world; ++rank) {
         TestCall call("localize_indices");
-        call.Tensor(
-                "indices", DType::kInt32, {1, entries},
-                [&](int64_t i) { return static_cast<double>(positions[static_cast<size_t>(i)]); })
+        call.Tensor("indices", DType::kInt32, {1, entries}, Elements(positions))
             .Set("world", world)
             .Set("rank", rank)
             .Set("interleave", interleave);
@@ -79,8 +74,7 @@ TEST(LocalizeIndices, EveryPositionGoesToOneRankInOrder) {
 
 TEST(LocalizeIndices, ANegativeEntryEndsTheRow) {
   TestCall call("localize_indices");
-  const double row[] = {4, 7, 2, -5, 6, 0};
-  call.Tensor("indices", DType::kInt32, {1, 6}, [&](int64_t i) { return row[i]; })
+  call.Tensor("indices", DType::kInt32, {1, 6}, Elements({4, 7, 2, -5, 6, 0}))
       .Set("world", int64_t{2})
       .Set("rank", int64_t{0});
   ASSERT_TRUE(call.Run({}).ok());

@@ -44,10 +44,9 @@ TEST(MergeTopk, AgreesOverRandomListsWithTiesGapsAndNan) {
 
 TEST(MergeTopk, OrdersByValueThenIndexWithNanLast) {
   TestCall call("merge_topk");
-  const double values[] = {0, 5, NAN, -0.0, -kInfinity, 5, 99, 0};
-  const double indices[] = {9, 8, 1, 3, 2, 4, -7, 9};
-  call.Tensor("values", DType::kFloat32, {2, 1, 4}, [&](int64_t i) { return values[i]; })
-      .Tensor("indices", DType::kInt32, {2, 1, 4}, [&](int64_t i) { return indices[i]; })
+  call.Tensor("values", DType::kFloat32, {2, 1, 4},
+              Elements({0, 5, NAN, -0.0, -kInfinity, 5, 99, 0}))
+      .Tensor("indices", DType::kInt32, {2, 1, 4}, Elements({9, 8, 1, 3, 2, 4, -7, 9}))
       .Set("sparse_count", int64_t{9});
   for (Level level : base::AvailableLevels()) {
     ASSERT_TRUE(call.Run({.level = level}).ok());

@@ -77,11 +77,8 @@ TEST(MergeTopk, LightningIndexerOverShardsGivesTheWholeSelection) {
         }
       }
       TestCall merge("merge_topk");
-      const auto element = [](const std::vector<double>& v) {
-        return [&v](int64_t i) { return v[static_cast<size_t>(i)]; };
-      };
-      merge.Tensor("values", DType::kFloat32, {c.world, tokens, c.count}, element(values))
-          .Tensor("indices", DType::kInt32, {c.world, tokens, c.count}, element(indices))
+      merge.Tensor("values", DType::kFloat32, {c.world, tokens, c.count}, Elements(values))
+          .Tensor("indices", DType::kInt32, {c.world, tokens, c.count}, Elements(indices))
           .Set("sparse_count", c.count);
       const auto merged = merge.Run({.level = level});
       ASSERT_TRUE(merged.ok()) << merged.status().message();
@@ -119,8 +116,7 @@ TestCall AttentionOver(const std::vector<int64_t>& positions, int64_t tokens,
               [&](int64_t i) { return normal(7502, i); })
       .Tensor("key", DType::kBFloat16, {1, keys, 1, kLatent}, key(7503, kLatent))
       .Tensor("key_rope", DType::kBFloat16, {1, keys, 1, kRope}, key(7504, kRope))
-      .Tensor("sparse_indices", DType::kInt32, {1, tokens, 1, count},
-              [&](int64_t i) { return static_cast<double>(ids[static_cast<size_t>(i)]); })
+      .Tensor("sparse_indices", DType::kInt32, {1, tokens, 1, count}, Elements(ids))
       .Set("scale_value", 0.25)
       .Set("return_softmax_lse", true);
   if (sinks)
@@ -148,8 +144,7 @@ std::vector<int64_t> SelectAtRandom(int64_t world, int64_t interleave, Random* r
   for (int64_t t = 0; t < kTokens; ++t) {
     std::vector<int64_t> row(static_cast<size_t>(kKeys - kTokens + t + 1));
     std::iota(row.begin(), row.end(), 0);
-    for (size_t i = row.size(); i > 1; --i)
-      std::swap(row[i - 1], row[static_cast<size_t>(random->Below(static_cast<int64_t>(i)))]);
+    random->Shuffle(&row);
     if (t == 0) std::erase_if(row, [&](int64_t p) { return OwnerOf(p, world, interleave) != 0; });
     row.resize(t == 1 ? 0 : std::min<size_t>(row.size(), t == 2 ? 7 : kCount));
     row.resize(kCount, -1);
@@ -167,9 +162,7 @@ struct Ranks {
 void AttendAtRank(int64_t rank, int64_t world, int64_t interleave, const std::vector<int64_t>& ids,
                   bool sinks, Level level, Ranks* ranks) {
   TestCall localize("localize_indices");
-  localize
-      .Tensor("indices", DType::kInt32, {kTokens, kCount},
-              [&](int64_t i) { return static_cast<double>(ids[static_cast<size_t>(i)]); })
+  localize.Tensor("indices", DType::kInt32, {kTokens, kCount}, Elements(ids))
       .Set("rank", rank)
       .Set("world", world)
       .Set("interleave", interleave);
@@ -193,13 +186,10 @@ void AttendAtRank(int64_t rank, int64_t world, int64_t interleave, const std::ve
 
 TestCall MergeOf(const Ranks& ranks) {
   const auto world = static_cast<int64_t>(ranks.golden.size());
-  const auto element = [](const std::vector<double>& v) {
-    return [&v](int64_t i) { return v[static_cast<size_t>(i)]; };
-  };
   TestCall merge("merge_attention_states");
-  merge.Tensor("outs", DType::kBFloat16, {world, kTokens, kHeads, kLatent}, element(ranks.outs))
-      .Tensor("softmax_maxes", DType::kFloat32, {world, kTokens, kHeads}, element(ranks.maxes))
-      .Tensor("softmax_sums", DType::kFloat32, {world, kTokens, kHeads}, element(ranks.sums))
+  merge.Tensor("outs", DType::kBFloat16, {world, kTokens, kHeads, kLatent}, Elements(ranks.outs))
+      .Tensor("softmax_maxes", DType::kFloat32, {world, kTokens, kHeads}, Elements(ranks.maxes))
+      .Tensor("softmax_sums", DType::kFloat32, {world, kTokens, kHeads}, Elements(ranks.sums))
       .Set("out_dtype", std::string("float32"));
   return merge;
 }
