@@ -2,6 +2,7 @@
 // a part of it see the same ones; and weights in either format.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <string>

@@ -9,105 +9,34 @@
 #include "prim/cpu/selector.h"
 #include "tamis/ops/lightning_indexer.hpp"
 #include "tests/support/refusals.h"
+#include "tests/support/token_calls.h"
 
 namespace tamis::test {
 namespace {
 
-enum class Keys { kBsnd, kTnd, kPaged };
-
-struct Shape {
-  DType dtype = DType::kBFloat16;
-  bool tnd = false;
-  Keys keys = Keys::kBsnd;
+struct Shape : Tokens {
   int64_t heads = 8;
   int64_t dim = 16;
-  int64_t page = 16;
   int64_t count = 8;
   int64_t mode = 3;
   DType weights = DType::kBFloat16;
-  std::vector<int64_t> q = {3};   // query tokens per sequence
-  std::vector<int64_t> n = {40};  // keys per sequence
-  int64_t padding = 0;  // query rows past the last token: of every entry (BSND) or of all (TND)
-  DType lengths = DType::kInt32;
-  int64_t gap = 0;
 };
 
-std::vector<int64_t> Prefix(const std::vector<int64_t>& lengths) {
-  std::vector<int64_t> prefix(lengths.size());
-  std::partial_sum(lengths.begin(), lengths.end(), prefix.begin());
-  return prefix;
-}
-
-// Keys past a sequence's end, spare pages and gaps hold NaN; page-table entries that must not be
-// read are out of range.
+// Rows of keys that no sequence has and gaps hold NaN; page-table entries that must not be read are
+// out of range.
 TestCall Indexer(const Shape& s, uint64_t seed) {
   Random random(seed);
   const auto normal = [&](int64_t) { return random.Normal(); };
-  const auto batch = static_cast<int64_t>(s.q.size());
-  const int64_t s1 = *std::max_element(s.q.begin(), s.q.end()) + s.padding;
-  const int64_t t1 = Prefix(s.q).back() + s.padding;
   TestCall call("lightning_indexer");
-  const auto query_shape = [&](std::vector<int64_t> inner) {
-    std::vector<int64_t> shape = s.tnd ? std::vector<int64_t>{t1} : std::vector<int64_t>{batch, s1};
-    shape.insert(shape.end(), inner.begin(), inner.end());
-    return shape;
-  };
-  const auto lengths = [&](const char* name, const std::vector<int64_t>& values) {
-    call.Tensor(name, s.lengths, {static_cast<int64_t>(values.size())}, [values](int64_t i) {
-      return static_cast<double>(values[static_cast<size_t>(i)]);
-    });
-  };
-  call.Strided("query", s.dtype, query_shape({s.heads, s.dim}), s.gap, normal)
-      .Strided("weights", s.weights, query_shape({s.heads}), s.gap, normal)
+  call.Strided("query", s.dtype, s.QueryShape({s.heads, s.dim}), s.gap, normal)
+      .Strided("weights", s.weights, s.QueryShape({s.heads}), s.gap, normal)
       .Set("sparse_count", s.count)
       .Set("sparse_mode", s.mode)
       .Set("return_value", true)
-      .Set("value_dtype", std::string("float32"))
-      .Set("layout_query", std::string(s.tnd ? "TND" : "BSND"));
-  lengths("actual_seq_lengths_query", s.tnd ? Prefix(s.q) : s.q);
-  if (s.keys == Keys::kTnd) {
-    call.Set("layout_key", std::string("TND"));
-    call.Strided("key", s.dtype, {Prefix(s.n).back(), 1, s.dim}, s.gap, normal);
-    lengths("actual_seq_lengths_key", Prefix(s.n));
-    return call;
-  }
-  lengths("actual_seq_lengths_key", s.n);
-  if (s.keys == Keys::kBsnd) {
-    const int64_t s2 = *std::max_element(s.n.begin(), s.n.end()) + 3;
-    call.Strided("key", s.dtype, {batch, s2, 1, s.dim}, s.gap, [&](int64_t i) {
-      const int64_t position = i / s.dim % s2;
-      return position < s.n[static_cast<size_t>(i / (s.dim * s2))] ? random.Normal() : NAN;
-    });
-    return call;
-  }
-  int64_t used = 0;
-  int64_t widest = 1;
-  for (int64_t n : s.n) {
-    used += (n + s.page - 1) / s.page;
-    widest = std::max(widest, (n + s.page - 1) / s.page);
-  }
-  std::vector<int64_t> pages(static_cast<size_t>(used + 2));
-  std::iota(pages.begin(), pages.end(), 0);
-  for (size_t i = pages.size(); i > 1; --i)
-    std::swap(pages[i - 1], pages[static_cast<size_t>(random.Below(static_cast<int64_t>(i)))]);
-  std::vector<double> table(static_cast<size_t>(batch * (widest + 1)), -1);
-  std::vector<double> key(pages.size() * static_cast<size_t>(s.page * s.dim), NAN);
-  size_t next = 0;
-  for (size_t b = 0; b < s.n.size(); ++b) {
-    for (int64_t i = 0; i < s.n[b]; ++i) {
-      if (i % s.page == 0)
-        table[b * static_cast<size_t>(widest + 1) + static_cast<size_t>(i / s.page)] =
-            static_cast<double>(pages[next++]);
-      const auto row =
-          static_cast<size_t>(pages[next - 1] * s.page + i % s.page) * static_cast<size_t>(s.dim);
-      for (size_t c = 0; c < static_cast<size_t>(s.dim); ++c) key[row + c] = random.Normal();
-    }
-  }
-  call.Set("layout_key", std::string("PA_BSND"));
-  call.Strided("key", s.dtype, {static_cast<int64_t>(pages.size()), s.page, 1, s.dim}, s.gap,
-               [&](int64_t i) { return key[static_cast<size_t>(i)]; });
-  call.Tensor("block_table", DType::kInt32, {batch, widest + 1},
-              [&](int64_t i) { return table[static_cast<size_t>(i)]; });
+      .Set("value_dtype", "float32");
+  const Placement place(s, &random);
+  SetSequences(&call, s, place, "key");
+  call.Strided("key", s.dtype, place.Shape(s.dim), s.gap, place.Values(s.dim, &random));
   return call;
 }
 

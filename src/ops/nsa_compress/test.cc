@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "tests/support/conformance.h"
+#include "tests/support/sequences.h"
 
 namespace tamis::test {
 namespace {
@@ -10,9 +11,8 @@ namespace {
 TestCall Compress(DType dtype, int64_t heads, int64_t dim, int64_t block, int64_t stride,
                   const std::vector<int64_t>& lengths, uint64_t seed, int64_t gap = 0) {
   Random random(seed);
-  std::vector<int64_t> prefix;
-  int64_t tokens = 0;
-  for (int64_t length : lengths) prefix.push_back(tokens += length);
+  const std::vector<int64_t> prefix = Prefix(lengths);
+  const int64_t tokens = prefix.empty() ? 0 : prefix.back();
   TestCall call("nsa_compress");
   const auto normal = [&](int64_t) { return random.Normal(); };
   call.Strided("input", dtype, {tokens, heads, dim}, gap, normal)
@@ -98,8 +98,7 @@ TEST(NsaCompress, PermutingSequencesPermutesTheirOutputs) {
     TestCall call("nsa_compress");
     call.Tensor("input", DType::kFloat16, {90, 2, 3},
                 [&](int64_t i) { return tokens[static_cast<size_t>((i + rotate * 6) % (90 * 6))]; })
-        .Tensor("weight", DType::kFloat16, {16, 2},
-                [&](int64_t i) { return weights[static_cast<size_t>(i)]; })
+        .Tensor("weight", DType::kFloat16, {16, 2}, Elements(weights))
         .Set("act_seq_len", std::move(prefix))
         .Set("compress_block_size", int64_t{16})
         .Set("compress_stride", int64_t{8});

@@ -8,6 +8,7 @@
 #include "base/cpu_features.h"
 #include "prim/block_importance.h"
 #include "tests/support/refusals.h"
+#include "tests/support/sequences.h"
 
 namespace tamis::test {
 namespace {
@@ -31,12 +32,6 @@ struct Shape {
   int64_t max_n() const { return *std::max_element(keys.begin(), keys.end()); }
   int64_t max_blocks() const { return (max_n() + select / stride - 1) / (select / stride); }
 };
-
-std::vector<int64_t> Prefix(const std::vector<int64_t>& lengths) {
-  std::vector<int64_t> prefix(lengths.size());
-  std::partial_sum(lengths.begin(), lengths.end(), prefix.begin());
-  return prefix;
-}
 
 TestCall Attention(const Shape& s, uint64_t seed) {
   Random random(seed);

@@ -2,11 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
-#include <numeric>
 
 #include "base/cpu_features.h"
 #include "tests/support/refusals.h"
+#include "tests/support/sequences.h"
 
 namespace tamis::test {
 namespace {
@@ -33,35 +32,24 @@ struct Shape {
   int64_t batch() const { return static_cast<int64_t>(keys.size()); }
 };
 
-// Pages are dealt from a shuffled pack; rows past a sequence's keys and spare pages hold NaN, and
-// table entries that must not be read are out of range.
+// Rows past a sequence's keys and spare pages hold NaN, and table entries that must not be read are
+// out of range.
 TestCall Infer(const Shape& s, uint64_t seed, uint64_t page_seed = 1) {
   Random random(seed);
   Random shuffle(page_seed);
-  int64_t used = 0;
-  int64_t longest = 1;
-  for (int64_t keys : s.keys) {
-    used += (keys + s.page - 1) / s.page;
-    longest = std::max(longest, (keys + s.page - 1) / s.page);
-  }
-  std::vector<int64_t> pages(static_cast<size_t>(used + s.spare_pages));
-  std::iota(pages.begin(), pages.end(), 0);
-  for (size_t i = pages.size(); i > 1; --i)
-    std::swap(pages[i - 1], pages[static_cast<size_t>(shuffle.Below(static_cast<int64_t>(i)))]);
-  std::vector<double> table(static_cast<size_t>(s.batch() * (longest + 1)), -7);
-  std::vector<double> key(pages.size() * static_cast<size_t>(s.page * s.kv_heads * s.qk_dim), NAN);
-  std::vector<double> value(pages.size() * static_cast<size_t>(s.page * s.kv_heads * s.v_dim), NAN);
-  size_t next = 0;
-  for (size_t b = 0; b < s.keys.size(); ++b) {
-    for (int64_t i = 0; i < s.keys[b]; ++i) {
-      if (i % s.page == 0)
-        table[b * static_cast<size_t>(longest + 1) + static_cast<size_t>(i / s.page)] =
-            static_cast<double>(pages[next++]);
-      const auto row = static_cast<size_t>(pages[next - 1] * s.page + i % s.page);
-      for (size_t c = 0; c < static_cast<size_t>(s.kv_heads * s.qk_dim); ++c)
-        key[row * static_cast<size_t>(s.kv_heads * s.qk_dim) + c] = random.Normal();
-      for (size_t c = 0; c < static_cast<size_t>(s.kv_heads * s.v_dim); ++c)
-        value[row * static_cast<size_t>(s.kv_heads * s.v_dim) + c] = random.Normal();
+  const Pages pages(s.keys, s.page, s.spare_pages, &shuffle);
+  const int64_t key_row = s.kv_heads * s.qk_dim;
+  const int64_t value_row = s.kv_heads * s.v_dim;
+  std::vector<double> key(static_cast<size_t>(pages.count * s.page * key_row), NAN);
+  std::vector<double> value(static_cast<size_t>(pages.count * s.page * value_row), NAN);
+  const auto fill = [&](std::vector<double>* rows, int64_t width, int64_t row) {
+    const auto begin = rows->begin() + row * width;
+    std::generate(begin, begin + width, [&] { return random.Normal(); });
+  };
+  for (int64_t b = 0; b < s.batch(); ++b) {  // the same values wherever the pages are
+    for (int64_t i = 0; i < s.keys[static_cast<size_t>(b)]; ++i) {
+      fill(&key, key_row, pages.RowOf(b, i));
+      fill(&value, value_row, pages.RowOf(b, i));
     }
   }
   int64_t rows = 0;
@@ -71,18 +59,14 @@ TestCall Infer(const Shape& s, uint64_t seed, uint64_t page_seed = 1) {
     max_q = std::max(max_q, s.q(b));
   }
   const int64_t heads = s.kv_heads * s.group;
-  const auto from = [](const std::vector<double>& values) {
-    return [&values](int64_t i) { return values[static_cast<size_t>(i)]; };
-  };
-  const auto pages_count = static_cast<int64_t>(pages.size());
   TestCall call("nsa_compress_attention_infer");
   call.Tensor("query", s.dtype,
               s.bsnd ? std::vector<int64_t>{s.batch(), max_q, heads, s.qk_dim}
                      : std::vector<int64_t>{rows, heads, s.qk_dim},
               [&](int64_t) { return random.Normal(); })
-      .Strided("key", s.dtype, {pages_count, s.page, s.kv_heads * s.qk_dim}, 3, from(key))
-      .Tensor("value", s.dtype, {pages_count, s.page, s.kv_heads * s.v_dim}, from(value))
-      .Tensor("block_table", DType::kInt32, {s.batch(), longest + 1}, from(table))
+      .Strided("key", s.dtype, {pages.count, s.page, key_row}, 3, Elements(key))
+      .Tensor("value", s.dtype, {pages.count, s.page, value_row}, Elements(value))
+      .Tensor("block_table", DType::kInt32, {s.batch(), pages.width}, Elements(pages.table))
       .Set("scale_value", s.scale)
       .Set("head_num", heads)
       .Set("key_value_head_num", s.kv_heads)
@@ -315,24 +299,21 @@ TEST(NsaCompressAttentionInfer, EqualsTheTrainingFormOnContiguousPages) {
   for (auto* values : {&key, &value, &query}) {
     for (double& x : *values) x = random.Normal();
   }
-  const auto from = [](const std::vector<double>& v) {
-    return [&v](int64_t i) { return v[static_cast<size_t>(i)]; };
-  };
   TestCall paged("nsa_compress_attention_infer");
   TestCall packed("nsa_compress_attention");
-  paged.Tensor("key", DType::kFloat16, {3, 16, 48}, from(key))
-      .Tensor("value", DType::kFloat16, {3, 16, 20}, from(value))
+  paged.Tensor("key", DType::kFloat16, {3, 16, 48}, Elements(key))
+      .Tensor("value", DType::kFloat16, {3, 16, 20}, Elements(value))
       .Tensor("block_table", DType::kInt32, {1, 3},
               [](int64_t i) { return static_cast<double>(i); })
       .Set("key_value_head_num", int64_t{2})
       .Set("page_block_size", int64_t{16})
       .Set("actual_cmp_seq_kvlen", std::vector<int64_t>{48});
-  packed.Tensor("key", DType::kFloat16, {48, 2, 24}, from(key))
-      .Tensor("value", DType::kFloat16, {48, 2, 10}, from(value))
+  packed.Tensor("key", DType::kFloat16, {48, 2, 24}, Elements(key))
+      .Tensor("value", DType::kFloat16, {48, 2, 10}, Elements(value))
       .Set("actual_seq_qlen", std::vector<int64_t>{1})
       .Set("actual_cmp_seq_kvlen", std::vector<int64_t>{48});
   for (TestCall* call : {&paged, &packed}) {
-    call->Tensor("query", DType::kFloat16, {1, 8, 24}, from(query))
+    call->Tensor("query", DType::kFloat16, {1, 8, 24}, Elements(query))
         .Set("scale_value", 0.2)
         .Set("head_num", int64_t{8})
         .Set("select_block_size", int64_t{64})

@@ -6,12 +6,12 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <numeric>
 
 #include "base/cpu_features.h"
 #include "ops/sparse_attention_pto/problem.h"
 #include "registry/compare.h"
 #include "tests/support/refusals.h"
+#include "tests/support/sequences.h"
 
 namespace tamis::sparse_attention_pto {
 namespace {
@@ -46,63 +46,32 @@ struct Shape {
   int64_t batch() const { return static_cast<int64_t>(lengths.size()); }
 };
 
-// Pages dealt at random, spare ones full of NaN like everything past a sequence's end; the new
-// tokens' slots are where block_table puts their positions, and -1 before position 0.
-struct Paging {
-  std::vector<double> table;
-  std::vector<double> slots;
-  std::vector<bool> used;  // by slot: an older position lies there
-  int64_t width = 0;
-  int64_t pages = 0;
-};
-
-Paging Deal(const Shape& s, Random* random) {
-  Paging paging;
-  int64_t used = 0;
-  for (int64_t n : s.lengths) {
-    used += (n + s.page - 1) / s.page;
-    paging.width = std::max(paging.width, (n + s.page - 1) / s.page + 1);
-  }
-  paging.pages = used + 2;
-  std::vector<int64_t> pages(static_cast<size_t>(paging.pages));
-  std::iota(pages.begin(), pages.end(), 0);
-  for (size_t i = pages.size(); i > 1; --i)
-    std::swap(pages[i - 1], pages[static_cast<size_t>(random->Below(static_cast<int64_t>(i)))]);
-  paging.used.resize(static_cast<size_t>(paging.pages * s.page));
-  paging.table.assign(static_cast<size_t>(s.batch() * paging.width), -1);
-  size_t next = 0;
-  for (size_t b = 0; b < s.lengths.size(); ++b) {
-    for (int64_t p = 0; p < s.lengths[b]; ++p) {
-      if (p % s.page == 0) {
-        paging.table[b * static_cast<size_t>(paging.width) + static_cast<size_t>(p / s.page)] =
-            static_cast<double>(pages[next++]);
-      }
-      const int64_t slot = pages[next - 1] * s.page + p % s.page;
-      if (p < s.lengths[b] - s.tokens) paging.used[static_cast<size_t>(slot)] = true;
-    }
+// The new tokens' slots are where the page table puts their positions, and -1 before position 0.
+std::vector<int64_t> SlotsOf(const Shape& s, const test::Pages& pages) {
+  std::vector<int64_t> slots;
+  for (int64_t b = 0; b < s.batch(); ++b) {
     for (int64_t t = 0; t < s.tokens; ++t) {
-      const int64_t p = s.lengths[b] - s.tokens + t;
-      const double page =
-          p < 0
-              ? 0
-              : paging
-                    .table[b * static_cast<size_t>(paging.width) + static_cast<size_t>(p / s.page)];
-      paging.slots.push_back(
-          p < 0 ? -1 : page * static_cast<double>(s.page) + static_cast<double>(p % s.page));
+      const int64_t position = s.lengths[static_cast<size_t>(b)] - s.tokens + t;
+      slots.push_back(position < 0 ? -1 : pages.RowOf(b, position));
     }
   }
-  return paging;
+  return slots;
 }
 
+// The caches hold older positions, and NaN where the new ones will be, past a sequence's end and on
+// spare pages.
 TestCall Fused(const Shape& s, uint64_t seed) {
   Random random(seed);
-  const Paging paging = Deal(s, &random);
+  const test::Pages pages(s.lengths, s.page, 2, &random);
+  std::vector<int64_t> older = s.lengths;
+  for (int64_t& length : older) length -= s.tokens;
+  const std::vector<bool> holds = pages.Holds(older);
   const auto normal = [&random](double scale) {
     return [&random, scale](int64_t) { return scale * random.Normal(); };
   };
   const auto cache = [&](int64_t width) {
-    return [&random, &paging, width](int64_t i) {
-      return paging.used[static_cast<size_t>(i / width)] ? random.Normal() : NAN;
+    return [&random, &holds, width](int64_t i) {
+      return holds[static_cast<size_t>(i / width)] ? random.Normal() : NAN;
     };
   };
   const auto scale = [](int64_t terms) { return 1 / std::sqrt(static_cast<double>(terms)); };
@@ -118,17 +87,17 @@ TestCall Fused(const Shape& s, uint64_t seed) {
       .Tensor("gamma_ckv", s.dtype, {s.latent}, normal(1))
       .Tensor("sin", s.dtype, {b, t, s.rope}, normal(1))
       .Tensor("cos", s.dtype, {b, t, s.rope}, normal(1))
-      .Tensor("cache_index", DType::kInt32, {b, t}, Elements(paging.slots))
-      .Tensor("kv_cache", s.dtype, {paging.pages, s.page, 1, s.latent}, cache(s.latent))
-      .Tensor("kr_cache", s.dtype, {paging.pages, s.page, 1, s.rope}, cache(s.rope))
-      .Tensor("block_table", DType::kInt32, {b, paging.width}, Elements(paging.table))
+      .Tensor("cache_index", DType::kInt32, {b, t}, Elements(SlotsOf(s, pages)))
+      .Tensor("kv_cache", s.dtype, {pages.count, s.page, 1, s.latent}, cache(s.latent))
+      .Tensor("kr_cache", s.dtype, {pages.count, s.page, 1, s.rope}, cache(s.rope))
+      .Tensor("block_table", DType::kInt32, {b, pages.width}, Elements(pages.table))
       .List("act_seqs", DType::kInt32, s.lengths)
       .Tensor("w_idx_qb", s.dtype, {s.norm, s.index_heads * s.index_dim}, normal(scale(s.norm)))
       .Tensor("w_idx_k", s.dtype, {s.hidden, s.index_dim}, normal(scale(s.hidden)))
       .Tensor("w_idx_proj", s.dtype, {s.hidden, s.index_heads}, normal(scale(s.hidden)))
       .Tensor("in_gamma_k", s.dtype, {s.index_dim}, normal(1))
       .Tensor("in_beta_k", s.dtype, {s.index_dim}, normal(1))
-      .Tensor("index_k_cache", s.dtype, {paging.pages, s.page, 1, s.index_dim}, cache(s.index_dim))
+      .Tensor("index_k_cache", s.dtype, {pages.count, s.page, 1, s.index_dim}, cache(s.index_dim))
       .Set("sparse_count", s.count);
   return call;
 }

@@ -2,11 +2,7 @@
 // depend on the rest of the call, the documents' sizes, refusals.
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <bit>
 #include <cmath>
-#include <cstring>
-#include <limits>
 #include <numeric>
 
 #include "base/cpu_features.h"

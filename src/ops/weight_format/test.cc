@@ -1,8 +1,5 @@
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <cstring>
-
 #include "tamis/ops/weight_format.hpp"
 #include "tests/support/conformance.h"
 #include "tests/support/weights.h"

@@ -1,0 +1,62 @@
+#include "tests/support/token_calls.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace tamis::test {
+
+std::vector<int64_t> Tokens::QueryShape(const std::vector<int64_t>& inner) const {
+  std::vector<int64_t> shape = {static_cast<int64_t>(q.size()),
+                                *std::max_element(q.begin(), q.end()) + padding};
+  if (tnd) shape = {Prefix(q).back() + padding};
+  shape.insert(shape.end(), inner.begin(), inner.end());
+  return shape;
+}
+
+Placement::Placement(const Tokens& tokens, Random* random) {
+  const std::vector<int64_t>& n = tokens.n;
+  if (tokens.keys == Keys::kTnd) {
+    shape_ = {Prefix(n).back(), 1};
+    held_.assign(static_cast<size_t>(shape_[0]), true);
+  } else if (tokens.keys == Keys::kBsnd) {
+    const int64_t padded = *std::max_element(n.begin(), n.end()) + 3;
+    shape_ = {static_cast<int64_t>(n.size()), padded, 1};
+    for (int64_t length : n) {
+      held_.insert(held_.end(), static_cast<size_t>(length), true);
+      held_.insert(held_.end(), static_cast<size_t>(padded - length), false);
+    }
+  } else {
+    pages_.emplace(n, tokens.page, 2, random);
+    shape_ = {pages_->count, tokens.page, 1};
+    held_ = pages_->Holds(n);
+  }
+}
+
+std::vector<int64_t> Placement::Shape(int64_t dim) const {
+  std::vector<int64_t> shape = shape_;
+  shape.push_back(dim);
+  return shape;
+}
+
+std::function<double(int64_t)> Placement::Values(int64_t dim, Random* random) const {
+  return [this, dim, random](int64_t i) { return Holds(i / dim) ? random->Normal() : NAN; };
+}
+
+void SetSequences(TestCall* call, const Tokens& tokens, const Placement& place,
+                  const std::string& keys) {
+  const auto of = [](bool packed, const std::vector<int64_t>& lengths) {
+    return packed ? Prefix(lengths) : lengths;
+  };
+  call->Set("layout_query", tokens.tnd ? "TND" : "BSND")
+      .Set("layout_" + keys, tokens.keys == Keys::kPaged ? "PA_BSND"
+                             : tokens.keys == Keys::kTnd ? "TND"
+                                                         : "BSND")
+      .List("actual_seq_lengths_query", tokens.lengths, of(tokens.tnd, tokens.q))
+      .List("actual_seq_lengths_" + keys, tokens.lengths, of(tokens.keys == Keys::kTnd, tokens.n));
+  if (const std::optional<Pages>& pages = place.pages()) {
+    call->Tensor("block_table", DType::kInt32,
+                 {static_cast<int64_t>(tokens.n.size()), pages->width}, Elements(pages->table));
+  }
+}
+
+}  // namespace tamis::test

@@ -1,0 +1,58 @@
+// Layouts and lengths of the operators on query tokens and keys, and where the keys of a call lie.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/support/sequences.h"
+#include "tests/support/test_call.h"
+
+namespace tamis::test {
+
+enum class Keys { kBsnd, kTnd, kPaged };
+
+struct Tokens {
+  DType dtype = DType::kBFloat16;
+  bool tnd = false;
+  Keys keys = Keys::kBsnd;
+  int64_t page = 16;
+  std::vector<int64_t> q = {3};   // query tokens per sequence
+  std::vector<int64_t> n = {40};  // keys per sequence
+  int64_t padding = 0;  // query rows past the last token: of every entry (BSND) or of all (TND)
+  DType lengths = DType::kInt32;
+  int64_t gap = 0;
+
+  /// Shape of a tensor with these dimensions per query token.
+  std::vector<int64_t> QueryShape(const std::vector<int64_t>& inner) const;
+};
+
+/// Where the keys of a call lie. There are rows that no sequence has: past the ends (BSND), on
+/// spare pages and on the rest of the last ones (PA_BSND).
+class Placement {
+ public:
+  Placement(const Tokens& tokens, Random* random);
+
+  /// Shape of a tensor with `dim` elements per key.
+  std::vector<int64_t> Shape(int64_t dim) const;
+  /// Elements of such a tensor: normal, and NaN in rows that no sequence has.
+  std::function<double(int64_t)> Values(int64_t dim, Random* random) const;
+  int64_t rows() const { return static_cast<int64_t>(held_.size()); }
+  /// Whether a sequence has the row, leading dimensions flattened.
+  bool Holds(int64_t row) const { return held_[static_cast<size_t>(row)]; }
+  const std::optional<Pages>& pages() const { return pages_; }
+
+ private:
+  std::vector<int64_t> shape_;
+  std::vector<bool> held_;
+  std::optional<Pages> pages_;
+};
+
+/// Sets layouts, lengths and page table; `keys` names the keys in layout_<keys> and
+/// actual_seq_lengths_<keys>.
+void SetSequences(TestCall* call, const Tokens& tokens, const Placement& place,
+                  const std::string& keys);
+
+}  // namespace tamis::test
