@@ -106,6 +106,16 @@ void ExpectConforms(TestCall& call) {
   ::testing::Test::RecordProperty("levels", levels);
 }
 
+void ExpectSameBytes(TestCall& a, TestCall& b) {
+  for (Level level : base::AvailableLevels()) {
+    const Result<Outputs> of_a = a.Run({.level = level});
+    const Result<Outputs> of_b = b.Run({.level = level});
+    ASSERT_TRUE(of_a.ok()) << of_a.status().message();
+    ASSERT_TRUE(of_b.ok()) << of_b.status().message();
+    EXPECT_TRUE(*of_a == *of_b) << "at level " << base::Name(level);
+  }
+}
+
 void ExpectRefused(TestCall& call, StatusCode code, const std::string& argument) {
   Result<registry::Call> made = call.WithOutputs();
   Status status = made.status();

@@ -12,6 +12,9 @@ namespace tamis::test {
 /// other.
 void ExpectConforms(TestCall& call);
 
+/// Both calls give the same bytes at every level.
+void ExpectSameBytes(TestCall& a, TestCall& b);
+
 /// The call is refused with `code`, the message names `argument`, is one line, and no output byte
 /// is written.
 void ExpectRefused(TestCall& call, StatusCode code, const std::string& argument);

@@ -63,6 +63,12 @@ double Random::Normal() {
   return radius * std::cos(2 * std::numbers::pi * Uniform());
 }
 
+double Draw(uint64_t seed, const char* name, int64_t place) {
+  uint64_t state = seed;
+  for (; *name != 0; ++name) state = Random(state ^ static_cast<unsigned char>(*name)).Next();
+  return Random(state + static_cast<uint64_t>(place)).Normal();
+}
+
 TensorView TestCall::Store(DType dtype, const std::vector<int64_t>& shape, int64_t gap,
                            const std::function<double(int64_t)>& value) {
   memory_.emplace_back();

@@ -43,6 +43,10 @@ class Random {
   uint64_t state_;
 };
 
+/// A standard normal value that depends on a seed, a name and a place only, so that a call and a
+/// part of it see the same ones.
+double Draw(uint64_t seed, const char* name, int64_t place);
+
 /// The elements of a tensor from a list, in row-major order.
 template <class T>
 std::function<double(int64_t)> Elements(std::vector<T> values) {

@@ -1,90 +1,46 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <numeric>
 
 #include "base/cpu_features.h"
+#include "tests/support/prologs.h"
 #include "tests/support/refusals.h"
-#include "tests/support/weights.h"
 
 namespace tamis::test {
 namespace {
 
-struct Idx {
-  DType dtype = DType::kBFloat16;
-  int64_t tokens = 3;
-  int64_t first_token = 0;  // of a longer call with the same seed
-  int64_t batch = 0;        // not 0: [B, S1, ...]
-  int64_t hidden = 48;
-  int64_t rank = 32;
+struct Idx : Prolog {
   int64_t heads = 16;
   int64_t dim = 32;
-  int64_t rope = 16;
-  int64_t pages = 3;
-  int64_t page = 4;
-  bool nz = false;
   bool interleaved = true;
-  std::vector<int64_t> slots = {5, 0, 7};
-  DType index = DType::kInt32;
-  int64_t gap = 0;
-  uint64_t seed = 1;
 };
 
-// The cache holds NaN before: nobody reads it.
 TestCall Build(const Idx& s) {
   TestCall call("indexer_prolog");
-  const auto per_token = [&](const char* name, int64_t width) {
-    call.Strided(name, s.dtype, TokenShape(s.tokens, s.batch, {width}), s.gap,
-                 [&](int64_t i) { return Draw(s.seed, name, s.first_token * width + i); });
-  };
-  per_token("x", s.hidden);
-  per_token("query_norm", s.rank);
-  per_token("sin", s.rope);
-  per_token("cos", s.rope);
-  SetWeight(&call, "w_idx_qb", s.dtype, s.rank, s.heads * s.dim, s.nz, s.gap, s.seed);
-  SetWeight(&call, "w_idx_k", s.dtype, s.hidden, s.dim, s.nz, s.gap, s.seed);
-  SetWeight(&call, "w_idx_proj", s.dtype, s.hidden, s.heads, s.nz, s.gap, s.seed);
-  for (const char* name : {"in_gamma_k", "in_beta_k"})
-    call.Tensor(name, s.dtype, {s.dim}, [&](int64_t i) { return Draw(s.seed, name, i); });
-  call.Tensor("cache_index", s.index, TokenShape(s.tokens, s.batch, {}),
-              [&](int64_t i) { return static_cast<double>(s.slots[static_cast<size_t>(i)]); });
-  call.Strided("index_k_cache", s.dtype, {s.pages, s.page, 1, s.dim}, s.gap,
-               [](int64_t) { return NAN; });
-  call.Set("weight_format", std::string(s.nz ? "NZ" : "ND"));
+  SetCommon(&call, s);
+  SetPerToken(&call, s, "query_norm", s.rank);
+  SetWeight(&call, s, "w_idx_qb", s.rank, s.heads * s.dim);
+  SetWeight(&call, s, "w_idx_k", s.hidden, s.dim);
+  SetWeight(&call, s, "w_idx_proj", s.hidden, s.heads);
+  SetVector(&call, s, "in_gamma_k", s.dim);
+  SetVector(&call, s, "in_beta_k", s.dim);
+  SetCache(&call, s, "index_k_cache", s.dim);
   call.Set("rope_interleaved", s.interleaved);
   return call;
-}
-
-std::vector<double> Row(const TestCall& call, const std::string& name, int64_t row, int64_t width) {
-  std::vector<double> values;
-  for (int64_t c = 0; c < width; ++c) values.push_back(call.Got(name, row * width + c));
-  return values;
 }
 
 TEST(IndexerProlog, AgreesOverRandomShapesSlotsAndStrides) {
   Random random(911);
   for (int i = 0; i < 40; ++i) {
     Idx s;
-    s.seed = random.Next();
-    s.dtype = i % 2 == 0 ? DType::kBFloat16 : DType::kFloat16;
-    s.batch = i % 3 == 0 ? random.Between(1, 3) : 0;
-    s.tokens = random.Between(0, 21);
-    if (s.batch > 0) s.tokens -= s.tokens % s.batch;
-    s.nz = i % 4 == 0;
-    const auto size = [&](int64_t most) {
-      return s.nz ? 16 * random.Between(1, most / 16) : random.Between(1, most);
-    };
-    s.hidden = size(300);
-    s.rank = size(150);
-    s.dim = size(90);
+    DrawTokens(&s, i, &random);
+    s.hidden = DrawSize(s, 300, &random);
+    s.rank = DrawSize(s, 150, &random);
+    s.dim = DrawSize(s, 90, &random);
     s.heads = s.nz ? 16 : random.Between(1, 5);
     s.rope = 2 * random.Between(0, s.dim / 2);
     s.interleaved = random.Below(2) == 0;
-    s.pages = random.Between(0, 4);
-    s.page = random.Between(1, 9);
-    s.slots = RandomSlots(s.tokens, s.pages * s.page, &random);
-    s.index = random.Below(2) == 0 ? DType::kInt32 : DType::kInt64;
-    s.gap = random.Between(0, 1) * 5;
+    DrawCache(&s, &random);
     TestCall call = Build(s);
     call.OutputGap(s.gap);
     SCOPED_TRACE("case " + std::to_string(i));
@@ -111,34 +67,11 @@ TEST(IndexerProlog, AgreesOverManyTokensInChunksAndBlocks) {
 
 TEST(IndexerProlog, TokensTogetherGiveTheBitsOfTokensAlone) {
   Idx s;
-  s.tokens = 141;  // more than a chunk, and a tail of every tile size
   s.hidden = 150;
   s.rank = 75;
   s.heads = 3;
-  s.pages = 40;
-  s.slots.resize(static_cast<size_t>(s.tokens));
-  std::iota(s.slots.begin(), s.slots.end(), 3);
-  TestCall together = Build(s);
-  for (Level level : base::AvailableLevels()) {
-    ASSERT_TRUE(together.Run({.level = level}).ok());
-    for (int64_t token : {0, 1, 64, 127, 128, 136, 140}) {
-      for (int64_t count : {1, 2, 5, 20}) {
-        if (token + count > s.tokens) continue;
-        Idx part = s;
-        part.first_token = token;
-        part.tokens = count;
-        part.slots.assign(s.slots.begin() + token, s.slots.begin() + token + count);
-        TestCall alone = Build(part);
-        ASSERT_TRUE(alone.Run({.level = level}).ok());
-        const auto slot = s.slots[static_cast<size_t>(token)];
-        const auto width = s.heads * s.dim;
-        EXPECT_EQ(Row(together, "query", token, width), Row(alone, "query", 0, width));
-        EXPECT_EQ(Row(together, "weights", token, s.heads), Row(alone, "weights", 0, s.heads));
-        EXPECT_EQ(Row(together, "index_k_cache", slot, s.dim),
-                  Row(alone, "index_k_cache", slot, s.dim));
-      }
-    }
-  }
+  ExpectTokensGiveTheirBitsAlone(&Build, s, {{"query", s.heads * s.dim}, {"weights", s.heads}},
+                                 {{"index_k_cache", s.dim}});
 }
 
 // Conformance list of the family, line 18.
@@ -152,22 +85,13 @@ TEST(IndexerProlog, SlotMinusOneIsNotWrittenHalvesOfCosAndSinDifferNzEqualsNdAnd
     ExpectConforms(nd);  // slot -1: every byte outside the other rows is unchanged
     s.nz = true;
     TestCall nz = Build(s);
-    for (Level level : base::AvailableLevels()) {
-      const auto nd_bytes = nd.Run({.level = level});
-      const auto nz_bytes = nz.Run({.level = level});
-      ASSERT_TRUE(nd_bytes.ok() && nz_bytes.ok());
-      EXPECT_TRUE(*nd_bytes == *nz_bytes) << base::Name(level);
-    }
+    ExpectSameBytes(nd, nz);
   }
   Idx s;
   TestCall call = Build(s);
   const auto bytes = call.Run({});
   TestCall halves = Build(s);  // the second halves as the first ones
-  for (const char* name : {"sin", "cos"}) {
-    halves.Tensor(name, s.dtype, {s.tokens, s.rope}, [&](int64_t i) {
-      return Draw(s.seed, name, i / s.rope * s.rope + i % (s.rope / 2));
-    });
-  }
+  RepeatHalves(&halves, s);
   const auto halves_bytes = halves.Run({});
   ASSERT_TRUE(bytes.ok() && halves_bytes.ok());
   EXPECT_NE(halves_bytes->at("query"), bytes->at("query"));
@@ -242,20 +166,7 @@ TEST(IndexerProlog, TheLayerNormSeesItsInputUnrounded) {
 }
 
 TEST(IndexerProlog, LastTokenOfASlotWins) {
-  Idx s;
-  s.tokens = 4;
-  s.batch = 2;
-  s.slots = {6, 1, 6, 6};
-  TestCall call = Build(s);
-  ExpectConforms(call);
-  Idx last = s;
-  last.batch = 0;
-  last.tokens = 1;
-  last.first_token = 3;
-  last.slots = {6};
-  TestCall alone = Build(last);
-  ASSERT_TRUE(call.Run({.threads = 7}).ok() && alone.Run({}).ok());
-  EXPECT_EQ(Row(call, "index_k_cache", 6, s.dim), Row(alone, "index_k_cache", 6, s.dim));
+  ExpectLastTokenOfASlotWins(&Build, {{"index_k_cache", Idx{}.dim}});
 }
 
 TEST(IndexerProlog, WhatOnlyAnAbsentOutputNeedsMayBeAbsent) {
@@ -286,35 +197,10 @@ TEST(IndexerProlog, WhatOnlyAnAbsentOutputNeedsMayBeAbsent) {
 }
 
 TEST(IndexerProlog, WithoutASlotToWriteTheCachesWeightsAreNotRead) {
-  Idx s;
-  s.tokens = 3;
-  s.slots = {0, 1, 2};
-  TestCall writing = Build(s);
-  s.slots = {-1, -5, -1};
-  TestCall silent = Build(s);
-  const auto cost = [](TestCall& call) { return call.WithOutputs()->MakePlan({})->cost(); };
-  EXPECT_LT(cost(silent).read_bytes, cost(writing).read_bytes);
-  EXPECT_LT(cost(silent).write_bytes, cost(writing).write_bytes);
-  ExpectConforms(silent);
-  for (Level level : base::AvailableLevels()) {
-    const auto all = writing.Run({.level = level});
-    const auto some = silent.Run({.level = level});
-    ASSERT_TRUE(all.ok() && some.ok());
-    for (const char* name : {"query", "weights"}) EXPECT_EQ(all->at(name), some->at(name)) << name;
-  }
+  ExpectNoSlotReadsNoCacheWeights(&Build, {"query", "weights"});
 }
 
-TEST(IndexerProlog, NoTokensWriteNothing) {
-  for (int64_t batch : {0, 2}) {
-    Idx s;
-    s.tokens = 0;
-    s.batch = batch;
-    s.slots.clear();
-    TestCall call = Build(s);
-    ExpectConforms(call);
-    EXPECT_TRUE(call.OutputsUntouched());
-  }
-}
+TEST(IndexerProlog, NoTokensWriteNothing) { ExpectNoTokensWriteNothing(&Build); }
 
 TEST(IndexerProlog, BadArgumentsAreRefusedByName) {
   const auto refuse = [](const Change& change, const std::string& argument,

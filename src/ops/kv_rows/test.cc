@@ -252,12 +252,7 @@ TEST(KvRows, AttentionOverRowsOfBytesIsAttentionOverWhatTheyHold) {
       TestCall split = attention();
       Take(split, "key", unpack, "latent", dtype, {1, kKeys, 1, 256});
       Take(split, "key_rope", unpack, "rope", dtype, {1, kKeys, 1, 16});
-      for (Level level : base::AvailableLevels()) {
-        const auto a = bytes.Run({.level = level});
-        const auto b = split.Run({.level = level});
-        ASSERT_TRUE(a.ok() && b.ok());
-        EXPECT_TRUE(*a == *b) << format << " at level " << base::Name(level);
-      }
+      ExpectSameBytes(bytes, split);
       ExpectConforms(bytes);
     }
   }

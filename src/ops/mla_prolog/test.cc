@@ -4,92 +4,45 @@
 #include <numeric>
 
 #include "base/cpu_features.h"
+#include "tests/support/prologs.h"
 #include "tests/support/refusals.h"
-#include "tests/support/weights.h"
 
 namespace tamis::test {
 namespace {
 
-struct Mla {
-  DType dtype = DType::kBFloat16;
-  int64_t tokens = 3;
-  int64_t first_token = 0;  // of a longer call with the same seed
-  int64_t batch = 0;        // not 0: [B, S1, ...]
-  int64_t hidden = 48;
-  int64_t rank = 32;
+struct Mla : Prolog {
   int64_t heads = 2;
   int64_t nope = 16;
-  int64_t rope = 16;
   int64_t latent = 32;
-  int64_t pages = 3;
-  int64_t page = 4;
-  bool nz = false;
-  std::vector<int64_t> slots = {5, 0, 7};
-  DType index = DType::kInt32;
-  int64_t gap = 0;
-  uint64_t seed = 1;
 };
 
-// Caches hold NaN before: nobody reads them.
 TestCall Build(const Mla& s) {
   TestCall call("mla_prolog");
-  const auto per_token = [&](const char* name, int64_t width) {
-    call.Strided(name, s.dtype, TokenShape(s.tokens, s.batch, {width}), s.gap,
-                 [&](int64_t i) { return Draw(s.seed, name, s.first_token * width + i); });
-  };
-  const auto vector = [&](const char* name, int64_t width) {
-    call.Tensor(name, s.dtype, {width}, [&](int64_t i) { return Draw(s.seed, name, i); });
-  };
-  per_token("x", s.hidden);
-  per_token("sin", s.rope);
-  per_token("cos", s.rope);
-  SetWeight(&call, "w_dq", s.dtype, s.hidden, s.rank, s.nz, s.gap, s.seed);
-  SetWeight(&call, "w_uq_qr", s.dtype, s.rank, s.heads * (s.nope + s.rope), s.nz, s.gap, s.seed);
-  SetWeight(&call, "w_dkv_kr", s.dtype, s.hidden, s.latent + s.rope, s.nz, s.gap, s.seed);
+  SetCommon(&call, s);
+  SetWeight(&call, s, "w_dq", s.hidden, s.rank);
+  SetWeight(&call, s, "w_uq_qr", s.rank, s.heads * (s.nope + s.rope));
+  SetWeight(&call, s, "w_dkv_kr", s.hidden, s.latent + s.rope);
   call.Strided("w_uk", s.dtype, {s.heads, s.nope, s.latent}, s.gap,
                [&](int64_t i) { return 0.25 * Draw(s.seed, "w_uk", i); });
-  vector("gamma_cq", s.rank);
-  vector("gamma_ckv", s.latent);
-  call.Tensor("cache_index", s.index, TokenShape(s.tokens, s.batch, {}),
-              [&](int64_t i) { return static_cast<double>(s.slots[static_cast<size_t>(i)]); });
-  const auto nan = [](int64_t) { return NAN; };
-  call.Strided("kv_cache", s.dtype, {s.pages, s.page, 1, s.latent}, s.gap, nan);
-  call.Strided("kr_cache", s.dtype, {s.pages, s.page, 1, s.rope}, s.gap, nan);
-  call.Set("weight_format", std::string(s.nz ? "NZ" : "ND"));
+  SetVector(&call, s, "gamma_cq", s.rank);
+  SetVector(&call, s, "gamma_ckv", s.latent);
+  SetCache(&call, s, "kv_cache", s.latent);
+  SetCache(&call, s, "kr_cache", s.rope);
   return call;
-}
-
-// Row `row` of a cache, or of an output with rows of `width` elements.
-std::vector<double> Row(const TestCall& call, const std::string& name, int64_t row, int64_t width) {
-  std::vector<double> values;
-  for (int64_t c = 0; c < width; ++c) values.push_back(call.Got(name, row * width + c));
-  return values;
 }
 
 TEST(MlaProlog, AgreesOverRandomShapesSlotsAndStrides) {
   Random random(901);
   for (int i = 0; i < 40; ++i) {
     Mla s;
-    s.seed = random.Next();
-    s.dtype = i % 2 == 0 ? DType::kBFloat16 : DType::kFloat16;
-    s.batch = i % 3 == 0 ? random.Between(1, 3) : 0;
-    s.tokens = random.Between(0, 21);
-    if (s.batch > 0) s.tokens -= s.tokens % s.batch;
-    s.nz = i % 4 == 0;
-    const auto size = [&](int64_t most) {
-      return s.nz ? 16 * random.Between(1, most / 16) : random.Between(1, most);
-    };
-    s.hidden = size(300);
-    s.rank = size(150);
-    s.latent = size(90);
+    DrawTokens(&s, i, &random);
+    s.hidden = DrawSize(s, 300, &random);
+    s.rank = DrawSize(s, 150, &random);
+    s.latent = DrawSize(s, 90, &random);
     s.heads = random.Between(1, 4);
     s.rope = s.nz ? 16 * random.Between(1, 2) : 2 * random.Between(0, 20);
-    s.nope = size(40);
-    s.pages = random.Between(0, 4);
-    s.page = random.Between(1, 9);
-    s.slots = RandomSlots(s.tokens, s.pages * s.page, &random);
-    s.index = random.Below(2) == 0 ? DType::kInt32 : DType::kInt64;
-    s.gap = random.Between(0, 1) * 5;
+    s.nope = DrawSize(s, 40, &random);
+    DrawCache(&s, &random);
     TestCall call = Build(s);
     call.OutputGap(s.gap);
     SCOPED_TRACE("case " + std::to_string(i));
@@ -130,48 +83,19 @@ TEST(MlaProlog, NzGivesTheBitsOfNd) {
     nz.nz = true;
     TestCall a = Build(s);
     TestCall b = Build(nz);
-    for (Level level : base::AvailableLevels()) {
-      const auto nd_bytes = a.Run({.level = level});
-      const auto nz_bytes = b.Run({.level = level});
-      ASSERT_TRUE(nd_bytes.ok() && nz_bytes.ok()) << nz_bytes.status().message();
-      EXPECT_TRUE(*nd_bytes == *nz_bytes) << tokens << " tokens at " << base::Name(level);
-    }
+    ExpectSameBytes(a, b);
   }
 }
 
 TEST(MlaProlog, TokensTogetherGiveTheBitsOfTokensAlone) {
   Mla s;
-  s.tokens = 141;  // more than a chunk, and a tail of every tile size
   s.hidden = 150;
   s.latent = 37;
   s.rank = 75;
-  s.pages = 40;
-  s.slots.resize(static_cast<size_t>(s.tokens));
-  std::iota(s.slots.begin(), s.slots.end(), 3);
-  TestCall together = Build(s);
-  for (Level level : base::AvailableLevels()) {
-    ASSERT_TRUE(together.Run({.level = level}).ok());
-    for (int64_t token : {0, 1, 64, 127, 128, 136, 139, 140}) {
-      for (int64_t count : {1, 2, 5, 20}) {
-        if (token + count > s.tokens) continue;
-        Mla part = s;
-        part.first_token = token;
-        part.tokens = count;
-        part.slots.assign(s.slots.begin() + token, s.slots.begin() + token + count);
-        TestCall alone = Build(part);
-        ASSERT_TRUE(alone.Run({.level = level}).ok());
-        const auto slot = s.slots[static_cast<size_t>(token)];
-        for (const auto& [name, width] : {std::pair{"query", s.heads * s.latent},
-                                          {"query_rope", s.heads * s.rope},
-                                          {"query_norm", s.rank}}) {
-          EXPECT_EQ(Row(together, name, token, width), Row(alone, name, 0, width)) << name;
-        }
-        EXPECT_EQ(Row(together, "kv_cache", slot, s.latent),
-                  Row(alone, "kv_cache", slot, s.latent));
-        EXPECT_EQ(Row(together, "kr_cache", slot, s.rope), Row(alone, "kr_cache", slot, s.rope));
-      }
-    }
-  }
+  ExpectTokensGiveTheirBitsAlone(
+      &Build, s,
+      {{"query", s.heads * s.latent}, {"query_rope", s.heads * s.rope}, {"query_norm", s.rank}},
+      {{"kv_cache", s.latent}, {"kr_cache", s.rope}});
 }
 
 // Conformance list of the family, line 18.
@@ -180,18 +104,14 @@ TEST(MlaProlog, SlotMinusOneIsNotWrittenHalvesOfCosAndSinDifferNzEqualsNdAndEpsi
   s.slots = {4, -1, 2};
   TestCall nd = Build(s);
   ExpectConforms(nd);  // slot -1: every byte outside rows 4 and 2 is unchanged
-  const auto nd_bytes = nd.Run({});
   s.nz = true;
-  const auto nz_bytes = Build(s).Run({});
-  ASSERT_TRUE(nd_bytes.ok() && nz_bytes.ok());
-  EXPECT_TRUE(*nd_bytes == *nz_bytes);
+  TestCall nz = Build(s);
+  ExpectSameBytes(nd, nz);
+  const auto nd_bytes = nd.Run({});
+  ASSERT_TRUE(nd_bytes.ok());
 
   TestCall halves = Build(s);  // the second halves as the first ones
-  for (const char* name : {"sin", "cos"}) {
-    halves.Tensor(name, s.dtype, {s.tokens, s.rope}, [&](int64_t i) {
-      return Draw(s.seed, name, i / s.rope * s.rope + i % (s.rope / 2));
-    });
-  }
+  RepeatHalves(&halves, s);
   const auto halves_bytes = halves.Run({});
   ASSERT_TRUE(halves_bytes.ok());
   EXPECT_NE(halves_bytes->at("query_rope"), nd_bytes->at("query_rope"));
@@ -232,32 +152,16 @@ TEST(MlaProlog, RopeTakesPairsLeavesHalvesAndSinComesBeforeCos) {
 }
 
 TEST(MlaProlog, LastTokenOfASlotWins) {
-  Mla s;
-  s.tokens = 4;
-  s.batch = 2;
-  s.slots = {6, 1, 6, 6};
-  TestCall call = Build(s);
-  ExpectConforms(call);
-  Mla last = s;
-  last.batch = 0;
-  last.tokens = 1;
-  last.first_token = 3;
-  last.slots = {6};
-  TestCall alone = Build(last);
-  ASSERT_TRUE(call.Run({.threads = 7}).ok());
-  ASSERT_TRUE(alone.Run({}).ok());
-  EXPECT_EQ(Row(call, "kv_cache", 6, s.latent), Row(alone, "kv_cache", 6, s.latent));
-  EXPECT_EQ(Row(call, "kr_cache", 6, s.rope), Row(alone, "kr_cache", 6, s.rope));
+  ExpectLastTokenOfASlotWins(&Build, {{"kv_cache", Mla{}.latent}, {"kr_cache", Mla{}.rope}});
 }
 
 TEST(MlaProlog, SlotsOfBothIntegerTypesGiveTheSame) {
   Mla s;
   s.slots = {11, -7, 3};
-  const auto narrow = Build(s).Run({});
+  TestCall narrow = Build(s);
   s.index = DType::kInt64;
-  const auto wide = Build(s).Run({});
-  ASSERT_TRUE(narrow.ok() && wide.ok());
-  EXPECT_TRUE(*narrow == *wide);
+  TestCall wide = Build(s);
+  ExpectSameBytes(narrow, wide);
 }
 
 TEST(MlaProlog, OutputsNotAskedForChangeNothingAndTheirWeightsAreNotRead) {
@@ -348,36 +252,10 @@ TEST(MlaProlog, NanStaysInItsToken) {
 }
 
 TEST(MlaProlog, WithoutASlotToWriteTheCachesWeightsAreNotRead) {
-  Mla s;
-  s.tokens = 3;
-  s.slots = {0, 1, 2};
-  TestCall writing = Build(s);
-  s.slots = {-1, -5, -1};
-  TestCall silent = Build(s);
-  const auto cost = [](TestCall& call) { return call.WithOutputs()->MakePlan({})->cost(); };
-  EXPECT_LT(cost(silent).read_bytes, cost(writing).read_bytes);
-  EXPECT_LT(cost(silent).write_bytes, cost(writing).write_bytes);
-  ExpectConforms(silent);
-  for (Level level : base::AvailableLevels()) {
-    const auto all = writing.Run({.level = level});
-    const auto some = silent.Run({.level = level});
-    ASSERT_TRUE(all.ok() && some.ok());
-    for (const char* name : {"query", "query_rope", "query_norm"})
-      EXPECT_EQ(all->at(name), some->at(name)) << name;
-  }
+  ExpectNoSlotReadsNoCacheWeights(&Build, {"query", "query_rope", "query_norm"});
 }
 
-TEST(MlaProlog, NoTokensWriteNothing) {
-  for (int64_t batch : {0, 2}) {
-    Mla s;
-    s.tokens = 0;
-    s.batch = batch;
-    s.slots.clear();
-    TestCall call = Build(s);
-    ExpectConforms(call);
-    EXPECT_TRUE(call.OutputsUntouched());
-  }
-}
+TEST(MlaProlog, NoTokensWriteNothing) { ExpectNoTokensWriteNothing(&Build); }
 
 TEST(MlaProlog, BadArgumentsAreRefusedByName) {
   const auto refuse = [](const Change& change, const std::string& argument,

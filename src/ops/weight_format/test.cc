@@ -2,7 +2,6 @@
 
 #include "tamis/ops/weight_format.hpp"
 #include "tests/support/conformance.h"
-#include "tests/support/weights.h"
 
 namespace tamis::test {
 namespace {
