@@ -128,7 +128,7 @@ Status CheckBlocks(std::string_view argument, int64_t blocks) {
   return base::Invalid(argument, "lengths that give fewer than 2^31 select blocks", blocks);
 }
 
-CpuWork CompressedAttentionOnCpu(AttentionProblem& p, Level level) {
+CpuWork CompressedAttentionRoom::OnCpu(AttentionProblem& p, Level level) {
   static constexpr KernelTable kKernels = TAMIS_KERNEL_TABLE(CompressedAttention);
   const bool paged = !p.page_table.absent();
   AttentionArgs& a = p.args;
@@ -200,7 +200,7 @@ CpuWork CompressedAttentionOnCpu(AttentionProblem& p, Level level) {
   return work;
 }
 
-Cost CompressedAttentionCost(const AttentionProblem& p) {
+Cost CompressedAttentionRoom::CountCost(const AttentionProblem& p) {
   Cost cost;
   const auto heads = static_cast<double>(p.kv_heads * p.group);
   double keys = 0;

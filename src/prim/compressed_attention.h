@@ -38,7 +38,7 @@ struct AttentionProblem {
   BlockGeometry geometry;
   bool force_ends = false;
   bool zero_masked_rows = false;
-  AttentionArgs args = {};  // the kernels' view, filled by CompressedAttentionOnCpu
+  AttentionArgs args = {};  // the kernels' view, filled by OnCpu
 };
 
 /// The attributes that both operators check alike.
@@ -79,8 +79,13 @@ Status TakeCommon(const Params& params, const base::Dims& dims, int64_t kv_heads
 /// Block indices are int32.
 Status CheckBlocks(std::string_view argument, int64_t blocks);
 
-CpuWork CompressedAttentionOnCpu(AttentionProblem& problem, Level level);
-Cost CompressedAttentionCost(const AttentionProblem& problem);
+/// What both rooms are from the problem on.
+struct CompressedAttentionRoom {
+  using Problem = AttentionProblem;
+
+  static CpuWork OnCpu(AttentionProblem& problem, Level level);
+  static Cost CountCost(const AttentionProblem& problem);
+};
 
 /// What a room adds to the reference: which keys are hidden from and which blocks are forced on a
 /// query token.

@@ -9,17 +9,12 @@
 
 namespace tamis::nsa_compress_attention {
 
-struct Room {
+struct Room : prim::CompressedAttentionRoom {
   using Params = nsa_compress_attention::Params;
-  using Problem = prim::AttentionProblem;
 
   static const base::Contract& contract();
   static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
   static void ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden);
-  static prim::CpuWork OnCpu(Problem& problem, Level level) {
-    return prim::CompressedAttentionOnCpu(problem, level);
-  }
-  static Cost CountCost(const Problem& problem) { return prim::CompressedAttentionCost(problem); }
   static const std::vector<base::Example>& examples();
 };
 
