@@ -52,8 +52,9 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   return Status::Ok();
 }
 
-prim::CpuWork Room::OnCpu(Problem& p, Level level) {
-  static constexpr prim::KernelTable kKernels = TAMIS_KERNEL_TABLE(LightningIndexer);
+namespace {
+
+void FillArgs(Problem& p, int64_t most_keys) {
   const int first_head_dim = p.padded_queries ? 2 : 1;
   KernelArgs& a = p.args;
   a = {};
@@ -75,25 +76,40 @@ prim::CpuWork Room::OnCpu(Problem& p, Level level) {
   a.bfloat16 = p.query.dtype == DType::kBFloat16;
   a.weights_float32 = p.weights.dtype == DType::kFloat32;
   a.values_float32 = p.values.dtype == DType::kFloat32;
-
-  int64_t tokens = 0;
-  int64_t most_keys = 0;
-  for (const prim::TokenSequence& s : p.sequences) {
-    tokens += s.rows;
-    most_keys = std::max(most_keys, s.keys);
-  }
   a.keep = std::min(p.sparse_count, most_keys);
   a.tokens_per_chunk =
       std::clamp<int64_t>(kRowsPerItem / std::max<int64_t>(p.heads, 1), 1, kMostTokens);
-  const int64_t keys_per_chunk =
-      tokens >= kTokensWithoutChunks ? std::max<int64_t>(most_keys, 1) : kKeysPerChunk;
+}
 
+// One chunk of query tokens over one run of keys, whose lists begin at `list`.
+Chunk ChunkOf(const Problem& p, const prim::TokenSequence& s, int64_t token, int64_t tokens,
+              int64_t key_begin, int64_t key_end, int64_t list) {
+  Chunk chunk = {};
+  chunk.query_offset = p.TokenOffset(p.query, s, token);
+  chunk.weights_offset = p.TokenOffset(p.weights, s, token);
+  chunk.tokens = tokens;
+  if (p.key_layout == prim::TokenLayout::kPaged) {
+    chunk.table_offset = s.batch * p.page_table.strides[0];
+  } else {
+    chunk.key_offset = p.KeyOffset(p.key, s, 0);
+  }
+  chunk.key_begin = key_begin;
+  chunk.key_end = key_end;
+  chunk.visible = p.causal ? s.keys - s.rows + token + 1 : s.keys;
+  chunk.visible_step = p.causal ? 1 : 0;
+  chunk.list = list;
+  return chunk;
+}
+
+// Fills the chunks of the first phase and the rows of the second; returns how many lists lie
+// between them.
+int64_t CutTokens(Problem& p, int64_t keys_per_chunk) {
   p.chunks.clear();
   p.rows.clear();
   int64_t lists = 0;
   for (const prim::TokenSequence& s : p.sequences) {
-    for (int64_t token = 0; token < s.rows; token += a.tokens_per_chunk) {
-      const int64_t count = std::min(a.tokens_per_chunk, s.rows - token);
+    for (int64_t token = 0; token < s.rows; token += p.args.tokens_per_chunk) {
+      const int64_t count = std::min(p.args.tokens_per_chunk, s.rows - token);
       const int64_t reach =
           s.Visible(token + count - 1, p.causal);  // of the last token: the farthest
       const int64_t cuts = base::CeilDiv(reach, keys_per_chunk);
@@ -101,26 +117,31 @@ prim::CpuWork Room::OnCpu(Problem& p, Level level) {
         p.rows.push_back({lists + t, count, cuts, p.TokenOffset(p.indices, s, token + t),
                           p.values.absent() ? 0 : p.TokenOffset(p.values, s, token + t)});
       }
-      for (int64_t cut = 0; cut < cuts; ++cut) {
-        Chunk chunk = {};
-        chunk.query_offset = p.TokenOffset(p.query, s, token);
-        chunk.weights_offset = p.TokenOffset(p.weights, s, token);
-        chunk.tokens = count;
-        if (p.key_layout == prim::TokenLayout::kPaged) {
-          chunk.table_offset = s.batch * p.page_table.strides[0];
-        } else {
-          chunk.key_offset = p.KeyOffset(p.key, s, 0);
-        }
-        chunk.key_begin = cut * keys_per_chunk;
-        chunk.key_end = std::min(chunk.key_begin + keys_per_chunk, reach);
-        chunk.visible = p.causal ? s.keys - s.rows + token + 1 : s.keys;
-        chunk.visible_step = p.causal ? 1 : 0;
-        chunk.list = lists;
-        p.chunks.push_back(chunk);
+      for (int64_t begin = 0; begin < reach; begin += keys_per_chunk) {
+        const int64_t end = std::min(begin + keys_per_chunk, reach);
+        p.chunks.push_back(ChunkOf(p, s, token, count, begin, end, lists));
         lists += count;
       }
     }
   }
+  return lists;
+}
+
+}  // namespace
+
+prim::CpuWork Room::OnCpu(Problem& p, Level level) {
+  static constexpr prim::KernelTable kKernels = TAMIS_KERNEL_TABLE(LightningIndexer);
+  int64_t tokens = 0;
+  int64_t most_keys = 0;
+  for (const prim::TokenSequence& s : p.sequences) {
+    tokens += s.rows;
+    most_keys = std::max(most_keys, s.keys);
+  }
+  const int64_t keys_per_chunk =
+      tokens >= kTokensWithoutChunks ? std::max<int64_t>(most_keys, 1) : kKeysPerChunk;
+  FillArgs(p, most_keys);
+  const int64_t lists = CutTokens(p, keys_per_chunk);
+  KernelArgs& a = p.args;
   a.chunks = p.chunks.data();
   a.rows = p.rows.data();
 
