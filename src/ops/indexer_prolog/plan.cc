@@ -6,18 +6,11 @@
 #include "ops/indexer_prolog/problem.h"
 #include "prim/cache_slots.h"
 #include "prim/linear.h"
+#include "prim/prologs.h"
 #include "prim/room.h"
 
 namespace tamis::indexer_prolog {
 namespace {
-
-// Beyond it a workspace cannot be counted in 63 bits.
-constexpr int64_t kLargestDim = int64_t{1} << 40;
-
-template <class T>
-T* Data(const TensorView& view) {
-  return static_cast<T*>(view.data);
-}
 
 // Ni comes with w_idx_proj, else from the columns of w_idx_qb; without both nothing has heads.
 Status FindHeads(const Params& params, base::Dims* dims) {
@@ -57,47 +50,42 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   TAMIS_RETURN_IF_ERROR(NormaliseOptional("w_idx_qb", params.w_idx_qb, format, &p.qb));
   TAMIS_RETURN_IF_ERROR(prim::NormaliseWeight("w_idx_k", params.w_idx_k, format, &p.k));
   TAMIS_RETURN_IF_ERROR(NormaliseOptional("w_idx_proj", params.w_idx_proj, format, &p.proj));
-  const TensorView& cache = params.index_k_cache;
-  TAMIS_RETURN_IF_ERROR(
-      prim::CacheSlots(params.cache_index, cache.shape[0] * cache.shape[1], &p.slots));
+  TAMIS_RETURN_IF_ERROR(prim::TakeTokens(params, params.index_k_cache, &p));
   p.params = params;
-  p.dtype = params.x.dtype;
-  p.batched = params.x.rank == 3;
-  p.tokens = static_cast<int64_t>(p.slots.size());
   p.heads = d["Ni"];
   p.dim = d["Di"];
   p.rope = d["rope"];
   return Status::Ok();
 }
 
-prim::CpuWork Room::OnCpu(Problem& p, Level level) {
-  static constexpr prim::KernelTable kProject = TAMIS_KERNEL_TABLE(IndexerPrologProject);
-  static constexpr prim::KernelTable kNorm = TAMIS_KERNEL_TABLE(IndexerPrologNorm);
+namespace {
+
+void FillArgs(Problem& p) {
   const Params& in = p.params;
   p.cache_rows.clear();
   for (int64_t slot : p.slots)
     p.cache_rows.push_back(slot < 0 ? -1 : prim::SlotOffset(in.index_k_cache, slot));
   KernelArgs& a = p.args;
   a = {};
-  a.x = Data<const uint16_t>(in.x);
+  a.x = prim::Data<const uint16_t>(in.x);
   a.x_at = prim::TokenStridesOf(in.x, p.batched);
-  a.query_norm = Data<const uint16_t>(in.query_norm);
+  a.query_norm = prim::Data<const uint16_t>(in.query_norm);
   a.query_norm_at = prim::TokenStridesOf(in.query_norm, p.batched);
   a.qb = p.qb;
   a.k = p.k;
   a.proj = p.proj;
-  a.gamma = Data<const uint16_t>(in.in_gamma_k);
-  a.beta = Data<const uint16_t>(in.in_beta_k);
-  a.sin = Data<const uint16_t>(in.sin);
+  a.gamma = prim::Data<const uint16_t>(in.in_gamma_k);
+  a.beta = prim::Data<const uint16_t>(in.in_beta_k);
+  a.sin = prim::Data<const uint16_t>(in.sin);
   a.sin_at = prim::TokenStridesOf(in.sin, p.batched);
-  a.cos = Data<const uint16_t>(in.cos);
+  a.cos = prim::Data<const uint16_t>(in.cos);
   a.cos_at = prim::TokenStridesOf(in.cos, p.batched);
-  a.cache = Data<uint16_t>(in.index_k_cache);
+  a.cache = prim::Data<uint16_t>(in.index_k_cache);
   a.cache_rows = p.cache_rows.data();
-  a.query = Data<uint16_t>(in.query);
+  a.query = prim::Data<uint16_t>(in.query);
   a.query_at = prim::TokenStridesOf(in.query, p.batched);
   a.query_head_stride = in.query.strides[p.batched ? 2 : 1];
-  a.weights = Data<uint16_t>(in.weights);
+  a.weights = prim::Data<uint16_t>(in.weights);
   a.weights_at = prim::TokenStridesOf(in.weights, p.batched);
   a.blocks = prim::MakeTokenBlocks(p.tokens);
   a.heads = p.heads;
@@ -107,13 +95,18 @@ prim::CpuWork Room::OnCpu(Problem& p, Level level) {
   a.interleaved = in.rope_interleaved;
   a.with_keys = prim::WritesAny(p.slots);
   a.bfloat16 = p.dtype == DType::kBFloat16;
+}
 
-  prim::CpuWork work;
-  work.args = &a;
-  work.blocking = "blocks of " + std::to_string(a.blocks.block_tokens) + " tokens, " +
-                  std::to_string(a.blocks.chunk_tokens) + " per item";
+}  // namespace
+
+prim::CpuWork Room::OnCpu(Problem& p, Level level) {
+  static constexpr prim::KernelTable kProject = TAMIS_KERNEL_TABLE(IndexerPrologProject);
+  static constexpr prim::KernelTable kNorm = TAMIS_KERNEL_TABLE(IndexerPrologNorm);
+  FillArgs(p);
+  const KernelArgs& a = p.args;
+  prim::CpuWork work = prim::WorkInBlocks(&a, a.blocks);
   if (p.tokens == 0) return work;
-  if (p.dim > kLargestDim) {
+  if (p.dim > prim::kLargestPrologDim) {
     work.shared_bytes = -1;
     return work;
   }

@@ -6,23 +6,19 @@
 #include "base/operator.h"
 #include "ops/indexer_prolog/cpu/kernel.h"
 #include "prim/cpu/work.h"
+#include "prim/prologs.h"
 #include "tamis/ops/indexer_prolog.hpp"
 
 namespace tamis::indexer_prolog {
 
-struct Problem {
+struct Problem : prim::PrologProblem {
   Params params;
-  DType dtype = DType::kNone;
-  bool batched = false;  // [B, S1, ...] instead of [T, ...]
-  int64_t tokens = 0;
   int64_t heads = 0;
   int64_t dim = 0;
-  int64_t rope = 0;
   prim::LinearWeight qb = {};       // [Lq, heads dim]; no data where absent
   prim::LinearWeight k = {};        // [H, dim]
   prim::LinearWeight proj = {};     // [H, heads]; no data where absent
-  std::vector<int64_t> slots;       // that each token writes; -1: none
-  std::vector<int64_t> cache_rows;  // the same as offsets, filled by OnCpu
+  std::vector<int64_t> cache_rows;  // the slots as offsets, filled by OnCpu
   KernelArgs args = {};             // the kernels' view, filled by OnCpu
 };
 

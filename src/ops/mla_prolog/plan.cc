@@ -6,13 +6,11 @@
 #include "ops/mla_prolog/problem.h"
 #include "prim/cache_slots.h"
 #include "prim/linear.h"
+#include "prim/prologs.h"
 #include "prim/room.h"
 
 namespace tamis::mla_prolog {
 namespace {
-
-// Beyond it a workspace cannot be counted in 63 bits.
-constexpr int64_t kLargestDim = int64_t{1} << 40;
 
 Status CheckDims(const base::Dims& d) {
   const int64_t width = d["nope"] + d["rope"];
@@ -36,11 +34,6 @@ Status CheckEpsilon(const char* name, double epsilon) {
   return epsilon >= 0 ? Status::Ok() : base::Invalid(name, "at least 0", std::to_string(epsilon));
 }
 
-template <class T>
-T* Data(const TensorView& view) {
-  return static_cast<T*>(view.data);
-}
-
 }  // namespace
 
 Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
@@ -53,12 +46,8 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   TAMIS_RETURN_IF_ERROR(prim::NormaliseWeight("w_dq", params.w_dq, format, &p.dq));
   TAMIS_RETURN_IF_ERROR(prim::NormaliseWeight("w_uq_qr", params.w_uq_qr, format, &p.uq_qr));
   TAMIS_RETURN_IF_ERROR(prim::NormaliseWeight("w_dkv_kr", params.w_dkv_kr, format, &p.dkv_kr));
-  const TensorView& kv = params.kv_cache;
-  TAMIS_RETURN_IF_ERROR(prim::CacheSlots(params.cache_index, kv.shape[0] * kv.shape[1], &p.slots));
+  TAMIS_RETURN_IF_ERROR(prim::TakeTokens(params, params.kv_cache, &p));
   p.params = params;
-  p.dtype = params.x.dtype;
-  p.batched = params.x.rank == 3;
-  p.tokens = static_cast<int64_t>(p.slots.size());
   p.heads = d["N"];
   p.nope = d["nope"];
   p.rope = d["rope"];
@@ -67,10 +56,9 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   return Status::Ok();
 }
 
-prim::CpuWork Room::OnCpu(Problem& p, Level level) {
-  static constexpr prim::KernelTable kProject = TAMIS_KERNEL_TABLE(MlaPrologProject);
-  static constexpr prim::KernelTable kNorm = TAMIS_KERNEL_TABLE(MlaPrologNorm);
-  static constexpr prim::KernelTable kHead = TAMIS_KERNEL_TABLE(MlaPrologHead);
+namespace {
+
+void FillArgs(Problem& p) {
   const Params& in = p.params;
   const int first_inner = p.batched ? 2 : 1;
   p.cache_rows.clear();
@@ -81,29 +69,29 @@ prim::CpuWork Room::OnCpu(Problem& p, Level level) {
   }
   KernelArgs& a = p.args;
   a = {};
-  a.x = Data<const uint16_t>(in.x);
+  a.x = prim::Data<const uint16_t>(in.x);
   a.x_at = prim::TokenStridesOf(in.x, p.batched);
   a.dq = p.dq;
   a.uq_qr = p.uq_qr;
   a.uk = prim::NdWeight(in.w_uk, 0);
   a.uk_head_stride = in.w_uk.strides[0];
   a.dkv_kr = p.dkv_kr;
-  a.gamma_cq = Data<const uint16_t>(in.gamma_cq);
-  a.gamma_ckv = Data<const uint16_t>(in.gamma_ckv);
-  a.sin = Data<const uint16_t>(in.sin);
+  a.gamma_cq = prim::Data<const uint16_t>(in.gamma_cq);
+  a.gamma_ckv = prim::Data<const uint16_t>(in.gamma_ckv);
+  a.sin = prim::Data<const uint16_t>(in.sin);
   a.sin_at = prim::TokenStridesOf(in.sin, p.batched);
-  a.cos = Data<const uint16_t>(in.cos);
+  a.cos = prim::Data<const uint16_t>(in.cos);
   a.cos_at = prim::TokenStridesOf(in.cos, p.batched);
-  a.kv_cache = Data<uint16_t>(in.kv_cache);
-  a.kr_cache = Data<uint16_t>(in.kr_cache);
+  a.kv_cache = prim::Data<uint16_t>(in.kv_cache);
+  a.kr_cache = prim::Data<uint16_t>(in.kr_cache);
   a.cache_rows = p.cache_rows.data();
-  a.query = Data<uint16_t>(in.query);
+  a.query = prim::Data<uint16_t>(in.query);
   a.query_at = prim::TokenStridesOf(in.query, p.batched);
   a.query_head_stride = in.query.strides[first_inner];
-  a.query_rope = Data<uint16_t>(in.query_rope);
+  a.query_rope = prim::Data<uint16_t>(in.query_rope);
   a.query_rope_at = prim::TokenStridesOf(in.query_rope, p.batched);
   a.query_rope_head_stride = in.query_rope.strides[first_inner];
-  a.query_norm = Data<uint16_t>(in.query_norm);
+  a.query_norm = prim::Data<uint16_t>(in.query_norm);
   a.query_norm_at = prim::TokenStridesOf(in.query_norm, p.batched);
   a.blocks = prim::MakeTokenBlocks(p.tokens);
   a.heads = p.heads;
@@ -116,13 +104,19 @@ prim::CpuWork Room::OnCpu(Problem& p, Level level) {
   a.with_norm = a.query != nullptr || a.query_rope != nullptr || a.query_norm != nullptr;
   a.with_kv = prim::WritesAny(p.slots);
   a.bfloat16 = p.dtype == DType::kBFloat16;
+}
 
-  prim::CpuWork work;
-  work.args = &a;
-  work.blocking = "blocks of " + std::to_string(a.blocks.block_tokens) + " tokens, " +
-                  std::to_string(a.blocks.chunk_tokens) + " per item";
+}  // namespace
+
+prim::CpuWork Room::OnCpu(Problem& p, Level level) {
+  static constexpr prim::KernelTable kProject = TAMIS_KERNEL_TABLE(MlaPrologProject);
+  static constexpr prim::KernelTable kNorm = TAMIS_KERNEL_TABLE(MlaPrologNorm);
+  static constexpr prim::KernelTable kHead = TAMIS_KERNEL_TABLE(MlaPrologHead);
+  FillArgs(p);
+  const KernelArgs& a = p.args;
+  prim::CpuWork work = prim::WorkInBlocks(&a, a.blocks);
   if (p.tokens == 0) return work;
-  if (std::max({p.nope, p.rope, p.latent, p.query_rank}) > kLargestDim) {
+  if (std::max({p.nope, p.rope, p.latent, p.query_rank}) > prim::kLargestPrologDim) {
     work.shared_bytes = -1;
     return work;
   }

@@ -6,25 +6,21 @@
 #include "base/operator.h"
 #include "ops/mla_prolog/cpu/kernel.h"
 #include "prim/cpu/work.h"
+#include "prim/prologs.h"
 #include "tamis/ops/mla_prolog.hpp"
 
 namespace tamis::mla_prolog {
 
-struct Problem {
+struct Problem : prim::PrologProblem {
   Params params;
-  DType dtype = DType::kNone;
-  bool batched = false;  // [B, S1, ...] instead of [T, ...]
-  int64_t tokens = 0;
   int64_t heads = 0;
   int64_t nope = 0;
-  int64_t rope = 0;
   int64_t latent = 0;
   int64_t query_rank = 0;            // Lq
   prim::LinearWeight dq = {};        // [H, query_rank]
   prim::LinearWeight uq_qr = {};     // [query_rank, heads (nope + rope)]
   prim::LinearWeight dkv_kr = {};    // [H, latent + rope]
-  std::vector<int64_t> slots;        // that each token writes; -1: none
-  std::vector<CacheRow> cache_rows;  // the same as offsets, filled by OnCpu
+  std::vector<CacheRow> cache_rows;  // the slots as offsets, filled by OnCpu
   KernelArgs args = {};              // the kernels' view, filled by OnCpu
 };
 

@@ -1,0 +1,53 @@
+// What the plans of both prologs do alike: the tokens of x, the slots that they write, the work in
+// blocks of tokens.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/errors.h"
+#include "prim/cache_slots.h"
+#include "prim/cpu/token_blocks.h"
+#include "prim/cpu/work.h"
+#include "tamis/tensor.hpp"
+
+namespace tamis::prim {
+
+/// A workspace for rows of more elements cannot be counted in 63 bits.
+inline constexpr int64_t kLargestPrologDim = int64_t{1} << 40;
+
+struct PrologProblem {
+  DType dtype = DType::kNone;
+  bool batched = false;  // [B, S1, ...] instead of [T, ...]
+  int64_t tokens = 0;
+  int64_t rope = 0;
+  std::vector<int64_t> slots;  // that each token writes; -1: none
+};
+
+/// Fills a problem but for `rope`; `cache` is one of those that the slots are rows of.
+template <class Params>
+Status TakeTokens(const Params& params, const TensorView& cache, PrologProblem* problem) {
+  TAMIS_RETURN_IF_ERROR(
+      CacheSlots(params.cache_index, cache.shape[0] * cache.shape[1], &problem->slots));
+  problem->dtype = params.x.dtype;
+  problem->batched = params.x.rank == 3;
+  problem->tokens = static_cast<int64_t>(problem->slots.size());
+  return Status::Ok();
+}
+
+/// Work without phases yet.
+inline CpuWork WorkInBlocks(const void* args, const TokenBlocks& blocks) {
+  CpuWork work;
+  work.args = args;
+  work.blocking = "blocks of " + std::to_string(blocks.block_tokens) + " tokens, " +
+                  std::to_string(blocks.chunk_tokens) + " per item";
+  return work;
+}
+
+template <class T>
+T* Data(const TensorView& view) {
+  return static_cast<T*>(view.data);
+}
+
+}  // namespace tamis::prim
