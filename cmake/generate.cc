@@ -1,7 +1,7 @@
 // tamis_generate [--check] [ROOT]: writes what is made from the contracts:
-// include/tamis/tamis_ops.h, src/capi/typed_ops.cc, python/tamis/_ops.py, and the tables between
-// the markers in the rooms' READMEs. With --check it writes nothing and names the first file that
-// is stale.
+// include/tamis/tamis_ops.h, src/capi/typed_ops.cc, python/tamis/_ops.py, torch/operators.h, and
+// the tables between the markers in the rooms' READMEs. With --check it writes nothing and names
+// the first file that is stale.
 #include <cstdio>
 #include <fstream>
 #include <iterator>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "generate_python.h"
+#include "generate_torch.h"
 #include "registry/describe.h"
 #include "registry/registry.h"
 
@@ -60,7 +61,8 @@ int main(int argc, char** argv) {
 
   std::vector<Made> files = {{"include/tamis/tamis_ops.h", tamis::registry::CHeader()},
                              {"src/capi/typed_ops.cc", tamis::registry::CSource()},
-                             {"python/tamis/_ops.py", tamis::generate::PythonModule()}};
+                             {"python/tamis/_ops.py", tamis::generate::PythonModule()},
+                             {"torch/operators.h", tamis::generate::TorchOperators()}};
   for (const tamis::base::Operator& op : tamis::registry::Operators()) {
     const std::string path = "src/ops/" + std::string(op.folder) + "/README.md";
     if (files.back().path != path) {  // a room of several operators has one README

@@ -3,20 +3,14 @@
 #include <algorithm>
 #include <cctype>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "generate_text.h"
 #include "registry/describe.h"
 #include "registry/registry.h"
 
 namespace tamis::generate {
 namespace {
-
-using base::Contract;
-using base::Field;
-using base::Role;
-using base::Type;
-using Lines = std::vector<std::string>;
 
 constexpr const char* kHead =
     R"("""Made from the contracts by `dev generate` (cmake/generate.cc): do not edit."""
@@ -50,29 +44,10 @@ constexpr const char* kRaises = R"(
     """
 )";
 
-std::string Quoted(const std::string& text) { return "\"" + text + "\""; }
-
-// "nsa_compress" to "NsaCompress".
-std::string PascalCase(const std::string& name) {
-  std::string text;
-  bool upper = true;
-  for (const char c : name) {
-    if (c != '_') text += upper ? static_cast<char>(std::toupper(c)) : c;
-    upper = c == '_';
-  }
-  return text;
-}
-
 std::string UpperCase(std::string name) {
   std::transform(name.begin(), name.end(), name.begin(),
                  [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
   return name;
-}
-
-std::string Joined(const Lines& items, const std::string& separator) {
-  std::string text;
-  for (const std::string& item : items) text += (text.empty() ? "" : separator) + item;
-  return text;
 }
 
 // Words in lines of at most 100 columns, each behind `indent`.
@@ -100,23 +75,6 @@ std::string Tuple(const std::string& indent, const Lines& items) {
   std::string text = "(\n";
   for (const std::string& item : items) text.append(indent).append("    ").append(item) += ",\n";
   return text + indent + ")";
-}
-
-bool IsInput(const Field& field) { return field.is_input(); }
-bool IsResult(const Field& field) { return field.is_output() && field.role != Role::kInOut; }
-bool IsUpdated(const Field& field) { return field.role == Role::kInOut; }
-bool IsAttribute(const Field& field) { return !field.is_tensor(); }
-bool IsPositional(const Field& field) { return field.is_input() && field.is_required(); }
-bool IsRequiredAttribute(const Field& field) { return IsAttribute(field) && field.required; }
-bool IsOptionalInput(const Field& field) { return field.role == Role::kOptionalInput; }
-bool IsOptionalAttribute(const Field& field) { return IsAttribute(field) && !field.required; }
-
-std::vector<const Field*> Fields(const Contract& contract, bool (*which)(const Field&)) {
-  std::vector<const Field*> found;
-  for (const Field& field : contract.fields) {
-    if (which(field)) found.push_back(&field);
-  }
-  return found;
 }
 
 Lines Names(const Contract& contract, bool (*which)(const Field&), bool quoted) {

@@ -1,8 +1,8 @@
 """Makes the wheel of the Python package.
 
-It is a zip of python/tamis, libtamis, the command line, and what pip wants to know. No build
-backend: nothing is compiled against CPython, so one wheel serves every Python 3, and the native
-files come from CMake (python/CMakeLists.txt). The same content gives the same bytes.
+It is a zip of python/tamis, libtamis, PyTorch's operators, the command line, and what pip wants to
+know. No build backend: nothing is compiled against CPython, so one wheel serves every Python 3, and
+the native files come from CMake (python/CMakeLists.txt). The same content gives the same bytes.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ License: Apache-2.0
 Requires-Python: >=3.11
 Requires-Dist: numpy>=2
 Requires-Dist: ml_dtypes>=0.5
+Provides-Extra: torch
+Requires-Dist: torch>=2.10; extra == "torch"
 Description-Content-Type: text/markdown
 
 {readme}"""
@@ -52,12 +54,14 @@ def contents(root: Path, native: Path) -> dict[str, bytes]:
     """The files of the wheel but for RECORD, by their names in it."""
     version = (root / "VERSION").read_text().strip()
     info = f"tamis-{version}.dist-info"
+    package = root / "python"
     files = {
-        f"tamis/{path.name}": path.read_bytes()
-        for path in sorted((root / "python/tamis").iterdir())
+        path.relative_to(package).as_posix(): path.read_bytes()
+        for path in sorted((package / "tamis").rglob("*"))
         if path.suffix == ".py" or path.name == "py.typed"
     }
-    files["tamis/lib/libtamis.so"] = (native / "libtamis.so").read_bytes()
+    for library in ("libtamis.so", "libtamis_torch.so"):
+        files[f"tamis/lib/{library}"] = (native / library).read_bytes()
     files["tamis/bin/tamis"] = (native / "tamis").read_bytes()
     readme = (root / "README.md").read_text(encoding="utf-8")
     files[f"{info}/METADATA"] = METADATA.format(version=version, readme=readme).encode()
@@ -87,7 +91,9 @@ def make(root: Path, native: Path, output: Path) -> Path:
 def main() -> int:
     """Make it, and print where it is."""
     parser = argparse.ArgumentParser(description="make the wheel")
-    parser.add_argument("--native", type=Path, required=True, help="holds libtamis.so and tamis")
+    parser.add_argument(
+        "--native", type=Path, required=True, help="folder of the libraries and the binary"
+    )
     parser.add_argument("--output", type=Path, default=ROOT / "dist")
     arguments = parser.parse_args()
     print(make(ROOT, arguments.native, arguments.output))

@@ -107,7 +107,12 @@ def rooms(root: Path) -> list[str]:
 
 
 def problems(
-    cpp: Suite, python: Suite, levels: list[str], operators: list[str], commands: Suite
+    cpp: Suite,
+    python: Suite,
+    levels: list[str],
+    operators: list[str],
+    commands: Suite,
+    libraries: list[str],
 ) -> list[str]:
     """Why this run is not what it should be; empty if it is."""
     found = []
@@ -125,6 +130,8 @@ def problems(
     tested = python.properties.get("operators", set())
     if tested != set(operators):
         found.append(f"operators tested {sorted(tested)}, rooms {operators}")
+    tested = python.properties.get("libraries", set())
+    found += [f"no test of {library} ran" for library in libraries if library not in tested]
     return found
 
 
@@ -132,7 +139,9 @@ def main() -> int:
     """Prints the line, and what is wrong with it."""
     parser = argparse.ArgumentParser(description="what was tested")
     parser.add_argument("--reports", type=Path, required=True)
-    reports: Path = parser.parse_args().reports
+    parser.add_argument("--library", action="append", default=[], help="must have been tested with")
+    arguments = parser.parse_args()
+    reports: Path = arguments.reports
     cpp, python, commands = Suite(), Suite(), Suite()
     for report in sorted(reports.glob("*.json")):
         cpp.add(read_gtest(report))
@@ -143,9 +152,10 @@ def main() -> int:
     print(
         f"tested: {cpp.run} C++ tests, {python.run} Python tests, {commands.run} test programs; "
         f"levels {' '.join(sorted(cpp.properties.get('levels', ()), key=levels.index))}; "
-        f"operators {' '.join(operators)}"
+        f"operators {' '.join(operators)}; "
+        f"libraries {' '.join(sorted(python.properties.get('libraries', ())))}"
     )
-    found = problems(cpp, python, levels, operators, commands)
+    found = problems(cpp, python, levels, operators, commands, arguments.library)
     for line in found:
         print(f"not as expected: {line}", file=sys.stderr)
     return 1 if found else 0

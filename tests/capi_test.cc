@@ -367,6 +367,8 @@ TEST_F(CApi, RequiredArgumentsMustBeGiven) {
     ExpectNamedRefused(TAMIS_NULL_ARGUMENT, std::string(sound.tensors[i].name) + ": required");
     named_ = sound;
   }
+  named_.attributes[0].value.as_ints = {nullptr, 0};  // an absent list, as in the typed call
+  ExpectNamedRefused(TAMIS_NULL_ARGUMENT, "act_seq_len: required");
 }
 
 TEST_F(CApi, TypedMembersAreChecked) {

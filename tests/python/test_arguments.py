@@ -375,9 +375,27 @@ def test_lists_of_integers_may_be_any_sequence_or_array() -> None:
         assert same_bits(compress(tokens(), weights(), act_seq_len=lengths), exact)
 
 
+@pytest.mark.parametrize("library", list(libraries()))
+def test_empty_tensors_are_read_and_written(library: str) -> None:
+    none, weight = to_library(library, tokens()[:0]), to_library(library, weights())
+    assert compress(none, weight, act_seq_len=[]).shape == (0, 4, 32)
+    assert compress(none, weight, act_seq_len=[0, 0]).shape == (0, 4, 32)
+    out = np.empty((0, 4, 32), np.float16)
+    assert compress(none, weight, act_seq_len=[0], output=out) is out
+    found = tamis.lightning_indexer(
+        to_library(library, np.zeros((2, 3, 4, 16), np.float16)),
+        to_library(library, np.zeros((2, 0, 1, 16), np.float16)),
+        to_library(library, np.zeros((2, 3, 4), np.float16)),
+        sparse_count=5,
+    )
+    assert (np.asarray(found.sparse_indices) == -1).all()
+
+
 def test_absent_and_empty_lists_differ() -> None:
     none = compress(tokens()[:0], weights(), act_seq_len=[])
     assert none.shape == (0, 4, 32)
+    with pytest.raises(ValueError, match="act_seq_len: required"):
+        compress(tokens(), weights(), act_seq_len=None)
     cache, table = tokens().reshape(4, 16, 4 * 32), np.array([[2], [1]], np.int32)
     options: dict[str, Any] = {
         "scale_value": 0.1,

@@ -57,6 +57,8 @@ def breaches(tmp_path: Path, path: str, *includes: str) -> list[str]:
         ("src/capi/a.cc", '"registry/registry.h"'),
         ("tools/tamis/main.cc", '"tools/tamis/case.h"'),
         ("tools/tamis/main.cc", "<nlohmann/json.hpp>"),
+        ("torch/a.cc", "<torch/csrc/stable/library.h>"),
+        ("torch/a.cc", '"tamis/status.hpp"'),
         ("tests/a_test.cc", '"prim/room.h"'),
         ("examples/cpp/main.cc", '"tamis/status.hpp"'),
     ],
@@ -88,6 +90,10 @@ def test_allowed_include_passes(tmp_path: Path, path: str, include: str) -> None
         ("src/ops/right/cpu/more-inl.h", '"ops/left/cpu/kernel.h"', "another room"),
         ("src/simd/avx2.h", "<math.h>", "leak"),
         ("examples/cpp/main.cc", '"base/errors.h"', "installed"),
+        ("torch/a.cc", "<ATen/ATen.h>", "no CUDA, torch"),
+        ("torch/a.cc", "<torch/torch.h>", "no CUDA, torch"),
+        ("torch/a.cc", '"registry/registry.h"', "installed"),
+        ("src/capi/a.cc", "<torch/csrc/stable/library.h>", "no CUDA, torch"),
     ],
 )
 def test_breach_is_reported_with_its_reason(

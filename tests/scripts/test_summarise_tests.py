@@ -21,7 +21,7 @@ def good() -> dict[str, Suite]:
 
 
 def test_all_there_is_has_no_problem() -> None:
-    assert problems(**good(), levels=LEVELS, operators=OPERATORS) == []
+    assert problems(**good(), levels=LEVELS, operators=OPERATORS, libraries=[]) == []
 
 
 @pytest.mark.parametrize(
@@ -38,13 +38,21 @@ def test_all_there_is_has_no_problem() -> None:
 def test_a_gap_is_reported(suite: str, change: Suite, reason: str) -> None:
     suites = good()
     suites[suite].add(change)
-    (found,) = problems(**suites, levels=LEVELS, operators=OPERATORS)
+    (found,) = problems(**suites, levels=LEVELS, operators=OPERATORS, libraries=[])
     assert reason in found
 
 
 def test_a_level_that_no_test_ran_at_is_reported() -> None:
-    found = problems(**good(), levels=[*LEVELS, "avx512"], operators=OPERATORS)
+    found = problems(**good(), levels=[*LEVELS, "avx512"], operators=OPERATORS, libraries=[])
     assert len(found) == 2
+
+
+def test_a_library_that_no_test_used_is_reported() -> None:
+    suites = good()
+    found = problems(**suites, levels=LEVELS, operators=OPERATORS, libraries=["torch"])
+    assert found == ["no test of torch ran"]
+    suites["python"].add(Suite(properties={"libraries": {"torch"}}))
+    assert problems(**suites, levels=LEVELS, operators=OPERATORS, libraries=["torch"]) == []
 
 
 def test_levels_follow_the_flags_of_the_processor() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+import pytest
 from check_docs import ROOT
-from check_wheel import demands
+from check_wheel import BINARIES, demands
 from make_wheel import digest, make, tag
 
 DUMP = """\
@@ -18,22 +19,41 @@ DUMP = """\
 """
 
 
-def test_a_binary_for_glibc_2_34_has_no_other_demands() -> None:
-    assert demands(DUMP) == []
+def demands_of(binary: str, dump: str) -> list[str]:
+    return demands(dump, *BINARIES[binary])
 
 
-def test_newer_glibc_the_cxx_runtime_and_cpython_are_seen() -> None:
-    undefined = "0000000000000000      DF *UND*\t0000000000000000 "
-    assert demands(f"{undefined}(GLIBC_2.35) hypot\n") == ["hypot wants glibc 2.35"]
-    assert demands(f"{undefined}(GLIBCXX_3.4) _ZSt3cin\n") == ["_ZSt3cin wants the C++ runtime"]
-    assert demands(f"{undefined} Base        PyLong_Type\n") == ["PyLong_Type is of CPython"]
-    assert demands("  NEEDED               libgomp.so.1\n") == ["needs libgomp.so.1"]
+@pytest.mark.parametrize("binary", BINARIES)
+def test_a_binary_for_glibc_2_34_has_no_other_demands(binary: str) -> None:
+    assert demands_of(binary, DUMP) == []
+
+
+UNDEFINED = "0000000000000000      DF *UND*\t0000000000000000 "
+
+
+@pytest.mark.parametrize("binary", BINARIES)
+def test_newer_glibc_cpython_and_other_libraries_are_seen(binary: str) -> None:
+    assert demands_of(binary, f"{UNDEFINED}(GLIBC_2.35) hypot\n") == ["hypot wants GLIBC 2.35"]
+    python = demands_of(binary, f"{UNDEFINED} Base        PyLong_Type\n")
+    assert python == ["PyLong_Type is of CPython"]
+    assert demands_of(binary, "  NEEDED               libgomp.so.1\n") == ["needs libgomp.so.1"]
+
+
+def test_only_pytorchs_operators_may_want_the_cxx_runtime_that_pytorch_brings() -> None:
+    old, new = f"{UNDEFINED}(GLIBCXX_3.4) _ZSt3cin\n", f"{UNDEFINED}(GLIBCXX_3.4.30) _ZSt3new\n"
+    needed = "  NEEDED               libtorch_cpu.so\n"
+    for binary in ("lib/libtamis.so", "bin/tamis"):
+        assert demands_of(binary, old) == ["_ZSt3cin wants the C++ runtime"]
+        assert demands_of(binary, needed) == ["needs libtorch_cpu.so"]
+    assert demands_of("lib/libtamis_torch.so", old + needed) == []
+    assert demands_of("lib/libtamis_torch.so", new) == ["_ZSt3new wants GLIBCXX 3.4.30"]
 
 
 def make_one(tmp_path: Path) -> Path:
     native = tmp_path / "native"
     native.mkdir(exist_ok=True)
     (native / "libtamis.so").write_bytes(b"library")
+    (native / "libtamis_torch.so").write_bytes(b"operators")
     (native / "tamis").write_bytes(b"binary")
     return make(ROOT, native, tmp_path / "dist")
 
@@ -45,15 +65,21 @@ def test_the_wheel_holds_the_package_the_library_and_the_command_line(tmp_path: 
     with zipfile.ZipFile(path) as wheel:
         names = wheel.namelist()
         assert len(names) == len(set(names))
-        python = {f"tamis/{file.name}" for file in (ROOT / "python/tamis").glob("*.py")}
+        python = {
+            file.relative_to(ROOT / "python").as_posix()
+            for file in (ROOT / "python/tamis").rglob("*.py")
+        }
+        assert "tamis/torch/__init__.py" in python
         assert python | {"tamis/py.typed"} <= set(names)
         assert wheel.read("tamis/lib/libtamis.so") == b"library"
+        assert wheel.read("tamis/lib/libtamis_torch.so") == b"operators"
         assert wheel.getinfo("tamis/bin/tamis").external_attr >> 16 & 0o111 == 0o111
         metadata = wheel.read(f"tamis-{version}.dist-info/METADATA").decode()
         assert f"\nVersion: {version}\n" in metadata
         assert [line for line in metadata.splitlines() if line.startswith("Requires-Dist")] == [
             "Requires-Dist: numpy>=2",
             "Requires-Dist: ml_dtypes>=0.5",
+            'Requires-Dist: torch>=2.10; extra == "torch"',
         ]
         record = wheel.read(f"tamis-{version}.dist-info/RECORD").decode().splitlines()
         assert len(record) == len(names)

@@ -1,0 +1,47 @@
+"""PyTorch's operators: `torch.ops.tamis.*`, for tensors of the CPU.
+
+    import torch
+    import tamis.torch
+
+    tokens = torch.ones(64, 4, 32, dtype=torch.bfloat16)
+    weight = torch.ones(32, 4, dtype=torch.bfloat16)
+    torch.ops.tamis.nsa_compress(
+        tokens, weight, act_seq_len=[64], compress_block_size=32, compress_stride=16
+    )
+
+Arguments are those of `tamis.<operator>`, without outputs and without how to run: kernels use
+PyTorch's own threads (`torch.set_num_threads`) and the level that `TAMIS_LEVEL` names or this
+processor has. Results come back in the order of the contract; an output that was not asked for is
+an empty tensor. Tensors that the call updates are annotated so, and not returned.
+
+The operators trace: `torch.compile(fullgraph=True)` and `torch.export` with dynamic shapes work.
+There is no backward yet: tensors that require grad are refused unless gradients are off.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from tamis import _library, operators
+from tamis.torch import _fake
+
+__all__: list[str] = []
+
+
+def _load() -> None:
+    """Register the operators with PyTorch, once."""
+    version = tuple(int(part) for part in torch.__version__.split(".")[:2])
+    if version < (2, 10):
+        raise ImportError(f"tamis.torch: expected torch 2.10 or later, got {torch.__version__}")
+    _library.library()  # what libtamis_torch.so is linked with, found as ever
+    path = _library.find(
+        _library.HERE / "lib" / "libtamis_torch.so",
+        "TAMIS_TORCH_LIBRARY",
+        "torch/libtamis_torch.so",
+    )
+    torch.ops.load_library(str(path))
+    for operator in operators():
+        _fake.register(operator)
+
+
+_load()

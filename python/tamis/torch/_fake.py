@@ -1,0 +1,176 @@
+"""What the operators give where nothing is computed: shapes and dtypes, from the contracts.
+
+Sizes may be symbolic and stay so: no size is compared with another here. The library itself checks
+them when the call is made.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+import tamis
+
+Sizes = dict[str, Any]  # dimensions and attributes by name; int or torch.SymInt
+
+
+def register(operator: str) -> None:
+    """Tell PyTorch the shapes of an operator's results.
+
+    Parameters
+    ----------
+    operator : str
+        Registered with PyTorch already.
+    """
+    contract = tamis.describe(operator)
+    torch.library.register_fake(f"tamis::{operator}", functools.partial(_results, contract))
+
+
+def _results(contract: dict[str, Any], *positional: Any, **named: Any) -> Any:
+    call = _Call(contract, positional, named)
+    outputs = [f for f in contract["arguments"] if f["role"] in ("output", "optional_output")]
+    results = tuple(call.result(field) for field in outputs)
+    return results[0] if len(results) == 1 else results
+
+
+class _Call:
+    """Arguments by name, and what is known of the sizes."""
+
+    def __init__(self, contract: dict[str, Any], positional: Any, named: dict[str, Any]) -> None:
+        self.contract = contract
+        self.fields = {field["name"]: field for field in contract["arguments"]}
+        defaults = {n: f["default"] for n, f in self.fields.items() if "default" in f}
+        required = [n for n, f in self.fields.items() if f["role"] in ("input", "inout")]
+        self.given = defaults | dict(zip(required, positional, strict=False)) | named
+        self.tensors = {n: self.given[n] for n in self.fields if _is_tensor(self.given.get(n))}
+        self.sizes: Sizes = {n: v for n, v in self.given.items() if n not in self.tensors}
+        for name, tensor in self.tensors.items():
+            _refuse_gradient(name, tensor)
+            self.check_device(name, tensor)
+            self.bind(name, tensor)
+        derive = _DERIVED.get(contract["name"])
+        if derive is not None:
+            derive(self.sizes)
+
+    def form(self, field: dict[str, Any]) -> list[str]:
+        """The shape that this call's layout selects; entries are products of names and numbers."""
+        forms = {form["when"]: list(form["dims"]) for form in field["shapes"]}
+        if len(forms) == 1:
+            return next(iter(forms.values()))
+        leader = self.contract["layout_tensor"]
+        if leader is None:
+            return forms[self.given[field["layout"]]]
+        # The layout's name is that of the leader's form with as many entries as it has dimensions.
+        rank = self.tensors[leader].dim()
+        leading = self.fields[leader]["shapes"]
+        return forms[next((f["when"] for f in leading if len(f["dims"]) == rank), "")]
+
+    def check_device(self, name: str, tensor: torch.Tensor) -> None:
+        """One device holds all tensors of a call."""
+        first, leader = next(iter(self.tensors.items()))
+        if tensor.device != leader.device:
+            raise ValueError(
+                f"{name}: expected memory of {leader.device} as {first}, got {tensor.device}"
+            )
+
+    def bind(self, name: str, tensor: torch.Tensor) -> None:
+        """Give names of the tensor's dimensions their sizes, those that have none yet."""
+        form = self.form(self.fields[name])
+        if tensor.dim() != len(form):
+            expected = ", ".join(form)
+            raise ValueError(f"{name}: expected shape [{expected}], got {list(tensor.shape)}")
+        for entry, size in zip(form, tensor.shape, strict=True):
+            known: Any = 1
+            unknown = ""
+            for term in entry.split("*"):  # of "*", any size, two empty terms
+                if term in self.sizes or term.isdigit():
+                    known = known * self.value(term)
+                else:
+                    unknown = term
+            if unknown:
+                self.sizes[unknown] = size // known
+
+    def value(self, term: str) -> Any:
+        return int(term) if term.isdigit() else self.sizes[term]
+
+    def result(self, field: dict[str, Any]) -> torch.Tensor:
+        like = next(iter(self.tensors.values()))
+        asked = field["wanted_by"] is None or self.given[field["wanted_by"]]
+        if not asked or any(need not in self.tensors for need in field["needs"]):
+            return like.new_empty((0,), dtype=torch.float32)
+        shape = []
+        for entry in self.form(field):
+            size: Any = 1
+            for term in entry.split("*"):
+                size = size * self.value(term)
+            shape.append(size)
+        return like.new_empty(shape, dtype=self.dtype(field))
+
+    def dtype(self, field: dict[str, Any]) -> torch.dtype:
+        attribute = field["dtype_attribute"]
+        if attribute is not None:
+            choice = self.fields[attribute]["choices"].index(self.given[attribute])
+            if field["dtype_choices"][choice] is not None:
+                return _dtype_named(field["dtype_choices"][choice])
+        if field["dtype_as"] is not None:
+            dtype: torch.dtype = self.tensors[field["dtype_as"]].dtype
+            return dtype
+        return _dtype_named(field["dtypes"][0])
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, torch.Tensor)
+
+
+def _dtype_named(name: str) -> torch.dtype:
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
+
+
+def _refuse_gradient(name: str, tensor: torch.Tensor) -> None:
+    if tensor.requires_grad and torch.is_grad_enabled():
+        raise NotImplementedError(
+            f"{name}: expected a tensor without gradient (there is no backward yet: call it under "
+            "torch.no_grad() or pass .detach()), got one that requires grad"
+        )
+
+
+# --- dimensions that no input has ---------------------------------------------------------------
+
+
+def _nsa_compress(sizes: Sizes) -> None:
+    """Windows of every sequence: none where it is shorter than one."""
+    lengths = list(sizes["act_seq_len"])
+    if sizes["act_seq_len_type"] == 0:
+        lengths = [end - begin for begin, end in zip([0, *lengths], lengths, strict=False)]
+    block, stride = sizes["compress_block_size"], sizes["compress_stride"]
+    windows: Any = 0
+    for length in lengths:
+        windows = windows + torch.sym_max(0, (length - block) // stride + 1)
+    sizes["Tc"] = windows
+
+
+def _indexer_prolog(sizes: Sizes) -> None:
+    """Heads come with w_idx_proj, else from the columns of w_idx_qb."""
+    if "Ni" not in sizes and "qb_width" in sizes:
+        sizes["Ni"] = sizes["qb_width"] // sizes["Di"]
+
+
+def _pack_kv_rows(sizes: Sizes) -> None:
+    """A byte per latent channel, four per 128 of them for their scale, two per rope channel."""
+    sizes["width"] = sizes["D"] + sizes["D"] // 128 * 4 + 2 * sizes["Dr"]
+
+
+def _unpack_kv_rows(sizes: Sizes) -> None:
+    sizes["D"] = (sizes["width"] - 2 * sizes["rope_dim"]) // 132 * 128
+
+
+_DERIVED: dict[str, Callable[[Sizes], None]] = {
+    "nsa_compress": _nsa_compress,
+    "indexer_prolog": _indexer_prolog,
+    "pack_kv_rows": _pack_kv_rows,
+    "unpack_kv_rows": _unpack_kv_rows,
+}

@@ -1,0 +1,175 @@
+"""Calls for the tests of torch.ops.tamis: those of the package, and every layout and option."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from python_calls import make_case, to_library
+
+import tamis.torch  # noqa: F401  registers the operators
+from tamis.case import Case
+
+
+def overload(op: str) -> Any:
+    return getattr(torch.ops.tamis, op).default
+
+
+def arguments(case: Case) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """A case's arguments as the operator's schema wants them; tensors are torch's."""
+    given = {
+        name: t if isinstance(t, torch.Tensor) else to_library("torch", t)
+        for name, t in case.tensors.items()
+    }
+    given.update(case.attributes)
+    fields = overload(case.op)._schema.arguments
+    positional = [f.name for f in fields if not f.kwarg_only]
+    return tuple(given.pop(name) for name in positional), given
+
+
+def results(op: str, returned: Any) -> dict[str, torch.Tensor]:
+    """What an operator returned, by the names of its schema."""
+    values = returned if isinstance(returned, tuple) else (returned,)
+    names = [field.name for field in overload(op)._schema.returns]
+    return dict(zip(names, values, strict=True))
+
+
+def torch_case(folder: Path, op: str, dtype: str = "bfloat16") -> Case:
+    """The package's small case of an operator, of torch tensors."""
+    case = make_case(folder, op, dtype)
+    case.tensors = {name: to_library("torch", t) for name, t in case.tensors.items()}
+    return case
+
+
+def random(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(len(shape))).bfloat16()
+
+
+def _indexer(layout: str, key: str, **options: Any) -> Case:
+    rows = (2, 3) if layout == "BSND" else (6,)
+    keys = {"BSND": (2, 20), "TND": (40,), "PA_BSND": (4, 16)}[key]
+    tensors = {
+        "query": random(*rows, 4, 32),
+        "key": random(*keys, 1, 32),
+        "weights": random(*rows, 4),
+    }
+    if layout == "TND":
+        tensors["actual_seq_lengths_query"] = torch.tensor([2, 6], dtype=torch.int32)
+    if key == "TND":
+        tensors["actual_seq_lengths_key"] = torch.tensor([20, 40], dtype=torch.int32)
+    if key == "PA_BSND":
+        tensors["actual_seq_lengths_key"] = torch.tensor([20, 17], dtype=torch.int32)
+        tensors["block_table"] = torch.tensor([[2, 0], [1, 3]], dtype=torch.int32)
+    attributes = {"layout_query": layout, "layout_key": key, "sparse_count": 8, **options}
+    return Case("lightning_indexer", tensors, attributes)
+
+
+def _attention(layout: str, kv: str, **options: Any) -> Case:
+    rows = (2, 3) if layout == "BSND" else (6,)
+    indexer = _indexer(layout, kv)
+    tensors = {
+        "query": random(*rows, 4, 128),
+        "key": random(*indexer.tensors["key"].shape[:-2], 1, 128),
+        "query_rope": random(*rows, 4, 16),
+        "key_rope": random(*indexer.tensors["key"].shape[:-2], 1, 16),
+        "sparse_indices": torch.arange(8, dtype=torch.int32).expand(*rows, 1, 8).contiguous(),
+    }
+    for name in ("actual_seq_lengths_query", "block_table"):
+        if name in indexer.tensors:
+            tensors[name] = indexer.tensors[name]
+    if "actual_seq_lengths_key" in indexer.tensors:
+        tensors["actual_seq_lengths_kv"] = indexer.tensors["actual_seq_lengths_key"]
+    attributes = {"scale_value": 0.1, "layout_query": layout, "layout_kv": kv, **options}
+    return Case("sparse_flash_attention", tensors, attributes)
+
+
+def _packed_attention() -> Case:
+    case = _attention("BSND", "BSND", kv_format="cann656")
+    key, rope = case.tensors.pop("key"), case.tensors.pop("key_rope")
+    rows = torch.ops.tamis.pack_kv_rows(key.flatten(0, 2), rope.flatten(0, 2))
+    case.tensors["key"] = rows.view(*key.shape[:-1], -1)
+    return case
+
+
+def _infer(layout: str) -> Case:
+    rows = (2, 2) if layout == "BSND" else (4,)
+    tensors = {
+        "query": random(*rows, 4, 32),
+        "key": random(5, 16, 2 * 32),
+        "value": random(5, 16, 2 * 16),
+        "block_table": torch.tensor([[4, 1], [0, 3]], dtype=torch.int32),
+    }
+    attributes = {
+        "scale_value": 0.2,
+        "head_num": 4,
+        "key_value_head_num": 2,
+        "select_block_size": 64,
+        "select_block_count": 3,
+        "page_block_size": 16,
+        "compress_block_size": 32,
+        "compress_stride": 16,
+        "layout": layout,
+        "actual_seq_qlen": [2, 2],
+        "actual_cmp_seq_kvlen": [20, 30],
+    }
+    return Case("nsa_compress_attention_infer", tensors, attributes)
+
+
+def _prolog(op: str, folder: Path, rows: tuple[int, ...], without: tuple[str, ...] = ()) -> Case:
+    case = torch_case(folder, op)
+    per_row = ("x", "sin", "cos", "query_norm")
+    count = 1
+    for size in rows:
+        count *= size
+    for name in per_row:
+        if name in case.tensors:
+            width = case.tensors[name].shape[-1]
+            case.tensors[name] = random(*rows, width)
+    case.tensors["cache_index"] = torch.arange(count, dtype=torch.int64).view(rows)
+    for name in without:
+        del case.tensors[name]
+    return case
+
+
+def _compress(lengths: list[int], kind: int) -> Case:
+    attributes = {
+        "act_seq_len": lengths,
+        "act_seq_len_type": kind,
+        "compress_block_size": 32,
+        "compress_stride": 16,
+    }
+    tensors = {"input": random(100, 2, 16), "weight": random(32, 2)}
+    return Case("nsa_compress", tensors, attributes)
+
+
+def forms(folder: Path) -> Iterator[tuple[str, Case]]:
+    """Every layout, and every option that changes what comes back."""
+    for lengths, kind in (([20, 31, 100], 0), ([20, 47, 33], 1), ([100], 0)):
+        yield f"nsa_compress of {lengths}, type {kind}", _compress(lengths, kind)
+    for layout, key in (("BSND", "BSND"), ("BSND", "PA_BSND"), ("TND", "TND"), ("TND", "PA_BSND")):
+        yield f"lightning_indexer {layout} {key}", _indexer(layout, key)
+        yield f"sparse_flash_attention {layout} {key}", _attention(layout, key)
+        statistics = _attention(layout, key, return_softmax_lse=True)
+        yield f"sparse_flash_attention {layout} {key}, statistics", statistics
+    for dtype in ("input", "float32"):
+        case = _indexer("BSND", "BSND", return_value=True, value_dtype=dtype)
+        yield f"lightning_indexer, values of {dtype}", case
+    yield "sparse_flash_attention of bytes", _packed_attention()
+    for layout in ("TND", "BSND"):
+        yield f"nsa_compress_attention_infer {layout}", _infer(layout)
+    for rows in ((5,), (2, 3)):
+        yield f"mla_prolog of {rows}", _prolog("mla_prolog", folder, rows)
+        yield f"indexer_prolog of {rows}", _prolog("indexer_prolog", folder, rows)
+    keys_only = ("query_norm", "w_idx_qb", "w_idx_proj")
+    yield "indexer_prolog, keys", _prolog("indexer_prolog", folder, (5,), keys_only)
+    no_weights = _prolog("indexer_prolog", folder, (5,), ("w_idx_proj",))
+    yield "indexer_prolog without weights", no_weights
+    for dtype in ("bfloat16", "float16"):
+        rows = torch.ops.tamis.pack_kv_rows(random(3, 256), random(3, 64))
+        yield f"unpack_kv_rows to {dtype}", Case("unpack_kv_rows", {"rows": rows}, {"dtype": dtype})
+    for out in ("input", "float32"):
+        merge = torch_case(folder, "merge_attention_states")
+        merge.attributes["out_dtype"] = out
+        yield f"merge_attention_states to {out}", merge

@@ -1,0 +1,190 @@
+#include "arguments.h"
+
+#include <torch/csrc/stable/library.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <stdexcept>
+#include <utility>
+
+namespace tamis::torch_ops {
+namespace {
+
+using torch::stable::Tensor;
+using torch::stable::detail::to;
+
+// Entry i is PyTorch's number of tamis_dtype i.
+const std::array<int32_t, 10>& TorchDTypes() {
+  static const std::array<int32_t, 10> dtypes = {
+      -1,
+      aoti_torch_dtype_float16(),
+      aoti_torch_dtype_bfloat16(),
+      aoti_torch_dtype_float32(),
+      aoti_torch_dtype_float64(),
+      aoti_torch_dtype_int8(),
+      aoti_torch_dtype_uint8(),
+      aoti_torch_dtype_int32(),
+      aoti_torch_dtype_int64(),
+      aoti_torch_dtype_bool(),
+  };
+  return dtypes;
+}
+
+tamis_dtype DTypeOf(const Argument& argument, const Tensor& tensor) {
+  int32_t number = -1;
+  TORCH_ERROR_CODE_CHECK(aoti_torch_get_dtype(tensor.get(), &number));
+  const auto& dtypes = TorchDTypes();
+  const auto found = std::find(dtypes.begin() + 1, dtypes.end(), number);
+  if (found == dtypes.end()) {
+    ThrowInvalid(std::string(argument.name) +
+                 ": expected a dtype of float16, bfloat16, float32, float64, int8, uint8, int32, "
+                 "int64, bool, got another");
+  }
+  return static_cast<tamis_dtype>(found - dtypes.begin());
+}
+
+std::string ShapeText(const Tensor& tensor) {
+  std::string text;
+  for (const int64_t size : tensor.sizes())
+    text += (text.empty() ? "" : ", ") + std::to_string(size);
+  return "[" + text + "]";
+}
+
+// The last dimension's stride is 1, or means nothing.
+bool IsReadable(const Tensor& tensor) {
+  const int64_t rank = tensor.dim();
+  return rank == 0 || tensor.sizes()[rank - 1] <= 1 || tensor.strides()[rank - 1] == 1 ||
+         tensor.numel() == 0;
+}
+
+Tensor Contiguous(const Tensor& tensor) {
+  std::array<StableIValue, 2> stack = {
+      torch::stable::detail::from(tensor),
+      torch::stable::detail::from(aoti_torch_memory_format_contiguous_format())};
+  TORCH_ERROR_CODE_CHECK(
+      torch_call_dispatcher("aten::contiguous", "", stack.data(), TORCH_ABI_VERSION));
+  return to<Tensor>(stack[0]);
+}
+
+// A tensor whose gradient somebody wants. The stable interface has no question for it, but a view
+// that is no leaf was recorded.
+bool IsRecorded(const Tensor& tensor) {
+  std::array<StableIValue, 1> stack = {torch::stable::detail::from(tensor)};
+  TORCH_ERROR_CODE_CHECK(torch_call_dispatcher("aten::alias", "", stack.data(), TORCH_ABI_VERSION));
+  TORCH_ERROR_CODE_CHECK(
+      torch_call_dispatcher("aten::is_leaf", "", stack.data(), TORCH_ABI_VERSION));
+  return !to<bool>(stack[0]);
+}
+
+bool HasGradient(tamis_dtype dtype) { return dtype >= TAMIS_FLOAT16 && dtype <= TAMIS_FLOAT64; }
+
+// The header's own conversion leaks the string that it makes (torch 2.10 to 2.13).
+std::string TakeString(StableIValue value) {
+  const auto handle = to<StringHandle>(value);
+  size_t length = 0;
+  const char* data = nullptr;
+  TORCH_ERROR_CODE_CHECK(torch_string_length(handle, &length));
+  TORCH_ERROR_CODE_CHECK(torch_string_c_str(handle, &data));
+  std::string text(data, length);
+  TORCH_ERROR_CODE_CHECK(torch_delete_string(handle));
+  return text;
+}
+
+}  // namespace
+
+void ThrowInvalid(const std::string& line) { throw std::invalid_argument(line); }
+
+int32_t TorchDType(tamis_dtype dtype) { return TorchDTypes()[static_cast<size_t>(dtype)]; }
+
+Arguments::Arguments(const Operator& op, StableIValue* stack) {
+  tensors_.reserve(op.argument_count + op.result_count);
+  attributes_.reserve(op.argument_count);
+  owned_tensors_.reserve(op.argument_count);
+  std::vector<std::pair<const Argument*, Tensor>> given;
+  given.reserve(op.argument_count);
+  for (size_t i = 0; i < op.argument_count; ++i) {  // all is owned before anything is refused
+    const Argument& argument = op.arguments[i];
+    switch (argument.kind) {
+      case Kind::kTensor:
+      case Kind::kUpdatedTensor: given.emplace_back(&argument, to<Tensor>(stack[i])); break;
+      case Kind::kOptionalTensor:
+        if (auto tensor = to<std::optional<Tensor>>(stack[i]))
+          given.emplace_back(&argument, *std::move(tensor));
+        break;
+      default: TakeAttribute(argument, stack[i]);
+    }
+  }
+  for (auto& [argument, tensor] : given) TakeTensor(*argument, std::move(tensor));
+}
+
+void Arguments::TakeTensor(const Argument& argument, Tensor tensor) {
+  tamis_named_tensor named = {argument.name, {}};
+  tamis_tensor& view = named.tensor;
+  view.dtype = DTypeOf(argument, tensor);
+  const int64_t rank = tensor.dim();
+  if (rank > TAMIS_MAX_RANK) {
+    ThrowInvalid(std::string(argument.name) + ": expected a rank of 0 to 8, got " +
+                 std::to_string(rank));
+  }
+  if (HasGradient(view.dtype) && aoti_torch_grad_mode_is_enabled() && IsRecorded(tensor)) {
+    throw std::runtime_error(
+        std::string(argument.name) +
+        ": expected a tensor without gradient (there is no backward yet: call it under "
+        "torch.no_grad() or pass .detach()), got one that requires grad");
+  }
+  if (!IsReadable(tensor)) {
+    if (argument.kind == Kind::kUpdatedTensor) {
+      ThrowInvalid(std::string(argument.name) +
+                   ": expected a contiguous last dimension (it is written in place), got shape " +
+                   ShapeText(tensor) + " with other strides");
+    }
+    tensor = Contiguous(tensor);
+  }
+  TORCH_ERROR_CODE_CHECK(aoti_torch_get_data_ptr(tensor.get(), &view.data));
+  view.rank = static_cast<int32_t>(rank);
+  std::copy_n(tensor.sizes().begin(), rank, view.shape);
+  std::copy_n(tensor.strides().begin(), rank, view.strides);
+  if (rank > 0) view.strides[rank - 1] = 1;
+  tensors_.push_back(named);
+  owned_tensors_.push_back(std::move(tensor));
+}
+
+void Arguments::TakeAttribute(const Argument& argument, StableIValue value) {
+  tamis_named_attribute attribute = {argument.name, TAMIS_ATTRIBUTE_INT, 0, {}};
+  switch (argument.kind) {
+    case Kind::kInt: attribute.value.as_int = to<int64_t>(value); break;
+    case Kind::kFloat:
+      attribute.type = TAMIS_ATTRIBUTE_FLOAT;
+      attribute.value.as_float = to<double>(value);
+      break;
+    case Kind::kBool:
+      attribute.type = TAMIS_ATTRIBUTE_BOOL;
+      attribute.value.as_int = to<bool>(value) ? 1 : 0;
+      break;
+    case Kind::kString:
+      attribute.type = TAMIS_ATTRIBUTE_STRING;
+      owned_strings_.push_back(TakeString(value));
+      attribute.value.as_string = owned_strings_.back().c_str();
+      break;
+    case Kind::kInts: SetInts(to<std::vector<int64_t>>(value), &attribute); break;
+    case Kind::kOptionalInts: {
+      auto ints = to<std::optional<std::vector<int64_t>>>(value);
+      if (!ints) return;
+      SetInts(*std::move(ints), &attribute);
+      break;
+    }
+    default: return;
+  }
+  attributes_.push_back(attribute);
+}
+
+void Arguments::SetInts(std::vector<int64_t> ints, tamis_named_attribute* attribute) {
+  const auto size = static_cast<int64_t>(ints.size());
+  ints.reserve(1);  // null data would mean an absent list, not an empty one
+  owned_ints_.push_back(std::move(ints));
+  attribute->type = TAMIS_ATTRIBUTE_INTS;
+  attribute->value.as_ints = {owned_ints_.back().data(), size};
+}
+
+}  // namespace tamis::torch_ops

@@ -1,0 +1,46 @@
+// PyTorch's boxed arguments as those of Tamis's calls by name.
+#pragma once
+
+#include <torch/csrc/stable/tensor.h>
+
+#include <cstdint>
+#include <list>
+#include <string>
+#include <vector>
+
+#include "operator.h"
+#include "tamis/tamis.h"
+
+namespace tamis::torch_ops {
+
+/// Owns what the views borrow.
+class Arguments {
+ public:
+  /// Takes ownership of the arguments on the stack. Throws where a tensor is none that Tamis can
+  /// read or, if the call updates it, write in place.
+  Arguments(const Operator& op, StableIValue* stack);
+  Arguments(const Arguments&) = delete;
+  Arguments& operator=(const Arguments&) = delete;
+
+  const std::vector<tamis_named_tensor>& tensors() const { return tensors_; }
+  const std::vector<tamis_named_attribute>& attributes() const { return attributes_; }
+
+ private:
+  void TakeTensor(const Argument& argument, torch::stable::Tensor tensor);
+  void TakeAttribute(const Argument& argument, StableIValue value);
+  void SetInts(std::vector<int64_t> ints, tamis_named_attribute* attribute);
+
+  std::vector<tamis_named_tensor> tensors_;
+  std::vector<tamis_named_attribute> attributes_;
+  std::vector<torch::stable::Tensor> owned_tensors_;
+  std::list<std::string> owned_strings_;
+  std::list<std::vector<int64_t>> owned_ints_;
+};
+
+/// "query: expected ..., got ...", thrown where a ValueError is meant.
+[[noreturn]] void ThrowInvalid(const std::string& line);
+
+/// PyTorch's number of a dtype; Tamis's is a value of tamis_dtype.
+int32_t TorchDType(tamis_dtype dtype);
+
+}  // namespace tamis::torch_ops

@@ -1,0 +1,35 @@
+// What the binding must know of an operator: its schema, and how its arguments travel.
+#pragma once
+
+#include <cstddef>
+#include <iterator>
+
+namespace tamis::torch_ops {
+
+enum class Kind {
+  kTensor,
+  kUpdatedTensor,  // written by the call
+  kOptionalTensor,
+  kInt,
+  kFloat,
+  kBool,
+  kString,
+  kInts,
+  kOptionalInts,
+};
+
+struct Argument {
+  const char* name;
+  Kind kind;
+};
+
+struct Operator {
+  const char* name;
+  const char* schema;
+  const Argument* arguments;  // in the schema's order
+  size_t argument_count;
+  const char* const* results;  // names of the outputs, in the schema's order
+  size_t result_count;
+};
+
+}  // namespace tamis::torch_ops
