@@ -38,7 +38,7 @@ TestCall Pack(const std::string& format, DType dtype, int64_t rows, int64_t late
 TestCall Unpack(const std::string& format, DType dtype, int64_t rope_dim) {
   TestCall call("unpack_kv_rows");
   call.Set("kv_format", format).Set("rope_dim", rope_dim);
-  call.Set("dtype", std::string(dtype == DType::kBFloat16 ? "bfloat16" : "float16"));
+  call.Set("dtype", dtype == DType::kBFloat16 ? "bfloat16" : "float16");
   return call;
 }
 
@@ -124,7 +124,7 @@ TEST(KvRows, Fp8IsTheNearestCodeTiesToEven) {
       return i % 128 == 0 ? 448.0 : at < values.size() ? values[at] : 0.0;
     });
     pack.Tensor("rope", dtype, {rows, 0}, [](int64_t) { return 0.0; });
-    pack.Set("kv_format", std::string("flashmla656"));
+    pack.Set("kv_format", "flashmla656");
     ExpectConforms(pack);
     for (int64_t row = 0; row < rows; ++row) ASSERT_EQ(pack.Got("rows", row * 132), 0x7e);
   }
@@ -248,7 +248,7 @@ TEST(KvRows, AttentionOverRowsOfBytesIsAttentionOverWhatTheyHold) {
       };
       TestCall bytes = attention();
       Take(bytes, "key", pack, "rows", DType::kUInt8, {1, kKeys, 1, width});
-      bytes.Set("kv_format", std::string(format));
+      bytes.Set("kv_format", format);
       TestCall split = attention();
       Take(split, "key", unpack, "latent", dtype, {1, kKeys, 1, 256});
       Take(split, "key_rope", unpack, "rope", dtype, {1, kKeys, 1, 16});

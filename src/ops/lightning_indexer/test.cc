@@ -415,7 +415,7 @@ TEST(LightningIndexer, WithoutQueryLengthsEveryTokenIsOne) {
 TEST(LightningIndexer, ValuesComeInTheDtypeAskedFor) {
   Shape s;
   TestCall call = Indexer(s, 61);
-  call.Set("value_dtype", std::string("input"));
+  call.Set("value_dtype", "input");
   ExpectConforms(call);
   call.Set("return_value", false);
   const auto without = call.Run({});

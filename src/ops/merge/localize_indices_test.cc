@@ -75,8 +75,8 @@ TEST(LocalizeIndices, EveryPositionGoesToOneRankInOrder) {
 TEST(LocalizeIndices, ANegativeEntryEndsTheRow) {
   TestCall call("localize_indices");
   call.Tensor("indices", DType::kInt32, {1, 6}, Elements({4, 7, 2, -5, 6, 0}))
-      .Set("world", int64_t{2})
-      .Set("rank", int64_t{0});
+      .Set("world", 2)
+      .Set("rank", 0);
   ASSERT_TRUE(call.Run({}).ok());
   EXPECT_EQ(call.GotInts("sparse_indices"), (std::vector<int64_t>{2, 1, -1, -1, -1, -1}));
   EXPECT_EQ(call.Got("counts", 0), 2.0);
@@ -87,8 +87,8 @@ TEST(LocalizeIndices, ARankThatOwnsNothingIsNormal) {
   TestCall call("localize_indices");
   call.Tensor("indices", DType::kInt32, {2, 3},
               [](int64_t i) { return static_cast<double>(2 * i); })
-      .Set("world", int64_t{2})
-      .Set("rank", int64_t{1})
+      .Set("world", 2)
+      .Set("rank", 1)
       .Omit("counts");
   ASSERT_TRUE(call.Run({}).ok());
   EXPECT_EQ(call.GotInts("sparse_indices"), std::vector<int64_t>(6, -1));

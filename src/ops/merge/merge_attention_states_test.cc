@@ -40,7 +40,7 @@ TestCall MergeStates(const States& s, uint64_t seed,
       .Strided(
           "softmax_sums", DType::kFloat32, {s.parts, s.tokens, s.heads}, s.gap,
           [&](int64_t i) { return empty(i / rows, i % rows) ? 0.0 : 1 + 40 * random.Uniform(); })
-      .Set("out_dtype", std::string(s.out_float32 ? "float32" : "input"));
+      .Set("out_dtype", s.out_float32 ? "float32" : "input");
   return call;
 }
 

@@ -47,7 +47,7 @@ TEST(MergeTopk, OrdersByValueThenIndexWithNanLast) {
   call.Tensor("values", DType::kFloat32, {2, 1, 4},
               Elements({0, 5, NAN, -0.0, -kInfinity, 5, 99, 0}))
       .Tensor("indices", DType::kInt32, {2, 1, 4}, Elements({9, 8, 1, 3, 2, 4, -7, 9}))
-      .Set("sparse_count", int64_t{9});
+      .Set("sparse_count", 9);
   for (Level level : base::AvailableLevels()) {
     ASSERT_TRUE(call.Run({.level = level}).ok());
     EXPECT_EQ(call.GotInts("sparse_indices"), (std::vector<int64_t>{4, 8, 3, 9, 9, 2, 1, -1, -1}));
@@ -63,7 +63,7 @@ TEST(MergeTopk, ValuesNeedNotBeWanted) {
   call.Tensor("values", DType::kFloat32, {2, 1, 4},
               [](int64_t i) { return static_cast<double>(i % 3); })
       .Tensor("indices", DType::kInt32, {2, 1, 4}, [](int64_t i) { return static_cast<double>(i); })
-      .Set("sparse_count", int64_t{3})
+      .Set("sparse_count", 3)
       .Omit("sparse_values");
   ExpectConforms(call);
 }
@@ -72,9 +72,9 @@ TEST(MergeTopk, BadArgumentsAreRefusedByName) {
   TestCall call("merge_topk");
   call.Tensor("values", DType::kFloat32, {2, 3, 4}, [](int64_t) { return 0.0; })
       .Tensor("indices", DType::kInt32, {2, 3, 4}, [](int64_t) { return 0.0; })
-      .Set("sparse_count", int64_t{-1});
+      .Set("sparse_count", -1);
   ExpectRefused(call, StatusCode::kInvalidArgument, "sparse_count");
-  call.Set("sparse_count", int64_t{4}).Tensor("indices", DType::kInt32, {2, 3, 5}, [](int64_t) {
+  call.Set("sparse_count", 4).Tensor("indices", DType::kInt32, {2, 3, 5}, [](int64_t) {
     return 0.0;
   });
   ExpectRefused(call, StatusCode::kInvalidArgument, "indices");

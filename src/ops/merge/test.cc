@@ -38,9 +38,9 @@ TestCall IndexerOver(const std::vector<int64_t>& positions, int64_t tokens, int6
                 return uniform(7303, position * dim + i % dim);
               })
       .Set("sparse_count", count)
-      .Set("sparse_mode", int64_t{0})
+      .Set("sparse_mode", 0)
       .Set("return_value", true)
-      .Set("value_dtype", std::string("float32"));
+      .Set("value_dtype", "float32");
   return call;
 }
 
@@ -173,7 +173,7 @@ void AttendAtRank(int64_t rank, int64_t world, int64_t interleave, const std::ve
   }
   TestCall part = AttentionOver(held, kTokens, localize.GotInts("sparse_indices"),
                                 sinks && rank == 0);  // a sink belongs to one rank
-  part.Set("sparse_mode", int64_t{0});
+  part.Set("sparse_mode", 0);
   const auto ran = part.Run({.level = level});
   ASSERT_TRUE(ran.ok()) << ran.status().message();
   ranks->golden.push_back(GoldenOf("sparse_flash_attention", part, kTokens));
@@ -190,7 +190,7 @@ TestCall MergeOf(const Ranks& ranks) {
   merge.Tensor("outs", DType::kBFloat16, {world, kTokens, kHeads, kLatent}, Elements(ranks.outs))
       .Tensor("softmax_maxes", DType::kFloat32, {world, kTokens, kHeads}, Elements(ranks.maxes))
       .Tensor("softmax_sums", DType::kFloat32, {world, kTokens, kHeads}, Elements(ranks.sums))
-      .Set("out_dtype", std::string("float32"));
+      .Set("out_dtype", "float32");
   return merge;
 }
 

@@ -294,12 +294,12 @@ TEST(MlaProlog, NzIsRefusedUnlessDenseInMultiplesOf16) {
   Mla s;
   s.hidden = 40;
   TestCall ragged = Build(s);
-  ragged.Set("weight_format", std::string("NZ"));
+  ragged.Set("weight_format", "NZ");
   ExpectRefused(ragged, StatusCode::kInvalidArgument, "w_dq");
   Mla strided;
   strided.gap = 16;
   TestCall gaps = Build(strided);
-  gaps.Set("weight_format", std::string("NZ"));
+  gaps.Set("weight_format", "NZ");
   ExpectRefused(gaps, StatusCode::kInvalidArgument, "w_dq");
 }
 

@@ -63,8 +63,8 @@ TEST(NsaCompress, AllOnesGiveTheWindowSize) {
   call.Tensor("input", DType::kFloat16, {64, 4, 32}, one)
       .Tensor("weight", DType::kFloat16, {32, 4}, one)
       .Set("act_seq_len", std::vector<int64_t>{64})
-      .Set("compress_block_size", int64_t{32})
-      .Set("compress_stride", int64_t{32});
+      .Set("compress_block_size", 32)
+      .Set("compress_stride", 32);
   ASSERT_TRUE(call.Run({}).ok());
   ASSERT_EQ(call.OutputElems("output"), 2 * 4 * 32);
   for (int64_t i = 0; i < call.OutputElems("output"); ++i) EXPECT_EQ(call.Got("output", i), 32.0);
@@ -76,8 +76,8 @@ TEST(NsaCompress, OneHotWeightCopiesStridedTokens) {
               [](int64_t i) { return static_cast<double>(i % 251); })
       .Tensor("weight", DType::kBFloat16, {8, 2}, [](int64_t i) { return i / 2 == 3 ? 1.0 : 0.0; })
       .Set("act_seq_len", std::vector<int64_t>{50})
-      .Set("compress_block_size", int64_t{8})
-      .Set("compress_stride", int64_t{5});
+      .Set("compress_block_size", 8)
+      .Set("compress_stride", 5);
   ASSERT_TRUE(call.Run({}).ok());
   const int64_t windows = (50 - 8) / 5 + 1;
   ASSERT_EQ(call.OutputElems("output"), windows * 10);
@@ -100,8 +100,8 @@ TEST(NsaCompress, PermutingSequencesPermutesTheirOutputs) {
                 [&](int64_t i) { return tokens[static_cast<size_t>((i + rotate * 6) % (90 * 6))]; })
         .Tensor("weight", DType::kFloat16, {16, 2}, Elements(weights))
         .Set("act_seq_len", std::move(prefix))
-        .Set("compress_block_size", int64_t{16})
-        .Set("compress_stride", int64_t{8});
+        .Set("compress_block_size", 16)
+        .Set("compress_stride", 8);
     return call;
   };
   TestCall forward = make({40, 90}, 0);    // 40 tokens, then 50
@@ -119,7 +119,7 @@ TEST(NsaCompress, PermutingSequencesPermutesTheirOutputs) {
 TEST(NsaCompress, LengthsMayBeGivenAsCounts) {
   TestCall prefix = Compress(DType::kFloat16, 2, 24, 16, 8, {40, 20, 33}, 5);
   TestCall counts = Compress(DType::kFloat16, 2, 24, 16, 8, {40, 20, 33}, 5);
-  counts.Set("act_seq_len", std::vector<int64_t>{40, 20, 33}).Set("act_seq_len_type", int64_t{1});
+  counts.Set("act_seq_len", std::vector<int64_t>{40, 20, 33}).Set("act_seq_len_type", 1);
   ExpectSameBytes(prefix, counts);
   counts.Set("strict", true);
   ExpectRefused(counts, StatusCode::kInvalidArgument, "act_seq_len_type");
@@ -131,8 +131,8 @@ TEST(NsaCompress, NanStaysInItsWindowsAndColumn) {
               [](int64_t i) { return i == 17 * 20 + 4 ? NAN : 1.0; })
       .Tensor("weight", DType::kBFloat16, {8, 1}, [](int64_t) { return 0.5; })
       .Set("act_seq_len", std::vector<int64_t>{40})
-      .Set("compress_block_size", int64_t{8})
-      .Set("compress_stride", int64_t{4});
+      .Set("compress_block_size", 8)
+      .Set("compress_stride", 4);
   for (Level level : {Level::kScalar, Level::kAuto}) {
     ASSERT_TRUE(call.Run({.level = level}).ok());
     for (int64_t i = 0; i < call.OutputElems("output"); ++i) {
@@ -163,7 +163,7 @@ TEST(NsaCompress, BadLengthsAreRefusedByName) {
     ExpectRefused(call, StatusCode::kInvalidArgument, "act_seq_len");
   }
   TestCall overflow = with({INT64_MAX, INT64_MAX});
-  overflow.Set("act_seq_len_type", int64_t{1});
+  overflow.Set("act_seq_len_type", 1);
   ExpectRefused(overflow, StatusCode::kInvalidArgument, "act_seq_len");
 }
 

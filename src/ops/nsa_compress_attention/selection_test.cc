@@ -28,7 +28,7 @@ TestCall Ramp(int64_t block, int64_t stride, int64_t select, int64_t count) {
               })
       .Tensor("value", DType::kFloat16, {9, 1, 1}, [](int64_t) { return 1.0; })
       .Set("scale_value", 1.0)
-      .Set("head_num", int64_t{1})
+      .Set("head_num", 1)
       .Set("compress_block_size", block)
       .Set("compress_stride", stride)
       .Set("select_block_size", select)
@@ -64,7 +64,7 @@ TEST(NsaCompressAttention, ImportanceOfTheRampIsAsWorkedByHand) {
     TestCall call = Ramp(c.block, 16, c.select, 2);
     for (const auto& [kind, want] :
          {std::pair{"cann", c.cann}, std::pair{"exact_overlap", c.exact}}) {
-      call.Set("importance", std::string(kind));
+      call.Set("importance", kind);
       const std::vector<double> got = ScoresOf(call);
       ASSERT_EQ(got.size(), want.size());
       for (size_t j = 0; j < want.size(); ++j)
@@ -98,9 +98,7 @@ TEST(NsaCompressAttention, MassOfNonOverlappingWindowsIsConserved) {
   base::Golden golden;
   golden.rows = {0, 4, 8};
   ASSERT_TRUE(made->op().reference(made->params(), 1, &golden).ok());
-  call.Set("scale_value", 0.25)
-      .Set("select_block_size", int64_t{16})
-      .Set("select_block_count", int64_t{1});
+  call.Set("scale_value", 0.25).Set("select_block_size", 16).Set("select_block_count", 1);
   base::Golden single;
   single.rows = golden.rows;
   const Result<registry::Call> fine = call.Inputs();

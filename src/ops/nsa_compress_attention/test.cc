@@ -35,8 +35,8 @@ TEST(NsaCompressAttention, AgreesOverRandomShapesMasksAndPolicies) {
       AddRandomMask(call, "atten_mask", s.max_q(), s.max_n(), 0.3, random.Next());
     if (random.Below(2) == 0)
       AddRandomMask(call, "topk_mask", s.max_q(), s.max_blocks(), 0.2, random.Next());
-    call.Set("importance", std::string(random.Below(2) == 0 ? "cann" : "exact_overlap"));
-    call.Set("masked_rows", std::string(random.Below(2) == 0 ? "uniform" : "zero"));
+    call.Set("importance", random.Below(2) == 0 ? "cann" : "exact_overlap");
+    call.Set("masked_rows", random.Below(2) == 0 ? "uniform" : "zero");
     SCOPED_TRACE("case " + std::to_string(i));
     ExpectConforms(call);
   }
@@ -67,7 +67,7 @@ TEST(NsaCompressAttention, AgreesAtTheDocumentsDimsUnderACausalMask) {
     s.scale = 1 / std::sqrt(192.0);
     TestCall call = Attention(s, 5);
     AddCausalMask(call, s);
-    call.Set("masked_rows", std::string(policy));
+    call.Set("masked_rows", policy);
     ExpectConforms(call);
   }
 }
@@ -152,7 +152,7 @@ TEST(NsaCompressAttention, FullyMaskedRowsAverageOrVanish) {
   for (int64_t j = 0; j < 5; ++j) EXPECT_EQ(call.Got("topk_indices", j), static_cast<double>(j));
   ExpectConforms(call);
 
-  call.Set("masked_rows", std::string("zero"));
+  call.Set("masked_rows", "zero");
   ASSERT_TRUE(call.Run({}).ok());
   for (int64_t h = 0; h < 6; ++h) {
     EXPECT_EQ(call.Got("softmax_max", h), lowest);
@@ -170,7 +170,7 @@ TEST(NsaCompressAttention, CausalZeroRowsDoNotHearTheFuture) {
   const auto with_future = [&](double future) {
     TestCall call = Attention(s, 17);
     AddCausalMask(call, s);
-    call.Set("masked_rows", std::string("zero"));
+    call.Set("masked_rows", "zero");
     call.Tensor("value", s.dtype, {5, 2, 12},
                 [=](int64_t i) { return i / 24 < 2 ? 1.0 + static_cast<double>(i % 7) : future; });
     return call;
@@ -191,7 +191,7 @@ TEST(NsaCompressAttention, NoKeysGiveZeroMinusInfinityAndMinusOne) {
   s.keys = {0, 7};
   for (const char* policy : {"uniform", "zero"}) {
     TestCall call = Attention(s, 19);
-    call.Set("masked_rows", std::string(policy));
+    call.Set("masked_rows", policy);
     ASSERT_TRUE(call.Run({}).ok());
     for (int64_t h = 0; h < 12; ++h) {
       EXPECT_EQ(call.Got("softmax_max", h), -kInfinity);
@@ -202,7 +202,7 @@ TEST(NsaCompressAttention, NoKeysGiveZeroMinusInfinityAndMinusOne) {
     ExpectConforms(call);
   }
   TestCall strict = Attention(s, 19);
-  strict.Set("strict", true).Set("compress_block_size", int64_t{32});
+  strict.Set("strict", true).Set("compress_block_size", 32);
   ExpectRefused(strict, StatusCode::kInvalidArgument, "actual_cmp_seq_kvlen");
 }
 

@@ -73,9 +73,9 @@ TestCall Infer(const Shape& s, uint64_t seed, uint64_t page_seed = 1) {
       .Set("select_block_size", s.select)
       .Set("select_block_count", s.count)
       .Set("page_block_size", s.page)
-      .Set("compress_block_size", int64_t{32})
-      .Set("compress_stride", int64_t{16})
-      .Set("layout", std::string(s.bsnd ? "BSND" : "TND"))
+      .Set("compress_block_size", 32)
+      .Set("compress_stride", 16)
+      .Set("layout", s.bsnd ? "BSND" : "TND")
       .Set("actual_cmp_seq_kvlen", s.keys);
   if (!s.queries.empty()) call.Set("actual_seq_qlen", s.queries);
   if (!s.tokens.empty()) call.Set("actual_sel_seq_kvlen", s.tokens);
@@ -108,8 +108,8 @@ TEST(NsaCompressAttentionInfer, AgreesOverRandomShapesLayoutsAndSteps) {
     }
     if (s.bsnd) s.padded_len = random.Between(1, 7);
     TestCall call = Infer(s, random.Next(), random.Next());
-    call.Set("importance", std::string(random.Below(2) == 0 ? "cann" : "exact_overlap"));
-    call.Set("masked_rows", std::string(random.Below(2) == 0 ? "uniform" : "zero"));
+    call.Set("importance", random.Below(2) == 0 ? "cann" : "exact_overlap");
+    call.Set("masked_rows", random.Below(2) == 0 ? "uniform" : "zero");
     SCOPED_TRACE("case " + std::to_string(i));
     ExpectConforms(call);
   }
@@ -242,7 +242,7 @@ TEST(NsaCompressAttentionInfer, ASingleHiddenKeyStillGivesItsValueUnlessZero) {
   ASSERT_TRUE(call.Run({}).ok());
   for (int64_t i = 0; i < 80; ++i)
     EXPECT_EQ(call.Got("attention_out", i), call.Got("attention_out", 80 + i));
-  call.Set("masked_rows", std::string("zero"));
+  call.Set("masked_rows", "zero");
   ASSERT_TRUE(call.Run({}).ok());
   for (int64_t i = 0; i < 80; ++i) EXPECT_EQ(call.Got("attention_out", i), 0.0);
   ExpectConforms(call);
@@ -300,8 +300,8 @@ TEST(NsaCompressAttentionInfer, EqualsTheTrainingFormOnContiguousPages) {
       .Tensor("value", DType::kFloat16, {3, 16, 20}, Elements(value))
       .Tensor("block_table", DType::kInt32, {1, 3},
               [](int64_t i) { return static_cast<double>(i); })
-      .Set("key_value_head_num", int64_t{2})
-      .Set("page_block_size", int64_t{16})
+      .Set("key_value_head_num", 2)
+      .Set("page_block_size", 16)
       .Set("actual_cmp_seq_kvlen", std::vector<int64_t>{48});
   packed.Tensor("key", DType::kFloat16, {48, 2, 24}, Elements(key))
       .Tensor("value", DType::kFloat16, {48, 2, 10}, Elements(value))
@@ -310,11 +310,11 @@ TEST(NsaCompressAttentionInfer, EqualsTheTrainingFormOnContiguousPages) {
   for (TestCall* call : {&paged, &packed}) {
     call->Tensor("query", DType::kFloat16, {1, 8, 24}, Elements(query))
         .Set("scale_value", 0.2)
-        .Set("head_num", int64_t{8})
-        .Set("select_block_size", int64_t{64})
-        .Set("select_block_count", int64_t{4})
-        .Set("compress_block_size", int64_t{32})
-        .Set("compress_stride", int64_t{16});
+        .Set("head_num", 8)
+        .Set("select_block_size", 64)
+        .Set("select_block_count", 4)
+        .Set("compress_block_size", 32)
+        .Set("compress_stride", 16);
   }
   for (Level level : base::AvailableLevels()) {
     ASSERT_TRUE(paged.Run({.level = level}).ok());

@@ -276,7 +276,7 @@ TEST(SparseFlashAttention, BadArgumentsAreRefusedByName) {
       [&](TestCall& c) {
         Filled("key", DType::kBFloat16, {2, 43, 1, 24})(c);
         Filled("key_rope", DType::kBFloat16, {2, 43, 1, 8})(c);
-        c.Set("layout_kv", std::string("BSND"));
+        c.Set("layout_kv", "BSND");
       },
       "layout_kv");
 

@@ -136,8 +136,8 @@ TEST(SparseFlashAttention, IdsPastTheDiagonalAreSkippedInMode3AndUsedInMode0) {
     EXPECT_NE(call.Got("softmax_sum", 3 * s.heads), seen.Got("softmax_sum", 3 * s.heads));
   }
   ExpectConforms(call);
-  call.Set("sparse_mode", int64_t{0});
-  seen.Set("sparse_mode", int64_t{0});
+  call.Set("sparse_mode", 0);
+  seen.Set("sparse_mode", 0);
   SetIds(seen, {1, 4, 1, 4}, {8, 2, 4, -1});
   ExpectSameBytes(call, seen);
   ExpectConforms(call);
@@ -200,7 +200,7 @@ TEST(SparseFlashAttention, BlocksAreCutByTheDiagonalAndTheEnd) {
       // As many ids are looked at as positions are visible: those must come first.
       std::sort(positions.begin(), positions.end());
       TestCall single = Attention(s, 88);
-      single.Set("sparse_block_size", int64_t{1});
+      single.Set("sparse_block_size", 1);
       SetIds(single, {1, 7, 1, static_cast<int64_t>(positions.size())}, positions);
       ASSERT_TRUE(call.Run({}).ok());
       ASSERT_TRUE(single.Run({}).ok());
