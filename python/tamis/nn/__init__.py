@@ -1,0 +1,16 @@
+"""Attention layers of torch, made of the operators: inference only, until there is a backward.
+
+`DeepSeekSparseAttention` is the attention of DeepSeek-V3.2, from hidden states to hidden states.
+`NativeCompressedAttention` is the compressed branch of Native Sparse Attention, from queries, keys
+and values to attention and the blocks that it selects.
+
+Batches are packed: the new tokens of all sequences one after the other, and `counts`, how many are
+of each. A cache remembers the rest, so a long prompt may come in chunks, and a step of decoding is
+a call with one new token, or a few, per sequence.
+"""
+
+from tamis.nn.deepseek import DeepSeekSparseAttention
+from tamis.nn.native import CompressedCache, NativeCompressedAttention
+from tamis.nn.paged_cache import PagedCache
+
+__all__ = ["CompressedCache", "DeepSeekSparseAttention", "NativeCompressedAttention", "PagedCache"]

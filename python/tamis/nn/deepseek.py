@@ -1,0 +1,251 @@
+"""The attention of DeepSeek-V3.2: latent keys, and an indexer that says which to look at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+import tamis.torch  # noqa: F401  (registers torch.ops.tamis)
+from tamis.nn.paged_cache import PagedCache, check_counts
+
+# Weights of a linear layer, by their names in the checkpoint, where they are transposed.
+_LINEAR = {
+    "w_dq": "q_a_proj.weight",
+    "w_uq_qr": "q_b_proj.weight",
+    "w_dkv_kr": "kv_a_proj_with_mqa.weight",
+    "w_o": "o_proj.weight",
+    "w_idx_qb": "indexer.wq_b.weight",
+    "w_idx_k": "indexer.wk.weight",
+    "w_idx_proj": "indexer.weights_proj.weight",
+}
+_NORMS = {
+    "gamma_cq": "q_a_layernorm.weight",
+    "gamma_ckv": "kv_a_layernorm.weight",
+    "in_gamma_k": "indexer.k_norm.weight",
+    "in_beta_k": "indexer.k_norm.bias",
+}
+
+
+class DeepSeekSparseAttention(torch.nn.Module):
+    """Multi-head latent attention over the `topk` keys that the lightning indexer selects.
+
+    The defaults are the 671B model's. Inference only: parameters do not require grad, and the
+    operators refuse tensors that do. Weights are the operators' own arguments: `x @ w`, the
+    transpose of `torch.nn.Linear.weight`; random at first.
+
+    Parameters
+    ----------
+    hidden, heads, q_lora_rank, kv_lora_rank : int
+        H, N, ranks of queries and of cached keys
+    rope_dim, nope_dim, v_dim : int
+        channels of a head: with positions, without, and of its values
+    index_heads, index_dim, topk : int
+        the indexer's heads, their channels, keys that it selects
+    max_position : int, default 163840
+        beyond `original_max_position`, yarn stretches positions by `rope_factor`
+    original_max_position, rope_factor, rope_theta, mscale
+        of yarn
+    rope_interleaved : bool, default False
+        the indexer's rope takes interleaved pairs, as document 003 has it; the released checkpoint
+        takes halves
+    epsilon : float, default 1e-6
+        of all norms, as in the checkpoint
+    dtype : torch.dtype, default torch.bfloat16
+        of weights, activations and caches; or torch.float16
+    """
+
+    def __init__(
+        self,
+        *,
+        hidden: int = 7168,
+        heads: int = 128,
+        q_lora_rank: int = 1536,
+        kv_lora_rank: int = 512,
+        rope_dim: int = 64,
+        nope_dim: int = 128,
+        v_dim: int = 128,
+        index_heads: int = 64,
+        index_dim: int = 128,
+        topk: int = 2048,
+        max_position: int = 163840,
+        original_max_position: int = 4096,
+        rope_factor: float = 40.0,
+        rope_theta: float = 10000.0,
+        mscale: float = 1.0,
+        rope_interleaved: bool = False,
+        epsilon: float = 1e-6,
+        dtype: torch.dtype = torch.bfloat16,
+    ) -> None:
+        super().__init__()
+        self.topk, self.epsilon, self.rope_interleaved = topk, epsilon, rope_interleaved
+        self.cache_rows = {
+            "kv": (1, kv_lora_rank),
+            "kr": (1, rope_dim),
+            "index_k": (1, index_dim),
+        }
+        self.scale_value = (nope_dim + rope_dim) ** -0.5
+        self.frequencies = rope_theta ** (-torch.arange(0, rope_dim, 2).double() / rope_dim)
+        if max_position > original_max_position:
+            self.scale_value *= (0.1 * mscale * math.log(rope_factor) + 1) ** 2
+            self.frequencies = _stretched(
+                self.frequencies, rope_theta, original_max_position, rope_factor
+            )
+
+        def weight(*shape: int) -> torch.nn.Parameter:
+            scaled = torch.randn(shape, dtype=dtype) * shape[-2] ** -0.5
+            return torch.nn.Parameter(scaled, requires_grad=False)
+
+        def constant(value: float, size: int) -> torch.nn.Parameter:
+            return torch.nn.Parameter(torch.full((size,), value, dtype=dtype), requires_grad=False)
+
+        self.w_dq = weight(hidden, q_lora_rank)
+        self.w_uq_qr = weight(q_lora_rank, heads * (nope_dim + rope_dim))
+        self.w_uk = weight(heads, nope_dim, kv_lora_rank)
+        self.w_dkv_kr = weight(hidden, kv_lora_rank + rope_dim)
+        self.gamma_cq = constant(1.0, q_lora_rank)
+        self.gamma_ckv = constant(1.0, kv_lora_rank)
+        self.w_idx_qb = weight(q_lora_rank, index_heads * index_dim)
+        self.w_idx_k = weight(hidden, index_dim)
+        self.w_idx_proj = weight(hidden, index_heads)
+        self.in_gamma_k = constant(1.0, index_dim)
+        self.in_beta_k = constant(0.0, index_dim)
+        self.w_uv = weight(heads, kv_lora_rank, v_dim)
+        self.w_o = weight(heads * v_dim, hidden)
+
+    def load_checkpoint(self, state: Mapping[str, Tensor]) -> None:
+        """Takes one layer's weights under the names of the released checkpoint.
+
+        Parameters
+        ----------
+        state : mapping of str to Tensor
+            `q_a_proj.weight` and so on: names below `model.layers.<i>.self_attn`, in 16 or 32 bits
+            (fp8 weights times their scales)
+        """
+        for name, source in _LINEAR.items():
+            self.get_parameter(name).copy_(state[source].T)
+        for name, source in _NORMS.items():
+            self.get_parameter(name).copy_(state[source])
+        heads, nope_dim, latent = self.w_uk.shape
+        both = state["kv_b_proj.weight"].reshape(heads, -1, latent)  # [N, nope + v, latent]
+        self.w_uk.copy_(both[:, :nope_dim])
+        self.w_uv.copy_(both[:, nope_dim:].mT)
+
+    def make_cache(self, *, sequences: int, pages: int, page_size: int = 64) -> PagedCache:
+        """An empty cache for this layer, see `PagedCache`."""
+        return PagedCache(
+            self.cache_rows,
+            sequences=sequences,
+            pages=pages,
+            page_size=page_size,
+            dtype=self.w_dq.dtype,
+        )
+
+    def forward(self, x: Tensor, counts: Sequence[int], cache: PagedCache) -> Tensor:
+        """Attention of new tokens to themselves and to all before them.
+
+        Parameters
+        ----------
+        x : Tensor [sum(counts), H]
+            hidden states of the new tokens, packed
+        counts : sequence of int
+            new tokens of each sequence of the cache, 0 for none
+        cache : PagedCache
+            of `make_cache`; the new tokens are appended
+
+        Returns
+        -------
+        Tensor [sum(counts), H]
+            hidden states
+        """
+        values = torch.einsum("tnl,nlv->tnv", self.attend(x, counts, cache), self.w_uv)
+        return values.flatten(1) @ self.w_o
+
+    def attend(self, x: Tensor, counts: Sequence[int], cache: PagedCache) -> Tensor:
+        """As `forward`, but in the latent space: [sum(counts), N, kv_lora_rank].
+
+        The bits of a token's row do not depend on how its sequence was cut into calls.
+        """
+        check_counts(counts, len(cache.lengths), x=x)
+        ops, kv, kr, index_k = torch.ops.tamis, *cache.tensors.values()
+        slots, positions = cache.append(counts)
+        turn = [*self._rotation(positions), slots]
+        query, query_rope, query_norm = ops.mla_prolog(
+            x,
+            self.w_dq,
+            self.w_uq_qr,
+            self.w_uk,
+            self.w_dkv_kr,
+            self.gamma_cq,
+            self.gamma_ckv,
+            *turn,
+            kv,
+            kr,
+            epsilon_cq=self.epsilon,
+            epsilon_ckv=self.epsilon,
+        )
+        index_query, index_weights = ops.indexer_prolog(
+            x,
+            self.w_idx_k,
+            self.in_gamma_k,
+            self.in_beta_k,
+            *turn,
+            index_k,
+            query_norm=query_norm,
+            w_idx_qb=self.w_idx_qb,
+            w_idx_proj=self.w_idx_proj,
+            epsilon=self.epsilon,
+            rope_interleaved=self.rope_interleaved,
+        )
+        q_prefix = torch.tensor(counts, dtype=torch.int32).cumsum(0, dtype=torch.int32)
+        kv_lengths = torch.tensor(cache.lengths, dtype=torch.int32)
+        table = cache.block_table()
+        selected, _ = ops.lightning_indexer(
+            index_query,
+            index_k,
+            index_weights,
+            actual_seq_lengths_query=q_prefix,
+            actual_seq_lengths_key=kv_lengths,
+            block_table=table,
+            layout_query="TND",
+            layout_key="PA_BSND",
+            sparse_count=self.topk,
+        )
+        out: Tensor = ops.sparse_flash_attention(
+            query,
+            kv,
+            selected,
+            scale_value=self.scale_value,
+            block_table=table,
+            actual_seq_lengths_query=q_prefix,
+            actual_seq_lengths_kv=kv_lengths,
+            query_rope=query_rope,
+            key_rope=kr,
+            layout_query="TND",
+            layout_kv="PA_BSND",
+        )[0]
+        return out
+
+    def _rotation(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Sine and cosine of each position, [T, rope] each: both halves are the same."""
+        angles = (positions.double()[:, None] * self.frequencies).repeat(1, 2)
+        return angles.sin().to(self.w_dq.dtype), angles.cos().to(self.w_dq.dtype)
+
+
+def _stretched(frequencies: Tensor, theta: float, original: int, factor: float) -> Tensor:
+    """Frequencies of yarn: slow turns are `factor` slower, fast ones stay, a ramp between.
+
+    A channel stays where it turns 32 times within the original context, and is stretched in full
+    where it turns once.
+    """
+    pairs = len(frequencies)
+
+    def channel(turns: float) -> float:
+        return pairs * math.log(original / (turns * 2 * math.pi)) / math.log(theta)
+
+    low = max(math.floor(channel(32)), 0)
+    high = min(math.ceil(channel(1)), 2 * pairs - 1)
+    ramp = ((torch.arange(pairs).double() - low) / max(high - low, 1e-3)).clamp(0, 1)
+    return frequencies * (1 - ramp) + frequencies / factor * ramp

@@ -1,0 +1,64 @@
+"""PagedCache: where rows lie, and when there is no room."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tamis.nn import PagedCache
+
+
+def cache(pages: int = 4) -> PagedCache:
+    return PagedCache({"row": (1, 3)}, sequences=2, pages=pages, page_size=4)
+
+
+def test_slots_and_table_agree() -> None:
+    pool = cache()
+    rows: list[list[int]] = [[], []]
+    for counts in ([3, 0], [2, 1], [0, 6], [1, 1]):
+        slots, positions = pool.append(counts)
+        begin = 0
+        for b, count in enumerate(counts):
+            rows[b] += slots[begin : begin + count].tolist()
+            ends = range(len(rows[b]) - count, len(rows[b]))
+            assert positions[begin : begin + count].tolist() == list(ends)
+            begin += count
+    assert pool.lengths == [6, 8]
+    table = pool.block_table()
+    assert table.dtype == torch.int32
+    for b, found in enumerate(rows):
+        assert found == [int(table[b, p // 4]) * 4 + p % 4 for p in range(len(found))]
+    assert len({*rows[0], *rows[1]}) == 14
+    assert pool.tensors["row"].shape == (4, 4, 1, 3)
+
+
+def test_freed_pages_are_used_again() -> None:
+    pool = cache()
+    pool.append([12, 4])
+    pool.free(0)
+    assert pool.lengths == [0, 4]
+    assert pool.block_table().tolist() == [[-1], [3]]
+    slots, _ = pool.append([0, 12])
+    assert sorted(slots.tolist()) == list(range(12))
+
+
+def test_a_pool_that_is_too_small_stays_as_it_was() -> None:
+    pool = cache()
+    pool.append([5, 0])
+    with pytest.raises(MemoryError, match="counts: expected at most 2 new pages, got 3"):
+        pool.append([0, 9])
+    assert pool.lengths == [5, 0]
+    assert pool.append([3, 8])[0].shape == (11,)
+
+
+@pytest.mark.parametrize("counts", [[1], [1, 2, 3], [-1, 1]])
+def test_counts_are_one_per_sequence(counts: list[int]) -> None:
+    with pytest.raises(ValueError, match="counts: expected 2 numbers of at least 0"):
+        cache().append(counts)
+
+
+def test_nothing_new_changes_nothing() -> None:
+    pool = cache()
+    slots, positions = pool.append([0, 0])
+    assert slots.shape == positions.shape == (0,)
+    assert pool.block_table().shape == (2, 0)
