@@ -202,6 +202,16 @@ def test_a_freed_sequence_starts_anew() -> None:
     assert torch.equal(again, layer.attend(x[0], [70, 0], new_cache(layer)))
 
 
+def test_a_call_without_tokens_changes_nothing() -> None:
+    layer = DeepSeekSparseAttention(**SMALL)
+    cache = new_cache(layer)
+    nothing = torch.zeros(0, 256).bfloat16()
+    assert layer(nothing, [0, 0], cache).shape == (0, 256)
+    layer(torch.zeros(3, 256).bfloat16(), [3, 0], cache)
+    assert layer(nothing, [0, 0], cache).shape == (0, 256)
+    assert cache.lengths == [3, 0]
+
+
 def test_what_does_not_fit_is_refused_before_anything_changes() -> None:
     layer = DeepSeekSparseAttention(**SMALL)
     cache = new_cache(layer)

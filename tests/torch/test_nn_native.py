@@ -145,3 +145,31 @@ def test_a_pool_that_is_too_small_leaves_the_cache_as_it_was() -> None:
     assert not any(map(len, cache.key_tails))
     with pytest.raises(ValueError, match="key: expected 1 rows, as counts, got 2"):
         layer(*(kind[:n] for kind, n in zip(parts[0], (1, 2, 1), strict=True)), [1, 0], cache)
+
+
+def test_sequences_shorter_than_a_window_attend_to_nothing() -> None:
+    torch.manual_seed(5)
+    layer, parts = new_layer(torch.bfloat16), tokens(torch.bfloat16)
+    cache = new_cache(layer)
+    for begin, end in ((0, 0), (0, 20), (20, 21), (21, 31)):
+        new = [(q[begin:end], k[begin:end], v[begin:end]) for q, k, v in parts]
+        out, blocks = layer(*pack(new), [end - begin] * 2, cache)
+        assert out.shape == (2 * (end - begin), 8, 32)
+        assert not out.any()
+        assert (blocks == -1).all()
+    out, blocks = layer(*(kind[31:32] for kind in parts[0]), [1, 0], cache)
+    assert (out != 0).any()
+    assert blocks[0, 0].tolist() == [0, -1, -1, -1]
+
+
+def test_a_freed_sequence_starts_anew() -> None:
+    torch.manual_seed(6)
+    layer, parts = new_layer(torch.bfloat16), tokens(torch.bfloat16)
+    cache = new_cache(layer)
+    layer(*pack(parts), LENGTHS, cache)
+    cache.free(0)
+    assert cache.lengths == [0, 75]
+    assert cache.windows.lengths == [0, 3]
+    again, _ = layer(*parts[0], [200, 0], cache)
+    want, _ = layer(*parts[0], [200, 0], new_cache(layer))
+    assert_near(again, want, torch.bfloat16)

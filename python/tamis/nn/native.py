@@ -32,6 +32,13 @@ class CompressedCache:
     value_tails: list[Tensor]
     lengths: list[int]
 
+    def free(self, sequence: int) -> None:
+        """Gives the pages of a sequence back, which is then empty."""
+        self.windows.free(sequence)
+        for tails in (self.key_tails, self.value_tails):
+            tails[sequence] = tails[sequence][:0]
+        self.lengths[sequence] = 0
+
 
 class NativeCompressedAttention(torch.nn.Module):
     """Attention over compressed keys, and the blocks of raw keys that it points at.
