@@ -42,6 +42,21 @@ def test_freed_pages_are_used_again() -> None:
     assert sorted(slots.tolist()) == list(range(12))
 
 
+def test_rows_that_are_taken_back_free_their_pages() -> None:
+    pool = cache()
+    pool.append([9, 4])
+    pool.truncate([4, 3])
+    assert pool.lengths == [4, 3]
+    assert pool.block_table().tolist() == [[0], [3]]
+    slots, positions = pool.append([1, 1])
+    assert positions.tolist() == [4, 3]
+    assert slots.tolist() == [4, 15]
+    for wrong in ([5], [6, 0], [-1, 0]):
+        with pytest.raises(ValueError, match=r"lengths: expected at most \[5, 4\]"):
+            pool.truncate(wrong)
+    assert pool.lengths == [5, 4]
+
+
 def test_a_pool_that_is_too_small_stays_as_it_was() -> None:
     pool = cache()
     pool.append([5, 0])

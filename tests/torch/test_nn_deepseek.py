@@ -212,6 +212,29 @@ def test_a_call_without_tokens_changes_nothing() -> None:
     assert cache.lengths == [3, 0]
 
 
+def test_a_refused_call_leaves_the_cache_as_it_was() -> None:
+    layer = DeepSeekSparseAttention(**SMALL)
+    cache = new_cache(layer)
+    layer(torch.zeros(5, 256).bfloat16(), [3, 2], cache)
+    for wrong in (torch.zeros(40, 256), torch.zeros(40, 255).bfloat16()):
+        with pytest.raises(ValueError, match="expected"):
+            layer(wrong, [40, 0], cache)
+        assert cache.lengths == [3, 2]
+        assert cache.block_table().shape[1] == 1
+
+
+def test_tokens_taken_back_are_forgotten() -> None:
+    torch.manual_seed(5)
+    layer = DeepSeekSparseAttention(**SMALL)
+    x = tokens(SMALL["hidden"])[0]
+    cache = new_cache(layer)
+    layer(x[:30], [30, 0], cache)
+    layer(torch.randn(4, 256).bfloat16(), [4, 0], cache)  # a draft that is not accepted
+    cache.truncate([30, 0])
+    found = layer.attend(x[30:], [40, 0], cache)
+    assert torch.equal(found, layer.attend(x, [70, 0], new_cache(layer))[30:])
+
+
 def test_what_does_not_fit_is_refused_before_anything_changes() -> None:
     layer = DeepSeekSparseAttention(**SMALL)
     cache = new_cache(layer)

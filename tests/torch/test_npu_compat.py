@@ -53,6 +53,8 @@ def test_scripts_find_the_device_and_no_device() -> None:
     assert tamis.npu_compat.REAL is None
     x: Any = random(3, 4)
     assert x.npu() is x
+    module = torch.nn.Linear(2, 2)
+    assert module.npu() is module
     assert x.npu("npu:0", non_blocking=True) is x
     assert torch_npu.npu_format_cast(x, 29) is x
     assert device is torch_npu.npu is getattr(torch, "npu")  # noqa: B009

@@ -166,11 +166,22 @@ class DeepSeekSparseAttention(torch.nn.Module):
     def attend(self, x: Tensor, counts: Sequence[int], cache: PagedCache) -> Tensor:
         """As `forward`, but in the latent space: [sum(counts), N, kv_lora_rank].
 
-        The bits of a token's row do not depend on how its sequence was cut into calls.
+        The bits of a token's row do not depend on how its sequence was cut into calls. A call that
+        is refused leaves the cache's lengths as they were.
         """
         check_counts(counts, len(cache.lengths), x=x)
-        ops, kv, kr, index_k = torch.ops.tamis, *cache.tensors.values()
+        before = list(cache.lengths)
         slots, positions = cache.append(counts)
+        try:
+            return self._attend(x, counts, cache, slots, positions)
+        except BaseException:
+            cache.truncate(before)
+            raise
+
+    def _attend(
+        self, x: Tensor, counts: Sequence[int], cache: PagedCache, slots: Tensor, positions: Tensor
+    ) -> Tensor:
+        ops, kv, kr, index_k = torch.ops.tamis, *cache.tensors.values()
         turn = [*self._rotation(positions), slots]
         query, query_rope, query_norm = ops.mla_prolog(
             x,

@@ -103,6 +103,31 @@ class PagedCache:
         page = self.block_table()[sequence, positions // self.page_size].long()
         return page * self.page_size + positions % self.page_size, positions
 
+    def truncate(self, lengths: Sequence[int]) -> None:
+        """Forgets the last rows of sequences: draft tokens that were not accepted.
+
+        Parameters
+        ----------
+        lengths : sequence of int
+            rows that each sequence keeps, at most those that it has
+
+        Raises
+        ------
+        ValueError
+            There is not one number per sequence, or a sequence has fewer rows; nothing has
+            changed.
+        """
+        fit = len(lengths) == len(self.lengths) and all(
+            0 <= kept <= n for kept, n in zip(lengths, self.lengths, strict=True)
+        )
+        if not fit:
+            raise ValueError(f"lengths: expected at most {self.lengths}, got {list(lengths)}")
+        for pages, kept in zip(self._pages, lengths, strict=True):
+            needed = -(-kept // self.page_size)
+            self._unused += pages[needed:]
+            del pages[needed:]
+        self.lengths = list(lengths)
+
     def block_table(self) -> Tensor:
         """Pages of each sequence: [sequences, most pages] of int32, -1 past the last."""
         table = torch.full((len(self._pages), max(map(len, self._pages), default=0)), -1)
@@ -112,6 +137,4 @@ class PagedCache:
 
     def free(self, sequence: int) -> None:
         """Gives the pages of a sequence back, which is then empty."""
-        self._unused += self._pages[sequence]
-        self._pages[sequence] = []
-        self.lengths[sequence] = 0
+        self.truncate([0 if b == sequence else n for b, n in enumerate(self.lengths)])

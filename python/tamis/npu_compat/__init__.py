@@ -12,7 +12,7 @@ Importing this module, and nothing else, installs
 
 * modules `torch_npu`, `custom`, `custom_ops` and `custom_pypto`, each where none is importable;
 * operators in `torch.ops.npu`, `torch.ops.custom` and `torch.ops.custom_pypto`;
-* `torch.npu`, and `Tensor.npu()`, which is the tensor itself.
+* `torch.npu`, and `.npu()` of tensors and modules, which is the tensor or module itself.
 
 Where the device's own software is installed nothing is touched, and `REAL` names it. Calls take all
 that is well defined; `enable(strict=True)` restricts them to what the documents allow. The table of

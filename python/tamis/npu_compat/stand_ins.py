@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,11 +24,13 @@ _MODULES = {
     "custom_pypto": "custom_pypto",
 }
 
+_Movable = TypeVar("_Movable")
+
 _libraries: list[torch.library.Library] = []  # what is registered lives as long as these
 
 
 def install() -> None:
-    """Registers the operators, makes the modules, and gives tensors `.npu()`."""
+    """Registers the operators, makes the modules, and gives tensors and modules `.npu()`."""
     modules = {name: _module(name) for name in _MODULES if not is_importable(name)}
     for namespace, schemas in SCHEMAS.items():
         library = torch.library.Library(namespace, "FRAGMENT")
@@ -44,7 +46,7 @@ def install() -> None:
     device = _device_module()
     modules["torch_npu"].__dict__.update(npu=device, npu_format_cast=npu_format_cast)
     torch.npu = sys.modules["torch.npu"] = device
-    Tensor.npu = _npu
+    Tensor.npu = torch.nn.Module.npu = _npu
 
 
 def function_of(schema: str) -> Callable[..., Any]:
@@ -68,8 +70,8 @@ def npu_format_cast(tensor: Tensor, acl_format: int) -> Tensor:
     return tensor
 
 
-def _npu(self: Tensor, *_args: object, **_kwargs: object) -> Tensor:
-    """The tensor itself: it lies where the calls run."""
+def _npu(self: _Movable, *_args: object, **_kwargs: object) -> _Movable:
+    """The tensor or module itself: it lies where the calls run."""
     return self
 
 
