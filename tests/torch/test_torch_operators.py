@@ -170,14 +170,14 @@ def test_results_do_not_depend_on_pytorchs_threads(tmp_path: Path) -> None:
 
 
 def test_kernels_run_on_pytorchs_threads_and_start_none(tmp_path: Path) -> None:
-    def threads() -> int:
-        return len(list(Path("/proc/self/task").iterdir()))
+    def threads() -> set[str]:
+        return {task.name for task in Path("/proc/self/task").iterdir()}
 
     torch.ones(1 << 20).sqrt()  # PyTorch's pool stands
     before = threads()
     positional, named = arguments(torch_case(tmp_path, "nsa_compress_attention"))
     torch.ops.tamis.nsa_compress_attention(*positional, **named)
-    assert threads() == before
+    assert threads() <= before
 
 
 def test_a_case_of_the_package_and_of_torch_are_one(tmp_path: Path) -> None:
