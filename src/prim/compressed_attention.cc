@@ -49,6 +49,24 @@ bool KeepScores(int64_t rows, int64_t keys) {
          base::CheckedMul(bytes, 4, &bytes) && bytes <= kKeptScoreBytes;
 }
 
+// Kv heads per item. Few rows leave little time for the next keys to arrive, and the rows of all
+// heads, which lie side by side in memory, come faster than those of one. Items stay many enough
+// for many threads, and kept scores within their bytes.
+int64_t HeadsPerItem(const AttentionProblem& p, const AttentionArgs& a, int64_t rows) {
+  constexpr int64_t kEnoughItems = 16;
+  if (rows > kRowsPerItem / 2) return 1;
+  int64_t token_blocks = 0;
+  for (const AttentionSequence& s : p.sequences)
+    token_blocks += base::CeilDiv(s.rows, a.tokens_per_item);
+  int64_t heads = kMostHeadsPerItem;
+  while (heads > 1 &&
+         (p.kv_heads % heads != 0 || p.kv_heads / heads * token_blocks < kEnoughItems ||
+          (a.keep_scores && !KeepScores(rows * heads, a.max_keys)))) {
+    --heads;
+  }
+  return heads;
+}
+
 double CountVisible(const AttentionProblem& p, const AttentionSequence& s) {
   double visible = 0;
   for (int64_t t = 0; t < s.rows; ++t) {
@@ -175,13 +193,13 @@ CpuWork CompressedAttentionRoom::OnCpu(AttentionProblem& p, Level level) {
     a.max_blocks = std::max(a.max_blocks, s.blocks);
   }
   a.tokens_per_item = std::min(std::max<int64_t>(kRowsPerItem / p.group, 1), most_tokens);
-  a.keep_scores =
-      a.topk != nullptr &&
-      KeepScores(base::RoundUp(a.tokens_per_item * p.group, a.row_multiple), a.max_keys);
+  const int64_t rows = base::RoundUp(a.tokens_per_item * p.group, a.row_multiple);
+  a.keep_scores = a.topk != nullptr && KeepScores(rows, a.max_keys);
+  a.heads_per_item = HeadsPerItem(p, a, rows);
   int64_t items = 0;
   for (AttentionSequence& s : p.sequences) {
     s.item_begin = items;
-    items += base::CeilDiv(s.rows, a.tokens_per_item) * p.kv_heads;
+    items += base::CeilDiv(s.rows, a.tokens_per_item) * (p.kv_heads / a.heads_per_item);
   }
   a.sequences = p.sequences.data();
   a.sequence_count = static_cast<int64_t>(p.sequences.size());
@@ -192,7 +210,7 @@ CpuWork CompressedAttentionRoom::OnCpu(AttentionProblem& p, Level level) {
   const int64_t floats = items > 0 ? AttentionScratch(a).total : 0;
   work.scratch_bytes = floats < 0 ? -1 : floats * static_cast<int64_t>(sizeof(float));
   work.blocking = std::to_string(a.tokens_per_item) + " tokens x " + std::to_string(p.group) +
-                  " heads per item, " +
+                  " heads of " + std::to_string(a.heads_per_item) + " kv heads per item, " +
                   (a.topk == nullptr ? "no selection"
                    : a.keep_scores   ? "scores of " + std::to_string(a.max_keys) + " keys kept"
                                      : "two passes: scores of " + std::to_string(a.max_keys) +

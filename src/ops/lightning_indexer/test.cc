@@ -337,8 +337,10 @@ TEST(LightningIndexer, TheWorkspaceIsTheFormulasAndFits256MiB) {
     params.sparse_indices = {indices.get(), DType::kInt32, {1, c.tokens, 1, c.count}};
     const int64_t keep = std::min(c.count, c.keys);
     const int64_t t = c.tokens_per_item;
+    ASSERT_LE(c.dim, 208);
+    const int64_t stride = 208;
     const int64_t scratch =
-        up(t * up(c.heads, 16) * (c.dim + 1) + 16 * c.dim + 272, 16) + 8 * t * (keep + 16);
+        up(t * up(c.heads, 16) * (c.dim + 1) + 16 * stride + 272, 16) + 8 * t * (keep + 16);
     const int64_t lists = c.tokens * c.lists_per_token;
     const int64_t items = std::max((c.tokens + t - 1) / t * c.lists_per_token, c.tokens);
     for (Level level : base::AvailableLevels()) {

@@ -125,6 +125,53 @@ TEST(NsaCompressAttentionInfer, AgreesForGroupsFrom1To64) {
   }
 }
 
+// Many sequences of few rows: an item has several kv heads.
+Shape ManySequences(int64_t kv_heads) {
+  Shape s;
+  s.kv_heads = kv_heads;
+  Random random(static_cast<uint64_t>(kv_heads));
+  s.keys = {150};
+  while (s.keys.size() < 16) s.keys.push_back(random.Between(0, 200));
+  return s;
+}
+
+TEST(NsaCompressAttentionInfer, AgreesWhereSeveralHeadsShareAnItem) {
+  for (int64_t kv_heads : {2, 3, 4, 6}) {
+    Shape s = ManySequences(kv_heads);
+    for (int64_t group : {3, 16, 32}) {
+      s.dtype = group == 3 ? DType::kFloat16 : DType::kBFloat16;
+      s.group = group;
+      TestCall call = Infer(s, 44);
+      SCOPED_TRACE(std::to_string(kv_heads) + " kv heads, group " + std::to_string(group));
+      ExpectConforms(call);
+    }
+  }
+}
+
+TEST(NsaCompressAttentionInfer, ASequencesBitsDoNotDependOnTheOthers) {
+  for (int64_t kv_heads : {2, 3, 4}) {
+    Shape s = ManySequences(kv_heads);
+    const auto make = [&] {
+      TestCall call = Infer(s, 45);
+      const int64_t heads = s.kv_heads * s.group;
+      call.Tensor("query", s.dtype, {s.batch(), heads, s.qk_dim},
+                  [](int64_t i) { return std::sin(static_cast<double>(i)); });
+      return call;
+    };
+    TestCall whole = make();
+    s.keys.resize(1);
+    TestCall alone = make();
+    for (Level level : base::AvailableLevels()) {
+      ASSERT_TRUE(whole.Run({.level = level}).ok());
+      ASSERT_TRUE(alone.Run({.level = level}).ok());
+      for (int64_t i = 0; i < s.kv_heads * s.group * s.v_dim; ++i)
+        EXPECT_EQ(alone.Got("attention_out", i), whole.Got("attention_out", i)) << i;
+      for (int64_t i = 0; i < s.kv_heads * s.count; ++i)
+        EXPECT_EQ(alone.Got("topk_indices", i), whole.Got("topk_indices", i)) << i;
+    }
+  }
+}
+
 TEST(NsaCompressAttentionInfer, AgreesWithTheDevicesTestDims) {
   Shape s;  // 65 / 18, pages of 48, 32-token select blocks, k in the hundreds
   s.kv_heads = 1;

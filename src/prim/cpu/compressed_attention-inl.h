@@ -1,7 +1,8 @@
 // Attention over compressed keys with block importance and selection, one level.
 //
-// An item is a few query tokens of one sequence, all heads of one kv head: rows = tokens x group,
-// token-major, lying on the lanes. Keys come in tiles of 64. Scores are held transposed,
+// An item is a few query tokens of one sequence and one kv head, or several where rows are few.
+// For each kv head: rows = tokens x group, token-major, lying on the lanes. Keys come in tiles of
+// 64, all kv heads of a tile after the other. Scores are held transposed,
 // S[key][row]: keys need widening only, the softmax is lane-wise, and a tile is one product of
 // broadcast keys with a panel of queries that stays in L1.
 //   scores:  S = K Q        K widened once per tile, Q scaled and transposed once per item
@@ -36,13 +37,15 @@ constexpr int kRowMultiple = kLanes > kTileHeight ? kLanes : kTileHeight;
 struct Item {
   const AttentionArgs& a;
   const AttentionSequence& s;
-  int64_t head;   // kv head
-  int64_t token;  // first, within the sequence
+  int64_t head;    // kv head
+  int64_t member;  // which it is of the item's heads
+  int64_t token;   // first, within the sequence
   int64_t tokens;
   int64_t vectors;    // of rows in use
   int64_t rows;       // stride of everything that has rows last
   int64_t value_dim;  // padded
   bool keep;
+  int64_t key_stride;
   float* query;
   float* key;
   float* value;
@@ -188,58 +191,71 @@ inline const uint16_t* RowOf(const Item& it, const KeyView& view, int64_t key) {
 inline void WidenKeys(const Item& it, int64_t first, int64_t count) {
   const int64_t dim = it.a.key.dim;
   for (int64_t k = 0; k < count; ++k) {
-    Widen(it.a.bfloat16, RowOf(it, it.a.key, first + k), dim, it.key + k * dim);
+    Widen(it.a.bfloat16, RowOf(it, it.a.key, first + k), dim, it.key + k * it.key_stride);
   }
   for (int64_t k = count; k % (2 * kTileHeight) != 0; ++k) {
-    for (int64_t c = 0; c < dim; ++c) it.key[k * dim + c] = 0.0f;
+    for (int64_t c = 0; c < dim; ++c) it.key[k * it.key_stride + c] = 0.0f;
   }
 }
 
-// Asks for row `key` of the view (if there is one) ahead of its use: rows of one head lie a
-// row of all heads apart, which the hardware does not foresee. Without this, widening took 40% of
-// the time from L3. Inlined by force: gcc 12 takes a function that only prefetches for one without
-// effect and drops its calls.
-TAMIS_INLINE void PrefetchRow(const Item& it, const KeyView& view, int64_t key) {
-  if (key >= it.s.keys) return;
-  const char* row = reinterpret_cast<const char*>(RowOf(it, view, key));
-  for (int64_t byte = 0; byte < 2 * view.dim; byte += 64) __builtin_prefetch(row + byte, 0, 3);
+// Asks for row `key` of a head ahead of its use: the hardware does not foresee rows that lie a row
+// of all heads apart. Inlined by force: gcc 12 takes a function that only prefetches for one
+// without effect and drops its calls.
+TAMIS_INLINE void PrefetchRow(const Item& it, const KeyView& view, int64_t key, int64_t heads) {
+  const char* row = reinterpret_cast<const char*>(RowOf(it, view, key) + heads * view.head_stride);
+  for (int64_t byte = 0; byte < 2 * view.dim; byte += 64) __builtin_prefetch(row + byte, 0, 2);
 }
 
-// S[kKeys keys][kVectors vectors of rows] = K Q. `query` is the panel of the first vector; the next
-// follows it.
-template <int kKeys, int kVectors>
-TAMIS_INLINE void ScoreTile(const float* key, const float* query, int64_t dim, float* scores,
-                            int64_t stride) {
+// Step `step` of the kKeyTile steps in which a head's scores of a tile ask for the next tile: all
+// heads of the item together ask for all of its rows, in the order in which they lie in memory.
+TAMIS_INLINE void PrefetchAhead(const Item& it, int64_t first, int64_t step) {
+  const int64_t heads = it.a.heads_per_item;
+  const int64_t rows = it.member * kKeyTile + step;
+  const int64_t key = first + kKeyTile + rows / heads;
+  if (key >= it.s.keys) return;
+  const int64_t head = rows % heads - it.member;
+  PrefetchRow(it, it.a.key, key, head);
+  PrefetchRow(it, it.a.value, key, head);
+}
+
+// S[kKeys keys][kVectors vectors of rows] = K Q, from key k and vector v on. The first vectors ask
+// for this tile's values and the next one's keys meanwhile, a few at a time.
+template <int64_t kStride, int kKeys, int kVectors>
+TAMIS_INLINE void ScoreTile(const Item& it, int64_t first, int64_t k, int64_t v, float* scores) {
+  const int64_t dim = it.a.key.dim;
+  int64_t ahead = v == 0 ? k : k + kKeys;
+  const auto prefetch = [&](int64_t c) __attribute__((always_inline)) {
+    for (; ahead < k + kKeys && (ahead - k) * dim <= c * kKeys; ++ahead)
+      PrefetchAhead(it, first, ahead);
+  };
   V sum[kKeys][kVectors];
-  ProductTile(key, dim, query, dim, sum);
-  for (int k = 0; k < kKeys; ++k) {
-    for (int v = 0; v < kVectors; ++v) Store(scores + k * stride + v * kLanes, sum[k][v]);
+  ProductTile<kStride>(it.key + k * it.key_stride, it.key_stride, it.query + v * dim * kLanes, dim,
+                       sum, prefetch);
+  for (int i = 0; i < kKeys; ++i) {
+    for (int j = 0; j < kVectors; ++j)
+      Store(scores + (k + i) * it.rows + (v + j) * kLanes, sum[i][j]);
+  }
+}
+
+template <int64_t kStride>
+inline void ScoreTiles(const Item& it, int64_t first, int64_t count, float* scores) {
+  int64_t v = 0;
+  for (; v + 2 <= it.vectors; v += 2) {
+    for (int64_t k = 0; k < count; k += kTileHeight)
+      ScoreTile<kStride, kTileHeight, 2>(it, first, k, v, scores);
+  }
+  if (v < it.vectors) {
+    for (int64_t k = 0; k < count; k += 2 * kTileHeight)
+      ScoreTile<kStride, 2 * kTileHeight, 1>(it, first, k, v, scores);
   }
 }
 
 inline void Scores(const Item& it, int64_t first, int64_t count, float* scores) {
-  const int64_t dim = it.a.key.dim;
-  int64_t v = 0;
-  for (; v + 2 <= it.vectors; v += 2) {
-    for (int64_t k = 0; k < count; k += kTileHeight) {
-      for (int64_t i = k; v == 0 && i < k + kTileHeight;
-           ++i) {  // between tiles, so that few are in flight
-        PrefetchRow(it, it.a.value, first + i);
-        PrefetchRow(it, it.a.key, first + kKeyTile + i);
-      }
-      ScoreTile<kTileHeight, 2>(it.key + k * dim, it.query + v * dim * kLanes, dim,
-                                scores + k * it.rows + v * kLanes, it.rows);
-    }
-  }
-  if (v < it.vectors) {
-    for (int64_t k = 0; k < count; k += 2 * kTileHeight) {
-      for (int64_t i = k; v == 0 && i < k + 2 * kTileHeight; ++i) {
-        PrefetchRow(it, it.a.value, first + i);
-        PrefetchRow(it, it.a.key, first + kKeyTile + i);
-      }
-      ScoreTile<2 * kTileHeight, 1>(it.key + k * dim, it.query + v * dim * kLanes, dim,
-                                    scores + k * it.rows + v * kLanes, it.rows);
-    }
+  switch (it.key_stride) {
+    case prim::kNarrowKeyStride:
+      return ScoreTiles<prim::kNarrowKeyStride>(it, first, count, scores);
+    case prim::kWideKeyStride: return ScoreTiles<prim::kWideKeyStride>(it, first, count, scores);
+    default: return ScoreTiles<0>(it, first, count, scores);
   }
 }
 
@@ -273,24 +289,23 @@ inline void MaskedScores(const Item& it, int64_t first, int64_t count, float* sc
   HideKeys(it, scores, first, count);
 }
 
-inline void Attend(const Item& it) {
+inline void Begin(const Item& it) {
   for (int64_t i = 0; i < it.rows; ++i) {
     it.max[i] = kMinusInfinity;
     it.sum[i] = 0.0f;
   }
   for (int64_t i = 0; i < it.rows * it.value_dim; ++i) it.out[i] = 0.0f;
-  for (int64_t first = 0; first < it.s.keys; first += kKeyTile) {
-    const int64_t tile = first / kKeyTile;
-    const int64_t count = it.needed[tile];
-    if (count == 0) continue;
-    float* scores = it.TileScores(tile);
-    MaskedScores(it, first, count, scores);
-    SoftmaxTile(it.vectors, it.rows, count, scores, it.max, it.sum, it.alpha);
-    if (it.keep) {
-      for (int64_t i = 0; i < it.rows; ++i) it.tile_max[tile * it.rows + i] = it.max[i];
-    }
-    Values(it, first, count, scores);
+}
+
+inline void AttendTile(const Item& it, int64_t first, int64_t count) {
+  const int64_t tile = first / kKeyTile;
+  float* scores = it.TileScores(tile);
+  MaskedScores(it, first, count, scores);
+  SoftmaxTile(it.vectors, it.rows, count, scores, it.max, it.sum, it.alpha);
+  if (it.keep) {
+    for (int64_t i = 0; i < it.rows; ++i) it.tile_max[tile * it.rows + i] = it.max[i];
   }
+  Values(it, first, count, scores);
 }
 
 // alpha becomes 1 / sum, or 0 for rows that give zero; the statistics become what the caller sees.
@@ -434,34 +449,37 @@ inline void SelectBlocks(const Item& it) {
 // --- items
 // -----------------------------------------------------------------------------------------------------------
 
-inline Item MakeItem(const AttentionArgs& a, int64_t item, float* scratch) {
+inline Item MakeItem(const AttentionArgs& a, int64_t item, int64_t member, float* scratch) {
   const AttentionSequence& s = a.sequences[LastBeginningBy(a.sequences, a.sequence_count,
                                                            &AttentionSequence::item_begin, item)];
   const AttentionScratch at(a);
   const int64_t token_blocks = (s.rows + a.tokens_per_item - 1) / a.tokens_per_item;
-  const int64_t head = (item - s.item_begin) / token_blocks;
+  const int64_t head = (item - s.item_begin) / token_blocks * a.heads_per_item + member;
   const int64_t token = (item - s.item_begin) % token_blocks * a.tokens_per_item;
   const int64_t tokens = s.rows - token < a.tokens_per_item ? s.rows - token : a.tokens_per_item;
+  float* state = scratch + at.heads + member * at.head_floats;
   return Item{
       .a = a,
       .s = s,
       .head = head,
+      .member = member,
       .token = token,
       .tokens = tokens,
       .vectors = (tokens * a.group + kRowMultiple - 1) / kRowMultiple * (kRowMultiple / kLanes),
       .rows = at.rows,
       .value_dim = at.value_dim,
       .keep = a.keep_scores,
-      .query = scratch + at.query,
+      .key_stride = at.key_stride,
+      .query = state + at.query,
       .key = scratch + at.key,
       .value = scratch + at.value,
-      .scores = scratch + at.scores,
-      .tile_max = scratch + at.tile_max,
-      .out = scratch + at.out,
-      .max = scratch + at.max,
-      .sum = scratch + at.sum,
-      .alpha = scratch + at.alpha,
-      .group_sums = scratch + at.group_sums,
+      .scores = state + at.scores,
+      .tile_max = state + at.tile_max,
+      .out = state + at.out,
+      .max = state + at.max,
+      .sum = state + at.sum,
+      .alpha = state + at.alpha,
+      .group_sums = state + at.group_sums,
       .group_sums_stride = at.keys,
       .block_scores = scratch + at.block_scores,
       .heap = reinterpret_cast<uint64_t*>(scratch + at.heap),
@@ -473,15 +491,28 @@ inline Item MakeItem(const AttentionArgs& a, int64_t item, float* scratch) {
 }  // namespace
 
 void CompressedAttention(const void* args, int64_t item, void* scratch, void*) {
+  using namespace attention;
   const auto& a = *static_cast<const prim::AttentionArgs*>(args);
-  const attention::Item it = attention::MakeItem(a, item, static_cast<float*>(scratch));
-  attention::PrefetchQueries(it);
-  attention::FindHidden(it);
-  attention::PackQueries(it);
-  attention::Attend(it);
-  attention::Normalise(it);
-  attention::WriteRows(it);
-  if (a.topk != nullptr) attention::SelectBlocks(it);
+  auto* floats = static_cast<float*>(scratch);
+  const Item first = MakeItem(a, item, 0, floats);
+  FindHidden(first);
+  for (int64_t h = 0; h < a.heads_per_item; ++h) {
+    const Item it = MakeItem(a, item, h, floats);
+    PrefetchQueries(it);
+    PackQueries(it);
+    Begin(it);
+  }
+  for (int64_t key = 0; key < first.s.keys; key += kKeyTile) {
+    const int64_t count = first.needed[key / kKeyTile];
+    for (int64_t h = 0; h < a.heads_per_item && count > 0; ++h)
+      AttendTile(MakeItem(a, item, h, floats), key, count);
+  }
+  for (int64_t h = 0; h < a.heads_per_item; ++h) {
+    const Item it = MakeItem(a, item, h, floats);
+    Normalise(it);
+    WriteRows(it);
+    if (a.topk != nullptr) SelectBlocks(it);
+  }
 }
 
 }  // namespace tamis::TAMIS_LEVEL

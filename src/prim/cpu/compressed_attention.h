@@ -5,6 +5,7 @@
 
 #include "prim/block_importance.h"
 #include "prim/cpu/kernel.h"
+#include "prim/cpu/key_stride.h"
 #include "prim/cpu/scratch.h"
 
 namespace tamis::prim {
@@ -75,12 +76,14 @@ struct AttentionArgs {
   // Blocking, chosen by the plan.
   int64_t row_multiple;  // of the level
   int64_t tokens_per_item;
+  int64_t heads_per_item;  // kv heads; divides kv_heads
   int64_t max_keys;
   int64_t max_blocks;
   bool keep_scores;  // the whole score tile stays in scratch; else the second pass computes scores
                      // again
 };
 
+inline constexpr int64_t kMostHeadsPerItem = 4;
 inline constexpr int64_t kKeyTile = 64;
 inline constexpr int64_t kValueStrip = 32;  // columns: at least two vectors of any level
 
@@ -88,47 +91,61 @@ namespace {  // inline functions: no level's copy may be merged with another's
 
 /// Where things lie in a worker's scratch, in floats; every part starts on a cache line.
 struct AttentionScratch {
-  int64_t rows;       // of a work item, padded to whole vectors
+  int64_t rows;       // of a kv head in a work item, padded to whole vectors
   int64_t value_dim;  // padded to whole vectors
   int64_t keys;       // max_keys in whole tiles
-  int64_t query;      // [vectors of rows][dim][lanes], scaled
-  int64_t key;        // [kKeyTile][dim]
-  int64_t value;      // [kKeyTile][up to two vectors]
-  int64_t scores;     // [keys or kKeyTile][rows]
-  int64_t tile_max;   // [tiles][rows], where scores are kept
-  int64_t out;        // [rows][value_dim]
-  int64_t max;        // [rows] each
-  int64_t sum;
-  int64_t alpha;
-  int64_t group_sums;  // [tokens][keys]
+  int64_t key_stride;
+
+  // Of the kv head that is worked on.
+  int64_t key;    // [kKeyTile][key_stride]
+  int64_t value;  // [kKeyTile][up to two vectors]
   int64_t block_scores;
   int64_t heap;    // uint64 [min(top_k, max_blocks)]
   int64_t hidden;  // bytes [tokens]
   int64_t needed;  // bytes [tiles]
-  int64_t total;   // floats in all; negative where that overflows
+
+  // Of every kv head of the item: `heads` begins the first one's, `head_floats` lie between.
+  int64_t heads;
+  int64_t head_floats;
+  int64_t query;     // [vectors of rows][dim][lanes], scaled
+  int64_t scores;    // [keys or kKeyTile][rows]
+  int64_t tile_max;  // [tiles][rows], where scores are kept
+  int64_t out;       // [rows][value_dim]
+  int64_t max;       // [rows] each
+  int64_t sum;
+  int64_t alpha;
+  int64_t group_sums;  // [tokens][keys]
+
+  int64_t total;  // floats in all; negative where that overflows
 
   explicit AttentionScratch(const AttentionArgs& a) {
     ScratchLayout parts;
-    rows = ScratchLayout::RoundUp(parts.Times(a.tokens_per_item, a.group), a.row_multiple);
+    ScratchLayout state;
+    rows = ScratchLayout::RoundUp(state.Times(a.tokens_per_item, a.group), a.row_multiple);
     value_dim = ScratchLayout::RoundUp(a.value.dim, a.row_multiple);
     keys = ScratchLayout::RoundUp(a.max_keys, kKeyTile);
+    key_stride = KeyStrideOf(a.key.dim);
     const int64_t tiles = keys / kKeyTile;
-    query = parts.Take(parts.Times(a.key.dim, rows));
-    key = parts.Take(parts.Times(a.key.dim, kKeyTile));
-    value = parts.Take(kKeyTile * kValueStrip);
-    scores = parts.Take(parts.Times(a.keep_scores ? keys : kKeyTile, rows));
-    tile_max = parts.Take(a.keep_scores ? parts.Times(tiles, rows) : 0);
-    out = parts.Take(parts.Times(rows, value_dim));
-    max = parts.Take(rows);
-    sum = parts.Take(rows);
-    alpha = parts.Take(rows);
     const bool select = a.topk != nullptr;
-    group_sums = parts.Take(select ? parts.Times(a.tokens_per_item, keys) : 0);
+
+    query = state.Take(state.Times(a.key.dim, rows));
+    scores = state.Take(state.Times(a.keep_scores ? keys : kKeyTile, rows));
+    tile_max = state.Take(a.keep_scores ? state.Times(tiles, rows) : 0);
+    out = state.Take(state.Times(rows, value_dim));
+    max = state.Take(rows);
+    sum = state.Take(rows);
+    alpha = state.Take(rows);
+    group_sums = state.Take(select ? state.Times(a.tokens_per_item, keys) : 0);
+    head_floats = state.Total();
+
+    key = parts.Take(parts.Times(key_stride, kKeyTile));
+    value = parts.Take(kKeyTile * kValueStrip);
     block_scores = parts.Take(select ? a.max_blocks : 0);
     heap = parts.Take(select ? parts.Times(2, a.top_k < a.max_blocks ? a.top_k : a.max_blocks) : 0);
     hidden = parts.Take(ScratchLayout::RoundUp(a.tokens_per_item, 4) / 4);
     needed = parts.Take(ScratchLayout::RoundUp(tiles, 4) / 4);
-    total = parts.Total();
+    heads = parts.Take(parts.Times(head_floats, a.heads_per_item));
+    total = head_floats < 0 ? -1 : parts.Total();
   }
 };
 

@@ -26,6 +26,7 @@ struct Item {
   const Chunk& chunk;
   int64_t vectors;  // of heads; at least one
   int64_t rows;
+  int64_t key_stride;
   float* query;
   float* weights;
   float* key;
@@ -78,50 +79,62 @@ TAMIS_INLINE void Prefetch(const Item& it, int64_t position) {
 
 inline void WidenKeys(const Item& it, int64_t first, int64_t count) {
   for (int64_t k = 0; k < count; ++k) {
-    Widen(it.a.bfloat16, KeyRow(it, first + k), it.a.dim, it.key + k * it.a.dim);
+    Widen(it.a.bfloat16, KeyRow(it, first + k), it.a.dim, it.key + k * it.key_stride);
   }
-  for (int64_t i = count * it.a.dim; i < kIndexerKeyTile * it.a.dim; ++i) it.key[i] = 0.0f;
-}
-
-// partial[key] += sum over kVectors vectors of heads of weight * relu(query . key). `first` begins
-// the sum.
-template <int kKeys, int kVectors>
-TAMIS_INLINE void ScoreTile(const float* key, const float* query, const float* weights, int64_t dim,
-                            bool first, float* partial) {
-  V sum[kKeys][kVectors];
-  ProductTile(key, dim, query, dim, sum);
-  for (int k = 0; k < kKeys; ++k) {
-    V total = first ? Zero() : Load(partial + k * kLanes);
-    for (int v = 0; v < kVectors; ++v) {
-      total = Fma(Max(Zero(), sum[k][v]), Load(weights + v * kLanes), total);  // relu keeps NaN
-    }
-    Store(partial + k * kLanes, total);
+  for (int64_t k = count; k < kIndexerKeyTile; ++k) {
+    for (int64_t c = 0; c < it.a.dim; ++c) it.key[k * it.key_stride + c] = 0.0f;
   }
 }
 
-// All keys of the tile against kVectors vectors of heads, from vector v on. The first vectors ask
-// for the keys from `ahead` on meanwhile, a few at a time: all at once they would wait for each
-// other.
-template <int kKeys, int kVectors>
-inline void ScoreTiles(const Item& it, int64_t token, int64_t v, int64_t ahead) {
+// partial[key] += sum over kVectors vectors of heads of weight * relu(query . key), for the kKeys
+// keys of the tile from k on. The first vectors of heads begin the sum; meanwhile they ask for as
+// many keys from `ahead` on.
+template <int64_t kStride, int kKeys, int kVectors>
+TAMIS_INLINE void ScoreTile(const Item& it, int64_t token, int64_t v, int64_t k, int64_t ahead) {
   const int64_t dim = it.a.dim;
-  const float* query = it.query + (token * it.rows + v * kLanes) * dim;
   const float* weights = it.weights + token * it.rows + v * kLanes;
-  for (int64_t k = 0; k < kIndexerKeyTile; k += kKeys) {
-    for (int64_t i = k; v == 0 && i < k + kKeys; ++i) Prefetch(it, ahead + i);
-    ScoreTile<kKeys, kVectors>(it.key + k * dim, query, weights, dim, v == 0,
-                               it.partial + k * kLanes);
+  int64_t next = v == 0 ? 0 : kKeys;
+  const auto prefetch = [&](int64_t c) __attribute__((always_inline)) {
+    for (; next < kKeys && next * dim <= c * kKeys; ++next) Prefetch(it, ahead + k + next);
+  };
+  V sum[kKeys][kVectors];
+  ProductTile<kStride>(it.key + k * it.key_stride, it.key_stride,
+                       it.query + (token * it.rows + v * kLanes) * dim, dim, sum, prefetch);
+  for (int i = 0; i < kKeys; ++i) {
+    float* partial = it.partial + (k + i) * kLanes;
+    V total = v == 0 ? Zero() : Load(partial);
+    for (int j = 0; j < kVectors; ++j) {
+      total = Fma(Max(Zero(), sum[i][j]), Load(weights + j * kLanes), total);  // relu keeps NaN
+    }
+    Store(partial, total);
   }
+}
+
+template <int64_t kStride, int kKeys, int kVectors>
+inline void ScoreTiles(const Item& it, int64_t token, int64_t v, int64_t ahead) {
+  for (int64_t k = 0; k < kIndexerKeyTile; k += kKeys)
+    ScoreTile<kStride, kKeys, kVectors>(it, token, v, k, ahead);
 }
 
 // 64 heads are 4 vectors of 16 lanes: one pass with all of them, in the 32 registers of that level.
-inline void Scores(const Item& it, int64_t token, int64_t ahead) {
+template <int64_t kStride>
+inline void ScoreHeads(const Item& it, int64_t token, int64_t ahead) {
   int64_t v = 0;
   if (kLanes == 16) {
-    for (; v + 4 <= it.vectors; v += 4) ScoreTiles<kTileHeight / 2, 4>(it, token, v, ahead);
+    for (; v + 4 <= it.vectors; v += 4)
+      ScoreTiles<kStride, kTileHeight / 2, 4>(it, token, v, ahead);
   }
-  for (; v + 2 <= it.vectors; v += 2) ScoreTiles<kTileHeight, 2>(it, token, v, ahead);
-  if (v < it.vectors) ScoreTiles<2 * kTileHeight, 1>(it, token, v, ahead);
+  for (; v + 2 <= it.vectors; v += 2) ScoreTiles<kStride, kTileHeight, 2>(it, token, v, ahead);
+  if (v < it.vectors) ScoreTiles<kStride, 2 * kTileHeight, 1>(it, token, v, ahead);
+}
+
+// Scores of the tile. `ahead`: the tile that is asked for meanwhile.
+inline void Scores(const Item& it, int64_t token, int64_t ahead) {
+  if (it.key_stride == prim::kNarrowKeyStride) {
+    ScoreHeads<prim::kNarrowKeyStride>(it, token, ahead);
+  } else {
+    ScoreHeads<0>(it, token, ahead);
+  }
   for (int64_t k = 0; k < kIndexerKeyTile; k += kLanes) {
     V block[kLanes];
     for (int i = 0; i < kLanes; ++i) block[i] = Load(it.partial + (k + i) * kLanes);
@@ -145,6 +158,7 @@ void LightningIndexer(const void* args, int64_t item, void* scratch, void* share
                    chunk,
                    a.heads > 0 ? (a.heads + kLanes - 1) / kLanes : 1,
                    at.rows,
+                   at.key_stride,
                    floats + at.query,
                    floats + at.weights,
                    floats + at.key,

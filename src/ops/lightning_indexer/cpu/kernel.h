@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "prim/cpu/kernel.h"
+#include "prim/cpu/key_stride.h"
 #include "prim/cpu/selector.h"
 
 namespace tamis::lightning_indexer {
@@ -65,7 +66,8 @@ struct IndexerScratch {
   int64_t rows;     // heads, at least one, in whole vectors of the widest level
   int64_t query;    // [token][vector of heads][dim][lanes]
   int64_t weights;  // [token][rows]
-  int64_t key;      // [kIndexerKeyTile][dim]
+  int64_t key;      // [kIndexerKeyTile][key_stride]
+  int64_t key_stride;
   int64_t partial;  // [kIndexerKeyTile][lanes]
   int64_t scores;   // [kIndexerKeyTile]
   int64_t ranks;    // uint64 [token][capacity]
@@ -79,7 +81,8 @@ static inline IndexerScratch LayOut(const KernelArgs& a) {
   at.query = 0;
   at.weights = at.query + a.tokens_per_chunk * at.rows * a.dim;
   at.key = at.weights + a.tokens_per_chunk * at.rows;
-  at.partial = at.key + kIndexerKeyTile * a.dim;
+  at.key_stride = prim::KeyStrideOf(a.dim);
+  at.partial = at.key + kIndexerKeyTile * at.key_stride;
   at.scores = at.partial + kIndexerKeyTile * kMostLanes;
   at.ranks = at.scores + kIndexerKeyTile;
   at.ranks = (at.ranks + 15) / 16 * 16;

@@ -209,11 +209,11 @@ inline void WidenTile(const Item& it, const Tile& tile) {
 // --- a tile
 // --------------------------------------------------------------------------------------------------------
 
-template <int kKeys, int kVectors>
+template <int64_t kStride, int kKeys, int kVectors>
 TAMIS_INLINE void ScoreTile(const Item& it, int64_t k, int64_t v) {
   V sum[kKeys][kVectors];
-  ProductTile(it.key + k * it.at.key_stride, it.at.key_stride, it.query + v * it.at.dim * kLanes,
-              it.at.dim, sum);
+  ProductTile<kStride>(it.key + k * it.at.key_stride, it.at.key_stride,
+                       it.query + v * it.at.dim * kLanes, it.at.dim, sum);
   const V scale = Set(it.a.scale);
   for (int i = 0; i < kKeys; ++i) {
     for (int j = 0; j < kVectors; ++j) {
@@ -222,13 +222,23 @@ TAMIS_INLINE void ScoreTile(const Item& it, int64_t k, int64_t v) {
   }
 }
 
-inline void Scores(const Item& it, int64_t count) {
+template <int64_t kStride>
+inline void ScoreTiles(const Item& it, int64_t count) {
   int64_t v = 0;
   for (; v + 2 <= it.vectors; v += 2) {
-    for (int64_t k = 0; k < count; k += kTileHeight) ScoreTile<kTileHeight, 2>(it, k, v);
+    for (int64_t k = 0; k < count; k += kTileHeight) ScoreTile<kStride, kTileHeight, 2>(it, k, v);
   }
   for (; v < it.vectors; ++v) {
-    for (int64_t k = 0; k < count; k += 2 * kTileHeight) ScoreTile<2 * kTileHeight, 1>(it, k, v);
+    for (int64_t k = 0; k < count; k += 2 * kTileHeight)
+      ScoreTile<kStride, 2 * kTileHeight, 1>(it, k, v);
+  }
+}
+
+inline void Scores(const Item& it, int64_t count) {
+  switch (it.at.key_stride) {
+    case prim::kNarrowKeyStride: return ScoreTiles<prim::kNarrowKeyStride>(it, count);
+    case prim::kWideKeyStride: return ScoreTiles<prim::kWideKeyStride>(it, count);
+    default: return ScoreTiles<0>(it, count);
   }
 }
 

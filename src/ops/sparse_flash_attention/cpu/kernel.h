@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "prim/cpu/kernel.h"
+#include "prim/cpu/key_stride.h"
 #include "prim/cpu/scratch.h"
 #include "prim/kv_row.h"
 
@@ -137,13 +138,12 @@ struct Walk {
 struct Scratch {
   int64_t rows;          // heads of an item in whole vectors
   int64_t dim;           // of a score: latent and rope
-  int64_t key_stride;    // between rows of the tile: an odd number of cache lines, so that a column
-                         // of it spreads over all sets of the cache
+  int64_t key_stride;    // between rows of the tile
   int64_t value_dim;     // latent in whole vectors
   int64_t query;         // [vectors of heads][dim][lanes]
   int64_t key;           // [kKeyTile][key_stride]
   int64_t value;         // the same, where values are not the keys' latent part
-  int64_t score_stride;  // between keys of the scores, as key_stride
+  int64_t score_stride;  // between keys of the scores: an odd number of cache lines
   int64_t scores;        // [kKeyTile][score_stride]
   int64_t alpha;         // [rows]
   int64_t segment;       // state of the segment under way
@@ -157,8 +157,7 @@ struct Scratch {
     rows = prim::ScratchLayout::RoundUp(a.head_block, kLine);
     dim = a.latent_dim + a.rope_dim;
     value_dim = prim::ScratchLayout::RoundUp(a.latent_dim, kLine);
-    key_stride = prim::ScratchLayout::RoundUp(dim, kLine);
-    if (key_stride / kLine % 2 == 0) key_stride += kLine;
+    key_stride = prim::KeyStrideOf(dim);
     score_stride = rows / kLine % 2 == 0 ? rows + kLine : rows;
     state = parts.Times(rows, value_dim + 2);
     query = parts.Take(parts.Times(dim, rows));
