@@ -1,5 +1,5 @@
 // tamis_generate [--check] [ROOT]: writes what is made from the contracts:
-// include/tamis/tamis_ops.h, src/capi/typed_ops.cc, python/tamis/_ops.py, torch/operators.h, and
+// include/tamis/tamis_ops.h, src/capi/typed_ops.cc, python/tamis/_ops.py, pytorch/operators.h, and
 // the tables between the markers in the rooms' READMEs. With --check it writes nothing and names
 // the first file that is stale.
 #include <cstdio>
@@ -62,7 +62,7 @@ int main(int argc, char** argv) {
   std::vector<Made> files = {{"include/tamis/tamis_ops.h", tamis::registry::CHeader()},
                              {"src/capi/typed_ops.cc", tamis::registry::CSource()},
                              {"python/tamis/_ops.py", tamis::generate::PythonModule()},
-                             {"torch/operators.h", tamis::generate::TorchOperators()}};
+                             {"pytorch/operators.h", tamis::generate::TorchOperators()}};
   for (const tamis::base::Operator& op : tamis::registry::Operators()) {
     const std::string path = "src/ops/" + std::string(op.folder) + "/README.md";
     if (files.back().path != path) {  // a room of several operators has one README

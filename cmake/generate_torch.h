@@ -1,4 +1,4 @@
-// torch/operators.h: schemas and arguments of PyTorch's operators, made from the contracts.
+// pytorch/operators.h: schemas and arguments of PyTorch's operators, made from the contracts.
 #pragma once
 
 #include <string>

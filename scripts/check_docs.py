@@ -105,7 +105,7 @@ def make_checks(build: Path, prefix: Path) -> dict[str, Callable[[Block, Path], 
         "PYTHONPATH": str(ROOT / "python"),
         "TAMIS_BINARY": str(build.resolve() / "bin" / "tamis"),
         "TAMIS_LIBRARY": str(next(prefix.rglob("libtamis.so"))),
-        "TAMIS_TORCH_LIBRARY": str(build.resolve() / "torch" / "libtamis_torch.so"),
+        "TAMIS_TORCH_LIBRARY": str(build.resolve() / "pytorch" / "libtamis_torch.so"),
     }
     library = next(prefix.rglob("libtamis.so")).parent
     flags = [f"-I{prefix / 'include'}", f"-L{library}", "-ltamis", f"-Wl,-rpath,{library}"]

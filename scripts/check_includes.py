@@ -39,7 +39,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 TEST_FILE = re.compile(r"/(\w+_)?test\.cc$|/test_\w+\.h$")
 LEVEL_UNIT = re.compile(r"_(scalar|avx2|avx512)\.cc$")
 SOURCES = ("*.cc", "*.c", "*.h", "*.hpp")
-FOLDERS = ("include", "src", "torch", "tools", "tests", "bench", "examples")
+FOLDERS = ("include", "src", "pytorch", "tools", "tests", "bench", "examples")
 
 # PyTorch's stable interface, and nothing else of it.
 STABLE_TORCH = ("torch/csrc/stable/", "torch/csrc/inductor/aoti_torch/c/shim.h")
@@ -95,7 +95,7 @@ def check_system(path: str, target: str, level: bool) -> str | None:
         if owner in ("tools", "bench"):
             return None
         return "json and CLI11 belong to tools and bench only"
-    if owner == "torch" and target.startswith(STABLE_TORCH):
+    if owner == "pytorch" and target.startswith(STABLE_TORCH):
         return None
     if target.startswith(("cuda", "torch/", "ATen/", "omp.h")):
         return "no CUDA, torch or OpenMP header in this tree"
@@ -121,8 +121,9 @@ def check_project(path: str, target: str, level: bool) -> str | None:
         return None if theirs == "tamis" else "an example includes only what is installed"
     if owner == "tamis":
         return None if theirs == "tamis" else "public headers include only themselves"
-    if owner == "torch":
-        return None if theirs in ("tamis", "torch") else "torch/ includes only what is installed"
+    if owner == "pytorch":
+        allowed = theirs in ("tamis", "pytorch")
+        return None if allowed else "pytorch/ includes only what is installed"
     if theirs not in FLOORS:
         return f"{theirs}/ is not part of the library"
     if level and not may_join_level(target):

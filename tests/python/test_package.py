@@ -44,6 +44,11 @@ assert not {"torch", "jax"} & sys.modules.keys()
     assert done.returncode == 0, done.stderr
 
 
+def test_no_folder_here_is_taken_for_torch() -> None:
+    for folder in (ROOT, ROOT / "tests"):  # Python that runs there would import it
+        assert not (folder / "torch").exists()
+
+
 def test_a_library_that_is_not_there_is_an_error_that_says_where_was_looked() -> None:
     code = "import numpy, tamis; tamis.nd_to_nz(numpy.zeros((16, 16), numpy.float16))"
     done = run_python("-c", code, TAMIS_LIBRARY="/nowhere/libtamis.so")

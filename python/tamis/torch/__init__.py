@@ -37,7 +37,7 @@ def _load() -> None:
     path = _library.find(
         _library.HERE / "lib" / "libtamis_torch.so",
         "TAMIS_TORCH_LIBRARY",
-        "torch/libtamis_torch.so",
+        "pytorch/libtamis_torch.so",
     )
     torch.ops.load_library(str(path))
     for operator in operators():
