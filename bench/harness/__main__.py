@@ -1,0 +1,152 @@
+"""`./dev bench`: every shape, ours and its peers in turns; `--growth`: time against context.
+
+Prints a table, and with `--json` writes its rows: operator, shape, dtype, level, threads, impl
+("tamis" or the peer's name), median_ms, gflops, gbytes_per_s, bound ("fma" or "read": the nearer
+floor), percent_of_bound, ratio_to_tamis with ratio_min and ratio_max (this row's time over Tamis's
+of the same round), max_error (against the float64 reference), and the peaks fma_gflops and
+read_gbytes_per_s that the bound was taken from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from harness import growth, ours
+from harness.checks import disagreement, error_of
+from harness.peers import DTYPES, contenders, need_compiler
+from harness.rounds import Calibration, Contender, all_processors, levels, run, use
+from harness.rows import HEADER, Row, line_of, row_of
+from harness.shapes import Pool, Shape, shapes
+
+ROUNDS = 7
+
+
+def arguments(given: list[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="./dev bench",
+        description="times the operators beside this machine's peaks and beside PyTorch's",
+    )
+    offered = levels()
+    parser.add_argument("--json", type=Path, help="write the rows to this file")
+    parser.add_argument(
+        "--growth",
+        type=Path,
+        metavar="FILE",
+        help="time and memory against context instead, written to this file",
+    )
+    parser.add_argument(
+        "--peers",
+        choices=["all", "eager", "none"],
+        default="all",
+        help="eager: without those that need a C++ compiler",
+    )
+    parser.add_argument("--operator", nargs="*", help="only these")
+    parser.add_argument("--shape", help="only shapes whose name contains this")
+    parser.add_argument(
+        "--dtype", nargs="*", choices=["bfloat16", "float16"], help="instead of each shape's own"
+    )
+    parser.add_argument("--level", nargs="*", choices=offered, default=offered[-1:])
+    parser.add_argument("--threads", type=int, nargs="*", default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument(
+        "--most", type=int, default=20, metavar="POWER", help="--growth: contexts up to 2^POWER"
+    )
+    options = parser.parse_args(given)
+    known = {shape.operator for shape in shapes()}
+    if options.operator and not set(options.operator) <= known:
+        parser.error(f"--operator: expected some of {', '.join(sorted(known))}")
+    return options
+
+
+def all_contenders(shape: Shape, pool: Pool, dtype: str, peers: str) -> Iterator[Contender]:
+    """Tamis, its variants, and the peers if wanted."""
+    yield ours.contender(shape, pool)
+    yield from ours.variants(shape, pool)
+    if peers != "none" and shape.peers:
+        compiled = peers == "all"
+        yield from contenders(shape.operator, pool.sets, pool.attributes, dtype, compiled=compiled)
+
+
+def measure(
+    shape: Shape, dtype: str, calibration: Calibration, options: argparse.Namespace
+) -> Iterator[Row]:
+    """The rows of one shape, at every level and number of threads."""
+    torch.manual_seed(1)
+    all_processors()
+    pool = shape.make(DTYPES[dtype])
+    error = error_of(shape, pool)
+    for level in options.level:
+        for threads in options.threads:
+            use(level, threads)
+            found = list(all_contenders(shape, pool, dtype, options.peers))
+            expected = found[0].call(0)
+            errors = []
+            for contender in found:
+                outputs = contender.call(0)
+                complaint = disagreement(expected, outputs)
+                if complaint is not None:
+                    raise SystemExit(f"bench: {shape.operator}, {contender.name}: {complaint}")
+                errors.append(error(outputs))
+            del expected, outputs
+            peaks = run(
+                found,
+                functools.partial(calibration.peaks, level, threads),
+                options.rounds,
+                first_only=shape.largest,
+            )
+            for contender, its_error in zip(found, errors, strict=True):
+                yield row_of(
+                    shape,
+                    contender,
+                    peaks,
+                    its_error,
+                    dtype=dtype,
+                    level=level,
+                    threads=threads,
+                )
+
+
+def write(path: Path, rows: list[Row]) -> None:
+    """Rows as JSON."""
+    path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+def main(given: list[str] | None = None) -> int:
+    """Time what the arguments name."""
+    begin = time.monotonic()
+    options = arguments(given)
+    calibration = Calibration()
+    if options.growth:
+        growth.main(options, calibration)
+        return 0
+    if options.peers == "all":
+        need_compiler()
+    rows: list[Row] = []
+    print(HEADER)
+    for shape in shapes():
+        if options.operator and shape.operator not in options.operator:
+            continue
+        if options.shape and options.shape not in shape.name:
+            continue
+        for dtype in options.dtype or shape.dtypes:
+            print(f"{shape.operator}: {shape.name}, {dtype}, level {', '.join(options.level)}")
+            for row in measure(shape, dtype, calibration, options):
+                rows.append(row)
+                print(line_of(row), flush=True)
+            if options.json:
+                write(options.json, rows)  # what is there, should a later shape fail
+    print(f"{len(rows)} rows in {(time.monotonic() - begin) / 60:.1f} minutes", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
