@@ -13,7 +13,14 @@ enum class Implementation : int32_t {
   kCuda = 3,
 };
 
-enum class Level : int32_t { kAuto = 0, kScalar = 1, kAvx2 = 2, kAvx512 = 3 };
+/// Instruction sets that kernels are compiled for; what each needs is a superset of the one before.
+enum class Level : int32_t {
+  kAuto = 0,
+  kScalar = 1,
+  kAvx2 = 2,
+  kAvx512 = 3,      ///< AVX-512 F BW DQ VL CD
+  kAvx512Bf16 = 4,  ///< and BF16: products of two bfloat16 tensors, two at a time
+};
 
 /// The seam for a host's threads: run(state, tasks, task, arg) calls task(arg, i) exactly once for
 /// every i in [0, tasks), on any threads, and returns when all have returned. Tasks never wait for
@@ -29,7 +36,7 @@ struct Executor {
 struct Context {
   /// Tasks to split into. 0: TAMIS_NUM_THREADS if set, else the processors this process may use.
   int32_t threads = 0;
-  /// kAuto: TAMIS_LEVEL if set, else the best level of this processor.
+  /// kAuto: TAMIS_LEVEL if set, else the fastest level of this processor.
   Level level = Level::kAuto;
   Implementation implementation = Implementation::kAuto;
   /// The host's threads. Absent: Tamis's own pool.

@@ -102,7 +102,13 @@ typedef struct tamis_int_list {
 /* Threads, level, implementation, executor. Wherever a context is taken, NULL means defaults. */
 typedef struct tamis_context tamis_context;
 
-enum { TAMIS_LEVEL_AUTO = 0, TAMIS_LEVEL_SCALAR = 1, TAMIS_LEVEL_AVX2 = 2, TAMIS_LEVEL_AVX512 = 3 };
+enum {
+  TAMIS_LEVEL_AUTO = 0,
+  TAMIS_LEVEL_SCALAR = 1,
+  TAMIS_LEVEL_AVX2 = 2,
+  TAMIS_LEVEL_AVX512 = 3,
+  TAMIS_LEVEL_AVX512_BF16 = 4
+};
 enum {
   TAMIS_IMPLEMENTATION_AUTO = 0,
   TAMIS_IMPLEMENTATION_REFERENCE = 1, /* float64, scalar: the specification */

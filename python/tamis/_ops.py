@@ -132,7 +132,7 @@ def nsa_compress(
         also enforce the document's limits
     output : array, optional
         where to write, never copied; None: allocated
-    level : {"auto", "scalar", "avx2", "avx512"}, optional
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
         by default `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
@@ -347,7 +347,7 @@ def nsa_compress_attention(
         also enforce the document's limits
     attention_out, topk_indices, softmax_max, softmax_sum : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512"}, optional
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
         by default `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
@@ -592,7 +592,7 @@ def nsa_compress_attention_infer(
         also enforce the document's limits
     attention_out, topk_indices : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512"}, optional
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
         by default `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
@@ -816,7 +816,7 @@ def mla_prolog(
         no limit of a document applies: changes nothing
     query, query_rope, query_norm : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512"}, optional
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
         by default `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
@@ -1025,7 +1025,7 @@ def indexer_prolog(
         no limit of a document applies: changes nothing
     query, weights : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512"}, optional
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
         by default `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
@@ -1133,7 +1133,7 @@ def nd_to_nz(
         no limit of a document applies: changes nothing
     output : array, optional
         where to write, never copied; None: allocated
-    level : {"auto", "scalar", "avx2", "avx512"}, optional
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
         by default `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
@@ -1219,7 +1219,7 @@ def nz_to_nd(
         no limit of a document applies: changes nothing
     output : array, optional
         where to write, never copied; None: allocated
-    level : {"auto", "scalar", "avx2", "avx512"}, optional
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
         by default `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
@@ -1390,7 +1390,7 @@ def lightning_indexer(
         no limit of a document applies: changes nothing
     sparse_indices, sparse_values : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512"}, optional
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
         by default `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
@@ -1625,7 +1625,7 @@ def sparse_flash_attention(
         no statistics
     out, softmax_max, softmax_sum : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512"}, optional
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
         by default `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
@@ -1918,7 +1918,7 @@ def sparse_attention_pto(
         only bfloat16, as the document
     out, sparse_indices : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512"}, optional
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
         by default `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
@@ -2055,7 +2055,7 @@ def pack_kv_rows(
         no limit of a document applies: changes nothing
     rows : array, optional
         where to write, never copied; None: allocated
-    level : {"auto", "scalar", "avx2", "avx512"}, optional
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
         by default `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
@@ -2180,7 +2180,7 @@ def unpack_kv_rows(
         no limit of a document applies: changes nothing
     latent, rope : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512"}, optional
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
         by default `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
@@ -2316,7 +2316,7 @@ def merge_attention_states(
         no limit of a document applies: changes nothing
     out, softmax_max, softmax_sum : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512"}, optional
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
         by default `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
@@ -2446,7 +2446,7 @@ def merge_topk(
         no limit of a document applies: changes nothing
     sparse_indices, sparse_values : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512"}, optional
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
         by default `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
@@ -2576,7 +2576,7 @@ def localize_indices(
         no limit of a document applies: changes nothing
     sparse_indices, counts : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512"}, optional
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
         by default `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification

@@ -16,8 +16,11 @@ std::string_view Name(Implementation implementation);
 /// Levels that this build holds and this processor runs, ascending; never empty.
 const std::vector<Level>& AvailableLevels();
 
-/// The level of a call: context, else TAMIS_LEVEL, else the best. An unknown or unavailable one is
-/// an error.
+/// The last of them, unless another is faster on this processor.
+Level FastestLevel();
+
+/// The level of a call: context, else TAMIS_LEVEL, else the fastest. An unknown or unavailable one
+/// is an error.
 Status ResolveLevel(Level wanted, Level* level);
 
 /// The thread count of a call: context, else TAMIS_NUM_THREADS, else the processors this process

@@ -22,7 +22,8 @@ constexpr int64_t kKeptScoreBytes = int64_t{4} << 20;
 // Lanes of a vector, or rows of a register tile where those are more: kRowMultiple of the kernels.
 int64_t RowMultipleOf(Level level) {
   switch (level) {
-    case Level::kAvx512: return 16;
+    case Level::kAvx512:
+    case Level::kAvx512Bf16: return 16;
     case Level::kAvx2: return 8;
     default: return 4;
   }
@@ -147,7 +148,7 @@ Status CheckBlocks(std::string_view argument, int64_t blocks) {
 }
 
 CpuWork CompressedAttentionRoom::OnCpu(AttentionProblem& p, Level level) {
-  static constexpr KernelTable kKernels = TAMIS_KERNEL_TABLE(CompressedAttention);
+  static constexpr KernelTable kKernels = TAMIS_PAIR_KERNEL_TABLE(CompressedAttention);
   const bool paged = !p.page_table.absent();
   AttentionArgs& a = p.args;
   a = {};
@@ -205,7 +206,7 @@ CpuWork CompressedAttentionRoom::OnCpu(AttentionProblem& p, Level level) {
   a.sequence_count = static_cast<int64_t>(p.sequences.size());
 
   CpuWork work;
-  work.phases = {{items, kKernels.at(level)}};
+  work.phases = {{items, kKernels.at(level, a.bfloat16)}};
   work.args = &a;
   const int64_t floats = items > 0 ? AttentionScratch(a).total : 0;
   work.scratch_bytes = floats < 0 ? -1 : floats * static_cast<int64_t>(sizeof(float));

@@ -12,6 +12,7 @@ namespace {
 
 using V = __m256;
 constexpr int kLanes = 8;
+constexpr bool kPairs = false;
 
 inline __m256i MaskOf(int n) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));

@@ -12,6 +12,7 @@ namespace {
 
 using V = float;
 constexpr int kLanes = 1;
+constexpr bool kPairs = false;
 
 inline uint32_t BitsOf(float x) { return __builtin_bit_cast(uint32_t, x); }
 inline float FloatOf(uint32_t bits) { return __builtin_bit_cast(float, bits); }

@@ -1,28 +1,36 @@
 // The SIMD layer: one vector of floats V with kLanes lanes and the functions below, one header per
 // level.
 //
-// A translation unit is compiled for one level: it defines TAMIS_LEVEL as scalar, avx2 or avx512
-// and includes kernel bodies (`-inl.h`), which live in namespace tamis::TAMIS_LEVEL, inside an
-// unnamed namespace: no symbol of theirs may be merged with another level's. For the same reason
-// nothing of the C++ library is included in such a unit.
+// A translation unit is compiled for one level: it defines TAMIS_LEVEL as scalar, avx2, avx512 or
+// avx512_bf16 and includes kernel bodies (`-inl.h`), which live in namespace tamis::TAMIS_LEVEL,
+// inside an unnamed namespace: no symbol of theirs may be merged with another level's. For the same
+// reason nothing of the C++ library is included in such a unit.
 //
 // Every level offers, with p unaligned and 0 <= n <= kLanes for the N forms (lanes past n: loads
 // give 0, stores leave):
+//
 //   Zero() Set(x) Load(p) LoadN(p, n) Store(p, v) StoreN(p, v, n)
-//   LoadF16 LoadF16N LoadBF16 LoadBF16N (exact), StoreF16 StoreF16N StoreBF16 StoreBF16N (nearest
-//   even, NaN kept), RoundF16 RoundBF16 (the same rounding, in a register)
-//   LoadI8 LoadE4M3 (bytes: int8, fp8 e4m3fn; exact) Add Sub Mul Div Fma(a, b, c) = a b + c Fma is
-//   fused except at level scalar Max(a, b)                                   b where either is NaN
-//   AllEqual(a, b)                              false where a lane is NaN
-//   ExpNonPositive(x)                           e^x for x <= 0: below 2 ulp; 0 for x < -87.33; NaN
-//   stays NaN Transpose(V rows[kLanes])                   in place
+//   LoadF16 LoadF16N LoadBF16 LoadBF16N     exact
+//   StoreF16 StoreF16N StoreBF16 StoreBF16N nearest even, NaN kept
+//   RoundF16 RoundBF16                      the same rounding, in a register
+//   LoadI8 LoadE4M3                         bytes: int8, fp8 e4m3fn; exact
+//   Add Sub Mul Div Fma(a, b, c) = a b + c  Fma is fused except at level scalar
+//   Max(a, b)                               b where either is NaN
+//   AllEqual(a, b)                          false where a lane is NaN
+//   ExpNonPositive(x)                       e^x for x <= 0, NaN stays: below 2 ulp; 0 below -87.33
+//   Transpose(V rows[kLanes])               in place
+//
+// and kPairs: whether products of bfloat16 are of pairs. Such a level has
+//
+//   Dot(a, b, c) = a0 b0 + a1 b1 + c        a lane of a or b holds a pair
+//   LoadPairs(p, q) LoadPairsN(p, q, n)     lane i becomes the pair of p[i] and q[i]
 #pragma once
 
 #include <stddef.h>
 #include <stdint.h>
 
 #if !defined(TAMIS_LEVEL)
-#error "define TAMIS_LEVEL as scalar, avx2 or avx512 before including a kernel"
+#error "define TAMIS_LEVEL as scalar, avx2, avx512 or avx512_bf16 before including a kernel"
 #endif
 
 #define TAMIS_LEVEL_HEADER(level) <simd/level.h>

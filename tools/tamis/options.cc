@@ -29,7 +29,8 @@ void ContextOptions::AddTo(CLI::App* command, bool with_implementation) {
     command->add_option("--impl", implementation, "auto, reference, cpu or cuda")
         ->capture_default_str();
   }
-  command->add_option("--level", level, "auto, scalar, avx2 or avx512")->capture_default_str();
+  command->add_option("--level", level, "auto, scalar, avx2, avx512 or avx512_bf16")
+      ->capture_default_str();
   command->add_option("--threads", threads, "0: all processors")->capture_default_str();
 }
 
@@ -37,7 +38,7 @@ Result<Context> ContextOptions::Resolve() const {
   Context context;
   TAMIS_RETURN_IF_ERROR(
       Named("--impl", implementation, Implementation::kCuda, &context.implementation));
-  TAMIS_RETURN_IF_ERROR(Named("--level", level, Level::kAvx512, &context.level));
+  TAMIS_RETURN_IF_ERROR(Named("--level", level, Level::kAvx512Bf16, &context.level));
   TAMIS_RETURN_IF_ERROR(base::ResolveThreads(threads, &context.threads));
   return context;
 }

@@ -100,8 +100,8 @@ void FillArgs(Problem& p) {
 }  // namespace
 
 prim::CpuWork Room::OnCpu(Problem& p, Level level) {
-  static constexpr prim::KernelTable kProject = TAMIS_KERNEL_TABLE(IndexerPrologProject);
-  static constexpr prim::KernelTable kNorm = TAMIS_KERNEL_TABLE(IndexerPrologNorm);
+  static constexpr prim::KernelTable kProject = TAMIS_PAIR_KERNEL_TABLE(IndexerPrologProject);
+  static constexpr prim::KernelTable kNorm = TAMIS_PAIR_KERNEL_TABLE(IndexerPrologNorm);
   FillArgs(p);
   const KernelArgs& a = p.args;
   prim::CpuWork work = prim::WorkInBlocks(&a, a.blocks);
@@ -110,11 +110,13 @@ prim::CpuWork Room::OnCpu(Problem& p, Level level) {
     work.shared_bytes = -1;
     return work;
   }
+  const bool pairs =
+      a.bfloat16 && prim::RowsPairUp(a.qb) && prim::RowsPairUp(a.k) && prim::RowsPairUp(a.proj);
   work.scratch_bytes = ScratchFloats(a) * static_cast<int64_t>(sizeof(float));
   work.shared_bytes = SharedFloats(a) * static_cast<int64_t>(sizeof(float));
   for (int64_t block = 0; block < base::CeilDiv(p.tokens, a.blocks.block_tokens); ++block) {
-    work.phases.push_back({ProjectItems(a), kProject.at(level), block * ProjectItems(a)});
-    work.phases.push_back({NormItems(a), kNorm.at(level), block * NormItems(a)});
+    work.phases.push_back({ProjectItems(a), kProject.at(level, pairs), block * ProjectItems(a)});
+    work.phases.push_back({NormItems(a), kNorm.at(level, pairs), block * NormItems(a)});
   }
   return work;
 }

@@ -130,7 +130,7 @@ int64_t CutTokens(Problem& p, int64_t keys_per_chunk) {
 }  // namespace
 
 prim::CpuWork Room::OnCpu(Problem& p, Level level) {
-  static constexpr prim::KernelTable kKernels = TAMIS_KERNEL_TABLE(LightningIndexer);
+  static constexpr prim::KernelTable kKernels = TAMIS_PAIR_KERNEL_TABLE(LightningIndexer);
   int64_t tokens = 0;
   int64_t most_keys = 0;
   for (const prim::TokenSequence& s : p.sequences) {
@@ -147,7 +147,7 @@ prim::CpuWork Room::OnCpu(Problem& p, Level level) {
 
   prim::CpuWork work;
   work.args = &a;
-  work.phases = {{static_cast<int64_t>(p.chunks.size()), kKernels.at(level)},
+  work.phases = {{static_cast<int64_t>(p.chunks.size()), kKernels.at(level, a.bfloat16)},
                  {static_cast<int64_t>(p.rows.size()), &FinishRow}};
   work.scratch_bytes = LayOut(a).total * static_cast<int64_t>(sizeof(float));
   if (!base::CheckedMul(lists, (a.keep + 1) * 8, &work.shared_bytes)) work.shared_bytes = -1;

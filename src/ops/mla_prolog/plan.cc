@@ -109,9 +109,9 @@ void FillArgs(Problem& p) {
 }  // namespace
 
 prim::CpuWork Room::OnCpu(Problem& p, Level level) {
-  static constexpr prim::KernelTable kProject = TAMIS_KERNEL_TABLE(MlaPrologProject);
-  static constexpr prim::KernelTable kNorm = TAMIS_KERNEL_TABLE(MlaPrologNorm);
-  static constexpr prim::KernelTable kHead = TAMIS_KERNEL_TABLE(MlaPrologHead);
+  static constexpr prim::KernelTable kProject = TAMIS_PAIR_KERNEL_TABLE(MlaPrologProject);
+  static constexpr prim::KernelTable kNorm = TAMIS_PAIR_KERNEL_TABLE(MlaPrologNorm);
+  static constexpr prim::KernelTable kHead = TAMIS_PAIR_KERNEL_TABLE(MlaPrologHead);
   FillArgs(p);
   const KernelArgs& a = p.args;
   prim::CpuWork work = prim::WorkInBlocks(&a, a.blocks);
@@ -120,13 +120,15 @@ prim::CpuWork Room::OnCpu(Problem& p, Level level) {
     work.shared_bytes = -1;
     return work;
   }
+  const bool pairs = a.bfloat16 && prim::RowsPairUp(a.dq) && prim::RowsPairUp(a.uq_qr) &&
+                     prim::RowsPairUp(a.uk) && prim::RowsPairUp(a.dkv_kr);
   work.scratch_bytes = ScratchFloats(a) * static_cast<int64_t>(sizeof(float));
   work.shared_bytes = SharedElems(a) * static_cast<int64_t>(sizeof(uint16_t));
   for (int64_t block = 0; block < base::CeilDiv(p.tokens, a.blocks.block_tokens); ++block) {
-    work.phases.push_back({ProjectItems(a), kProject.at(level), block * ProjectItems(a)});
-    work.phases.push_back({NormItems(a), kNorm.at(level), block * NormItems(a)});
+    work.phases.push_back({ProjectItems(a), kProject.at(level, pairs), block * ProjectItems(a)});
+    work.phases.push_back({NormItems(a), kNorm.at(level, pairs), block * NormItems(a)});
     if (HeadItems(a) > 0)
-      work.phases.push_back({HeadItems(a), kHead.at(level), block * HeadItems(a)});
+      work.phases.push_back({HeadItems(a), kHead.at(level, pairs), block * HeadItems(a)});
   }
   return work;
 }

@@ -265,11 +265,13 @@ int64_t CutRows(Problem& p) {
 }  // namespace
 
 prim::CpuWork Room::OnCpu(Problem& p, Level level) {
-  static constexpr prim::KernelTable kWhole = TAMIS_KERNEL_TABLE(SparseFlashAttention);
-  static constexpr prim::KernelTable kSegments = TAMIS_KERNEL_TABLE(SparseFlashAttentionSegment);
-  static constexpr prim::KernelTable kMerge = TAMIS_KERNEL_TABLE(SparseFlashAttentionMerge);
+  static constexpr prim::KernelTable kWhole = TAMIS_PAIR_KERNEL_TABLE(SparseFlashAttention);
+  static constexpr prim::KernelTable kSegments =
+      TAMIS_PAIR_KERNEL_TABLE(SparseFlashAttentionSegment);
+  static constexpr prim::KernelTable kMerge = TAMIS_PAIR_KERNEL_TABLE(SparseFlashAttentionMerge);
   FillArgs(p);
   KernelArgs& a = p.args;
+  a.pairs = level == Level::kAvx512Bf16 && a.bfloat16;
   int64_t rows = 0;
   int64_t most_segments = 0;
   for (const Sequence& s : p.kernel_sequences) {
@@ -289,10 +291,10 @@ prim::CpuWork Room::OnCpu(Problem& p, Level level) {
     work.shared_bytes = CutRows(p) * at.state * static_cast<int64_t>(sizeof(float));
     a.tasks = p.tasks.data();
     a.merges = p.merges.data();
-    work.phases = {{static_cast<int64_t>(p.tasks.size()), kSegments.at(level)},
-                   {static_cast<int64_t>(p.merges.size()), kMerge.at(level)}};
+    work.phases = {{static_cast<int64_t>(p.tasks.size()), kSegments.at(level, a.pairs)},
+                   {static_cast<int64_t>(p.merges.size()), kMerge.at(level, a.pairs)}};
   } else {
-    work.phases = {{items, kWhole.at(level)}};
+    work.phases = {{items, kWhole.at(level, a.pairs)}};
   }
   work.scratch_bytes =
       !countable || at.total < 0 ? -1 : at.total * static_cast<int64_t>(sizeof(float));

@@ -3,33 +3,31 @@
 // lanes; scores are held transposed, [key][row].
 #pragma once
 
-#include "prim/cpu/half-inl.h"
 #include "prim/cpu/product_tile-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {
 
-// kLanes rows of 16-bit values, scaled, as panel[dim][lane], a block of lanes x lanes at a time.
-// Null rows are 0.
+// kLanes rows of 16-bit values as panel[column][lane], a block of lanes x lanes at a time. Null
+// rows are 0.
 template <class Half>
-TAMIS_INLINE void PackRowsAs(const uint16_t* const (&from)[kLanes], int64_t dim, V scale,
-                             float* panel) {
-  for (int64_t c = 0; c < dim; c += kLanes) {
-    const int columns = dim - c < kLanes ? static_cast<int>(dim - c) : kLanes;
+TAMIS_INLINE void PackRowsAs(const uint16_t* const (&from)[kLanes], int64_t dim, float* panel) {
+  constexpr int64_t kDims = kPairs ? 2 * kLanes : kLanes;
+  for (int64_t c = 0; c < dim; c += kDims) {
     V block[kLanes];
-    for (int i = 0; i < kLanes; ++i) {
-      block[i] = from[i] == nullptr ? Zero() : Mul(Half::LoadHalfN(from[i] + c, columns), scale);
-    }
+    for (int i = 0; i < kLanes; ++i)
+      block[i] = from[i] == nullptr ? Zero() : LoadColumns<Half>(from[i] + c, dim - c);
     Transpose(block);
-    for (int i = 0; i < columns; ++i) Store(panel + (c + i) * kLanes, block[i]);
+    const int64_t columns = ColumnsOf(dim - c < kDims ? dim - c : kDims);
+    for (int64_t i = 0; i < columns; ++i) Store(panel + (ColumnsOf(c) + i) * kLanes, block[i]);
   }
 }
 TAMIS_INLINE void PackRows(bool bfloat16, const uint16_t* const (&from)[kLanes], int64_t dim,
-                           V scale, float* panel) {
+                           float* panel) {
   if (bfloat16) {
-    PackRowsAs<BF16>(from, dim, scale, panel);
+    PackRowsAs<BF16>(from, dim, panel);
   } else {
-    PackRowsAs<F16>(from, dim, scale, panel);
+    PackRowsAs<F16>(from, dim, panel);
   }
 }
 

@@ -5,9 +5,9 @@
 // 64, all kv heads of a tile after the other. Scores are held transposed,
 // S[key][row]: keys need widening only, the softmax is lane-wise, and a tile is one product of
 // broadcast keys with a panel of queries that stays in L1.
-//   scores:  S = K Q        K widened once per tile, Q scaled and transposed once per item
-//   softmax: online; e = exp(S - running max) replaces S, the running max of each tile is noted
-//   values:  O = alpha O + e V, V widened once per tile, a strip of columns at a time
+//   scores:  S = scale K Q  K widened once per tile (or, as pairs, copied), Q transposed once per
+//   item softmax: online; e = exp(S - running max) replaces S, the running max of each tile is
+//   noted values:  O = alpha O + e V, V widened once per tile, a strip of columns at a time
 //   importance: P = e * exp(tile max - max) / sum, summed over the group first, then over the band
 //   of a block
 // Where the e of all keys are kept, every score is computed once and exponentiated once. Where they
@@ -167,7 +167,7 @@ TAMIS_INLINE void PrefetchQueries(const Item& it) {
   }
 }
 
-// Queries of the item, scaled, as [vector of rows][dim][lane]; rows past the last are 0.
+// Queries of the item as [vector of rows][column][lane]; rows past the last are 0.
 inline void PackQueries(const Item& it) {
   const int64_t dim = it.a.key.dim;
   for (int64_t v = 0; v < it.vectors; ++v) {
@@ -176,7 +176,7 @@ inline void PackQueries(const Item& it) {
       const int64_t row = v * kLanes + i;
       from[i] = row < it.tokens * it.a.group ? QueryRow(it, row) : nullptr;
     }
-    PackRows(it.a.bfloat16, from, dim, Set(it.a.scale), it.query + v * dim * kLanes);
+    PackRows(it.a.bfloat16, from, dim, it.query + v * ColumnsOf(dim) * kLanes);
   }
 }
 
@@ -187,14 +187,14 @@ inline const uint16_t* RowOf(const Item& it, const KeyView& view, int64_t key) {
   return head + page * view.page_stride + key % it.a.page_size * view.row_stride;
 }
 
-// Keys [first, first + count) as fp32 rows; zeros up to a whole register tile.
-inline void WidenKeys(const Item& it, int64_t first, int64_t count) {
+// Keys [first, first + count) as columns; zeros up to a whole register tile.
+inline void LoadKeys(const Item& it, int64_t first, int64_t count) {
   const int64_t dim = it.a.key.dim;
   for (int64_t k = 0; k < count; ++k) {
-    Widen(it.a.bfloat16, RowOf(it, it.a.key, first + k), dim, it.key + k * it.key_stride);
+    Spread(it.a.bfloat16, RowOf(it, it.a.key, first + k), dim, it.key + k * it.key_stride);
   }
   for (int64_t k = count; k % (2 * kTileHeight) != 0; ++k) {
-    for (int64_t c = 0; c < dim; ++c) it.key[k * it.key_stride + c] = 0.0f;
+    for (int64_t c = 0; c < ColumnsOf(dim); ++c) it.key[k * it.key_stride + c] = 0.0f;
   }
 }
 
@@ -218,22 +218,23 @@ TAMIS_INLINE void PrefetchAhead(const Item& it, int64_t first, int64_t step) {
   PrefetchRow(it, it.a.value, key, head);
 }
 
-// S[kKeys keys][kVectors vectors of rows] = K Q, from key k and vector v on. The first vectors ask
-// for this tile's values and the next one's keys meanwhile, a few at a time.
+// S[kKeys keys][kVectors vectors of rows] = scale K Q, from key k and vector v on. The first
+// vectors ask for this tile's values and the next one's keys meanwhile, a few at a time.
 template <int64_t kStride, int kKeys, int kVectors>
 TAMIS_INLINE void ScoreTile(const Item& it, int64_t first, int64_t k, int64_t v, float* scores) {
-  const int64_t dim = it.a.key.dim;
+  const int64_t columns = ColumnsOf(it.a.key.dim);
   int64_t ahead = v == 0 ? k : k + kKeys;
   const auto prefetch = [&](int64_t c) __attribute__((always_inline)) {
-    for (; ahead < k + kKeys && (ahead - k) * dim <= c * kKeys; ++ahead)
+    for (; ahead < k + kKeys && (ahead - k) * columns <= c * kKeys; ++ahead)
       PrefetchAhead(it, first, ahead);
   };
   V sum[kKeys][kVectors];
-  ProductTile<kStride>(it.key + k * it.key_stride, it.key_stride, it.query + v * dim * kLanes, dim,
-                       sum, prefetch);
+  ProductTile<kStride>(it.key + k * it.key_stride, it.key_stride, it.query + v * columns * kLanes,
+                       columns, sum, prefetch);
+  const V scale = Set(it.a.scale);
   for (int i = 0; i < kKeys; ++i) {
     for (int j = 0; j < kVectors; ++j)
-      Store(scores + (k + i) * it.rows + (v + j) * kLanes, sum[i][j]);
+      Store(scores + (k + i) * it.rows + (v + j) * kLanes, Mul(sum[i][j], scale));
   }
 }
 
@@ -284,7 +285,7 @@ inline void Values(const Item& it, int64_t first, int64_t count, const float* e)
 }
 
 inline void MaskedScores(const Item& it, int64_t first, int64_t count, float* scores) {
-  WidenKeys(it, first, count);
+  LoadKeys(it, first, count);
   Scores(it, first, count, scores);
   HideKeys(it, scores, first, count);
 }

@@ -107,7 +107,7 @@ struct AttentionScratch {
   // Of every kv head of the item: `heads` begins the first one's, `head_floats` lie between.
   int64_t heads;
   int64_t head_floats;
-  int64_t query;     // [vectors of rows][dim][lanes], scaled
+  int64_t query;     // [vectors of rows][columns of dim][lanes]
   int64_t scores;    // [keys or kKeyTile][rows]
   int64_t tile_max;  // [tiles][rows], where scores are kept
   int64_t out;       // [rows][value_dim]

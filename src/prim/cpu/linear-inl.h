@@ -1,10 +1,11 @@
 // y[t][n] = sum_k x[t][k] W[k][n], 16-bit x and W, fp32 sums.
 //
-// Every sum is one chain of fused multiply-adds over ascending k, whatever the number of tokens,
-// the blocking or the format of W: a token's bits never depend on what else is in the call.
+// Every sum is one chain of fused multiply-adds, or of dot products of pairs, over ascending k,
+// whatever the number of tokens, the blocking or the format of W: a token's bits never depend on
+// what else is in the call.
 #pragma once
 
-#include "prim/cpu/half-inl.h"
+#include "prim/cpu/columns-inl.h"
 #include "prim/cpu/linear.h"
 
 namespace tamis::TAMIS_LEVEL {
@@ -26,20 +27,22 @@ constexpr int64_t kTileTokens = kLanes == 16 ? 8 : 4;
 constexpr int kDirectAccumulators = kLanes == 16 ? 24 : 12;
 
 // How weights become a vector.
-struct Widened {
+struct Packed {
   using Element = float;
   V operator()(const float* p) const { return Load(p); }
 };
 template <class Half>
 struct Whole {
   using Element = uint16_t;
-  V operator()(const uint16_t* p) const { return Half::LoadHalf(p); }
+  int64_t step;
+  V operator()(const uint16_t* p) const { return LoadRows<Half>(p, step); }
 };
 template <class Half>
 struct Part {
   using Element = uint16_t;
+  int64_t step;
   int count;
-  V operator()(const uint16_t* p) const { return Half::LoadHalfN(p, count); }
+  V operator()(const uint16_t* p) const { return LoadRowsN<Half>(p, step, count); }
 };
 
 // Bytes ahead of a stream of weights. Rows of ND are far apart: there it is rows, fewer where a
@@ -50,8 +53,8 @@ constexpr int64_t kPrefetchRows = 48;
 constexpr int64_t kPrefetchWideRows = 32;
 constexpr int64_t kWideColumns = 128;
 
-// The weights of a tile's columns, row k of a vector at w[v] + k * step; and what is prefetched
-// beside it, at next[v] + k * next_step.
+// The weights of a tile, those that column k of x meets at w[v] + k * step; and what is prefetched
+// beside them, rows of weights from next[v] on, next_step apart.
 template <class ReadAs, int kCount>
 struct Columns {
   using Read = ReadAs;
@@ -63,24 +66,26 @@ struct Columns {
   int64_t next_step;  // 0: nothing
 };
 
-// sums[t][v] += x[t] W[v] over `depth` rows.
+// sums[t][v] += x[t] W[v] over `columns` of x.
 template <int kTokens, class Columns>
-TAMIS_INLINE void Tile(const Columns& c, const float* x, int64_t x_stride, int64_t depth,
+TAMIS_INLINE void Tile(const Columns& c, const float* x, int64_t x_stride, int64_t columns,
                        float* sums, int64_t sums_stride) {
   constexpr int kVectors = Columns::kVectors;
   V sum[kTokens][kVectors];
   for (int t = 0; t < kTokens; ++t) {
     for (int v = 0; v < kVectors; ++v) sum[t][v] = Load(sums + t * sums_stride + v * kLanes);
   }
-  for (int64_t k = 0; k < depth; ++k) {
+  for (int64_t k = 0; k < columns; ++k) {
     V weight[kVectors];
     for (int v = 0; v < kVectors; ++v) {
       weight[v] = c.read(c.w[v] + k * c.step);
-      if (c.next_step > 0) __builtin_prefetch(c.next[v] + k * c.next_step, 0, 2);
+      if (c.next_step == 0) continue;
+      for (int64_t row = k * kColumnDims; row < (k + 1) * kColumnDims; ++row)
+        __builtin_prefetch(c.next[v] + row * c.next_step, 0, 2);
     }
     for (int t = 0; t < kTokens; ++t) {
       const V broadcast = Set(x[t * x_stride + k]);
-      for (int v = 0; v < kVectors; ++v) sum[t][v] = Fma(broadcast, weight[v], sum[t][v]);
+      for (int v = 0; v < kVectors; ++v) sum[t][v] = MultiplyAdd(broadcast, weight[v], sum[t][v]);
     }
   }
   for (int t = 0; t < kTokens; ++t) {
@@ -110,12 +115,12 @@ TAMIS_INLINE void DirectTile(const Strip& s, const Read& read, int64_t first, in
   const int64_t step = StepOf(s.w);
   constexpr int64_t kRows = kVectors * kLanes >= kWideColumns ? kPrefetchWideRows : kPrefetchRows;
   const int64_t ahead = s.w.nz ? kPrefetchBytes / 2 : kRows * step;
-  Columns<Read, kVectors> c = {read, {}, step, {}, step};
+  Columns<Read, kVectors> c = {read, {}, kColumnDims * step, {}, step};
   for (int v = 0; v < kVectors; ++v) {
     c.w[v] = s.w.data + first * step + Column(s.w, s.begin + at + v * kLanes);
     c.next[v] = c.w[v] + ahead;
   }
-  Tile<kTokens>(c, s.x, depth, depth, s.sums + at, s.width);
+  Tile<kTokens>(c, s.x, ColumnsOf(depth), ColumnsOf(depth), s.sums + at, s.width);
 }
 
 // The columns from `at` on in tiles of kVectors vectors, where registers hold one; returns the
@@ -124,7 +129,7 @@ template <class Half, int kTokens, int kVectors>
 TAMIS_INLINE int64_t DirectTiles(const Strip& s, int64_t first, int64_t depth, int64_t at) {
   if constexpr (kTokens * kVectors <= kDirectAccumulators) {
     for (; at + kVectors * kLanes <= s.columns; at += kVectors * kLanes)
-      DirectTile<kTokens, kVectors>(s, Whole<Half>{}, first, depth, at);
+      DirectTile<kTokens, kVectors>(s, Whole<Half>{StepOf(s.w)}, first, depth, at);
   }
   return at;
 }
@@ -137,23 +142,26 @@ void Direct(const Strip& s, int64_t first, int64_t depth) {
   at = DirectTiles<Half, kTokens, 2>(s, first, depth, at);
   at = DirectTiles<Half, kTokens, 1>(s, first, depth, at);
   if (at < s.columns)
-    DirectTile<kTokens, 1>(s, Part<Half>{static_cast<int>(s.columns - at)}, first, depth, at);
+    DirectTile<kTokens, 1>(s, Part<Half>{StepOf(s.w), static_cast<int>(s.columns - at)}, first,
+                           depth, at);
 }
 
-// Rows [first, first + depth) of the strip as fp32 [vector][depth][lanes]; lanes past the last
-// column are 0.
+// Rows [first, first + depth) of the strip as [vector][columns of depth][lanes]; lanes past the
+// last column of the strip are 0.
 template <class Half>
-void WidenStrip(const Strip& s, int64_t first, int64_t depth) {
+void PackStrip(const Strip& s, int64_t first, int64_t depth) {
   const int64_t step = StepOf(s.w);
+  const int64_t columns = ColumnsOf(depth);
   for (int64_t n = 0; n < s.columns; n += kLanes) {
     const uint16_t* from = s.w.data + first * step + Column(s.w, s.begin + n);
-    float* to = s.panel + n * depth;
+    float* to = s.panel + n * columns;
     const int count = s.columns - n < kLanes ? static_cast<int>(s.columns - n) : kLanes;
     if (count == kLanes) {
-      for (int64_t k = 0; k < depth; ++k) Store(to + k * kLanes, Half::LoadHalf(from + k * step));
+      for (int64_t k = 0; k < columns; ++k)
+        Store(to + k * kLanes, LoadRows<Half>(from + k * kColumnDims * step, step));
     } else {
-      for (int64_t k = 0; k < depth; ++k)
-        Store(to + k * kLanes, Half::LoadHalfN(from + k * step, count));
+      for (int64_t k = 0; k < columns; ++k)
+        Store(to + k * kLanes, LoadRowsN<Half>(from + k * kColumnDims * step, step, count));
     }
   }
 }
@@ -161,15 +169,15 @@ void WidenStrip(const Strip& s, int64_t first, int64_t depth) {
 template <int kTokens, int kVectors>
 TAMIS_INLINE void PanelTile(const Strip& s, int64_t next, int64_t depth, int64_t at, float* sums) {
   const int64_t step = next < s.w.rows ? StepOf(s.w) : 0;
-  Columns<Widened, kVectors> c = {{}, {}, kLanes, {}, step};
+  Columns<Packed, kVectors> c = {{}, {}, kLanes, {}, step};
   for (int v = 0; v < kVectors; ++v) {
-    c.w[v] = s.panel + (at + v * kLanes) * depth;
+    c.w[v] = s.panel + (at + v * kLanes) * ColumnsOf(depth);
     c.next[v] = s.w.data + next * step + Column(s.w, s.begin + at + v * kLanes);
   }
-  Tile<kTokens>(c, s.x, depth, depth, sums + at, s.width);
+  Tile<kTokens>(c, s.x, ColumnsOf(depth), ColumnsOf(depth), sums + at, s.width);
 }
 
-// A tile of tokens times the widened strip. Meanwhile the strip's rows from `next` on come closer:
+// A tile of tokens times the packed strip. Meanwhile the strip's rows from `next` on come closer:
 // while products fill the time, memory would idle.
 template <int kTokens>
 void PanelTiles(const Strip& s, int64_t next, int64_t depth, float* sums) {
@@ -178,20 +186,20 @@ void PanelTiles(const Strip& s, int64_t next, int64_t depth, float* sums) {
   if (at < s.columns) PanelTile<kTokens, 1>(s, next, depth, at, sums);
 }
 
-// x [tokens][depth] of `count` tokens, from row `first` of W on.
+// x [tokens][columns of depth] of `count` tokens, from row `first` of W on.
 template <class Half, class Input>
-TAMIS_INLINE void WidenInput(const Strip& s, const Input& input, int64_t token, int64_t count,
-                             int64_t first, int64_t depth) {
+TAMIS_INLINE void SpreadInput(const Strip& s, const Input& input, int64_t token, int64_t count,
+                              int64_t first, int64_t depth) {
   for (int64_t t = 0; t < count; ++t)
-    WidenAs<Half>(input(token + t) + first, depth, s.x + t * depth);
+    SpreadAs<Half>(input(token + t) + first, depth, s.x + t * ColumnsOf(depth));
 }
 
 template <class Half, class Input>
 void DirectStrip(const Strip& s, const Input& input, int64_t tokens) {
-  const int64_t most = kLinearInput / tokens;
+  const int64_t most = kLinearInput / tokens * kColumnDims;
   for (int64_t first = 0; first < s.w.rows; first += most) {
     const int64_t depth = s.w.rows - first < most ? s.w.rows - first : most;
-    WidenInput<Half>(s, input, 0, tokens, first, depth);
+    SpreadInput<Half>(s, input, 0, tokens, first, depth);
     switch (tokens) {
       case 1: Direct<Half, 1>(s, first, depth); break;
       case 2: Direct<Half, 2>(s, first, depth); break;
@@ -207,16 +215,16 @@ void DirectStrip(const Strip& s, const Input& input, int64_t tokens) {
 
 template <class Half, class Input>
 void PanelStrip(const Strip& s, const Input& input, int64_t tokens) {
-  const int64_t most = kLinearPanel / s.width;
+  const int64_t most = kLinearPanel / s.width * kColumnDims;
   for (int64_t first = 0; first < s.w.rows; first += most) {
     const int64_t depth = s.w.rows - first < most ? s.w.rows - first : most;
-    WidenStrip<Half>(s, first, depth);
+    PackStrip<Half>(s, first, depth);
     for (int64_t token = 0; token < tokens;) {
       const int64_t left = tokens - token;
       const int64_t count = left >= kTileTokens ? kTileTokens : left >= 4 ? 4 : left >= 2 ? 2 : 1;
       const int64_t next = token == 0 ? first + depth : s.w.rows;
       float* const sums = s.sums + token * s.width;
-      WidenInput<Half>(s, input, token, count, first, depth);
+      SpreadInput<Half>(s, input, token, count, first, depth);
       switch (count) {
         case 1: PanelTiles<1>(s, next, depth, sums); break;
         case 2: PanelTiles<2>(s, next, depth, sums); break;

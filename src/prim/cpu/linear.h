@@ -29,7 +29,8 @@ struct LinearWeight {
 inline constexpr int64_t kNzColumns = 16;
 
 /// Up to so many tokens use each weight a few times only: weights go from memory into registers,
-/// and what counts is that they stream. More tokens share a block of weights that is widened once.
+/// and what counts is that they stream. More tokens share a block of weights that is widened, or
+/// packed, once.
 inline constexpr int64_t kDirectTokens = 8;
 
 /// Columns that are computed in one pass over the rows of W. A panel of NZ streams by itself; rows
@@ -41,10 +42,13 @@ static inline int64_t LinearStrip(const LinearWeight& w, int64_t tokens) {
   return tokens <= kWideStripTokens && !w.nz ? kWideStrip : kLinearStrip;
 }
 
-/// Weights that are widened at a time: 32 KiB, two thirds of an L1 cache.
+/// Columns of weights that are packed at a time: 32 KiB, two thirds of an L1 cache.
 inline constexpr int64_t kLinearPanel = 8192;
-/// fp32 elements of x that are widened at a time.
+/// Columns of x at a time.
 inline constexpr int64_t kLinearInput = 2048;
+
+/// Whether products with W can be of pairs of rows.
+static inline bool RowsPairUp(const LinearWeight& w) { return w.rows % 2 == 0; }
 
 /// Strips of W, where an item is one.
 static inline int64_t LinearStrips(const LinearWeight& w, int64_t tokens) {
@@ -52,7 +56,7 @@ static inline int64_t LinearStrips(const LinearWeight& w, int64_t tokens) {
   return (w.columns + strip - 1) / strip;
 }
 
-/// Floats of scratch for up to `tokens` tokens a call: widened weights, widened x, sums.
+/// Floats of scratch for up to `tokens` tokens a call: packed weights, columns of x, sums.
 static inline int64_t LinearScratchFloats(int64_t tokens) {
   const int64_t sums = tokens * (tokens <= kWideStripTokens ? kWideStrip : kLinearStrip);
   return kLinearPanel + kLinearInput + sums;

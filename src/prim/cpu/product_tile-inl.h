@@ -2,8 +2,8 @@
 // query rows.
 #pragma once
 
+#include "prim/cpu/columns-inl.h"
 #include "prim/cpu/key_stride.h"
-#include "simd/simd.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {
@@ -14,15 +14,16 @@ constexpr int kTileHeight = kLanes == 16 ? 8 : 4;
 
 // sum[key][vector] += key . query over columns [begin, end).
 template <int64_t kStride, int kKeys, int kVectors>
-TAMIS_INLINE void AddColumns(const float* key, int64_t key_stride, const float* query, int64_t dim,
-                             int64_t begin, int64_t end, V (&sum)[kKeys][kVectors]) {
+TAMIS_INLINE void AddColumns(const float* key, int64_t key_stride, const float* query,
+                             int64_t columns, int64_t begin, int64_t end,
+                             V (&sum)[kKeys][kVectors]) {
   const int64_t stride = kStride != 0 ? kStride : key_stride;
   for (int64_t c = begin; c < end; ++c) {
     V q[kVectors];
-    for (int v = 0; v < kVectors; ++v) q[v] = Load(query + (v * dim + c) * kLanes);
+    for (int v = 0; v < kVectors; ++v) q[v] = Load(query + (v * columns + c) * kLanes);
     for (int k = 0; k < kKeys; ++k) {
       const V broadcast = Set(key[k * stride + c]);
-      for (int v = 0; v < kVectors; ++v) sum[k][v] = Fma(broadcast, q[v], sum[k][v]);
+      for (int v = 0; v < kVectors; ++v) sum[k][v] = MultiplyAdd(broadcast, q[v], sum[k][v]);
     }
   }
 }
@@ -34,27 +35,26 @@ TAMIS_INLINE void Clear(V (&sum)[kKeys][kVectors]) {
   }
 }
 
-// sum[key][vector] = key . query over `dim` dims. Keys lie `kStride` floats apart, or `key_stride`
-// where that is 0; `query` is the panel [dim][lanes] of the first vector, the next vector's follows
-// it.
+// sum[key][vector] = key . query. Keys lie `kStride` columns apart, or `key_stride` where that is
+// 0; `query` is the panel [columns][lanes] of the first vector, the next vector's follows it.
 template <int64_t kStride, int kKeys, int kVectors>
-TAMIS_INLINE void ProductTile(const float* key, int64_t key_stride, const float* query, int64_t dim,
-                              V (&sum)[kKeys][kVectors]) {
+TAMIS_INLINE void ProductTile(const float* key, int64_t key_stride, const float* query,
+                              int64_t columns, V (&sum)[kKeys][kVectors]) {
   Clear(sum);
-  AddColumns<kStride>(key, key_stride, query, dim, 0, dim, sum);
+  AddColumns<kStride>(key, key_stride, query, columns, 0, columns, sum);
 }
 
 // The same, with between(c) before every 16th column c: prefetches that are spread over the product
 // do not wait for each other.
 template <int64_t kStride, int kKeys, int kVectors, class Between>
-TAMIS_INLINE void ProductTile(const float* key, int64_t key_stride, const float* query, int64_t dim,
-                              V (&sum)[kKeys][kVectors], const Between& between) {
+TAMIS_INLINE void ProductTile(const float* key, int64_t key_stride, const float* query,
+                              int64_t columns, V (&sum)[kKeys][kVectors], const Between& between) {
   constexpr int64_t kColumns = 16;
   Clear(sum);
-  for (int64_t c = 0; c < dim; c += kColumns) {
+  for (int64_t c = 0; c < columns; c += kColumns) {
     between(c);
-    AddColumns<kStride>(key, key_stride, query, dim, c, dim - c < kColumns ? dim : c + kColumns,
-                        sum);
+    AddColumns<kStride>(key, key_stride, query, columns, c,
+                        columns - c < kColumns ? columns : c + kColumns, sum);
   }
 }
 

@@ -27,14 +27,18 @@ struct CpuWork {
   std::string blocking;  ///< For explain.
 };
 
-/// One kernel per level. Levels that a build lacks are null and never asked for.
+/// One kernel per level. Levels that a build lacks are null and never asked for. Only kernels whose
+/// products can be of pairs of bfloat16 have one of level avx512_bf16; others are those of avx512.
 struct KernelTable {
   CpuKernel* scalar = nullptr;
   CpuKernel* avx2 = nullptr;
   CpuKernel* avx512 = nullptr;
+  CpuKernel* avx512_bf16 = nullptr;
 
-  CpuKernel* at(Level level) const {
+  /// `pairs`: both factors of the products are bfloat16.
+  CpuKernel* at(Level level, bool pairs = false) const {
     switch (level) {
+      case Level::kAvx512Bf16: return pairs && avx512_bf16 != nullptr ? avx512_bf16 : avx512;
       case Level::kAvx512: return avx512;
       case Level::kAvx2: return avx2;
       default: return scalar;
@@ -42,13 +46,19 @@ struct KernelTable {
   }
 };
 
-// The three entries of a kernel `name`, where the build has them.
+// The entries of a kernel `name`, where the build has them; the second form with level avx512_bf16.
 #if defined(TAMIS_X86_LEVELS)
 #define TAMIS_KERNEL_TABLE(name) \
   { &::tamis::scalar::name, &::tamis::avx2::name, &::tamis::avx512::name }
+#define TAMIS_PAIR_KERNEL_TABLE(name)                                     \
+  {                                                                       \
+    &::tamis::scalar::name, &::tamis::avx2::name, &::tamis::avx512::name, \
+        &::tamis::avx512_bf16::name                                       \
+  }
 #else
 #define TAMIS_KERNEL_TABLE(name) \
-  { &::tamis::scalar::name, nullptr, nullptr }
+  { &::tamis::scalar::name }
+#define TAMIS_PAIR_KERNEL_TABLE(name) TAMIS_KERNEL_TABLE(name)
 #endif
 
 }  // namespace tamis::prim

@@ -1,13 +1,13 @@
 // lightning_indexer, one level: an item is a few query tokens over a run of keys.
 //
-// All heads of a token lie on the lanes. A tile of 16 keys is widened once and scored against every
-// token of the item: a register tile of keys x heads, then relu, weights and the sum over the
-// heads' vectors in registers; what is left of a key is one vector, and a transposition turns as
-// many of those as there are lanes into one vector of scores. 16 keys of 128 dims are 8 KiB, which
-// stay in L1 beside 64 heads' queries (32 KiB) and the keys that are on their way.
+// All heads of a token lie on the lanes. A tile of 16 keys is widened once (or, as pairs, copied)
+// and scored against every token of the item: a register tile of keys x heads, then relu, weights
+// and the sum over the heads' vectors in registers; what is left of a key is one vector, and a
+// transposition turns as many of those as there are lanes into one vector of scores. 16 keys of 128
+// dims are 8 KiB, which stay in L1 beside 64 heads' queries (32 KiB) and the keys that are on their
+// way.
 #include "ops/lightning_indexer/cpu/kernel.h"
-#include "prim/cpu/half-inl.h"
-#include "prim/cpu/product_tile-inl.h"
+#include "prim/cpu/attention_tile-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {
@@ -26,6 +26,7 @@ struct Item {
   const Chunk& chunk;
   int64_t vectors;  // of heads; at least one
   int64_t rows;
+  int64_t columns;  // of a key
   int64_t key_stride;
   float* query;
   float* weights;
@@ -41,24 +42,23 @@ inline const uint16_t* KeyRow(const Item& it, int64_t position) {
   return it.a.key + page * it.a.page_stride + position % it.a.page_size * it.a.key_stride;
 }
 
+TAMIS_INLINE const uint16_t* QueryRow(const Item& it, int64_t token, int64_t head) {
+  return it.a.query + it.chunk.query_offset + token * it.a.query_token_stride +
+         head * it.a.query_head_stride;
+}
+
 // Heads past the last get zero queries and zero weights.
 inline void PackQueries(const Item& it) {
-  const int64_t dim = it.a.dim;
   for (int64_t t = 0; t < it.chunk.tokens; ++t) {
-    float* panel = it.query + t * it.rows * dim;
+    float* panel = it.query + t * it.rows * it.columns;
     float* weights = it.weights + t * it.rows;
-    for (int64_t h = 0; h < it.rows; ++h) {
-      float* column = panel + h / kLanes * dim * kLanes + h % kLanes;
-      if (h >= it.a.heads) {
-        for (int64_t c = 0; c < dim; ++c) column[c * kLanes] = 0.0f;
-        weights[h] = 0.0f;
-        continue;
-      }
-      const uint16_t* from = it.a.query + it.chunk.query_offset + t * it.a.query_token_stride +
-                             h * it.a.query_head_stride;
-      Widen(it.a.bfloat16, from, dim, it.key);  // free until the first tile
-      for (int64_t c = 0; c < dim; ++c) column[c * kLanes] = it.key[c];
+    for (int64_t h = 0; h < it.rows; h += kLanes) {
+      const uint16_t* from[kLanes];
+      for (int i = 0; i < kLanes; ++i)
+        from[i] = h + i < it.a.heads ? QueryRow(it, t, h + i) : nullptr;
+      PackRows(it.a.bfloat16, from, it.a.dim, panel + h * it.columns);
     }
+    for (int64_t h = it.a.heads; h < it.rows; ++h) weights[h] = 0.0f;
     const int64_t at = it.chunk.weights_offset + t * it.a.weights_token_stride;
     if (it.a.weights_float32) {
       for (int64_t h = 0; h < it.a.heads; ++h)
@@ -77,12 +77,12 @@ TAMIS_INLINE void Prefetch(const Item& it, int64_t position) {
   for (int64_t byte = 0; byte < 2 * it.a.dim; byte += 64) __builtin_prefetch(row + byte, 0, 3);
 }
 
-inline void WidenKeys(const Item& it, int64_t first, int64_t count) {
+inline void LoadKeys(const Item& it, int64_t first, int64_t count) {
   for (int64_t k = 0; k < count; ++k) {
-    Widen(it.a.bfloat16, KeyRow(it, first + k), it.a.dim, it.key + k * it.key_stride);
+    Spread(it.a.bfloat16, KeyRow(it, first + k), it.a.dim, it.key + k * it.key_stride);
   }
   for (int64_t k = count; k < kIndexerKeyTile; ++k) {
-    for (int64_t c = 0; c < it.a.dim; ++c) it.key[k * it.key_stride + c] = 0.0f;
+    for (int64_t c = 0; c < it.columns; ++c) it.key[k * it.key_stride + c] = 0.0f;
   }
 }
 
@@ -91,15 +91,15 @@ inline void WidenKeys(const Item& it, int64_t first, int64_t count) {
 // many keys from `ahead` on.
 template <int64_t kStride, int kKeys, int kVectors>
 TAMIS_INLINE void ScoreTile(const Item& it, int64_t token, int64_t v, int64_t k, int64_t ahead) {
-  const int64_t dim = it.a.dim;
+  const int64_t columns = it.columns;
   const float* weights = it.weights + token * it.rows + v * kLanes;
   int64_t next = v == 0 ? 0 : kKeys;
   const auto prefetch = [&](int64_t c) __attribute__((always_inline)) {
-    for (; next < kKeys && next * dim <= c * kKeys; ++next) Prefetch(it, ahead + k + next);
+    for (; next < kKeys && next * columns <= c * kKeys; ++next) Prefetch(it, ahead + k + next);
   };
   V sum[kKeys][kVectors];
   ProductTile<kStride>(it.key + k * it.key_stride, it.key_stride,
-                       it.query + (token * it.rows + v * kLanes) * dim, dim, sum, prefetch);
+                       it.query + (token * it.rows + v * kLanes) * columns, columns, sum, prefetch);
   for (int i = 0; i < kKeys; ++i) {
     float* partial = it.partial + (k + i) * kLanes;
     V total = v == 0 ? Zero() : Load(partial);
@@ -158,6 +158,7 @@ void LightningIndexer(const void* args, int64_t item, void* scratch, void* share
                    chunk,
                    a.heads > 0 ? (a.heads + kLanes - 1) / kLanes : 1,
                    at.rows,
+                   ColumnsOf(a.dim),
                    at.key_stride,
                    floats + at.query,
                    floats + at.weights,
@@ -173,7 +174,7 @@ void LightningIndexer(const void* args, int64_t item, void* scratch, void* share
   for (int64_t first = chunk.key_begin; first < chunk.key_end; first += kIndexerKeyTile) {
     const int64_t count =
         chunk.key_end - first < kIndexerKeyTile ? chunk.key_end - first : kIndexerKeyTile;
-    WidenKeys(it, first, count);
+    LoadKeys(it, first, count);
     for (int64_t t = 0; t < chunk.tokens; ++t) {
       const int64_t visible = chunk.visible + t * chunk.visible_step - first;
       if (visible <= 0) continue;

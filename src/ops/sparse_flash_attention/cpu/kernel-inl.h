@@ -2,11 +2,11 @@
 // on the lanes.
 //
 // The row's selected positions are walked in tiles of 128 keys. A tile is gathered through the page
-// table and widened once; it gives the scores, S[key][head] = K Q, and then, its first columns
-// being the values, O += e V.
-// Positions come in segments. Each gives a state (out, max, sum) of its own and states are merged
-// in order, by the worker itself or, where rows are few and their segments go to several workers,
-// in a second phase: the same operations in the same order, so the same bits.
+// table and widened once (keys as pairs stay as they are); it gives the scores, S[key][head] = K Q,
+// and then, its first columns being the values, O += e V. Positions come in segments. Each gives a
+// state (out, max, sum) of its own and states are merged in order, by the worker itself or, where
+// rows are few and their segments go to several workers, in a second phase: the same operations in
+// the same order, so the same bits.
 #include "ops/sparse_flash_attention/cpu/kernel.h"
 #include "prim/cpu/attention_tile-inl.h"
 #include "prim/cpu/find-inl.h"
@@ -45,10 +45,11 @@ struct Item {
   int64_t head;   // first
   int64_t heads;
   int64_t vectors;  // of heads
+  int64_t columns;  // of a key
   const int32_t* ids;
   float* query;
   float* key;
-  float* value;
+  float* value;  // fp32, as far apart as keys; may be `key`
   float* scores;
   float* alpha;
 };
@@ -141,7 +142,7 @@ inline void PackHeads(const Item& it, const Heads& heads, int64_t offset, int64_
                                       (it.head + head) * heads.head_stride
                                 : nullptr;
     }
-    PackRows(it.a.bfloat16, from, dim, Set(1.0f), it.query + (v * it.at.dim + begin) * kLanes);
+    PackRows(it.a.bfloat16, from, dim, it.query + (v * it.columns + ColumnsOf(begin)) * kLanes);
   }
 }
 
@@ -178,31 +179,37 @@ TAMIS_INLINE void PrefetchRow(const Item& it, const Tile& tile, int64_t k) {
     PrefetchBytes(RowOf(it.a.value, it.s.value_offset, tile, k), 2 * it.a.latent_dim);
 }
 
-// Rows of latent and rope in fp32; zeros up to a whole register tile.
-inline void WidenTile(const Item& it, const Tile& tile) {
+// Key k of the tile, latent then rope, and the values that lie in its latent part.
+TAMIS_INLINE void LoadKey(const Item& it, const Tile& tile, int64_t k) {
   const KernelArgs& a = it.a;
+  float* key = it.key + k * it.at.key_stride;
+  float* value = it.value + k * it.at.key_stride;
+  if (a.packed) {
+    const uint8_t* row = RowOf(a.key, it.s.key_offset, tile, k);
+    WidenKvLatent(a.bfloat16, a.row, row, value);
+    WidenKvRope(a.bfloat16, a.row, row, value + a.latent_dim);
+    if (kPairs) Narrow(true, value, 1.0f, it.at.dim, reinterpret_cast<uint16_t*>(key));  // exact
+    return;
+  }
+  const uint16_t* latent = HalvesOf(a.key, it.s.key_offset, tile, k);
+  Spread(a.bfloat16, latent, a.latent_dim, key);
+  if (a.rope_dim > 0) {
+    Spread(a.bfloat16, HalvesOf(a.key_rope, it.s.key_rope_offset, tile, k), a.rope_dim,
+           key + ColumnsOf(a.latent_dim));
+  }
+  if (a.value.data != nullptr) latent = HalvesOf(a.value, it.s.value_offset, tile, k);
+  if (value != key) Widen(a.bfloat16, latent, a.latent_dim, value);
+}
+
+// Keys and values of the tile; zeros up to a whole register tile.
+inline void LoadTile(const Item& it, const Tile& tile) {
   for (int64_t k = 0; k < kRowsAhead; ++k) PrefetchRow(it, tile, k);
   for (int64_t k = 0; k < tile.count; ++k) {
     PrefetchRow(it, tile, k + kRowsAhead);
-    float* to = it.key + k * it.at.key_stride;
-    if (a.packed) {
-      const uint8_t* row = RowOf(a.key, it.s.key_offset, tile, k);
-      WidenKvLatent(a.bfloat16, a.row, row, to);
-      WidenKvRope(a.bfloat16, a.row, row, to + a.latent_dim);
-      continue;
-    }
-    Widen(a.bfloat16, HalvesOf(a.key, it.s.key_offset, tile, k), a.latent_dim, to);
-    if (a.rope_dim > 0) {
-      Widen(a.bfloat16, HalvesOf(a.key_rope, it.s.key_rope_offset, tile, k), a.rope_dim,
-            to + a.latent_dim);
-    }
-    if (a.value.data != nullptr) {
-      Widen(a.bfloat16, HalvesOf(a.value, it.s.value_offset, tile, k), a.latent_dim,
-            it.value + k * it.at.key_stride);
-    }
+    LoadKey(it, tile, k);
   }
   for (int64_t k = tile.count; k % (2 * kTileHeight) != 0; ++k) {
-    for (int64_t c = 0; c < it.at.dim; ++c) it.key[k * it.at.key_stride + c] = 0.0f;
+    for (int64_t c = 0; c < it.columns; ++c) it.key[k * it.at.key_stride + c] = 0.0f;
   }
 }
 
@@ -213,7 +220,7 @@ template <int64_t kStride, int kKeys, int kVectors>
 TAMIS_INLINE void ScoreTile(const Item& it, int64_t k, int64_t v) {
   V sum[kKeys][kVectors];
   ProductTile<kStride>(it.key + k * it.at.key_stride, it.at.key_stride,
-                       it.query + v * it.at.dim * kLanes, it.at.dim, sum);
+                       it.query + v * it.columns * kLanes, it.columns, sum);
   const V scale = Set(it.a.scale);
   for (int i = 0; i < kKeys; ++i) {
     for (int j = 0; j < kVectors; ++j) {
@@ -245,15 +252,14 @@ inline void Scores(const Item& it, int64_t count) {
 // Columns of out for the heads [row, row + kRows), kVectors vectors at a time and then one.
 template <int kRows, int kVectors>
 inline void ValueRows(const Item& it, const State& to, bool first, int64_t count, int64_t row) {
-  const float* values = it.a.value.data != nullptr ? it.value : it.key;
   int64_t c = 0;
   for (; c + kVectors * kLanes <= it.at.value_dim; c += kVectors * kLanes) {
-    ValueTile<kRows, kVectors>(first, it.scores + row, it.at.score_stride, values + c,
+    ValueTile<kRows, kVectors>(first, it.scores + row, it.at.score_stride, it.value + c,
                                it.at.key_stride, count, it.alpha + row,
                                to.out + row * it.at.value_dim + c, it.at.value_dim);
   }
   for (; c < it.a.latent_dim; c += kLanes) {
-    ValueTile<kRows, 1>(first, it.scores + row, it.at.score_stride, values + c, it.at.key_stride,
+    ValueTile<kRows, 1>(first, it.scores + row, it.at.score_stride, it.value + c, it.at.key_stride,
                         count, it.alpha + row, to.out + row * it.at.value_dim + c, it.at.value_dim);
   }
 }
@@ -261,7 +267,6 @@ inline void ValueRows(const Item& it, const State& to, bool first, int64_t count
 // Not inlined, as Attend: in one function with all else, gcc 12 keeps addresses of the inner loops
 // on the stack.
 __attribute__((noinline)) void Values(const Item& it, const State& to, bool first, int64_t count) {
-  const float* values = it.a.value.data != nullptr ? it.value : it.key;
   const int64_t whole = it.heads / kTileHeight * kTileHeight;
   int64_t c = 0;
   // A strip of two vectors stays in L1 for all heads.
@@ -270,10 +275,10 @@ __attribute__((noinline)) void Values(const Item& it, const State& to, bool firs
     for (int64_t row = 0; row < whole; row += kTileHeight) {
       float* out = to.out + row * it.at.value_dim + c;
       if (two) {
-        ValueTile<kTileHeight, 2>(first, it.scores + row, it.at.score_stride, values + c,
+        ValueTile<kTileHeight, 2>(first, it.scores + row, it.at.score_stride, it.value + c,
                                   it.at.key_stride, count, it.alpha + row, out, it.at.value_dim);
       } else {
-        ValueTile<kTileHeight, 1>(first, it.scores + row, it.at.score_stride, values + c,
+        ValueTile<kTileHeight, 1>(first, it.scores + row, it.at.score_stride, it.value + c,
                                   it.at.key_stride, count, it.alpha + row, out, it.at.value_dim);
       }
     }
@@ -392,7 +397,7 @@ __attribute__((noinline)) bool Attend(const Item& it, int64_t first, int64_t cou
     const State& state = segment == 0 ? to : other;
     Begin(it, state);
     for (int64_t i = 0; i < tiles_per_segment && tile.count > 0; ++i) {
-      WidenTile(it, tile);
+      LoadTile(it, tile);
       Scores(it, tile.count);
       SoftmaxTile(it.vectors, it.at.score_stride, tile.count, it.scores, state.max, state.sum,
                   it.alpha);
@@ -419,10 +424,11 @@ inline Item MakeItem(const KernelArgs& a, const Scratch& at, int64_t row, int64_
           head,
           heads,
           (heads + kLanes - 1) / kLanes,
+          ColumnsOf(a.latent_dim) + ColumnsOf(a.rope_dim),
           a.indices + s.indices_offset + token * a.indices_token_stride,
           scratch + at.query,
           scratch + at.key,
-          scratch + at.value,
+          scratch + (kPairs || a.value.data != nullptr ? at.value : at.key),
           scratch + at.scores,
           scratch + at.alpha};
 }

@@ -93,6 +93,7 @@ struct KernelArgs {
   float scale;
   bool bfloat16;
   bool packed;  // key holds rows of bytes
+  bool pairs;   // products are of pairs of bfloat16: values are widened, keys are not
   prim::KvRow row;
 
   // Blocking, chosen by the plan.
@@ -140,9 +141,9 @@ struct Scratch {
   int64_t dim;           // of a score: latent and rope
   int64_t key_stride;    // between rows of the tile
   int64_t value_dim;     // latent in whole vectors
-  int64_t query;         // [vectors of heads][dim][lanes]
+  int64_t query;         // [vectors of heads][columns of dim][lanes]
   int64_t key;           // [kKeyTile][key_stride]
-  int64_t value;         // the same, where values are not the keys' latent part
+  int64_t value;         // the same, where values are not the latent part of `key`
   int64_t score_stride;  // between keys of the scores: an odd number of cache lines
   int64_t scores;        // [kKeyTile][score_stride]
   int64_t alpha;         // [rows]
@@ -162,7 +163,7 @@ struct Scratch {
     state = parts.Times(rows, value_dim + 2);
     query = parts.Take(parts.Times(dim, rows));
     key = parts.Take(parts.Times(key_stride, kKeyTile));
-    value = parts.Take(a.value.data != nullptr ? parts.Times(key_stride, kKeyTile) : 0);
+    value = parts.Take(a.value.data != nullptr || a.pairs ? parts.Times(key_stride, kKeyTile) : 0);
     scores = parts.Take(parts.Times(score_stride, kKeyTile));
     alpha = parts.Take(rows);
     segment = parts.Take(state);

@@ -1,0 +1,2 @@
+#define TAMIS_LEVEL avx512_bf16
+#include "ops/lightning_indexer/cpu/kernel-inl.h"
