@@ -20,9 +20,9 @@ from pathlib import Path
 import torch
 
 from harness import growth, ours
-from harness.checks import disagreement, error_of
+from harness.checks import Error, disagreement, error_of
 from harness.peers import DTYPES, contenders, need_compiler
-from harness.rounds import Calibration, Contender, all_processors, levels, run, use
+from harness.rounds import Calibration, Contender, all_processors, levels, run, run_once, use
 from harness.rows import HEADER, Row, line_of, row_of
 from harness.shapes import Pool, Shape, shapes
 
@@ -76,6 +76,17 @@ def all_contenders(shape: Shape, pool: Pool, dtype: str, peers: str) -> Iterator
         yield from contenders(shape.operator, pool.sets, pool.attributes, dtype, compiled=compiled)
 
 
+def judged(
+    shape: Shape, found: list[Contender], outputs: list[ours.Outputs], error: Error
+) -> list[float]:
+    """Errors of the contenders' results on set 0; stops where one computes something else."""
+    for contender, theirs in zip(found, outputs, strict=True):
+        complaint = disagreement(outputs[0], theirs)
+        if complaint is not None:
+            raise SystemExit(f"bench: {shape.operator}, {contender.name}: {complaint}")
+    return [error(theirs) for theirs in outputs]
+
+
 def measure(
     shape: Shape, dtype: str, calibration: Calibration, options: argparse.Namespace
 ) -> Iterator[Row]:
@@ -88,21 +99,14 @@ def measure(
         for threads in options.threads:
             use(level, threads)
             found = list(all_contenders(shape, pool, dtype, options.peers))
-            expected = found[0].call(0)
-            errors = []
-            for contender in found:
-                outputs = contender.call(0)
-                complaint = disagreement(expected, outputs)
-                if complaint is not None:
-                    raise SystemExit(f"bench: {shape.operator}, {contender.name}: {complaint}")
-                errors.append(error(outputs))
-            del expected, outputs
-            peaks = run(
-                found,
-                functools.partial(calibration.peaks, level, threads),
-                options.rounds,
-                first_only=shape.largest,
-            )
+            machine = functools.partial(calibration.peaks, level, threads)
+            if shape.largest:
+                peaks, outputs = run_once(found, machine)
+                errors = judged(shape, found, outputs, error)
+                del outputs
+            else:
+                errors = judged(shape, found, [contender.call(0) for contender in found], error)
+                peaks = run(found, machine, options.rounds)
             for contender, its_error in zip(found, errors, strict=True):
                 yield row_of(
                     shape,

@@ -74,17 +74,13 @@ def _selected(c: Call) -> tuple[Tensor, Tensor]:
 
 
 def sparse_flash_attention(c: Call) -> Outputs:
-    """Rows gathered once for all heads, two products.
-
-    Values are the rows themselves: products over dense memory, and the latent part of the result.
-    """
-    query, rows = _selected(c)
-    latent, dtype = c["query"].shape[-1], c["query"].dtype
-    if len(query) == 1:
-        probabilities = torch.mm(query[0], rows[0].T).softmax(dim=-1)
-        return (torch.mm(probabilities, rows[0, :, :latent]).to(dtype)[None, None],)
-    probabilities = torch.bmm(query, rows.mT).softmax(dim=-1)
-    return (torch.bmm(probabilities, rows)[None, ..., :latent].to(dtype),)
+    """Token by token: rows gathered once for all heads, two products over them in cache."""
+    query = torch.cat([c["query"], c["query_rope"]], dim=-1) * c.attributes["scale_value"]
+    latent, outs = c["query"].shape[-1], []
+    for token, ids in zip(c.wide(query), c["ids"].view(len(query), -1), strict=True):
+        rows = c.wide(c["rows"].index_select(0, ids))
+        outs.append(torch.mm(torch.mm(token, rows.T).softmax(dim=-1), rows[:, :latent]))
+    return (torch.stack(outs)[None].to(query.dtype),)
 
 
 def sparse_flash_attention_sdpa(c: Call) -> Outputs:
@@ -174,9 +170,9 @@ def _visible(c: Call, end: int) -> int:
 def nsa_compress_attention(c: Call) -> Outputs:
     """Products per kv head, softmax, sums for the blocks, topk.
 
-    By 512 tokens: probabilities stay in the caches, keys that none of them sees are left out.
+    By 128 tokens: probabilities stay in the caches, keys that none of them sees are left out.
     """
-    return _by_tokens(c, 512)
+    return _by_tokens(c, 128)
 
 
 def nsa_compress_attention_by_quarters(c: Call) -> Outputs:
@@ -197,12 +193,15 @@ def _by_tokens(c: Call, at_a_time: int) -> Outputs:
         rows = c.wide(rows * c.attributes["scale_value"])
         scores = torch.bmm(rows, c.wide(c["key"][:, :keys]).mT).view(groups, -1, heads, keys)
         if "atten_mask" in c.tensors:
-            scores.masked_fill_(c["atten_mask"][begin:end, None, :keys], -math.inf)
-        probabilities = torch.nan_to_num_(scores.softmax(dim=-1), 0.0)
+            seen_by_all = _visible(c, begin + 1) - 1
+            mask = c["atten_mask"][begin:end, None, seen_by_all:keys]
+            scores[..., seen_by_all:].masked_fill_(mask, -math.inf)
+        probabilities = scores.softmax(dim=-1)
         value = c.wide(c["value"][:, :keys])
         out = torch.bmm(probabilities.view(groups, -1, keys), value).unflatten(1, (-1, heads))
-        outs.append(out.permute(1, 0, 2, 3).flatten(1, 2).to(query.dtype))
-        weights = functional.pad(probabilities.sum(dim=2), (0, c["key"].shape[1] - keys))
+        outs.append(torch.nan_to_num(out).permute(1, 0, 2, 3).flatten(1, 2).to(query.dtype))
+        weights = torch.nan_to_num(probabilities.sum(dim=2))
+        weights = functional.pad(weights, (0, c["key"].shape[1] - keys))
         importance = _importance(weights, -(-weights.shape[-1] // 4))
         if "topk_mask" in c.tensors:
             importance.masked_fill_(c["topk_mask"][begin:end], math.inf)
@@ -256,21 +255,22 @@ def block_mask(tokens: int, keys: int) -> Any:
 
 
 def nsa_compress_attention_infer(c: Call) -> Outputs:
-    """Pages of a sequence gathered, products per kv head over them as they lie, blocks by topk."""
+    """By sequence and kv head: its keys gathered from the pages, two products; blocks by topk."""
     batch, heads, dim = c["query"].shape
     groups = c.attributes["key_value_head_num"]
     query = c.wide(c["query"].view(batch, groups, -1, dim) * c.attributes["scale_value"])
     outs, weights = [], []
+    key, value = (c[name].unflatten(-1, (groups, -1)) for name in ("key", "value"))
     for b in range(batch):
         pages = c["block_table"][b]
-        key = c.wide(c["key"].index_select(0, pages)).view(-1, groups, dim)
-        value = c.wide(c["value"].index_select(0, pages)).view(len(key), groups, -1)
         for g in range(groups):
-            probabilities = torch.mm(query[b, g], key[:, g].T).softmax(dim=-1)
-            outs.append(torch.mm(probabilities, value[:, g]))
+            own_key = c.wide(key[:, :, g].index_select(0, pages)).flatten(0, 1)
+            own_value = c.wide(value[:, :, g].index_select(0, pages)).flatten(0, 1)
+            probabilities = torch.mm(query[b, g], own_key.T).softmax(dim=-1)
+            outs.append(torch.mm(probabilities, own_value))
             weights.append(probabilities.sum(dim=0))
     # To the end of the last window: one block more where the keys fill the last.
-    importance = _importance(torch.stack(weights).view(batch, groups, -1), len(key) // 4 + 1)
+    importance = _importance(torch.stack(weights).view(batch, groups, -1), len(own_key) // 4 + 1)
     importance[..., [0, -2, -1]] = math.inf
     blocks = importance.topk(c.attributes["select_block_count"], dim=-1).indices
     return torch.cat(outs).view(batch, heads, -1).to(c["query"].dtype), blocks.int()
@@ -326,11 +326,20 @@ def _rotated(x: Tensor, sin: Tensor, cos: Tensor) -> Tensor:
 
 
 def _linear(c: Call, x: Tensor, name: str) -> Tensor:
+    """A projection; a single token's is fast in every dtype, those of more may convert."""
     weight = c[name]
     if weight.is_mkldnn:
         product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
         return product
+    if len(x) > 1 and c.products != x.dtype:
+        return functional.linear(c.wide(x), c.wide(weight)).to(x.dtype)
     return functional.linear(x, weight)
+
+
+def _per_head(c: Call, x: Tensor, weight: Tensor) -> Tensor:
+    if x.shape[1] > 1:
+        return torch.bmm(c.wide(x), c.wide(weight)).to(x.dtype)
+    return torch.bmm(x, weight)
 
 
 def _write(cache: Tensor, index: Tensor, rows: Tensor) -> None:
@@ -344,7 +353,7 @@ def mla_prolog(c: Call) -> Outputs:
     low = _linear(c, x, "w_dq")
     norm = functional.rms_norm(low, low.shape[-1:], c["gamma_cq"], 1e-5)
     query = _linear(c, norm, "w_uq_qr").view(len(x), heads, -1)
-    absorbed = torch.bmm(query[..., :nope].transpose(0, 1), c["w_uk"]).transpose(0, 1)
+    absorbed = _per_head(c, query[..., :nope].transpose(0, 1), c["w_uk"]).transpose(0, 1)
     rope = _rotated(query[..., nope:], sin[:, None], cos[:, None])
     both = _linear(c, x, "w_dkv_kr")
     rows = functional.rms_norm(both[:, :latent], (latent,), c["gamma_ckv"], 1e-5)

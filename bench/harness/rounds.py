@@ -102,10 +102,8 @@ class Contender:
         return 1e3 * (time.perf_counter() - start) / self.repeat
 
     def warm(self) -> float:
-        """Seconds of a call: the first, which may compile or allocate, and unless slow a second."""
+        """Seconds of a call, one that is not the first: that may compile or allocate."""
         seconds = self.sample() / 1e3
-        if seconds < SLOW_SECONDS:
-            seconds = self.sample() / 1e3
         self.repeat = max(1, round(SAMPLE_SECONDS / seconds))
         return seconds
 
@@ -125,21 +123,17 @@ def ratios(contender: Contender) -> Ratios:
     return Ratios(statistics.median(found), min(found), max(found))
 
 
-def run(
-    contenders: list[Contender], peaks: Callable[[], Peaks], rounds: int, *, first_only: bool
-) -> list[Peaks]:
+def run(contenders: list[Contender], peaks: Callable[[], Peaks], rounds: int) -> list[Peaks]:
     """Time contenders in turns, the first (ours) before each of the others: ours, peer, ours, peer.
 
     Parameters
     ----------
     contenders : list of Contender
-        The first is Tamis.
+        The first is Tamis. All have been called before.
     peaks : callable
         Measures them; called in every round.
     rounds : int
-        How many.
-    first_only : bool
-        One round, without warming up: for calls of many seconds.
+        How many; one for contenders whose calls are slow.
 
     Returns
     -------
@@ -147,9 +141,9 @@ def run(
         Of every round.
     """
     ours, *others = contenders
-    slow = {c.name for c in contenders if not first_only and c.warm() > SLOW_SECONDS}
+    slow = {contender.name for contender in contenders if contender.warm() > SLOW_SECONDS}
     found = []
-    for turn in range(1 if first_only or ours.name in slow else rounds):
+    for turn in range(1 if ours.name in slow else rounds):
         found.append(peaks())
         own = []
         for other in others:
@@ -161,3 +155,24 @@ def run(
         ours.times.append(statistics.median(own or [ours.sample()]))
     ours.own = ours.times
     return found
+
+
+def run_once(
+    contenders: list[Contender], peaks: Callable[[], Peaks]
+) -> tuple[list[Peaks], list[Any]]:
+    """For calls of many seconds: every contender is called a single time.
+
+    Returns
+    -------
+    list of Peaks
+        Those before the calls.
+    list
+        What the calls returned.
+    """
+    found, outputs = [peaks()], []
+    for contender in contenders:
+        start = time.perf_counter()
+        outputs.append(contender.call(0))
+        contender.times.append(1e3 * (time.perf_counter() - start))
+        contender.own.append(contenders[0].times[0])
+    return found, outputs

@@ -204,18 +204,17 @@ def counting(name: str, log: list[str], times: list[float]) -> Contender:
 
 def test_rounds_are_interleaved_and_ratios_are_of_the_same_round() -> None:
     log: list[str] = []
-    warm = [1.0, 1.0]
-    tamis = counting("tamis", log, [*warm, 1, 2, 4, 8])
-    first = counting("first", log, [*warm, 2, 2])
-    second = counting("second", log, [*warm, 6, 8])
+    tamis = counting("tamis", log, [1, 1, 2, 4, 8])
+    first = counting("first", log, [1, 2, 2])
+    second = counting("second", log, [1, 6, 8])
 
     def peaks() -> Peaks:
         log.append("peaks")
         return Peaks(100, 10)
 
-    found = rounds.run([tamis, first, second], peaks, 2, first_only=False)
+    found = rounds.run([tamis, first, second], peaks, 2)
     turn = ["peaks", "tamis", "first", "tamis", "second"]
-    assert log[6:] == turn * 2
+    assert log[3:] == turn * 2
     assert len(found) == 2
     assert tamis.times == [1.5, 6]
     assert rounds.ratios(first) == rounds.Ratios(1.25, 0.5, 2)
@@ -225,10 +224,27 @@ def test_rounds_are_interleaved_and_ratios_are_of_the_same_round() -> None:
 
 def test_slow_calls_are_timed_in_one_round() -> None:
     log: list[str] = []
-    tamis = counting("tamis", log, [1, 1, 1, 1, 1])
+    tamis = counting("tamis", log, [1, 1, 1, 1])
     slow = counting("slow", log, [3000, 3000])
-    rounds.run([tamis, slow], lambda: Peaks(1, 1), 3, first_only=False)
+    rounds.run([tamis, slow], lambda: Peaks(1, 1), 3)
     assert (len(tamis.times), slow.times) == (3, [3000])
+
+
+def test_the_largest_are_called_once() -> None:
+    log: list[str] = []
+
+    def noting(name: str) -> Contender:
+        def call(i: int) -> int:
+            log.append(name)
+            return i
+
+        return Contender(name, call)
+
+    both = [noting("one"), noting("two")]
+    peaks, outputs = rounds.run_once(both, lambda: Peaks(1, 1))
+    assert (log, peaks, outputs) == (["one", "two"], [Peaks(1, 1)], [0, 0])
+    assert both[0].own == both[1].own == both[0].times
+    assert both[1].times != both[0].times
 
 
 def test_a_row_is_of_its_rounds() -> None:
