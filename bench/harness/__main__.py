@@ -21,7 +21,7 @@ import torch
 
 from harness import growth, ours
 from harness.checks import Error, disagreement, error_of
-from harness.peers import DTYPES, contenders, need_compiler
+from harness.peers import DTYPES, Peers, need_compiler
 from harness.rounds import Calibration, Contender, all_processors, levels, run, run_once, use
 from harness.rows import HEADER, Row, line_of, row_of
 from harness.shapes import Pool, Shape, shapes
@@ -67,13 +67,12 @@ def arguments(given: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def all_contenders(shape: Shape, pool: Pool, dtype: str, peers: str) -> Iterator[Contender]:
+def all_contenders(shape: Shape, pool: Pool, peers: Peers, wanted: str) -> Iterator[Contender]:
     """Tamis, its variants, and the peers if wanted."""
     yield ours.contender(shape, pool)
     yield from ours.variants(shape, pool)
-    if peers != "none" and shape.peers:
-        compiled = peers == "all"
-        yield from contenders(shape.operator, pool.sets, pool.attributes, dtype, compiled=compiled)
+    if wanted != "none" and shape.peers:
+        yield from peers.contenders(compiled=wanted == "all")
 
 
 def judged(
@@ -95,10 +94,11 @@ def measure(
     all_processors()
     pool = shape.make(DTYPES[dtype])
     error = error_of(shape, pool)
+    peers = Peers(shape.operator, pool.sets, pool.attributes, dtype)
     for level in options.level:
         for threads in options.threads:
             use(level, threads)
-            found = list(all_contenders(shape, pool, dtype, options.peers))
+            found = list(all_contenders(shape, pool, peers, options.peers))
             machine = functools.partial(calibration.peaks, level, threads)
             if shape.largest:
                 peaks, outputs = run_once(found, machine)
@@ -143,9 +143,10 @@ def main(given: list[str] | None = None) -> int:
             continue
         for dtype in options.dtype or shape.dtypes:
             print(f"{shape.operator}: {shape.name}, {dtype}, level {', '.join(options.level)}")
-            for row in measure(shape, dtype, calibration, options):
-                rows.append(row)
-                print(line_of(row), flush=True)
+            with torch.no_grad():
+                for row in measure(shape, dtype, calibration, options):
+                    rows.append(row)
+                    print(line_of(row), flush=True)
             if options.json:
                 write(options.json, rows)  # what is there, should a later shape fail
     print(f"{len(rows)} rows in {(time.monotonic() - begin) / 60:.1f} minutes", file=sys.stderr)

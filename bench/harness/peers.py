@@ -537,10 +537,11 @@ def need_compiler() -> None:
         )
 
 
-def contenders(
-    operator: str, sets: list[Tensors], attributes: Attributes, dtype: str, *, compiled: bool
-) -> Iterator[Contender]:
-    """Each form in each dtype, the shape's own first.
+class Peers:
+    """All forms of a call: in every dtype, the shape's own first.
+
+    Forms that want tensors of the same layout and dtype share them, and keep them for the next
+    number of threads: copies of a long cache would not fit the memory.
 
     Parameters
     ----------
@@ -552,40 +553,46 @@ def contenders(
         Tamis's attributes.
     dtype : str
         The shape's.
-    compiled : bool
-        Those that need a compiler, too.
-
-    Yields
-    ------
-    Contender
-        With arguments of its own.
     """
-    torch.compiler.reset()
-    for name in sorted(DTYPES, key=lambda other: other != dtype):
-        for peer in PEERS.get(operator, []):
-            if ((peer.compiled or peer.flex) and not compiled) or (
-                peer.own_dtype and name != dtype
-            ):
-                continue
-            yield _contender(peer, sets, attributes, name)
 
+    def __init__(
+        self, operator: str, sets: list[Tensors], attributes: Attributes, dtype: str
+    ) -> None:
+        self._peers = PEERS.get(operator, [])
+        self._sets, self._attributes = sets, attributes
+        self._dtypes = sorted(DTYPES, key=lambda other: other != dtype)
+        self._prepared: dict[tuple[Any, ...], list[Tensors]] = {}
 
-def _contender(peer: Peer, sets: list[Tensors], attributes: Attributes, dtype: str) -> Contender:
-    own_sets = prepared(peer, sets, DTYPES[dtype])
-    products = product_dtype(DTYPES[dtype])
-    if peer.flex and "atten_mask" in own_sets[0]:
-        attributes = attributes | {"block_mask": block_mask(*own_sets[0]["atten_mask"].shape)}
+    def contenders(self, *, compiled: bool) -> Iterator[Contender]:
+        """One for each form and dtype; those that need a compiler if wanted."""
+        torch.compiler.reset()
+        for dtype in self._dtypes:
+            for peer in self._peers:
+                if (peer.compiled or peer.flex) and not compiled:
+                    continue
+                if not peer.own_dtype or dtype == self._dtypes[0]:
+                    yield self._contender(peer, dtype)
 
-    def run(tensors: Tensors) -> Outputs:
-        return peer.function(Call(tensors, attributes, products))
+    def _contender(self, peer: Peer, dtype: str) -> Contender:
+        layout = (peer.keeps, peer.steps, dtype)
+        if layout not in self._prepared:
+            self._prepared[layout] = prepared(peer, self._sets, DTYPES[dtype])
+        own_sets = self._prepared[layout]
+        products = product_dtype(DTYPES[dtype])
+        attributes = self._attributes
+        if peer.flex and "atten_mask" in own_sets[0]:
+            attributes = attributes | {"block_mask": block_mask(*own_sets[0]["atten_mask"].shape)}
 
-    if peer.compiled:
-        # Code of its own: the compiler keeps one list of variants for each code object, and beyond
-        # some runs what it was given as it is.
-        run.__code__ = run.__code__.replace(co_name=f"{peer.function.__name__}_{dtype}")
-        run = torch.compile(run, dynamic=False, fullgraph=True)
+        def run(tensors: Tensors) -> Outputs:
+            return peer.function(Call(tensors, attributes, products))
 
-    def call(i: int) -> Outputs:
-        return run(own_sets[i % len(own_sets)])
+        if peer.compiled:
+            # Code of its own: the compiler keeps one list of variants for each code object, and
+            # beyond some runs what it was given as it is.
+            run.__code__ = run.__code__.replace(co_name=f"{peer.function.__name__}_{dtype}")
+            run = torch.compile(run, dynamic=False, fullgraph=True)
 
-    return Contender(f"torch {peer.form}, {dtype}", call)
+        def call(i: int) -> Outputs:
+            return run(own_sets[i % len(own_sets)])
+
+        return Contender(f"torch {peer.form}, {dtype}", call)

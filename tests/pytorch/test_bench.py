@@ -119,6 +119,25 @@ def test_sets_do_not_repeat_and_share_what_they_may() -> None:
     assert len({id(tensors["query"]) for tensors in prepared}) == 4
 
 
+def test_forms_of_a_dtype_share_their_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(1)
+    shape = next(s for s in SMALL.values() if s.operator == "sparse_flash_attention")
+    pool = shape.make(torch.bfloat16)
+    made: list[torch.dtype] = []
+    prepared = peers.prepared
+
+    def noting(peer: peers.Peer, sets: list[Any], dtype: torch.dtype) -> list[Any]:
+        made.append(dtype)
+        return prepared(peer, sets, dtype)
+
+    monkeypatch.setattr(peers, "prepared", noting)
+    both = peers.Peers(shape.operator, pool.sets, pool.attributes, "float16")
+    names = [contender.name for contender in both.contenders(compiled=True)]
+    assert [contender.name for contender in both.contenders(compiled=True)] == names
+    assert len(names) == 8
+    assert made == [torch.float16, torch.bfloat16, torch.float32]
+
+
 @pytest.mark.parametrize("operator", ["mla_prolog", "indexer_prolog"])
 def test_prologs_of_peers_write_the_same_rows(operator: str) -> None:
     torch.manual_seed(1)
@@ -144,7 +163,7 @@ def test_compiled_peers_agree(operator: str, form: str) -> None:
     torch.manual_seed(1)
     shape = next(s for s in SMALL.values() if s.operator == operator)
     pool = shape.make(torch.bfloat16)
-    found = peers.contenders(operator, pool.sets, pool.attributes, "bfloat16", compiled=True)
+    found = peers.Peers(operator, pool.sets, pool.attributes, "bfloat16").contenders(compiled=True)
     peer = next(contender for contender in found if form in contender.name)
     assert checks.disagreement(ours.contender(shape, pool).call(0), peer.call(0)) is None
 
