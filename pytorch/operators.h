@@ -61,6 +61,20 @@ inline constexpr Argument kNsaCompressAttentionInfer[] = {
     {"strict", Kind::kBool},
 };
 inline constexpr const char* kNsaCompressAttentionInferResults[] = {"attention_out", "topk_indices"};
+inline constexpr Argument kSlidingWindowAttention[] = {
+    {"query", Kind::kTensor},
+    {"key", Kind::kTensor},
+    {"value", Kind::kTensor},
+    {"scale_value", Kind::kFloat},
+    {"window_size", Kind::kInt},
+    {"block_table", Kind::kOptionalTensor},
+    {"actual_seq_lengths_query", Kind::kOptionalTensor},
+    {"actual_seq_lengths_kv", Kind::kOptionalTensor},
+    {"layout_query", Kind::kString},
+    {"layout_kv", Kind::kString},
+    {"strict", Kind::kBool},
+};
+inline constexpr const char* kSlidingWindowAttentionResults[] = {"attention_out", "softmax_max", "softmax_sum"};
 inline constexpr Argument kMlaProlog[] = {
     {"x", Kind::kTensor},
     {"w_dq", Kind::kTensor},
@@ -225,6 +239,9 @@ inline constexpr Operator kOperators[] = {
     {"nsa_compress_attention_infer",
      "nsa_compress_attention_infer(Tensor query, Tensor key, Tensor value, Tensor block_table, *, float scale_value, SymInt head_num, SymInt key_value_head_num, SymInt select_block_size, SymInt select_block_count, SymInt page_block_size, SymInt compress_block_size, SymInt compress_stride, SymInt[] actual_cmp_seq_kvlen, Tensor? atten_mask=None, str layout=\"TND\", SymInt[]? actual_seq_qlen=None, SymInt[]? actual_sel_seq_kvlen=None, str importance=\"cann\", str masked_rows=\"uniform\", bool strict=False) -> (Tensor attention_out, Tensor topk_indices)",
      kNsaCompressAttentionInfer, std::size(kNsaCompressAttentionInfer), kNsaCompressAttentionInferResults, std::size(kNsaCompressAttentionInferResults)},
+    {"sliding_window_attention",
+     "sliding_window_attention(Tensor query, Tensor key, Tensor value, *, float scale_value, SymInt window_size, Tensor? block_table=None, Tensor? actual_seq_lengths_query=None, Tensor? actual_seq_lengths_kv=None, str layout_query=\"BSND\", str layout_kv=\"BSND\", bool strict=False) -> (Tensor attention_out, Tensor softmax_max, Tensor softmax_sum)",
+     kSlidingWindowAttention, std::size(kSlidingWindowAttention), kSlidingWindowAttentionResults, std::size(kSlidingWindowAttentionResults)},
     {"mla_prolog",
      "mla_prolog(Tensor x, Tensor w_dq, Tensor w_uq_qr, Tensor w_uk, Tensor w_dkv_kr, Tensor gamma_cq, Tensor gamma_ckv, Tensor sin, Tensor cos, Tensor cache_index, Tensor(a!) kv_cache, Tensor(b!) kr_cache, *, float epsilon_cq=1e-05, float epsilon_ckv=1e-05, str weight_format=\"ND\", bool strict=False) -> (Tensor query, Tensor query_rope, Tensor query_norm)",
      kMlaProlog, std::size(kMlaProlog), kMlaPrologResults, std::size(kMlaPrologResults)},

@@ -188,6 +188,59 @@ TAMIS_C_API tamis_status tamis_nsa_compress_attention_infer_plan(
     const tamis_context* context, const tamis_nsa_compress_attention_infer_params* params,
     tamis_plan** plan);
 
+/* Causal attention of every query token over the last keys up to its own. Native Sparse
+ * Attention's window branch; no document of its own. */
+typedef struct tamis_sliding_window_attention_params {
+  /* sizeof(tamis_sliding_window_attention_params) of the caller */
+  size_t struct_size;
+  /* input BSND [B, S1, N, D]; TND [T1, N, D] float16, bfloat16: queries */
+  tamis_tensor query;
+  /* input BSND [Bk, S2, N2, D]; TND [T2, N2, D]; PA_BSND [pages, page_size, N2, D] as query:
+   * keys; query head h reads kv head h / (N / N2) */
+  tamis_tensor key;
+  /* input BSND [Bk, S2, N2, D2]; TND [T2, N2, D2]; PA_BSND [pages, page_size, N2, D2] as query:
+   * values */
+  tamis_tensor value;
+  /* input, optional [*, *] int32: [B, max_pages], with PA_BSND only; entries of pages without a
+   * key in a window are not read */
+  tamis_tensor block_table;
+  /* input, optional [*] int32, int64: BSND: tokens per sequence, or one for all; absent: S1.
+   * TND: inclusive prefix sums, required; rows past the last are padding */
+  tamis_tensor actual_seq_lengths_query;
+  /* input, optional [*] int32, int64: keys per sequence, or one for all (BSND, PA_BSND); TND:
+   * inclusive prefix sums; absent: S2 (BSND only) */
+  tamis_tensor actual_seq_lengths_kv;
+  /* required: factor of the scores */
+  double scale_value;
+  /* required: keys that a token sees at most, that of its own position among them */
+  int64_t window_size;
+  /* one of BSND, TND; NULL means BSND: of query and the outputs */
+  const char* layout_query;
+  /* one of BSND, TND, PA_BSND; NULL means BSND: of key and value: as layout_query, or paged */
+  const char* layout_kv;
+  /* 0 or 1, default false: no limit of a document applies: changes nothing */
+  int64_t strict;
+  /* output BSND [B, S1, N, D2]; TND [T1, N, D2] as query: attention */
+  tamis_tensor attention_out;
+  /* output, optional BSND [B, S1, N]; TND [T1, N] float32: largest scaled score */
+  tamis_tensor softmax_max;
+  /* output, optional BSND [B, S1, N]; TND [T1, N] float32: sum of exp(score - max) */
+  tamis_tensor softmax_sum;
+} tamis_sliding_window_attention_params;
+
+/* Sets struct_size and the defaults of the members that lie within `struct_size` bytes. */
+TAMIS_C_API tamis_status tamis_sliding_window_attention_params_init_sized(
+    tamis_sliding_window_attention_params* params, size_t struct_size);
+/* The same for the struct as this header knows it. */
+static inline tamis_status tamis_sliding_window_attention_params_init(
+    tamis_sliding_window_attention_params* params) {
+  return tamis_sliding_window_attention_params_init_sized(params, sizeof(*params));
+}
+/* Checks and prepares a call: see tamis_plan_run and tamis_plan_destroy. */
+TAMIS_C_API tamis_status tamis_sliding_window_attention_plan(
+    const tamis_context* context, const tamis_sliding_window_attention_params* params,
+    tamis_plan** plan);
+
 /* Absorbed queries and latent cache rows of multi-head latent attention.
  * npu_sparse_attention_pto (document 003), section MLA prolog. */
 typedef struct tamis_mla_prolog_params {

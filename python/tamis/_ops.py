@@ -17,6 +17,7 @@ __all__ = [
     "MlaProlog",
     "NsaCompressAttention",
     "NsaCompressAttentionInfer",
+    "SlidingWindowAttention",
     "SparseAttentionPto",
     "SparseFlashAttention",
     "UnpackKvRows",
@@ -32,6 +33,7 @@ __all__ = [
     "nsa_compress_attention_infer",
     "nz_to_nd",
     "pack_kv_rows",
+    "sliding_window_attention",
     "sparse_attention_pto",
     "sparse_flash_attention",
     "unpack_kv_rows",
@@ -650,6 +652,193 @@ def nsa_compress_attention_infer(
         threads,
     )
     return NsaCompressAttentionInfer(*results)
+
+
+_SLIDING_WINDOW_ATTENTION = Operator(
+    "sliding_window_attention",
+    inputs=(
+        "query",
+        "key",
+        "value",
+        "block_table",
+        "actual_seq_lengths_query",
+        "actual_seq_lengths_kv",
+    ),
+    updated=(),
+    attributes=(
+        ("scale_value", "float"),
+        ("window_size", "int"),
+        ("layout_query", "choice"),
+        ("layout_kv", "choice"),
+        ("strict", "bool"),
+    ),
+    outputs=(
+        "attention_out",
+        "softmax_max",
+        "softmax_sum",
+    ),
+)
+
+
+class SlidingWindowAttention(NamedTuple, Generic[Array]):
+    """Outputs of `sliding_window_attention`; None where one was not asked for."""
+
+    attention_out: Array
+    softmax_max: Array | Any
+    softmax_sum: Array | Any
+
+
+@overload
+def sliding_window_attention(
+    query: NumpyArray,
+    key: NumpyArray,
+    value: NumpyArray,
+    *,
+    scale_value: float,
+    window_size: int,
+    block_table: NumpyArray | None = None,
+    actual_seq_lengths_query: NumpyArray | None = None,
+    actual_seq_lengths_kv: NumpyArray | None = None,
+    layout_query: Literal["BSND", "TND"] = "BSND",
+    layout_kv: Literal["BSND", "TND", "PA_BSND"] = "BSND",
+    strict: bool = False,
+    attention_out: NumpyArray | None = None,
+    softmax_max: NumpyArray | Literal[False] | None = None,
+    softmax_sum: NumpyArray | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> SlidingWindowAttention[NumpyArray]: ...
+
+
+@overload
+def sliding_window_attention(
+    query: Array,
+    key: Array,
+    value: Array,
+    *,
+    scale_value: float,
+    window_size: int,
+    block_table: Array | None = None,
+    actual_seq_lengths_query: Array | None = None,
+    actual_seq_lengths_kv: Array | None = None,
+    layout_query: Literal["BSND", "TND"] = "BSND",
+    layout_kv: Literal["BSND", "TND", "PA_BSND"] = "BSND",
+    strict: bool = False,
+    attention_out: Array | None = None,
+    softmax_max: Array | Literal[False] | None = None,
+    softmax_sum: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> SlidingWindowAttention[Array]: ...
+
+
+def sliding_window_attention(
+    query: Array,
+    key: Array,
+    value: Array,
+    *,
+    scale_value: float,
+    window_size: int,
+    block_table: Array | None = None,
+    actual_seq_lengths_query: Array | None = None,
+    actual_seq_lengths_kv: Array | None = None,
+    layout_query: Literal["BSND", "TND"] = "BSND",
+    layout_kv: Literal["BSND", "TND", "PA_BSND"] = "BSND",
+    strict: bool = False,
+    attention_out: Array | None = None,
+    softmax_max: Array | Literal[False] | None = None,
+    softmax_sum: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> SlidingWindowAttention[Array]:
+    """Causal attention of every query token over the last keys up to its own.
+
+    Source: Native Sparse Attention's window branch; no document of its own.
+
+    Parameters
+    ----------
+    query : array of float16, bfloat16
+        BSND [B, S1, N, D]; TND [T1, N, D]: queries
+    key : array, dtype as query
+        BSND [Bk, S2, N2, D]; TND [T2, N2, D]; PA_BSND [pages, page_size, N2, D]: keys; query head h
+        reads kv head h / (N / N2)
+    value : array, dtype as query
+        BSND [Bk, S2, N2, D2]; TND [T2, N2, D2]; PA_BSND [pages, page_size, N2, D2]: values
+    scale_value : float
+        factor of the scores
+    window_size : int
+        keys that a token sees at most, that of its own position among them
+    block_table : array of int32, optional
+        [*, *]: [B, max_pages], with PA_BSND only; entries of pages without a key in a window are
+        not read
+    actual_seq_lengths_query : array of int32, int64, optional
+        [*]: BSND: tokens per sequence, or one for all; absent: S1. TND: inclusive prefix sums,
+        required; rows past the last are padding
+    actual_seq_lengths_kv : array of int32, int64, optional
+        [*]: keys per sequence, or one for all (BSND, PA_BSND); TND: inclusive prefix sums; absent:
+        S2 (BSND only)
+    layout_query : {"BSND", "TND"}, default "BSND"
+        of query and the outputs
+    layout_kv : {"BSND", "TND", "PA_BSND"}, default "BSND"
+        of key and value: as layout_query, or paged
+    strict : bool, default False
+        no limit of a document applies: changes nothing
+    attention_out, softmax_max, softmax_sum : array, optional
+        where to write, never copied; None: allocated; False, for what may be left out: not computed
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
+        by default `TAMIS_LEVEL`, else the best of this processor
+    implementation : {"auto", "reference", "cpu"}, optional
+        "reference" is float64: the specification
+    threads : int, optional
+        by default what `set_num_threads` says; results do not depend on it
+
+    Returns
+    -------
+    attention_out : array, dtype as query
+        BSND [B, S1, N, D2]; TND [T1, N, D2]: attention
+    softmax_max : array of float32
+        BSND [B, S1, N]; TND [T1, N]: largest scaled score
+    softmax_sum : array of float32
+        BSND [B, S1, N]; TND [T1, N]: sum of exp(score - max)
+
+    Raises
+    ------
+    ValueError
+        an argument is absent or wrong; the message says which, what was expected and what came
+    NotImplementedError
+        the call is well formed, but nothing here can run it
+    MemoryError
+        an output or scratch cannot be allocated
+    """
+    results = _SLIDING_WINDOW_ATTENTION(
+        (
+            query,
+            key,
+            value,
+            block_table,
+            actual_seq_lengths_query,
+            actual_seq_lengths_kv,
+        ),
+        (
+            scale_value,
+            window_size,
+            layout_query,
+            layout_kv,
+            strict,
+        ),
+        (
+            attention_out,
+            softmax_max,
+            softmax_sum,
+        ),
+        level,
+        implementation,
+        threads,
+    )
+    return SlidingWindowAttention(*results)
 
 
 _MLA_PROLOG = Operator(

@@ -72,6 +72,24 @@ constexpr Member kNsaCompressAttentionInferMembers[] = {
 };
 constexpr Typed kNsaCompressAttentionInfer = {"nsa_compress_attention_infer", kNsaCompressAttentionInferMembers, sizeof(tamis_nsa_compress_attention_infer_params)};
 
+constexpr Member kSlidingWindowAttentionMembers[] = {
+    {"query", base::Type::kTensor, offsetof(tamis_sliding_window_attention_params, query)},
+    {"key", base::Type::kTensor, offsetof(tamis_sliding_window_attention_params, key)},
+    {"value", base::Type::kTensor, offsetof(tamis_sliding_window_attention_params, value)},
+    {"block_table", base::Type::kTensor, offsetof(tamis_sliding_window_attention_params, block_table)},
+    {"actual_seq_lengths_query", base::Type::kTensor, offsetof(tamis_sliding_window_attention_params, actual_seq_lengths_query)},
+    {"actual_seq_lengths_kv", base::Type::kTensor, offsetof(tamis_sliding_window_attention_params, actual_seq_lengths_kv)},
+    {"scale_value", base::Type::kFloat, offsetof(tamis_sliding_window_attention_params, scale_value)},
+    {"window_size", base::Type::kInt, offsetof(tamis_sliding_window_attention_params, window_size)},
+    {"layout_query", base::Type::kChoice, offsetof(tamis_sliding_window_attention_params, layout_query)},
+    {"layout_kv", base::Type::kChoice, offsetof(tamis_sliding_window_attention_params, layout_kv)},
+    {"strict", base::Type::kBool, offsetof(tamis_sliding_window_attention_params, strict)},
+    {"attention_out", base::Type::kTensor, offsetof(tamis_sliding_window_attention_params, attention_out)},
+    {"softmax_max", base::Type::kTensor, offsetof(tamis_sliding_window_attention_params, softmax_max)},
+    {"softmax_sum", base::Type::kTensor, offsetof(tamis_sliding_window_attention_params, softmax_sum)},
+};
+constexpr Typed kSlidingWindowAttention = {"sliding_window_attention", kSlidingWindowAttentionMembers, sizeof(tamis_sliding_window_attention_params)};
+
 constexpr Member kMlaPrologMembers[] = {
     {"x", base::Type::kTensor, offsetof(tamis_mla_prolog_params, x)},
     {"w_dq", base::Type::kTensor, offsetof(tamis_mla_prolog_params, w_dq)},
@@ -264,7 +282,7 @@ constexpr Typed kLocalizeIndices = {"localize_indices", kLocalizeIndicesMembers,
 }  // namespace
 
 std::span<const Typed> AllTyped() {
-  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressAttention, kNsaCompressAttentionInfer, kMlaProlog, kIndexerProlog, kNdToNz, kNzToNd, kLightningIndexer, kSparseFlashAttention, kSparseAttentionPto, kPackKvRows, kUnpackKvRows, kMergeAttentionStates, kMergeTopk, kLocalizeIndices};
+  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressAttention, kNsaCompressAttentionInfer, kSlidingWindowAttention, kMlaProlog, kIndexerProlog, kNdToNz, kNzToNd, kLightningIndexer, kSparseFlashAttention, kSparseAttentionPto, kPackKvRows, kUnpackKvRows, kMergeAttentionStates, kMergeTopk, kLocalizeIndices};
   return kAll;
 }
 
@@ -303,6 +321,17 @@ tamis_status tamis_nsa_compress_attention_infer_plan(
     const tamis_context* context, const tamis_nsa_compress_attention_infer_params* params,
     tamis_plan** plan) {
   return tamis::capi::PlanTyped(tamis::capi::kNsaCompressAttentionInfer, context, params, plan);
+}
+
+tamis_status tamis_sliding_window_attention_params_init_sized(
+    tamis_sliding_window_attention_params* params, size_t struct_size) {
+  return tamis::capi::InitParams(tamis::capi::kSlidingWindowAttention, params, struct_size);
+}
+
+tamis_status tamis_sliding_window_attention_plan(
+    const tamis_context* context, const tamis_sliding_window_attention_params* params,
+    tamis_plan** plan) {
+  return tamis::capi::PlanTyped(tamis::capi::kSlidingWindowAttention, context, params, plan);
 }
 
 tamis_status tamis_mla_prolog_params_init_sized(

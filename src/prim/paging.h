@@ -8,9 +8,9 @@
 
 namespace tamis::prim {
 
-/// `block_table` is [batch, max_pages] int32. The pages that hold `keys` keys of sequence `batch`
-/// lie in the table and in a cache of `pages` pages; entries past them are not looked at.
+/// `block_table` is [batch, max_pages] int32. The pages that hold keys [first, keys) of sequence
+/// `batch` lie in the table and in a cache of `pages` pages; entries of others are not looked at.
 Status CheckPageTable(const TensorView& block_table, int64_t batch, int64_t keys, int64_t page_size,
-                      int64_t pages);
+                      int64_t pages, int64_t first = 0);
 
 }  // namespace tamis::prim

@@ -7,9 +7,9 @@ std::vector<base::ShapeForm> QueryForms(const std::string& inner) {
 }
 
 std::vector<base::ShapeForm> KeyForms(const std::string& inner) {
-  return {{"BSND", "Bk, S2, 1, " + inner},
-          {"TND", "T2, 1, " + inner},
-          {"PA_BSND", "pages, page_size, 1, " + inner}};
+  return {{"BSND", "Bk, S2, " + inner},
+          {"TND", "T2, " + inner},
+          {"PA_BSND", "pages, page_size, " + inner}};
 }
 
 base::TensorSpec QueryLengths() {

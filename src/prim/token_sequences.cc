@@ -1,5 +1,6 @@
 #include "prim/token_sequences.h"
 
+#include <algorithm>
 #include <limits>
 #include <string>
 
@@ -146,8 +147,10 @@ Status FindSequences(const TokenLengths& l, const base::Dims& d, TokenProblem* p
   for (int64_t b = 0; b < batch; ++b) {
     const auto i = static_cast<size_t>(b);
     if (l.key_layout == TokenLayout::kPaged && queries[i].length > 0) {
-      TAMIS_RETURN_IF_ERROR(
-          CheckPageTable(l.block_table, b, keys[i].length, problem->page_size, d["pages"]));
+      // The first query's own position ends its window.
+      const int64_t visible = std::max<int64_t>(0, keys[i].length - queries[i].length + 1);
+      TAMIS_RETURN_IF_ERROR(CheckPageTable(l.block_table, b, keys[i].length, problem->page_size,
+                                           d["pages"], visible - std::min(visible, l.window)));
     }
     add(b, padded ? 0 : queries[i].begin, queries[i].length, &keys[i]);
     if (padded) add(b, queries[i].length, tokens - queries[i].length, nullptr);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "base/contract.h"
@@ -66,6 +67,7 @@ struct TokenLengths {
   TensorView query_lengths;
   TensorView key_lengths;
   TensorView block_table;
+  int64_t window = std::numeric_limits<int64_t>::max();  ///< Keys that a query token sees at most.
 };
 
 /// Checks layout pairs, presence and values of lengths, and the reach of the page table; fills

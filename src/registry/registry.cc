@@ -8,6 +8,7 @@
 #include "ops/nsa_compress/problem.h"
 #include "ops/nsa_compress_attention/problem.h"
 #include "ops/nsa_compress_attention_infer/problem.h"
+#include "ops/sliding_window_attention/problem.h"
 #include "ops/sparse_attention_pto/problem.h"
 #include "ops/sparse_flash_attention/problem.h"
 #include "ops/weight_format/problem.h"
@@ -20,6 +21,7 @@ std::span<const base::Operator> Operators() {
       prim::MakeOperator<nsa_compress::Room>(),
       prim::MakeOperator<nsa_compress_attention::Room>(),
       prim::MakeOperator<nsa_compress_attention_infer::Room>(),
+      prim::MakeOperator<sliding_window_attention::Room>(),
       prim::MakeOperator<mla_prolog::Room>(),
       prim::MakeOperator<indexer_prolog::Room>(),
       prim::MakeOperator<weight_format::NdToNz>(),

@@ -26,6 +26,7 @@ SHAPES: dict[str, str | None] = {
     "nsa_compress": "ragged",
     "nsa_compress_attention": "ragged",
     "nsa_compress_attention_infer": "mtp",
+    "sliding_window_attention": "small",
     "mla_prolog": "small",
     "indexer_prolog": "small",
     "nd_to_nz": "small",

@@ -93,6 +93,20 @@ def _packed_attention() -> Case:
     return case
 
 
+def _window(layout: str, kv: str) -> Case:
+    attention = _attention(layout, kv)
+    keys = attention.tensors["key"].shape[:-2]
+    tensors = {
+        name: tensor
+        for name, tensor in attention.tensors.items()
+        if name.startswith("actual_seq_lengths") or name == "block_table"
+    }
+    tensors["query"] = attention.tensors["query"]
+    tensors["key"], tensors["value"] = random(*keys, 2, 128), random(*keys, 2, 24)
+    attributes = {"scale_value": 0.1, "window_size": 5, "layout_query": layout, "layout_kv": kv}
+    return Case("sliding_window_attention", tensors, attributes)
+
+
 def _infer(layout: str) -> Case:
     rows = (2, 2) if layout == "BSND" else (4,)
     tensors = {
@@ -153,6 +167,7 @@ def forms(folder: Path) -> Iterator[tuple[str, Case]]:
         yield f"sparse_flash_attention {layout} {key}", _attention(layout, key)
         statistics = _attention(layout, key, return_softmax_lse=True)
         yield f"sparse_flash_attention {layout} {key}, statistics", statistics
+        yield f"sliding_window_attention {layout} {key}", _window(layout, key)
     for dtype in ("input", "float32"):
         case = _indexer("BSND", "BSND", return_value=True, value_dtype=dtype)
         yield f"lightning_indexer, values of {dtype}", case

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from check_docs import blocks_of
+from summarise_tests import rooms
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ENGLISH = ROOT / "README.md"
@@ -35,6 +36,11 @@ def test_both_readmes_show_the_same_lines() -> None:
 def test_both_readmes_have_the_same_rows_and_headings() -> None:
     english, chinese = both(r"^(?:#+|\| `[^|]*\||\| \| \|)")
     assert english == chinese
+
+
+def test_both_readmes_list_every_operator() -> None:
+    for rows in both(r"^\| (`[^|]*`) \|[^|]*\| \[[^|]*\]\(src/ops/"):
+        assert sorted(name.strip("`") for row in rows for name in row.split(", ")) == rooms(ROOT)
 
 
 def test_both_readmes_link_to_the_same_pages() -> None:

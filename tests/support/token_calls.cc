@@ -16,30 +16,31 @@ std::vector<int64_t> Tokens::QueryShape(const std::vector<int64_t>& inner) const
 Placement::Placement(const Tokens& tokens, Random* random) {
   const std::vector<int64_t>& n = tokens.n;
   if (tokens.keys == Keys::kTnd) {
-    shape_ = {Prefix(n).back(), 1};
+    shape_ = {Prefix(n).back()};
     held_.assign(static_cast<size_t>(shape_[0]), true);
   } else if (tokens.keys == Keys::kBsnd) {
     const int64_t padded = *std::max_element(n.begin(), n.end()) + 3;
-    shape_ = {static_cast<int64_t>(n.size()), padded, 1};
+    shape_ = {static_cast<int64_t>(n.size()), padded};
     for (int64_t length : n) {
       held_.insert(held_.end(), static_cast<size_t>(length), true);
       held_.insert(held_.end(), static_cast<size_t>(padded - length), false);
     }
   } else {
     pages_.emplace(n, tokens.page, 2, random);
-    shape_ = {pages_->count, tokens.page, 1};
+    shape_ = {pages_->count, tokens.page};
     held_ = pages_->Holds(n);
   }
 }
 
-std::vector<int64_t> Placement::Shape(int64_t dim) const {
+std::vector<int64_t> Placement::Shape(int64_t dim, int64_t heads) const {
   std::vector<int64_t> shape = shape_;
+  shape.push_back(heads);
   shape.push_back(dim);
   return shape;
 }
 
-std::function<double(int64_t)> Placement::Values(int64_t dim, Random* random) const {
-  return [this, dim, random](int64_t i) { return Holds(i / dim) ? random->Normal() : NAN; };
+std::function<double(int64_t)> Placement::Values(int64_t row, Random* random) const {
+  return [this, row, random](int64_t i) { return Holds(i / row) ? random->Normal() : NAN; };
 }
 
 void SetSequences(TestCall* call, const Tokens& tokens, const Placement& place,

@@ -35,10 +35,10 @@ class Placement {
  public:
   Placement(const Tokens& tokens, Random* random);
 
-  /// Shape of a tensor with `dim` elements per key.
-  std::vector<int64_t> Shape(int64_t dim) const;
-  /// Elements of such a tensor: normal, and NaN in rows that no sequence has.
-  std::function<double(int64_t)> Values(int64_t dim, Random* random) const;
+  /// Shape of a tensor with `dim` elements per key, and head.
+  std::vector<int64_t> Shape(int64_t dim, int64_t heads = 1) const;
+  /// Elements of a tensor of `row` elements per key: normal, and NaN in rows that no sequence has.
+  std::function<double(int64_t)> Values(int64_t row, Random* random) const;
   int64_t rows() const { return static_cast<int64_t>(held_.size()); }
   /// Whether a sequence has the row, leading dimensions flattened.
   bool Holds(int64_t row) const { return held_[static_cast<size_t>(row)]; }

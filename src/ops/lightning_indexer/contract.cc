@@ -18,7 +18,7 @@ const base::Contract& Room::contract() {
           .Input("key", &Params::key,
                  {.doc = "index keys, one head",
                   .dtype_as = "query",
-                  .forms = prim::KeyForms("D"),
+                  .forms = prim::KeyForms("1, D"),
                   .layout = "layout_key"})
           .Input("weights", &Params::weights,
                  {.doc = "weight of each head, as query or float32; may be negative",

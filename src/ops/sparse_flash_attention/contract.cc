@@ -27,7 +27,7 @@ const base::Contract& Room::contract() {
           .Input("key", &Params::key,
                  {.doc = "latent keys, W = D, as query; or rows of W bytes, see kv_format",
                   .dtypes = {DType::kFloat16, DType::kBFloat16, DType::kInt8, DType::kUInt8},
-                  .forms = prim::KeyForms("W"),
+                  .forms = prim::KeyForms("1, W"),
                   .layout = "layout_kv"})
           .Input(
               "sparse_indices", &Params::sparse_indices,
@@ -37,7 +37,7 @@ const base::Contract& Room::contract() {
           .OptionalInput("value", &Params::value,
                          {.doc = "values; absent: the latent part of key",
                           .dtype_as = "key",
-                          .forms = prim::KeyForms("W"),
+                          .forms = prim::KeyForms("1, W"),
                           .layout = "layout_kv"})
           .OptionalInput("block_table", &Params::block_table, prim::BlockTable())
           .OptionalInput("actual_seq_lengths_query", &Params::actual_seq_lengths_query,
@@ -52,7 +52,7 @@ const base::Contract& Room::contract() {
           .OptionalInput("key_rope", &Params::key_rope,
                          {.doc = "rotary part of the keys, with query_rope",
                           .dtype_as = "query",
-                          .forms = prim::KeyForms("Dr"),
+                          .forms = prim::KeyForms("1, Dr"),
                           .layout = "layout_kv"})
           .OptionalInput("sinks", &Params::sinks,
                          {.shape = "N",

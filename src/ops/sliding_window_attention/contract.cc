@@ -1,0 +1,61 @@
+#include "base/contract.h"
+
+#include "ops/sliding_window_attention/problem.h"
+#include "prim/token_contract.h"
+
+namespace tamis::sliding_window_attention {
+
+const base::Contract& Room::contract() {
+  const auto statistics = [](const char* doc) {
+    return base::TensorSpec{
+        .doc = doc, .dtypes = {DType::kFloat32}, .forms = prim::QueryForms("N")};
+  };
+  static const base::Contract kContract =
+      base::ContractBuilder<Params>(
+          "sliding_window_attention",
+          "Causal attention of every query token over the last keys up to its own",
+          "Native Sparse Attention's window branch; no document of its own")
+          .Input("query", &Params::query,
+                 {.doc = "queries",
+                  .dtypes = {DType::kFloat16, DType::kBFloat16},
+                  .forms = prim::QueryForms("N, D")})
+          .Input("key", &Params::key,
+                 {.doc = "keys; query head h reads kv head h / (N / N2)",
+                  .dtype_as = "query",
+                  .forms = prim::KeyForms("N2, D"),
+                  .layout = "layout_kv"})
+          .Input("value", &Params::value,
+                 {.doc = "values",
+                  .dtype_as = "query",
+                  .forms = prim::KeyForms("N2, D2"),
+                  .layout = "layout_kv"})
+          .OptionalInput(
+              "block_table", &Params::block_table,
+              {.shape = "*, *",
+               .doc = "[B, max_pages], with PA_BSND only; entries of pages without a key "
+                      "in a window are not read",
+               .dtypes = {DType::kInt32}})
+          .OptionalInput("actual_seq_lengths_query", &Params::actual_seq_lengths_query,
+                         prim::QueryLengths())
+          .OptionalInput("actual_seq_lengths_kv", &Params::actual_seq_lengths_kv,
+                         prim::KeyLengths())
+          .Required("scale_value", &Params::scale_value, "factor of the scores")
+          .Required("window_size", &Params::window_size,
+                    "keys that a token sees at most, that of its own position among them")
+          .Choice("layout_query", &Params::layout_query, {"BSND", "TND"},
+                  "of query and the outputs")
+          .Choice("layout_kv", &Params::layout_kv, {"BSND", "TND", "PA_BSND"},
+                  "of key and value: as layout_query, or paged")
+          .Optional("strict", &Params::strict, "no limit of a document applies: changes nothing")
+          .Output("attention_out", &Params::attention_out,
+                  {.doc = "attention", .dtype_as = "query", .forms = prim::QueryForms("N, D2")})
+          .OptionalOutput("softmax_max", &Params::softmax_max, statistics("largest scaled score"))
+          .OptionalOutput("softmax_sum", &Params::softmax_sum,
+                          statistics("sum of exp(score - max)"))
+          .LayoutIs("layout_query")
+          .RowDims({{"BSND", 2}, {"TND", 1}})
+          .Build();
+  return kContract;
+}
+
+}  // namespace tamis::sliding_window_attention

@@ -1,0 +1,174 @@
+#include <algorithm>
+#include <string>
+
+#include "base/checked.h"
+#include "base/errors.h"
+#include "ops/sliding_window_attention/problem.h"
+#include "prim/room.h"
+
+namespace tamis::sliding_window_attention {
+namespace {
+
+// Rows (tokens x heads of a group) per item: every key is widened once per item, which is work that
+// more rows share.
+constexpr int64_t kRowsPerItem = 64;
+
+Status CheckHeads(const base::Dims& dims, Problem* problem) {
+  const int64_t heads = dims["N"];
+  const int64_t kv_heads = dims["N2"];
+  if (heads < 1) return base::Invalid("query", "at least 1 head", heads);
+  if (kv_heads < 1) return base::Invalid("key", "at least 1 head", kv_heads);
+  if (heads % kv_heads != 0) {
+    return base::Invalid("key", "heads that divide those of query = " + std::to_string(heads),
+                         kv_heads);
+  }
+  problem->kv_heads = kv_heads;
+  problem->group = heads / kv_heads;
+  return Status::Ok();
+}
+
+Rows RowsOf(const Problem& p, const TensorView& view, int64_t dim) {
+  const int row = p.key_layout == prim::TokenLayout::kTnd ? 0 : 1;
+  return {static_cast<const uint16_t*>(view.data), view.strides[row], view.strides[row + 1],
+          p.key_layout == prim::TokenLayout::kPaged ? view.strides[0] : 0, dim};
+}
+
+Sequence SequenceOf(const Problem& p, const prim::TokenSequence& from) {
+  Sequence s = {};
+  s.rows = from.rows;
+  s.query_offset = p.TokenOffset(p.query, from, 0);
+  s.out_offset = p.TokenOffset(p.out, from, 0);
+  if (!p.max.absent()) s.max_offset = p.TokenOffset(p.max, from, 0);
+  if (!p.sum.absent()) s.sum_offset = p.TokenOffset(p.sum, from, 0);
+  if (p.key_layout == prim::TokenLayout::kPaged) {
+    s.table_offset = from.batch * p.page_table.strides[0];
+  } else {
+    s.key_offset = p.KeyOffset(p.key, from, 0);
+    s.value_offset = p.KeyOffset(p.value, from, 0);
+  }
+  s.visible = from.keys - from.rows + 1;
+  s.padding = from.padding;
+  return s;
+}
+
+// Tokens of an item: rows enough to share the widened keys, but where windows are short not so many
+// that most of their keys are another's.
+int64_t TokensPerItem(const Problem& p, int64_t most_tokens) {
+  const int64_t tokens = std::max<int64_t>(kRowsPerItem / p.group, 1);
+  const int64_t vector = base::CeilDiv(kLine, p.group);
+  return std::max<int64_t>(1, std::min({tokens, std::max(vector, p.window), most_tokens}));
+}
+
+}  // namespace
+
+Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
+  const base::Dims& d = *dims;
+  if (params.window_size < 1) return base::Invalid("window_size", "at least 1", params.window_size);
+  TAMIS_RETURN_IF_ERROR(CheckHeads(d, problem));
+  prim::TokenLengths lengths;
+  lengths.query_layout = prim::LayoutOf(params.layout_query);
+  lengths.key_layout = prim::LayoutOf(params.layout_kv);
+  lengths.query_lengths = params.actual_seq_lengths_query;
+  lengths.key_lengths = params.actual_seq_lengths_kv;
+  lengths.block_table = params.block_table;
+  lengths.window = params.window_size;
+  TAMIS_RETURN_IF_ERROR(prim::FindSequences(lengths, d, problem));
+  problem->query = params.query;
+  problem->key = params.key;
+  problem->value = params.value;
+  problem->out = params.attention_out;
+  problem->max = params.softmax_max;
+  problem->sum = params.softmax_sum;
+  problem->qk_dim = d["D"];
+  problem->v_dim = d["D2"];
+  problem->window = std::min(params.window_size, kMostPositions);
+  problem->scale = params.scale_value;
+  return Status::Ok();
+}
+
+prim::CpuWork Room::OnCpu(Problem& p, Level level) {
+  static constexpr prim::KernelTable kKernels = TAMIS_PAIR_KERNEL_TABLE(SlidingWindowAttention);
+  const int token = p.padded_queries ? 1 : 0;  // dimension of query and outputs
+  KernelArgs& a = p.args;
+  a = {};
+  a.query = static_cast<const uint16_t*>(p.query.data);
+  a.query_token_stride = p.query.strides[token];
+  a.query_head_stride = p.query.strides[token + 1];
+  a.key = RowsOf(p, p.key, p.qk_dim);
+  a.value = RowsOf(p, p.value, p.v_dim);
+  a.page_table = static_cast<const int32_t*>(p.page_table.data);
+  a.page_size = std::min(p.page_size, kMostPositions);
+  a.out = static_cast<uint16_t*>(p.out.data);
+  a.out_token_stride = p.out.strides[token];
+  a.out_head_stride = p.out.strides[token + 1];
+  a.max = static_cast<float*>(p.max.data);
+  a.max_token_stride = p.max.strides[token];
+  a.sum = static_cast<float*>(p.sum.data);
+  a.sum_token_stride = p.sum.strides[token];
+  a.kv_heads = p.kv_heads;
+  a.group = p.group;
+  a.window = p.window;
+  a.scale = static_cast<float>(p.scale);
+  a.bfloat16 = p.query.dtype == DType::kBFloat16;
+
+  int64_t most_tokens = 1;
+  for (const prim::TokenSequence& s : p.sequences) most_tokens = std::max(most_tokens, s.rows);
+  a.tokens_per_item = TokensPerItem(p, most_tokens);
+  p.kernel_sequences.clear();
+  int64_t items = 0;
+  bool countable = true;
+  for (const prim::TokenSequence& s : p.sequences) {
+    p.kernel_sequences.push_back(SequenceOf(p, s));
+    p.kernel_sequences.back().item_begin = items;
+    int64_t more = 0;
+    countable = countable &&
+                base::CheckedMul(base::CeilDiv(s.rows, a.tokens_per_item), p.kv_heads, &more) &&
+                base::CheckedAdd(items, more, &items);
+  }
+  a.sequences = p.kernel_sequences.data();
+  a.sequence_count = static_cast<int64_t>(p.kernel_sequences.size());
+
+  prim::CpuWork work;
+  work.phases = {{items, kKernels.at(level, a.bfloat16)}};
+  work.args = &a;
+  const int64_t floats = Scratch(a).total;
+  work.scratch_bytes = !countable || floats < 0 ? -1 : floats * static_cast<int64_t>(sizeof(float));
+  work.blocking = std::to_string(a.tokens_per_item) + " tokens x " + std::to_string(p.group) +
+                  " heads of a kv head per item, tiles of " + std::to_string(kKeyTile) + " keys";
+  return work;
+}
+
+Cost Room::CountCost(const Problem& p) {
+  Cost cost;
+  double pairs = 0;
+  double rows = 0;
+  double keys = 0;
+  for (const prim::TokenSequence& s : p.sequences) {
+    rows += static_cast<double>(s.rows);
+    if (s.padding) continue;
+    for (int64_t i = 0; i < s.rows; ++i)
+      pairs += static_cast<double>(std::min(s.Visible(i, true), p.window));
+    // From the first key of the first window to the last token's own.
+    const int64_t last = s.Visible(s.rows - 1, true);
+    keys += static_cast<double>(last - std::max<int64_t>(0, s.Visible(0, true) - p.window));
+  }
+  const auto heads = static_cast<double>(p.kv_heads * p.group);
+  const auto dims = static_cast<double>(p.qk_dim + p.v_dim);
+  cost.flops = 2.0 * pairs * heads * dims;
+  cost.read_bytes = 2.0 * keys * static_cast<double>(p.kv_heads) * dims +
+                    2.0 * rows * heads * static_cast<double>(p.qk_dim);
+  cost.write_bytes = rows * heads *
+                     (2.0 * static_cast<double>(p.v_dim) + (p.max.absent() ? 0.0 : 4.0) +
+                      (p.sum.absent() ? 0.0 : 4.0));
+  return cost;
+}
+
+Result<Plan> plan(const Params& params, const Context& context) {
+  return prim::MakePlan<Room>(params, context);
+}
+
+Status run(const Params& params, const Context& context) {
+  return prim::RunOnce<Room>(params, context);
+}
+
+}  // namespace tamis::sliding_window_attention

@@ -1,0 +1,38 @@
+// The normalised sliding_window_attention, and the room as the rest of the house takes it.
+#pragma once
+
+#include <vector>
+
+#include "base/operator.h"
+#include "ops/sliding_window_attention/cpu/kernel.h"
+#include "prim/cpu/work.h"
+#include "prim/token_sequences.h"
+#include "tamis/ops/sliding_window_attention.hpp"
+
+namespace tamis::sliding_window_attention {
+
+struct Problem : prim::TokenProblem {
+  TensorView query, key, value, out, max, sum;
+  int64_t kv_heads = 0;
+  int64_t group = 0;  // query heads of a kv head
+  int64_t qk_dim = 0;
+  int64_t v_dim = 0;
+  int64_t window = 0;
+  double scale = 0;
+  std::vector<Sequence> kernel_sequences;  // filled by OnCpu, as args
+  KernelArgs args = {};
+};
+
+struct Room {
+  using Params = sliding_window_attention::Params;
+  using Problem = sliding_window_attention::Problem;
+
+  static const base::Contract& contract();
+  static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
+  static void ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden);
+  static prim::CpuWork OnCpu(Problem& problem, Level level);
+  static Cost CountCost(const Problem& problem);
+  static const std::vector<base::Example>& examples();
+};
+
+}  // namespace tamis::sliding_window_attention

@@ -1,0 +1,46 @@
+// The specification, in float64: softmax over a token's window of scale (query . key), and the
+// weighted sum of the values.
+#include <algorithm>
+#include <vector>
+
+#include "ops/sliding_window_attention/problem.h"
+#include "prim/attention_reference.h"
+
+namespace tamis::sliding_window_attention {
+
+void Room::ReferenceRow(const Problem& p, int64_t row, size_t slot, base::Golden* golden) {
+  const auto found =
+      std::find_if(p.sequences.begin(), p.sequences.end(),
+                   [&](const prim::TokenSequence& s) { return row < s.row_begin + s.rows; });
+  const prim::TokenSequence& s = *found;
+  const int64_t token = row - s.row_begin;
+  const int64_t end = s.padding ? 0 : s.Visible(token, true);
+  const int64_t begin = std::max<int64_t>(0, end - p.window);
+  const int query_head_dim = p.padded_queries ? 2 : 1;
+  const int key_head_dim = p.key_layout == prim::TokenLayout::kTnd ? 1 : 2;
+  const auto at = static_cast<int64_t>(slot);
+  std::vector<base::GoldenOutput>& outputs = golden->outputs;
+  for (int64_t kv_head = 0; kv_head < p.kv_heads; ++kv_head) {
+    std::vector<prim::ReferenceKey> keys;
+    const auto row_at = [&](const TensorView& view, int64_t position, int64_t dim) {
+      return prim::ReferenceElements(
+          view, p.KeyOffset(view, s, position) + kv_head * view.strides[key_head_dim], dim);
+    };
+    for (int64_t position = begin; position < end; ++position)
+      keys.push_back({row_at(p.key, position, p.qk_dim), row_at(p.value, position, p.v_dim)});
+    for (int64_t head = kv_head * p.group; head < (kv_head + 1) * p.group; ++head) {
+      const std::vector<double> query = prim::ReferenceElements(
+          p.query, p.TokenOffset(p.query, s, token) + head * p.query.strides[query_head_dim],
+          p.qk_dim);
+      const prim::ReferenceHead r = prim::AttendReference(query, keys, p.scale, nullptr, p.v_dim);
+      std::copy(r.out.begin(), r.out.end(), outputs[0].Row(at) + head * p.v_dim);
+      std::copy(r.out_bound.begin(), r.out_bound.end(), outputs[0].BoundRow(at) + head * p.v_dim);
+      outputs[1].Row(at)[head] = r.max;
+      outputs[1].BoundRow(at)[head] = r.max_bound;
+      outputs[2].Row(at)[head] = r.sum;
+      outputs[2].BoundRow(at)[head] = r.sum_bound;
+    }
+  }
+}
+
+}  // namespace tamis::sliding_window_attention

@@ -1,0 +1,66 @@
+#include "prim/attention_reference.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/dtype.h"
+#include "base/golden.h"
+
+namespace tamis::prim {
+
+std::vector<double> ReferenceElements(const TensorView& view, int64_t offset, int64_t count) {
+  std::vector<double> values(static_cast<size_t>(count));
+  for (int64_t c = 0; c < count; ++c)
+    values[static_cast<size_t>(c)] = base::LoadAsDouble(view.data, view.dtype, offset + c);
+  return values;
+}
+
+ReferenceHead AttendReference(const std::vector<double>& query,
+                              const std::vector<ReferenceKey>& keys, double scale,
+                              const double* sink, int64_t value_dim) {
+  ReferenceHead r;
+  r.out.assign(static_cast<size_t>(value_dim), 0.0);
+  r.out_bound = r.out;
+  const auto factor = static_cast<double>(static_cast<float>(scale));  // as kernels have it
+  std::vector<double> score(keys.size());
+  double magnitude = 0;
+  for (size_t j = 0; j < keys.size(); ++j) {
+    double dot = 0;
+    double absolute = 0;
+    for (size_t c = 0; c < query.size(); ++c) {
+      dot += query[c] * keys[j].key[c];
+      absolute += std::fabs(query[c] * keys[j].key[c]);
+    }
+    score[j] = factor * dot;
+    magnitude = std::max(magnitude, std::fabs(factor) * absolute);
+    r.max = std::max(r.max, score[j]);
+  }
+  if (sink != nullptr) r.max = std::max(r.max, *sink);
+  for (double& s : score) {
+    s = std::exp(s - r.max);
+    r.sum += s;
+  }
+  if (sink != nullptr) r.sum += keys.empty() ? 1 : std::exp(*sink - r.max);
+  if (std::isnan(r.sum)) r.max = r.sum;  // NaN or an infinity among the scores
+
+  // A score carries the error of a dot product and of the scaling. e = exp(score - max) carries two
+  // of those and the exponential's 2 ulp, the sum as much again; tiles and segments are rescaled,
+  // which costs a few roundings each.
+  const auto terms = static_cast<double>(keys.size() + 1);
+  r.max_bound =
+      base::Fp32SumBound(static_cast<double>(query.size()), magnitude) + 0x1p-23 * magnitude;
+  const double relative = 4 * r.max_bound + 16 * 0x1p-24 + 2 * base::Fp32SumBound(terms, 1);
+  r.sum_bound = r.sum * relative;
+  for (size_t c = 0; c < r.out.size() && !keys.empty(); ++c) {
+    double absolute = 0;
+    for (size_t j = 0; j < keys.size(); ++j) {
+      const double term = score[j] / r.sum * keys[j].value[c];
+      r.out[c] += term;
+      absolute += std::fabs(term);
+    }
+    r.out_bound[c] = absolute * relative + base::Fp32SumBound(terms, absolute);
+  }
+  return r;
+}
+
+}  // namespace tamis::prim

@@ -1,0 +1,36 @@
+// Softmax attention of one query head over a list of keys, in float64, with the error that an fp32
+// evaluation may have: the specification of the operators that attend over such lists.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "tamis/tensor.hpp"
+
+namespace tamis::prim {
+
+/// Elements [offset, offset + count) of a tensor's memory.
+std::vector<double> ReferenceElements(const TensorView& view, int64_t offset, int64_t count);
+
+struct ReferenceKey {
+  std::vector<double> key;
+  std::vector<double> value;
+};
+
+struct ReferenceHead {
+  std::vector<double> out, out_bound;
+  double max = -std::numeric_limits<double>::infinity();
+  double max_bound = 0;
+  double sum = 0;
+  double sum_bound = 0;
+};
+
+/// Softmax over the keys of scale (query . key), and the weighted sum of their values, which have
+/// `value_dim` elements. `sink`, where not null, is a score without a value. No key: out 0, max
+/// -inf and sum 0, or the sink's.
+ReferenceHead AttendReference(const std::vector<double>& query,
+                              const std::vector<ReferenceKey>& keys, double scale,
+                              const double* sink, int64_t value_dim);
+
+}  // namespace tamis::prim

@@ -1,0 +1,198 @@
+"""sliding_window_attention against its formula: a mask of positions, then plain softmax."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from case_file import Half, HalfName, Tensor
+from formulation import Floats, Ints
+from precision import Family, assert_close
+from runner import Implementation, Runner
+
+LAYOUTS = ["BSND/BSND", "TND/TND", "BSND/PA_BSND", "TND/PA_BSND"]
+
+
+@dataclass
+class Call:
+    """Sequences of query tokens with their keys and values; layouts are made when it runs."""
+
+    queries: list[Floats]  # per sequence [q, N, D]
+    keys: list[Floats]  # [n, N2, D]
+    values: list[Floats]  # [n, N2, D2]
+    window: int
+    scale: float
+    dtype: HalfName
+    page: int = 16
+
+    def pad(self, parts: list[Floats]) -> Floats:
+        """One tensor [B, longest, ...] with NaN past the ends."""
+        longest = max([*(len(part) for part in parts), 1])
+        padded = np.full((len(parts), longest, *parts[0].shape[1:]), np.nan)
+        for row, part in zip(padded, parts, strict=True):
+            row[: len(part)] = part
+        return padded
+
+    def table(self) -> Ints:
+        """Pages dealt from the last one down; -1 for those before every window and past the end."""
+        needed = [-(-len(key) // self.page) for key in self.keys]
+        table = np.full((len(needed), max([*needed, 1])), -1)
+        free = sum(needed)
+        for b, count in enumerate(needed):
+            for i in range(count):
+                table[b, i] = free
+                free -= 1
+        return table
+
+    def dead(self, b: int) -> int:
+        """Pages of a sequence that hold no key of any window."""
+        n, q = len(self.keys[b]), len(self.queries[b])
+        return max(0, n - q + 1 - self.window) // self.page
+
+    def deal(self, parts: list[Floats]) -> Floats:
+        """The pages."""
+        table = self.table()
+        cache = np.full((int(table.max()) + 2, self.page, *parts[0].shape[1:]), np.nan)
+        for b, part in enumerate(parts):
+            for j, row in enumerate(part):
+                if j // self.page >= self.dead(b):
+                    cache[table[b, j // self.page], j % self.page] = row
+        return cache
+
+    def run(
+        self, runner: Runner, implementation: Implementation, layout: str
+    ) -> list[tuple[Floats, Floats, Floats]]:
+        """Attention [q, N, D2], max and sum [q, N] of every sequence."""
+        query_layout, kv_layout = layout.split("/")
+
+        def lay(parts: list[Floats], how: str) -> Half:
+            if how == "TND":
+                return Half.round(np.concatenate(parts), self.dtype)
+            return Half.round(self.pad(parts) if how == "BSND" else self.deal(parts), self.dtype)
+
+        q_lengths = np.array([len(q) for q in self.queries])
+        n_lengths = np.array([len(k) for k in self.keys])
+        tensors: dict[str, Tensor] = {
+            "query": lay(self.queries, query_layout),
+            "key": lay(self.keys, kv_layout),
+            "value": lay(self.values, kv_layout),
+            "actual_seq_lengths_query": (
+                np.cumsum(q_lengths) if query_layout == "TND" else q_lengths
+            ).astype(np.int32),
+            "actual_seq_lengths_kv": (
+                np.cumsum(n_lengths) if kv_layout == "TND" else n_lengths
+            ).astype(np.int64),
+        }
+        if kv_layout == "PA_BSND":
+            table = self.table()
+            for b in range(len(table)):
+                table[b, : self.dead(b)] = 1 << 30
+            tensors["block_table"] = table.astype(np.int32)
+        attributes = {
+            "scale_value": self.scale,
+            "window_size": self.window,
+            "layout_query": query_layout,
+            "layout_kv": kv_layout,
+        }
+        outputs = runner.run("sliding_window_attention", implementation, tensors, attributes)
+        assert outputs.half("attention_out").dtype == self.dtype
+        found = (
+            outputs.half("attention_out").values,
+            outputs.floats("softmax_max"),
+            outputs.floats("softmax_sum"),
+        )
+        if query_layout == "TND":
+            ends = np.cumsum(q_lengths)[:-1]
+            split = [np.split(output, ends) for output in found]
+            return list(zip(*split, strict=True))
+        for output, empty in zip(found, (0, -np.inf, 0), strict=True):
+            for b, q in enumerate(q_lengths):
+                assert np.all(output[b, q:] == empty)
+        return [
+            (found[0][b, :q], found[1][b, :q], found[2][b, :q]) for b, q in enumerate(q_lengths)
+        ]
+
+
+def check(call: Call, found: list[tuple[Floats, Floats, Floats]], family: Family) -> None:
+    """Every row and head within the bound of its evaluation."""
+    scale = float(np.float32(call.scale))
+    for b, (out, top, total) in enumerate(found):
+        query, key, value = call.queries[b], call.keys[b], call.values[b]
+        q, n = len(query), len(key)
+        group = query.shape[1] // key.shape[1]
+        own = n - q + np.arange(q)[:, None]  # position of each token
+        seen = (np.arange(n) <= own) & (np.arange(n) > own - call.window)
+        for h in range(query.shape[1]):
+            where = f"[{b}, head {h}]"
+            k, v = key[:, h // group], value[:, h // group]
+            score = np.where(seen, scale * (query[:, h] @ k.T), -np.inf)
+            size = np.where(seen, abs(scale) * (np.abs(query[:, h]) @ np.abs(k).T), 0)
+            size = size.max(axis=1, initial=0)
+            want_top = score.max(axis=1, initial=-np.inf)
+            e = np.exp(score - np.where(np.isfinite(want_top), want_top, 0)[:, None])
+            want_total = e.sum(axis=1)
+            p = e / np.where(want_total > 0, want_total, 1)[:, None]
+            count = seen.sum(axis=1)
+            of_score = family.of_sum(key.shape[2], size) + 2 * family.unit * size
+            terms = float(count.max(initial=0))
+            one = np.ones(q)
+            relative = 2 * of_score + 2 * family.unit * size + family.of_sum(terms + 16, one)
+            lost = family.underflow * terms
+            error = (relative + family.of_sum(terms + 1, one))[:, None] * (p @ np.abs(v))
+            error = error + lost * np.abs(v).max(initial=1.0)
+            assert_close(f"attention_out{where}", out[:, h], p @ v, error, call.dtype)
+            assert_close(f"softmax_max{where}", top[:, h], want_top, of_score, "float32")
+            assert_close(
+                f"softmax_sum{where}",
+                total[:, h],
+                want_total,
+                relative * want_total + lost,
+                "float32",
+            )
+
+
+def random_call(seed: int, dtype: HalfName) -> Call:
+    rng = np.random.default_rng(seed)
+    kv_heads = int(rng.integers(1, 4))
+    heads = kv_heads * int(rng.integers(1, 9))
+    dim, value_dim = int(rng.integers(1, 70)), int(rng.integers(1, 70))
+    batch = int(rng.integers(1, 4))
+    q_lengths = rng.integers(0, 50, batch).tolist()
+    n_lengths = rng.integers(0, 150, batch).tolist()
+    q_lengths[0] += 1
+    n_lengths[-1] += 1
+
+    def normal(*shape: int) -> Floats:
+        return Half.round(rng.standard_normal(shape), dtype).values
+
+    return Call(
+        queries=[normal(q, heads, dim) for q in q_lengths],
+        keys=[normal(n, kv_heads, dim) for n in n_lengths],
+        values=[normal(n, kv_heads, value_dim) for n in n_lengths],
+        window=int(rng.choice([1, 5, 20, 64, 1000])),
+        scale=float(rng.uniform(0.05, 0.3)),
+        dtype=dtype,
+        page=int(rng.integers(1, 30)),
+    )
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("seed", range(6))
+def test_equals_the_formula_over_random_ragged_batches(
+    runner: Runner, implementation: Implementation, seed: int, layout: str
+) -> None:
+    call = random_call(950 + seed, "bfloat16" if seed % 2 == 0 else "float16")
+    check(call, call.run(runner, implementation, layout), implementation.family)
+
+
+def test_the_window_of_the_paper(runner: Runner, implementation: Implementation) -> None:
+    rng = np.random.default_rng(960)
+
+    def normal(*shape: int) -> Floats:
+        return Half.round(rng.standard_normal(shape), "bfloat16").values
+
+    call = Call(
+        [normal(6, 16, 192)], [normal(700, 1, 192)], [normal(700, 1, 128)], 512, 0.07, "bfloat16"
+    )
+    check(call, call.run(runner, implementation, "TND/TND"), implementation.family)
