@@ -1,5 +1,8 @@
 /* Averages of pairs of tokens with nsa_compress: 6 tokens of 1 head and 8 channels, windows of 2
- * every 2. */
+ * every 2.
+ *
+ * cc -std=c99 compress.c $(pkg-config --cflags --libs tamis) -o compress
+ */
 #include <stdio.h>
 #include <string.h>
 #include <tamis/tamis.h>

@@ -1,5 +1,7 @@
 // Averages of pairs of tokens with nsa_compress: 6 tokens of 1 head and 8 channels, windows of 2
 // every 2.
+//
+// cmake -B build && cmake --build build && build/compress
 #include <cstdint>
 #include <cstdio>
 #include <cstring>

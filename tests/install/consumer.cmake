@@ -1,5 +1,6 @@
 # Builds and runs one consumer of the library in WORK_DIR: installs the library there first, moves the installation (it
-# must not know where it was installed), then builds tests/install/CONSUMER against it.
+# must not know where it was installed), then builds CONSUMER against it: a folder of tests/install, `pkg_config`, or one
+# of examples/, copied and built as its first lines say.
 cmake_minimum_required(VERSION 3.22)
 
 function(step)
@@ -11,8 +12,14 @@ function(step)
   set(output "${output}" PARENT_SCOPE)
 endfunction()
 
-file(REMOVE_RECURSE ${WORK_DIR}/installed ${WORK_DIR}/moved)
-set(source ${SOURCE_DIR}/tests/install/${CONSUMER})
+function(configure_and_build source)
+  step(${CMAKE_COMMAND} -S ${source} -B ${WORK_DIR}/build -G ${GENERATOR}
+    -DCMAKE_PREFIX_PATH=${WORK_DIR}/moved -DTAMIS_SOURCE_DIR=${SOURCE_DIR}
+    -DCMAKE_C_COMPILER=${CC} -DCMAKE_CXX_COMPILER=${CXX} -DCMAKE_C_FLAGS=${CFLAGS} -DCMAKE_CXX_FLAGS=${CXXFLAGS})
+  step(${CMAKE_COMMAND} --build ${WORK_DIR}/build --parallel 2)
+endfunction()
+
+file(REMOVE_RECURSE ${WORK_DIR}/installed ${WORK_DIR}/moved ${WORK_DIR}/copy)
 if(CONSUMER STREQUAL "add_subdirectory")
   # Builds the library itself: the flags of this build (of a sanitizer, say) would only make it slower.
   set(CFLAGS "")
@@ -21,23 +28,47 @@ else()
   step(${CMAKE_COMMAND} --install ${BUILD_DIR} --prefix ${WORK_DIR}/installed)
   file(RENAME ${WORK_DIR}/installed ${WORK_DIR}/moved)
 endif()
+set(ENV{PKG_CONFIG_PATH} ${WORK_DIR}/moved/${LIBDIR}/pkgconfig)
+set(rpath -Wl,-rpath,${WORK_DIR}/moved/${LIBDIR})
+set(expected "consumer: tamis [0-9]+\\.[0-9]+\\.[0-9]+, compress_stride: expected at least 1, got 0")
 
 if(CONSUMER STREQUAL "pkg_config")
-  set(ENV{PKG_CONFIG_PATH} ${WORK_DIR}/moved/${LIBDIR}/pkgconfig)
-  step(${PKG_CONFIG} tamis)
+  step(${PKG_CONFIG} ${PKG_CONFIG_OPTIONS} tamis)
   separate_arguments(flags UNIX_COMMAND "${CFLAGS} ${output}")
-  step(${CC} -std=c99 ${SOURCE_DIR}/tests/install/c99/main.c -o ${WORK_DIR}/consumer ${flags} -Wl,-rpath,${WORK_DIR}/moved/${LIBDIR})
+  step(${CC} -std=c99 ${SOURCE_DIR}/tests/install/c99/main.c -o ${WORK_DIR}/consumer ${flags} ${rpath})
   set(program ${WORK_DIR}/consumer)
+elseif(CONSUMER STREQUAL "example_c")
+  file(COPY ${SOURCE_DIR}/examples/c/ DESTINATION ${WORK_DIR}/copy)
+  file(STRINGS ${WORK_DIR}/copy/compress.c command REGEX "^ \\* cc ")
+  string(REGEX REPLACE "^ \\* cc " "${CC} -Wall -Wextra -Wpedantic -Werror ${CFLAGS} ${rpath} " command "${command}")
+  step(sh -c "cd ${WORK_DIR}/copy && ${command}")
+  set(program ${WORK_DIR}/copy/compress)
+  set(expected "windows: 1\\.5 3\\.5 5\\.5")
+elseif(CONSUMER STREQUAL "example_cpp")
+  file(COPY ${SOURCE_DIR}/examples/cpp/ DESTINATION ${WORK_DIR}/copy)
+  string(PREPEND CXXFLAGS "-Wall -Wextra -Wpedantic -Werror ")
+  configure_and_build(${WORK_DIR}/copy)
+  set(program ${WORK_DIR}/build/compress)
+  set(expected "windows: 1\\.5 3\\.5 5\\.5")
 else()
-  step(${CMAKE_COMMAND} -S ${source} -B ${WORK_DIR}/build -G ${GENERATOR}
-    -DCMAKE_PREFIX_PATH=${WORK_DIR}/moved -DTAMIS_SOURCE_DIR=${SOURCE_DIR}
-    -DCMAKE_C_COMPILER=${CC} -DCMAKE_CXX_COMPILER=${CXX} -DCMAKE_C_FLAGS=${CFLAGS} -DCMAKE_CXX_FLAGS=${CXXFLAGS})
-  step(${CMAKE_COMMAND} --build ${WORK_DIR}/build --parallel 2)
+  configure_and_build(${SOURCE_DIR}/tests/install/${CONSUMER})
   set(program ${WORK_DIR}/build/consumer)
 endif()
 
 step(${program})
-if(NOT output MATCHES "consumer: tamis [0-9]+\\.[0-9]+\\.[0-9]+, compress_stride: expected at least 1, got 0")
-  message(FATAL_ERROR "${program}: expected the version and an error line, got: ${output}")
+if(NOT output MATCHES "${expected}")
+  message(FATAL_ERROR "${program}: expected a line like '${expected}', got: ${output}")
 endif()
 message("${CONSUMER}: ${output}")
+
+# A program asks for the library by its major version, whatever file that is.
+if(READELF AND NOT CONSUMER STREQUAL "add_subdirectory")
+  step(${READELF} -d ${WORK_DIR}/moved/${LIBDIR}/libtamis.so)
+  if(NOT output MATCHES "SONAME[^\n]*\\[${SONAME}\\]")
+    message(FATAL_ERROR "libtamis.so: expected the SONAME ${SONAME}, got: ${output}")
+  endif()
+  step(${READELF} -d ${program})
+  if(NOT output MATCHES "NEEDED[^\n]*\\[${SONAME}\\]")
+    message(FATAL_ERROR "${program}: expected it to need ${SONAME}, got: ${output}")
+  endif()
+endif()
