@@ -136,5 +136,15 @@ inline void Transpose(V* rows) {
   }
 }
 
+inline V SumRows(const V* rows) {
+  V half[2];  // in each 128-bit half, its sums of four rows
+  for (int i = 0; i < 2; ++i) {
+    const V* four = rows + 4 * i;
+    half[i] = _mm256_hadd_ps(_mm256_hadd_ps(four[0], four[1]), _mm256_hadd_ps(four[2], four[3]));
+  }
+  return _mm256_add_ps(_mm256_permute2f128_ps(half[0], half[1], 0x20),
+                       _mm256_permute2f128_ps(half[0], half[1], 0x31));
+}
+
 }  // namespace
 }  // namespace tamis::avx2

@@ -134,5 +134,22 @@ inline void Transpose(V* rows) {
   }
 }
 
+// The 128-bit parts of a, then of b, summed in pairs.
+inline V AddParts(V a, V b) {
+  return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+}
+inline V SumRows(const V* rows) {
+  V four[4];  // four[i] holds in part c what is left of row 4 c + i: four partial sums
+  for (int i = 0; i < 4; ++i)
+    four[i] = AddParts(AddParts(rows[i], rows[4 + i]), AddParts(rows[8 + i], rows[12 + i]));
+  V two[2];
+  for (int i = 0; i < 2; ++i) {
+    two[i] = _mm512_add_ps(_mm512_unpacklo_ps(four[2 * i], four[2 * i + 1]),
+                           _mm512_unpackhi_ps(four[2 * i], four[2 * i + 1]));
+  }
+  return _mm512_add_ps(_mm512_shuffle_ps(two[0], two[1], 0x44),
+                       _mm512_shuffle_ps(two[0], two[1], 0xee));
+}
+
 }  // namespace
 }  // namespace tamis::avx512

@@ -112,5 +112,7 @@ inline V ExpNonPositive(V x) {
 
 inline void Transpose(V*) {}
 
+inline V SumRows(const V* rows) { return rows[0]; }
+
 }  // namespace
 }  // namespace tamis::scalar

@@ -19,6 +19,7 @@
 //   AllEqual(a, b)                          false where a lane is NaN
 //   ExpNonPositive(x)                       e^x for x <= 0, NaN stays: below 2 ulp; 0 below -87.33
 //   Transpose(V rows[kLanes])               in place
+//   SumRows(rows)                           lane i is the sum of the lanes of rows[i]
 //
 // and kPairs: whether products of bfloat16 are of pairs. Such a level has
 //

@@ -70,8 +70,9 @@ void ExpectAgrees(TestCall& call, const Context& context) {
   Result<Plan> plan = with_outputs->MakePlan(context);
   ASSERT_TRUE(plan.ok()) << plan.status().message();
   SCOPED_TRACE(plan->explanation());
-  // A workspace of exactly the stated size, so that the sanitizers see a step beyond it.
-  std::vector<unsigned char> workspace(static_cast<size_t>(plan->workspace_bytes()) + 63, 0xCD);
+  // A workspace of exactly the stated size, so that the sanitizers see a step beyond it, full of
+  // NaN, so that what is read before it is written shows.
+  std::vector<unsigned char> workspace(static_cast<size_t>(plan->workspace_bytes()) + 63, 0xFF);
   const auto begin = (reinterpret_cast<uintptr_t>(workspace.data()) + 63) / 64 * 64;
   const Status status = plan->run(reinterpret_cast<void*>(begin), plan->workspace_bytes());
   ASSERT_TRUE(status.ok()) << status.message();

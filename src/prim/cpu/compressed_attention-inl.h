@@ -45,6 +45,7 @@ struct Item {
   int64_t rows;       // stride of everything that has rows last
   int64_t value_dim;  // padded
   bool keep;
+  bool loaded;  // keys and values of all the item's heads are in scratch, a tile at a time
   int64_t key_stride;
   float* query;
   float* key;
@@ -187,35 +188,85 @@ inline const uint16_t* RowOf(const Item& it, const KeyView& view, int64_t key) {
   return head + page * view.page_stride + key % it.a.page_size * view.row_stride;
 }
 
-// Keys [first, first + count) as columns; zeros up to a whole register tile.
-inline void LoadKeys(const Item& it, int64_t first, int64_t count) {
-  const int64_t dim = it.a.key.dim;
-  for (int64_t k = 0; k < count; ++k) {
-    Spread(it.a.bfloat16, RowOf(it, it.a.key, first + k), dim, it.key + k * it.key_stride);
-  }
+// Key `key` as columns, the k-th of its tile.
+TAMIS_INLINE void LoadKey(const Item& it, int64_t key, int64_t k) {
+  Spread(it.a.bfloat16, RowOf(it, it.a.key, key), it.a.key.dim, it.key + k * it.key_stride);
+}
+
+// Zeros from key `count` of the tile up to a whole register tile.
+inline void PadKeys(const Item& it, int64_t count) {
+  const int64_t columns = ColumnsOf(it.a.key.dim);
   for (int64_t k = count; k % (2 * kTileHeight) != 0; ++k) {
-    for (int64_t c = 0; c < ColumnsOf(dim); ++c) it.key[k * it.key_stride + c] = 0.0f;
+    for (int64_t c = 0; c < columns; ++c) it.key[k * it.key_stride + c] = 0.0f;
   }
 }
 
-// Asks for row `key` of a head ahead of its use: the hardware does not foresee rows that lie a row
-// of all heads apart. Inlined by force: gcc 12 takes a function that only prefetches for one
-// without effect and drops its calls.
-TAMIS_INLINE void PrefetchRow(const Item& it, const KeyView& view, int64_t key, int64_t heads) {
-  const char* row = reinterpret_cast<const char*>(RowOf(it, view, key) + heads * view.head_stride);
-  for (int64_t byte = 0; byte < 2 * view.dim; byte += 64) __builtin_prefetch(row + byte, 0, 2);
+// Columns [c, c + width) of a key's value; zeros up to `padded`.
+TAMIS_INLINE void LoadValue(const Item& it, int64_t key, int64_t c, int64_t width, int64_t padded,
+                            float* to) {
+  Widen(it.a.bfloat16, RowOf(it, it.a.value, key) + c, width, to);
+  for (int64_t i = width; i < padded; ++i) to[i] = 0.0f;
 }
 
-// Step `step` of the kKeyTile steps in which a head's scores of a tile ask for the next tile: all
-// heads of the item together ask for all of its rows, in the order in which they lie in memory.
-TAMIS_INLINE void PrefetchAhead(const Item& it, int64_t first, int64_t step) {
-  const int64_t heads = it.a.heads_per_item;
-  const int64_t rows = it.member * kKeyTile + step;
-  const int64_t key = first + kKeyTile + rows / heads;
+// How many keys ahead their rows are asked for: some 3 KiB. All heads' rows lie side by side, and
+// one head's values are read a strip at a time.
+constexpr int64_t kHeadsKeysAhead = 2;
+constexpr int64_t kHeadsValuesAhead = 3;
+constexpr int64_t kKeysAhead = 8;
+constexpr int64_t kStripsAhead = 32;
+
+// Asks for row `key` of a head, from column c on: the hardware does not foresee rows that lie a row
+// of all heads apart. What is asked for must be used soon: of lines further ahead than some 4 KiB
+// little is left in L1, and hints for L2 load nothing on some processors (but the page's entry).
+// Inlined by force: gcc 12 takes a function that only prefetches for one without effect and drops
+// its calls.
+TAMIS_INLINE void PrefetchRow(const Item& it, const KeyView& view, int64_t key, int64_t c,
+                              int64_t width) {
   if (key >= it.s.keys) return;
-  const int64_t head = rows % heads - it.member;
-  PrefetchRow(it, it.a.key, key, head);
-  PrefetchRow(it, it.a.value, key, head);
+  const char* row = reinterpret_cast<const char*>(RowOf(it, view, key) + c);
+  for (int64_t byte = 0; byte < 2 * width; byte += 64) __builtin_prefetch(row + byte, 0, 3);
+}
+
+// Asks for the entry of a row's page.
+TAMIS_INLINE void PrefetchPage(const Item& it, const KeyView& view, int64_t key) {
+  __builtin_prefetch(RowOf(it, view, key), 0, 2);
+}
+
+inline void LoadKeys(const Item& it, int64_t first, int64_t count) {
+  for (int64_t k = 0; k < count; ++k) {
+    PrefetchRow(it, it.a.key, first + k + kKeysAhead, 0, it.a.key.dim);
+    LoadKey(it, first + k, k);
+  }
+  PadKeys(it, count);
+}
+
+// The tile of all heads: rows of all heads lie side by side, so memory is read from end to end.
+inline void LoadHeads(const Item* heads, int64_t first, int64_t count) {
+  const Item& it = *heads;
+  const int64_t members = it.a.heads_per_item;
+  for (int64_t k = 0; k < count; ++k) {
+    for (int64_t h = 0; h < members; ++h) {
+      PrefetchRow(heads[h], it.a.key, first + k + kHeadsKeysAhead, 0, it.a.key.dim);
+      LoadKey(heads[h], first + k, k);
+    }
+  }
+  for (int64_t k = 0; k < count; ++k) {
+    for (int64_t h = 0; h < members; ++h) {
+      PrefetchRow(heads[h], it.a.value, first + k + kHeadsValuesAhead, 0, it.a.value.dim);
+      LoadValue(heads[h], first + k, 0, it.a.value.dim, it.value_dim,
+                heads[h].value + k * it.value_dim);
+    }
+  }
+  for (int64_t h = 0; h < members; ++h) PadKeys(heads[h], count);
+}
+
+// Step `step` of the kKeyTile steps in which the scores of a tile ask for the pages of the next
+// one.
+TAMIS_INLINE void PrefetchAhead(const Item& it, int64_t first, int64_t step) {
+  const int64_t key = first + kKeyTile + step;
+  if (key >= it.s.keys) return;
+  PrefetchPage(it, it.a.key, key);
+  PrefetchPage(it, it.a.value, key);
 }
 
 // S[kKeys keys][kVectors vectors of rows] = scale K Q, from key k and vector v on. The first
@@ -223,7 +274,7 @@ TAMIS_INLINE void PrefetchAhead(const Item& it, int64_t first, int64_t step) {
 template <int64_t kStride, int kKeys, int kVectors>
 TAMIS_INLINE void ScoreTile(const Item& it, int64_t first, int64_t k, int64_t v, float* scores) {
   const int64_t columns = ColumnsOf(it.a.key.dim);
-  int64_t ahead = v == 0 ? k : k + kKeys;
+  int64_t ahead = v == 0 && it.member == 0 ? k : k + kKeys;
   const auto prefetch = [&](int64_t c) __attribute__((always_inline)) {
     for (; ahead < k + kKeys && (ahead - k) * columns <= c * kKeys; ++ahead)
       PrefetchAhead(it, first, ahead);
@@ -260,21 +311,25 @@ inline void Scores(const Item& it, int64_t first, int64_t count, float* scores) 
   }
 }
 
-// Columns [c, c + kVectors kLanes) of the tile's values, widened into a strip that stays in L1 for
-// all rows.
+// Columns [c, c + kVectors kLanes) of the tile's values. Not in scratch yet, they are widened into
+// a strip that stays in L1 for all rows.
 template <int kVectors>
 inline void ValueStrip(const Item& it, int64_t first, int64_t count, int64_t c, const float* e) {
-  const int64_t width =
-      it.a.value.dim - c < kVectors * kLanes ? it.a.value.dim - c : kVectors * kLanes;
-  for (int64_t k = 0; k < count; ++k) {
-    float* row = it.value + k * kVectors * kLanes;
-    Widen(it.a.bfloat16, RowOf(it, it.a.value, first + k) + c, width, row);
-    for (int64_t i = width; i < kVectors * kLanes; ++i) row[i] = 0.0f;
+  const float* values = it.value + c;
+  int64_t stride = it.value_dim;
+  if (!it.loaded) {
+    values = it.value;
+    stride = kVectors * kLanes;
+    const int64_t width = it.a.value.dim - c < stride ? it.a.value.dim - c : stride;
+    for (int64_t k = 0; k < count; ++k) {
+      PrefetchRow(it, it.a.value, first + k + kStripsAhead, c, width);
+      LoadValue(it, first + k, c, width, stride, it.value + k * stride);
+    }
   }
   const int64_t used = it.tokens * it.a.group;
   for (int64_t r = 0; r < used; r += kTileHeight) {
-    ValueTile<kTileHeight, kVectors>(false, e + r, it.rows, it.value, kVectors * kLanes, count,
-                                     it.alpha + r, it.out + r * it.value_dim + c, it.value_dim);
+    ValueTile<kTileHeight, kVectors>(false, e + r, it.rows, values, stride, count, it.alpha + r,
+                                     it.out + r * it.value_dim + c, it.value_dim);
   }
 }
 
@@ -285,7 +340,6 @@ inline void Values(const Item& it, int64_t first, int64_t count, const float* e)
 }
 
 inline void MaskedScores(const Item& it, int64_t first, int64_t count, float* scores) {
-  LoadKeys(it, first, count);
   Scores(it, first, count, scores);
   HideKeys(it, scores, first, count);
 }
@@ -301,6 +355,7 @@ inline void Begin(const Item& it) {
 inline void AttendTile(const Item& it, int64_t first, int64_t count) {
   const int64_t tile = first / kKeyTile;
   float* scores = it.TileScores(tile);
+  if (!it.loaded) LoadKeys(it, first, count);
   MaskedScores(it, first, count, scores);
   SoftmaxTile(it.vectors, it.rows, count, scores, it.max, it.sum, it.alpha);
   if (it.keep) {
@@ -344,11 +399,33 @@ inline void WriteRows(const Item& it) {
 // --- importance
 // ------------------------------------------------------------------------------------------------------
 
-// group_sums[token][first + key] = sum over the token's rows of factor * e. Blocks of lanes x lanes
-// are transposed, so that keys lie on the lanes and a group of any size is a run of vector
-// additions.
+// group_sums[token][first + key] = sum over the token's rows of factor * e, kLanes keys at a time.
+// Of whole vectors of rows: their sum, then the sum of its lanes.
+inline void SumWholeGroups(const Item& it, const float* e, const float* factor, int64_t first,
+                           int64_t count) {
+  const int64_t vectors = it.a.group / kLanes;
+  for (int64_t t = 0; t < it.tokens; ++t) {
+    const int64_t row = t * it.a.group;
+    float* to = it.group_sums + t * it.group_sums_stride + first;
+    for (int64_t k = 0; k < count; k += kLanes) {
+      V block[kLanes];
+      for (int i = 0; i < kLanes; ++i) {
+        const float* key = e + (k + i) * it.rows + row;
+        block[i] = Mul(Load(key), Load(factor + row));
+        for (int64_t v = 1; v < vectors; ++v) {
+          block[i] = Fma(Load(key + v * kLanes), Load(factor + row + v * kLanes), block[i]);
+        }
+      }
+      Store(to + k, SumRows(block));
+    }
+  }
+}
+
+// The same for groups of any size: blocks of lanes x lanes are transposed, so that keys lie on the
+// lanes and a group is a run of vector additions.
 inline void SumGroups(const Item& it, const float* e, const float* factor, int64_t first,
                       int64_t count) {
+  if (it.a.group % kLanes == 0) return SumWholeGroups(it, e, factor, first, count);
   for (int64_t k = 0; k < count; k += kLanes) {
     V sum = Zero();
     int64_t member = 0;
@@ -381,6 +458,7 @@ inline void SumGroupsOfTile(const Item& it, int64_t first, int64_t count) {
     }
     return SumGroups(it, scores, factor, first, count);
   }
+  LoadKeys(it, first, count);
   MaskedScores(it, first, count, scores);
   for (int64_t k = 0; k < count; ++k) {
     for (int64_t v = 0; v < it.vectors * kLanes; v += kLanes) {
@@ -394,25 +472,60 @@ inline void SumGroupsOfTile(const Item& it, int64_t first, int64_t count) {
 // The band of a block as floats, where it is as short as bands are (5 at the documents' sizes).
 constexpr int64_t kShortBand = 64;
 
-inline const float* ShortBand(const prim::BlockGeometry& g, float* coefficients) {
-  const int64_t length = g.LastToken(0) - g.FirstToken(0) + 1;
-  if (length > kShortBand) return nullptr;
-  for (int64_t i = 0; i < length; ++i) coefficients[i] = static_cast<float>(g.Coefficient(i));
-  return coefficients;
-}
+struct Band {
+  int64_t length;
+  float coefficients[kShortBand];
+  const float* data;  // null: too long
 
-// sum over x of band[last - x] * probabilities[x], from the last token back. `band` may be null.
-inline float BlockScore(const Item& it, const float* band, const float* probabilities, int64_t j) {
+  explicit Band(const prim::BlockGeometry& g) : length(g.LastToken(0) - g.FirstToken(0) + 1) {
+    data = length <= kShortBand ? coefficients : nullptr;
+    for (int64_t i = 0; i < length && data != nullptr; ++i)
+      coefficients[i] = static_cast<float>(g.Coefficient(i));
+  }
+};
+
+// sum over x of band[last - x] * probabilities[x], from the last token back.
+inline float BlockScore(const Item& it, const Band& band, const float* probabilities, int64_t j) {
   const prim::BlockGeometry& g = it.a.geometry;
   const int64_t last = g.LastToken(j);
   const int64_t first = g.FirstToken(j) > 0 ? g.FirstToken(j) : 0;
   float sum = 0.0f;
   for (int64_t x = last < it.s.keys ? last : it.s.keys - 1; x >= first; --x) {
     const float coefficient =
-        band != nullptr ? band[last - x] : static_cast<float>(g.Coefficient(last - x));
+        band.data != nullptr ? band.data[last - x] : static_cast<float>(g.Coefficient(last - x));
     sum += coefficient * probabilities[x];
   }
   return sum;
+}
+
+// probabilities[x] becomes the score of a block whose last token is x: the same operations in the
+// same order. From the end back, so that those before are still what they were.
+inline void SumBands(const Band& band, int64_t keys, float* probabilities) {
+  const int64_t begin = band.length - 1;  // bands that begin earlier are cut short
+  for (int64_t end = keys; end > begin; end -= kLanes) {
+    const int64_t x = end - kLanes > begin ? end - kLanes : begin;
+    V sum = Zero();
+    for (int64_t i = 0; i < band.length; ++i)
+      sum =
+          Add(sum, Mul(Set(band.data[i]), LoadN(probabilities + x - i, static_cast<int>(end - x))));
+    StoreN(probabilities + x, sum, static_cast<int>(end - x));
+  }
+}
+
+// The scores of all blocks. `probabilities` is lost.
+inline void ScoreBlocks(const Item& it, const Band& band, float* probabilities) {
+  const prim::BlockGeometry& g = it.a.geometry;
+  const int64_t blocks = it.s.blocks;
+  int64_t whole = 0;  // blocks [whole, cut) hear tokens inside [0, keys) only
+  while (whole < blocks && g.FirstToken(whole) < 0) ++whole;
+  int64_t cut = band.data != nullptr ? blocks : whole;
+  while (cut > whole && g.LastToken(cut - 1) >= it.s.keys) --cut;
+  for (int64_t j = 0; j < whole; ++j) it.block_scores[j] = BlockScore(it, band, probabilities, j);
+  for (int64_t j = cut; j < blocks; ++j)
+    it.block_scores[j] = BlockScore(it, band, probabilities, j);
+  if (cut == whole) return;
+  SumBands(band, it.s.keys, probabilities);
+  for (int64_t j = whole; j < cut; ++j) it.block_scores[j] = probabilities[g.LastToken(j)];
 }
 
 inline void SelectBlocks(const Item& it) {
@@ -425,21 +538,23 @@ inline void SelectBlocks(const Item& it) {
     }
   }
   const int64_t blocks = it.s.blocks;
-  float coefficients[kShortBand];
-  const float* band = ShortBand(it.a.geometry, coefficients);
+  const Band band(it.a.geometry);
   for (int64_t t = 0; t < it.tokens; ++t) {
     const bool zero = it.hidden[t] != 0 && it.a.zero_masked_rows;
-    const float* probabilities = it.group_sums + t * it.group_sums_stride;
     const uint8_t* forced = it.a.topk_mask != nullptr
                                 ? it.a.topk_mask + (it.token + t) * it.a.topk_mask_stride
                                 : nullptr;
-    for (int64_t j = 0; j < blocks; ++j) {
-      const bool end = it.a.force_ends && (j == 0 || j + 2 >= blocks);
-      if (end || (forced != nullptr && forced[j] != 0)) {
-        it.block_scores[j] = -kLowest;
-      } else {
-        it.block_scores[j] = zero ? 0.0f : BlockScore(it, band, probabilities, j);
-      }
+    if (zero) {
+      for (int64_t j = 0; j < blocks; ++j) it.block_scores[j] = 0.0f;
+    } else {
+      ScoreBlocks(it, band, it.group_sums + t * it.group_sums_stride);
+    }
+    for (int64_t j = 0; j < blocks && forced != nullptr; ++j) {
+      if (forced[j] != 0) it.block_scores[j] = -kLowest;
+    }
+    if (it.a.force_ends && blocks > 0) {
+      it.block_scores[0] = it.block_scores[blocks - 1] = -kLowest;
+      if (blocks > 1) it.block_scores[blocks - 2] = -kLowest;
     }
     int32_t* indices = it.a.topk + it.s.topk_offset + (it.token + t) * it.a.topk_token_stride +
                        it.head * it.a.topk_head_stride;
@@ -450,10 +565,10 @@ inline void SelectBlocks(const Item& it) {
 // --- items
 // -----------------------------------------------------------------------------------------------------------
 
-inline Item MakeItem(const AttentionArgs& a, int64_t item, int64_t member, float* scratch) {
+inline Item MakeItem(const AttentionArgs& a, const AttentionScratch& at, int64_t item,
+                     int64_t member, float* scratch) {
   const AttentionSequence& s = a.sequences[LastBeginningBy(a.sequences, a.sequence_count,
                                                            &AttentionSequence::item_begin, item)];
-  const AttentionScratch at(a);
   const int64_t token_blocks = (s.rows + a.tokens_per_item - 1) / a.tokens_per_item;
   const int64_t head = (item - s.item_begin) / token_blocks * a.heads_per_item + member;
   const int64_t token = (item - s.item_begin) % token_blocks * a.tokens_per_item;
@@ -470,10 +585,11 @@ inline Item MakeItem(const AttentionArgs& a, int64_t item, int64_t member, float
       .rows = at.rows,
       .value_dim = at.value_dim,
       .keep = a.keep_scores,
+      .loaded = a.heads_per_item > 1,
       .key_stride = at.key_stride,
       .query = state + at.query,
-      .key = scratch + at.key,
-      .value = scratch + at.value,
+      .key = scratch + at.key + member * at.key_floats,
+      .value = scratch + at.value + member * at.value_floats,
       .scores = state + at.scores,
       .tile_max = state + at.tile_max,
       .out = state + at.out,
@@ -494,25 +610,28 @@ inline Item MakeItem(const AttentionArgs& a, int64_t item, int64_t member, float
 void CompressedAttention(const void* args, int64_t item, void* scratch, void*) {
   using namespace attention;
   const auto& a = *static_cast<const prim::AttentionArgs*>(args);
+  const AttentionScratch at(a);
   auto* floats = static_cast<float*>(scratch);
-  const Item first = MakeItem(a, item, 0, floats);
-  FindHidden(first);
-  for (int64_t h = 0; h < a.heads_per_item; ++h) {
-    const Item it = MakeItem(a, item, h, floats);
-    PrefetchQueries(it);
-    PackQueries(it);
-    Begin(it);
+  const auto make = [&](int64_t member) { return MakeItem(a, at, item, member, floats); };
+  static_assert(prim::kMostHeadsPerItem == 4);
+  const int64_t last = a.heads_per_item - 1;
+  const Item heads[] = {make(0), make(last < 1 ? last : 1), make(last < 2 ? last : 2), make(last)};
+  FindHidden(heads[0]);
+  for (int64_t h = 0; h <= last; ++h) {
+    PrefetchQueries(heads[h]);
+    PackQueries(heads[h]);
+    Begin(heads[h]);
   }
-  for (int64_t key = 0; key < first.s.keys; key += kKeyTile) {
-    const int64_t count = first.needed[key / kKeyTile];
-    for (int64_t h = 0; h < a.heads_per_item && count > 0; ++h)
-      AttendTile(MakeItem(a, item, h, floats), key, count);
+  for (int64_t key = 0; key < heads[0].s.keys; key += kKeyTile) {
+    const int64_t count = heads[0].needed[key / kKeyTile];
+    if (count == 0) continue;
+    if (heads[0].loaded) LoadHeads(heads, key, count);
+    for (int64_t h = 0; h <= last; ++h) AttendTile(heads[h], key, count);
   }
-  for (int64_t h = 0; h < a.heads_per_item; ++h) {
-    const Item it = MakeItem(a, item, h, floats);
-    Normalise(it);
-    WriteRows(it);
-    if (a.topk != nullptr) SelectBlocks(it);
+  for (int64_t h = 0; h <= last; ++h) {
+    Normalise(heads[h]);
+    WriteRows(heads[h]);
+    if (a.topk != nullptr) SelectBlocks(heads[h]);
   }
 }
 

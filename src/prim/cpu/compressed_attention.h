@@ -96,9 +96,12 @@ struct AttentionScratch {
   int64_t keys;       // max_keys in whole tiles
   int64_t key_stride;
 
+  int64_t key;           // [heads][kKeyTile][key_stride]
+  int64_t value;         // [heads][kKeyTile][value_dim]; of one head, [kKeyTile][up to two vectors]
+  int64_t key_floats;    // of a head
+  int64_t value_floats;  // of a head
+
   // Of the kv head that is worked on.
-  int64_t key;    // [kKeyTile][key_stride]
-  int64_t value;  // [kKeyTile][up to two vectors]
   int64_t block_scores;
   int64_t heap;    // uint64 [min(top_k, max_blocks)]
   int64_t hidden;  // bytes [tokens]
@@ -138,8 +141,10 @@ struct AttentionScratch {
     group_sums = state.Take(select ? state.Times(a.tokens_per_item, keys) : 0);
     head_floats = state.Total();
 
-    key = parts.Take(parts.Times(key_stride, kKeyTile));
-    value = parts.Take(kKeyTile * kValueStrip);
+    key_floats = parts.Times(key_stride, kKeyTile);
+    value_floats = parts.Times(a.heads_per_item > 1 ? value_dim : kValueStrip, kKeyTile);
+    key = parts.Take(parts.Times(key_floats, a.heads_per_item));
+    value = parts.Take(parts.Times(value_floats, a.heads_per_item));
     block_scores = parts.Take(select ? a.max_blocks : 0);
     heap = parts.Take(select ? parts.Times(2, a.top_k < a.max_blocks ? a.top_k : a.max_blocks) : 0);
     hidden = parts.Take(ScratchLayout::RoundUp(a.tokens_per_item, 4) / 4);

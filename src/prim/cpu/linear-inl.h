@@ -19,9 +19,10 @@ using tamis::prim::kLinearPanel;
 using tamis::prim::kNzColumns;
 using tamis::prim::LinearWeight;
 
-// Tokens of a register tile two vectors wide: 16 accumulators hide latency 4 on 2 ports, and 10
-// loads serve 16 FMAs. avx2 has 16 registers in all.
-constexpr int64_t kTileTokens = kLanes == 16 ? 8 : 4;
+// Tokens of a register tile two vectors wide. 16 accumulators hide latency 4 on 2 ports, and 10
+// loads serve 16 FMAs; with 24, avx512 is slower and products of pairs an eighth faster. avx2 has
+// 16 registers in all: with 12 accumulators it is a tenth faster than with 8.
+constexpr int64_t kTileTokens = kPairs ? 12 : kLanes == 16 ? 8 : 6;
 
 // Accumulators of a direct tile: 24 of 32 registers, or 12 of 16. One token of 192 columns is one.
 constexpr int kDirectAccumulators = kLanes == 16 ? 24 : 12;
@@ -45,9 +46,9 @@ struct Part {
   V operator()(const uint16_t* p) const { return LoadRowsN<Half>(p, step, count); }
 };
 
-// Bytes ahead of a stream of weights. Rows of ND are far apart: there it is rows, fewer where a
-// tile takes much of each. Rows 48 KiB apart, as w_uq_qr has them, meet in 4 groups of sets of an
-// L2 of 16 ways: 64 rows are all that it keeps.
+// Panels of NZ stream: lines are asked for this many bytes ahead into L1, which keeps some 4 KiB of
+// them. Rows of ND are far apart: what counts there are the entries of their pages, which a hint
+// for L2 brings, rows ahead, fewer where a tile takes much of each.
 constexpr int64_t kPrefetchBytes = 1024;
 constexpr int64_t kPrefetchRows = 48;
 constexpr int64_t kPrefetchWideRows = 32;
@@ -55,9 +56,10 @@ constexpr int64_t kWideColumns = 128;
 
 // The weights of a tile, those that column k of x meets at w[v] + k * step; and what is prefetched
 // beside them, rows of weights from next[v] on, next_step apart.
-template <class ReadAs, int kCount>
+template <class ReadAs, int kCount, bool kNzWeights>
 struct Columns {
   using Read = ReadAs;
+  static constexpr bool kNz = kNzWeights;
   static constexpr int kVectors = kCount;
   Read read;
   const typename Read::Element* w[kCount];
@@ -80,8 +82,13 @@ TAMIS_INLINE void Tile(const Columns& c, const float* x, int64_t x_stride, int64
     for (int v = 0; v < kVectors; ++v) {
       weight[v] = c.read(c.w[v] + k * c.step);
       if (c.next_step == 0) continue;
-      for (int64_t row = k * kColumnDims; row < (k + 1) * kColumnDims; ++row)
-        __builtin_prefetch(c.next[v] + row * c.next_step, 0, 2);
+      const uint16_t* next = c.next[v] + k * kColumnDims * c.next_step;
+      if constexpr (Columns::kNz) {  // a pair of rows is one line
+        __builtin_prefetch(next, 0, 3);
+      } else {
+        for (int row = 0; row < kColumnDims; ++row)
+          __builtin_prefetch(next + row * c.next_step, 0, 2);
+      }
     }
     for (int t = 0; t < kTokens; ++t) {
       const V broadcast = Set(x[t * x_stride + k]);
@@ -109,13 +116,13 @@ struct Strip {
   float* sums;  // [tokens][width]
 };
 
-template <int kTokens, int kVectors, class Read>
+template <int kTokens, int kVectors, bool kNz, class Read>
 TAMIS_INLINE void DirectTile(const Strip& s, const Read& read, int64_t first, int64_t depth,
                              int64_t at) {
   const int64_t step = StepOf(s.w);
   constexpr int64_t kRows = kVectors * kLanes >= kWideColumns ? kPrefetchWideRows : kPrefetchRows;
-  const int64_t ahead = s.w.nz ? kPrefetchBytes / 2 : kRows * step;
-  Columns<Read, kVectors> c = {read, {}, kColumnDims * step, {}, step};
+  const int64_t ahead = kNz ? kPrefetchBytes / 2 : kRows * step;
+  Columns<Read, kVectors, kNz> c = {read, {}, kColumnDims * step, {}, step};
   for (int v = 0; v < kVectors; ++v) {
     c.w[v] = s.w.data + first * step + Column(s.w, s.begin + at + v * kLanes);
     c.next[v] = c.w[v] + ahead;
@@ -125,25 +132,40 @@ TAMIS_INLINE void DirectTile(const Strip& s, const Read& read, int64_t first, in
 
 // The columns from `at` on in tiles of kVectors vectors, where registers hold one; returns the
 // next.
-template <class Half, int kTokens, int kVectors>
+template <class Half, int kTokens, int kVectors, bool kNz>
 TAMIS_INLINE int64_t DirectTiles(const Strip& s, int64_t first, int64_t depth, int64_t at) {
   if constexpr (kTokens * kVectors <= kDirectAccumulators) {
     for (; at + kVectors * kLanes <= s.columns; at += kVectors * kLanes)
-      DirectTile<kTokens, kVectors>(s, Whole<Half>{StepOf(s.w)}, first, depth, at);
+      DirectTile<kTokens, kVectors, kNz>(s, Whole<Half>{StepOf(s.w)}, first, depth, at);
   }
   return at;
 }
 
 template <class Half, int kTokens>
+void DirectRows(const Strip& s, int64_t first, int64_t depth) {
+  int64_t at = DirectTiles<Half, kTokens, 12, false>(s, first, depth, 0);
+  at = DirectTiles<Half, kTokens, 8, false>(s, first, depth, at);
+  at = DirectTiles<Half, kTokens, 4, false>(s, first, depth, at);
+  at = DirectTiles<Half, kTokens, 2, false>(s, first, depth, at);
+  at = DirectTiles<Half, kTokens, 1, false>(s, first, depth, at);
+  if (at < s.columns) {
+    const Part<Half> part = {StepOf(s.w), static_cast<int>(s.columns - at)};
+    DirectTile<kTokens, 1, false>(s, part, first, depth, at);
+  }
+}
+
+// Strips are whole panels.
+template <class Half, int kTokens>
+void DirectPanels(const Strip& s, int64_t first, int64_t depth) {
+  int64_t at = DirectTiles<Half, kTokens, 4, true>(s, first, depth, 0);
+  at = DirectTiles<Half, kTokens, 2, true>(s, first, depth, at);
+  DirectTiles<Half, kTokens, 1, true>(s, first, depth, at);
+}
+
+template <class Half, int kTokens>
 void Direct(const Strip& s, int64_t first, int64_t depth) {
-  int64_t at = DirectTiles<Half, kTokens, 12>(s, first, depth, 0);
-  at = DirectTiles<Half, kTokens, 8>(s, first, depth, at);
-  at = DirectTiles<Half, kTokens, 4>(s, first, depth, at);
-  at = DirectTiles<Half, kTokens, 2>(s, first, depth, at);
-  at = DirectTiles<Half, kTokens, 1>(s, first, depth, at);
-  if (at < s.columns)
-    DirectTile<kTokens, 1>(s, Part<Half>{StepOf(s.w), static_cast<int>(s.columns - at)}, first,
-                           depth, at);
+  s.w.nz ? DirectPanels<Half, kTokens>(s, first, depth)
+         : DirectRows<Half, kTokens>(s, first, depth);
 }
 
 // Rows [first, first + depth) of the strip as [vector][columns of depth][lanes]; lanes past the
@@ -169,7 +191,7 @@ void PackStrip(const Strip& s, int64_t first, int64_t depth) {
 template <int kTokens, int kVectors>
 TAMIS_INLINE void PanelTile(const Strip& s, int64_t next, int64_t depth, int64_t at, float* sums) {
   const int64_t step = next < s.w.rows ? StepOf(s.w) : 0;
-  Columns<Packed, kVectors> c = {{}, {}, kLanes, {}, step};
+  Columns<Packed, kVectors, false> c = {{}, {}, kLanes, {}, step};
   for (int v = 0; v < kVectors; ++v) {
     c.w[v] = s.panel + (at + v * kLanes) * ColumnsOf(depth);
     c.next[v] = s.w.data + next * step + Column(s.w, s.begin + at + v * kLanes);

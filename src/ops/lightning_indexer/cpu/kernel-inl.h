@@ -138,10 +138,7 @@ inline void Scores(const Item& it, int64_t token, int64_t ahead) {
   for (int64_t k = 0; k < kIndexerKeyTile; k += kLanes) {
     V block[kLanes];
     for (int i = 0; i < kLanes; ++i) block[i] = Load(it.partial + (k + i) * kLanes);
-    Transpose(block);
-    V total = block[0];
-    for (int i = 1; i < kLanes; ++i) total = Add(total, block[i]);
-    Store(it.scores + k, total);
+    Store(it.scores + k, SumRows(block));
   }
 }
 
@@ -179,7 +176,7 @@ void LightningIndexer(const void* args, int64_t item, void* scratch, void* share
       const int64_t visible = chunk.visible + t * chunk.visible_step - first;
       if (visible <= 0) continue;
       // Two tiles are some 2 us of work: enough for a line, and a page's entry, from memory.
-      Scores(it, t, t == 0 ? first + 2 * kIndexerKeyTile : chunk.key_end);
+      Scores(it, t, t == 0 ? first + kIndexerKeyTile : chunk.key_end);
       prim::Offer(&selectors[t], it.scores, visible < count ? visible : count, first);
     }
   }

@@ -88,11 +88,16 @@ TAMIS_INLINE void OverlapStrip(const uint16_t* tokens, int64_t token_stride, con
   for (int v = 0; v < kVectors; ++v) Store(carry + v * kLanes, begin[v]);
 }
 
+// A cache line of a row at a time: with two the prefetches of a stride are 4 KiB, and some are
+// lost.
+constexpr int kLineVectors = kLanes == 16 ? 2 : 4;
+
 // Calls step.template operator()<kVectors, kPartial>(column, count) over the columns of a head.
 template <class Step>
 TAMIS_INLINE void ForColumns(int64_t dim, Step&& step) {
   int64_t c = 0;
-  for (; c + 4 * kLanes <= dim; c += 4 * kLanes) step.template operator()<4, false>(c, kLanes);
+  for (; c + kLineVectors * kLanes <= dim; c += kLineVectors * kLanes)
+    step.template operator()<kLineVectors, false>(c, kLanes);
   for (; c + kLanes <= dim; c += kLanes) step.template operator()<1, false>(c, kLanes);
   if (c < dim) step.template operator()<1, true>(c, static_cast<int>(dim - c));
 }

@@ -164,11 +164,19 @@ TAMIS_INLINE const uint16_t* HalvesOf(const Rows& rows, int64_t offset, const Ti
 // while the one before is worked on, takes as long: what costs is not the lines but the entries of
 // their pages, and a prefetch waits for those. Inlined by force: gcc 12 takes a function that only
 // prefetches for one without effect and drops its calls.
-constexpr int64_t kRowsAhead = 4;
+constexpr int64_t kRowsAhead = 3;
 
 TAMIS_INLINE void PrefetchBytes(const uint8_t* row, int64_t bytes) {
   for (int64_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(row + byte, 0, 3);
 }
+// Asks for the entries of a row's pages.
+TAMIS_INLINE void PrefetchPages(const Item& it, const Tile& tile, int64_t k) {
+  if (k >= tile.count) return;
+  __builtin_prefetch(RowOf(it.a.key, it.s.key_offset, tile, k), 0, 2);
+  if (it.a.key_rope.data != nullptr)
+    __builtin_prefetch(RowOf(it.a.key_rope, it.s.key_rope_offset, tile, k), 0, 2);
+}
+
 TAMIS_INLINE void PrefetchRow(const Item& it, const Tile& tile, int64_t k) {
   if (k >= tile.count) return;
   const int64_t key_bytes = it.a.packed ? it.a.row.width() : 2 * it.a.latent_dim;
@@ -188,7 +196,10 @@ TAMIS_INLINE void LoadKey(const Item& it, const Tile& tile, int64_t k) {
     const uint8_t* row = RowOf(a.key, it.s.key_offset, tile, k);
     WidenKvLatent(a.bfloat16, a.row, row, value);
     WidenKvRope(a.bfloat16, a.row, row, value + a.latent_dim);
-    if (kPairs) Narrow(true, value, 1.0f, it.at.dim, reinterpret_cast<uint16_t*>(key));  // exact
+    if (kPairs) {
+      key[it.columns - 1] = 0.0f;  // half of it remains where dims are odd
+      Narrow(true, value, 1.0f, it.at.dim, reinterpret_cast<uint16_t*>(key));  // exact
+    }
     return;
   }
   const uint16_t* latent = HalvesOf(a.key, it.s.key_offset, tile, k);
@@ -217,7 +228,10 @@ inline void LoadTile(const Item& it, const Tile& tile) {
 // --------------------------------------------------------------------------------------------------------
 
 template <int64_t kStride, int kKeys, int kVectors>
-TAMIS_INLINE void ScoreTile(const Item& it, int64_t k, int64_t v) {
+TAMIS_INLINE void ScoreTile(const Item& it, const Tile& next, int64_t k, int64_t v) {
+  if (v == 0) {
+    for (int64_t i = k; i < k + kKeys; ++i) PrefetchPages(it, next, i);
+  }
   V sum[kKeys][kVectors];
   ProductTile<kStride>(it.key + k * it.at.key_stride, it.at.key_stride,
                        it.query + v * it.columns * kLanes, it.columns, sum);
@@ -230,22 +244,23 @@ TAMIS_INLINE void ScoreTile(const Item& it, int64_t k, int64_t v) {
 }
 
 template <int64_t kStride>
-inline void ScoreTiles(const Item& it, int64_t count) {
+inline void ScoreTiles(const Item& it, const Tile& next, int64_t count) {
   int64_t v = 0;
   for (; v + 2 <= it.vectors; v += 2) {
-    for (int64_t k = 0; k < count; k += kTileHeight) ScoreTile<kStride, kTileHeight, 2>(it, k, v);
+    for (int64_t k = 0; k < count; k += kTileHeight)
+      ScoreTile<kStride, kTileHeight, 2>(it, next, k, v);
   }
   for (; v < it.vectors; ++v) {
     for (int64_t k = 0; k < count; k += 2 * kTileHeight)
-      ScoreTile<kStride, 2 * kTileHeight, 1>(it, k, v);
+      ScoreTile<kStride, 2 * kTileHeight, 1>(it, next, k, v);
   }
 }
 
-inline void Scores(const Item& it, int64_t count) {
+inline void Scores(const Item& it, const Tile& next, int64_t count) {
   switch (it.at.key_stride) {
-    case prim::kNarrowKeyStride: return ScoreTiles<prim::kNarrowKeyStride>(it, count);
-    case prim::kWideKeyStride: return ScoreTiles<prim::kWideKeyStride>(it, count);
-    default: return ScoreTiles<0>(it, count);
+    case prim::kNarrowKeyStride: return ScoreTiles<prim::kNarrowKeyStride>(it, next, count);
+    case prim::kWideKeyStride: return ScoreTiles<prim::kWideKeyStride>(it, next, count);
+    default: return ScoreTiles<0>(it, next, count);
   }
 }
 
@@ -388,21 +403,25 @@ __attribute__((noinline)) bool Attend(const Item& it, int64_t first, int64_t cou
                                       State other) {
   Cursor cursor = {0, 0};
   Skip(it, &cursor, first * it.walk.segment);
-  Tile tile;
-  NextTile(it, &cursor, &tile);
-  if (tile.count == 0) return false;
+  Tile tiles[2];
+  int current = 0;
+  NextTile(it, &cursor, &tiles[0]);
+  if (tiles[0].count == 0) return false;
   PackQueries(it);
   const int64_t tiles_per_segment = it.walk.segment / kKeyTile;
-  for (int64_t segment = 0; segment < count && tile.count > 0; ++segment) {
+  for (int64_t segment = 0; segment < count && tiles[current].count > 0; ++segment) {
     const State& state = segment == 0 ? to : other;
     Begin(it, state);
-    for (int64_t i = 0; i < tiles_per_segment && tile.count > 0; ++i) {
+    for (int64_t i = 0; i < tiles_per_segment && tiles[current].count > 0; ++i) {
+      const Tile& tile = tiles[current];
+      Tile& next = tiles[1 - current];
+      NextTile(it, &cursor, &next);
       LoadTile(it, tile);
-      Scores(it, tile.count);
+      Scores(it, next, tile.count);
       SoftmaxTile(it.vectors, it.at.score_stride, tile.count, it.scores, state.max, state.sum,
                   it.alpha);
       Values(it, state, i == 0, tile.count);
-      NextTile(it, &cursor, &tile);
+      current = 1 - current;
     }
     if (segment > 0) MergeStates(it, to, other);
   }
