@@ -394,6 +394,7 @@ TEST(OperatorContracts, EveryMemberOfParamsIsAField) {
       {"sparse_flash_attention", CountMembers<sparse_flash_attention::Params>()},
       {"nsa_compress_attention_infer", CountMembers<nsa_compress_attention_infer::Params>()},
       {"nz_to_nd", CountMembers<nz_to_nd::Params>()},
+      {"sliding_window_attention", CountMembers<sliding_window_attention::Params>()},
   };
   for (const Operator& op : registry::Operators()) {
     ASSERT_TRUE(members.contains(op.contract->name)) << op.contract->name << " is not listed here";
