@@ -144,7 +144,7 @@ def indexer(
                 "key": table(dtype, keys, dim).view(1, keys, 1, dim),
                 "weights": random(dtype, 1, tokens, heads),
             }
-            for _ in range(max(2, min(32, (1 << 19) // keys)))
+            for _ in range(max(2, min(32, (1 << 19) // (keys + tokens * heads))))
         ]
         return Pool(sets, {"sparse_count": count})
 

@@ -1,7 +1,7 @@
-"""Makes the pictures of the documents from calls of the library.
+"""Makes the pictures of the documents: from calls of the library, or from results of the benchmark.
 
 They are committed. Without `--write` the pictures are made again and compared with the files: the
-words must be the same, the coordinates within rounding.
+words must be the same, the coordinates within rounding. So are the tables of docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 import sys
 from pathlib import Path
 
+import benchmarks
 import dsa
 import nsa
 import states
@@ -32,7 +33,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="pictures of the documents")
     parser.add_argument("--write", action="store_true", help="write the files")
     write: bool = parser.parse_args().write
-    made = nsa.pictures() | dsa.pictures() | states.pictures()
+    made = nsa.pictures() | dsa.pictures() | states.pictures() | benchmarks.pictures()
     differ = []
     for name, picture in sorted(made.items()):
         path = FOLDER / name
@@ -40,6 +41,11 @@ def main() -> int:
             path.write_text(picture, encoding="utf-8")
         elif not path.exists() or not same(picture, path.read_text(encoding="utf-8")):
             differ.append(name)
+    page = benchmarks.page()
+    if write:
+        benchmarks.PAGE.write_text(page, encoding="utf-8")
+    elif page != benchmarks.PAGE.read_text(encoding="utf-8"):
+        differ.append(f"../{benchmarks.PAGE.name}")
     for name in differ:
         print(f"docs/pictures/{name} is not what its script makes; ./dev docs --pictures writes it")
     print(f"pictures: {len(made)} made, {len(differ)} differ")
