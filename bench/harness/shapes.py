@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tamis.nn import empty_in_huge_pages
+
 Tensors = dict[str, Tensor]
 Attributes = dict[str, Any]
 
@@ -69,10 +71,14 @@ def random(dtype: torch.dtype, *shape: int) -> Tensor:
     return torch.randn(shape, dtype=torch.float32).to(dtype)
 
 
-def table(dtype: torch.dtype, rows: int, width: int) -> Tensor:
+def table(dtype: torch.dtype, rows: int, width: int, huge: bool = False) -> Tensor:
     """Many random rows, made of few: only their addresses matter to the time."""
     some = random(dtype, min(rows, 65536), width)
-    return some.repeat(-(-rows // len(some)), 1)[:rows].contiguous()
+    found = empty_in_huge_pages((rows, width), dtype) if huge else some.new_empty(rows, width)
+    for begin in range(0, rows, len(some)):
+        part = found[begin : begin + len(some)]
+        part.copy_(some[: len(part)])
+    return found
 
 
 def some_rows(rows: int, most: int) -> Tensor:
@@ -94,14 +100,19 @@ LATENT, ROPE = 512, 64
 
 
 def selection(
-    tokens: int, heads: int, rows: int = 1 << 20, selected: int = 2048, sets: int = 32
+    tokens: int,
+    heads: int,
+    rows: int = 1 << 20,
+    selected: int = 2048,
+    sets: int = 32,
+    huge: bool = False,
 ) -> Shape:
     """Attention of tokens, each over its own selected rows of a long cache."""
 
     def make(dtype: torch.dtype) -> Pool:
         shared = {
-            "key": table(dtype, rows, LATENT).view(1, rows, 1, LATENT),
-            "key_rope": table(dtype, rows, ROPE).view(1, rows, 1, ROPE),
+            "key": table(dtype, rows, LATENT, huge).view(1, rows, 1, LATENT),
+            "key_rope": table(dtype, rows, ROPE, huge).view(1, rows, 1, ROPE),
         }
         own = [
             {
@@ -123,7 +134,8 @@ def selection(
 
     return Shape(
         "sparse_flash_attention",
-        f"{tokens} x {heads} heads, {selected} of {spell(rows)}",
+        f"{tokens} x {heads} heads, {selected} of {spell(rows)}"
+        + (", in 2 MiB pages" if huge else ""),
         2.0 * tokens * heads * selected * (2 * LATENT + ROPE),
         2.0 * tokens * (selected * (LATENT + ROPE) + heads * (2 * LATENT + ROPE)),
         make,
@@ -452,8 +464,11 @@ def shapes() -> list[Shape]:
     """What `./dev bench` times."""
     return [
         selection(1, 128),
+        selection(1, 128, huge=True),
         selection(1, 16),
+        selection(1, 16, huge=True),
         selection(32, 128, sets=4),
+        selection(32, 128, sets=4, huge=True),
         indexer(131072),
         prefill(8192, 511, causal=True),
         prefill(65536, 4096, causal=False, largest=True),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 
-from tamis.nn import PagedCache
+from tamis.nn import PagedCache, empty_in_huge_pages
 
 
 def cache(pages: int = 4) -> PagedCache:
@@ -77,3 +80,26 @@ def test_nothing_new_changes_nothing() -> None:
     slots, positions = pool.append([0, 0])
     assert slots.shape == positions.shape == (0,)
     assert pool.block_table().shape == (2, 0)
+
+
+def test_a_large_cache_asks_for_huge_pages() -> None:
+    tensor = empty_in_huge_pages((4096, 2048), torch.bfloat16).zero_()
+    assert tensor.shape == (4096, 2048)
+    assert tensor.dtype == torch.bfloat16
+    if not Path("/sys/kernel/mm/transparent_hugepage").exists():
+        return  # a kernel without them: the tensor alone is what there is
+    middle = tensor.data_ptr() + tensor.nbytes // 2
+    flags = ""
+    inside = False
+    for line in Path("/proc/self/smaps").read_text(encoding="ascii").splitlines():
+        span = re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line)
+        if span:
+            inside = int(span[1], 16) <= middle < int(span[2], 16)
+        elif inside and line.startswith("VmFlags:"):
+            flags = line
+    assert " hg" in flags
+
+
+def test_a_small_tensor_needs_no_huge_page() -> None:
+    assert empty_in_huge_pages((3, 5), torch.float16).zero_().sum() == 0
+    assert empty_in_huge_pages((0, 5), torch.float16).numel() == 0

@@ -10,7 +10,14 @@ a call with one new token, or a few, per sequence.
 """
 
 from tamis.nn.deepseek import DeepSeekSparseAttention
+from tamis.nn.memory import empty_in_huge_pages
 from tamis.nn.native import CompressedCache, NativeCompressedAttention
 from tamis.nn.paged_cache import PagedCache
 
-__all__ = ["CompressedCache", "DeepSeekSparseAttention", "NativeCompressedAttention", "PagedCache"]
+__all__ = [
+    "CompressedCache",
+    "DeepSeekSparseAttention",
+    "NativeCompressedAttention",
+    "PagedCache",
+    "empty_in_huge_pages",
+]

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from tamis.nn.memory import empty_in_huge_pages
+
 
 def check_counts(counts: Sequence[int], sequences: int, **packed: Tensor) -> None:
     """Complains unless there is one count per sequence, and packed tensors have as many rows."""
@@ -39,7 +41,7 @@ class PagedCache:
     Attributes
     ----------
     tensors : dict of str to Tensor [pages, page_size, ...]
-        the pool, zero at first
+        the pool, zero at first; in pages of memory of 2 MiB, where the kernel has them
     lengths : list of int
         rows of each sequence
     """
@@ -56,7 +58,8 @@ class PagedCache:
         self.page_size = page_size
         self.lengths = [0] * sequences
         self.tensors = {
-            name: torch.zeros(pages, page_size, *row, dtype=dtype) for name, row in rows.items()
+            name: empty_in_huge_pages((pages, page_size, *row), dtype).zero_()
+            for name, row in rows.items()
         }
         self._unused = list(range(pages))
         self._pages: list[list[int]] = [[] for _ in range(sequences)]
