@@ -235,6 +235,13 @@ void DirectStrip(const Strip& s, const Input& input, int64_t tokens) {
   }
 }
 
+// Tokens of the next register tile. 16 are two tiles of 8: one of 4 would wait for its own sums.
+inline int64_t TokensOfTile(int64_t left) {
+  constexpr int64_t kHalf = 8;
+  if (left >= kTileTokens && (kTileTokens <= kHalf || left != 2 * kHalf)) return kTileTokens;
+  return left >= kHalf && kTileTokens > kHalf ? kHalf : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+}
+
 template <class Half, class Input>
 void PanelStrip(const Strip& s, const Input& input, int64_t tokens) {
   const int64_t most = kLinearPanel / s.width * kColumnDims;
@@ -242,8 +249,7 @@ void PanelStrip(const Strip& s, const Input& input, int64_t tokens) {
     const int64_t depth = s.w.rows - first < most ? s.w.rows - first : most;
     PackStrip<Half>(s, first, depth);
     for (int64_t token = 0; token < tokens;) {
-      const int64_t left = tokens - token;
-      const int64_t count = left >= kTileTokens ? kTileTokens : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+      const int64_t count = TokensOfTile(tokens - token);
       const int64_t next = token == 0 ? first + depth : s.w.rows;
       float* const sums = s.sums + token * s.width;
       SpreadInput<Half>(s, input, token, count, first, depth);
@@ -251,6 +257,7 @@ void PanelStrip(const Strip& s, const Input& input, int64_t tokens) {
         case 1: PanelTiles<1>(s, next, depth, sums); break;
         case 2: PanelTiles<2>(s, next, depth, sums); break;
         case 4: PanelTiles<4>(s, next, depth, sums); break;
+        case 8: PanelTiles<8>(s, next, depth, sums); break;
         default: PanelTiles<kTileTokens>(s, next, depth, sums); break;
       }
       token += count;

@@ -34,12 +34,15 @@ inline constexpr int64_t kNzColumns = 16;
 inline constexpr int64_t kDirectTokens = 8;
 
 /// Columns that are computed in one pass over the rows of W. A panel of NZ streams by itself; rows
-/// of ND are far apart, and while reading them counts, a pass must take enough of each.
-inline constexpr int64_t kLinearStrip = 64;
+/// of ND are far apart, and while reading them counts, a pass must take enough of each. Of few
+/// tokens a narrow strip leaves more items; of many a wide one reads x half as often.
+inline constexpr int64_t kLinearStrip = 128;
+inline constexpr int64_t kNarrowStrip = 64;
 inline constexpr int64_t kWideStrip = 192;
 inline constexpr int64_t kWideStripTokens = 32;
 static inline int64_t LinearStrip(const LinearWeight& w, int64_t tokens) {
-  return tokens <= kWideStripTokens && !w.nz ? kWideStrip : kLinearStrip;
+  if (w.nz) return tokens <= kDirectTokens ? kNarrowStrip : kLinearStrip;
+  return tokens <= kWideStripTokens ? kWideStrip : kLinearStrip;
 }
 
 /// Columns of weights that are packed at a time: 32 KiB, two thirds of an L1 cache.
