@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
-#include <limits>
 #include <utility>
 
 #include "base/checked.h"
@@ -27,17 +25,6 @@ std::vector<std::string> Split(std::string_view text, char separator) {
     text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);
   }
   return parts;
-}
-
-// Kernels compute with it in float32.
-bool IsFiniteFloat(double number) {
-  return std::fabs(number) <= static_cast<double>(std::numeric_limits<float>::max());
-}
-
-std::string NumberText(double number) {
-  char text[32];
-  std::snprintf(text, sizeof(text), "%g", number);
-  return text;
 }
 
 bool IsNumber(const std::string& term) {
@@ -252,16 +239,6 @@ bool Contract::Evaluate(std::string_view product, const void* params, const Dims
   return true;
 }
 
-void Contract::ForgetUnusedStrides(void* params) const {
-  for (const Field& field : fields) {
-    if (!field.is_tensor()) continue;
-    TensorView& view = tensor(params, field);
-    if (view.rank < 0 || view.rank > kMaxRank) continue;
-    int64_t* const end = view.shape + view.rank;
-    if (std::find(view.shape, end, 0) != end) std::fill_n(view.strides, kMaxRank, 0);
-  }
-}
-
 // Compares a shape with its form; an entry with one unknown name binds it.
 Status Contract::BindShape(const Field& field, const void* params, Dims* dims) const {
   const TensorView& view = tensor(params, field);
@@ -325,9 +302,9 @@ Status Contract::CheckInputs(const void* params, Dims* dims) const {
       if (choice < 0 || choice >= static_cast<int32_t>(field.choices.size())) {
         return Invalid(field.name, "one of its named choices", choice);
       }
-    } else if (field.type == Type::kFloat && !IsFiniteFloat(At<const double>(params, field))) {
-      return Invalid(field.name, "a finite number, in float32 too",
-                     NumberText(At<const double>(params, field)));
+    } else if (field.type == Type::kFloat && !std::isfinite(At<const double>(params, field))) {
+      return Invalid(field.name, "a finite number",
+                     std::to_string(At<const double>(params, field)));
     } else if (field.type == Type::kInts) {
       const IntList& list = At<const IntList>(params, field);
       if (field.required && list.absent()) return NullArgument(field.name);
