@@ -232,8 +232,8 @@ def nsa_compress_attention_sdpa(c: Call) -> Outputs:
     """Attention without importance."""
     mask = c.tensors.get("sees")
 
-    def attend(*tensors: Tensor, **named: Any) -> Tensor:
-        return functional.scaled_dot_product_attention(*tensors, attn_mask=mask, **named)
+    def attend(query: Tensor, key: Tensor, value: Tensor, **named: Any) -> Tensor:
+        return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, **named)
 
     return _attention_alone(c, attend)
 
