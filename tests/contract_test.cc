@@ -134,6 +134,8 @@ constexpr Fault kFaults[] = {
      [](TensorView* v) { v->shape[0] = kHuge; }},
     {"an extent beyond 2^63 bytes", StatusCode::kInvalidArgument,
      [](TensorView* v) { v->strides[0] = kHuge; }},
+    {"an extent beyond 2^56 bytes", StatusCode::kInvalidArgument,
+     [](TensorView* v) { v->strides[0] = int64_t{1} << 56; }},
     {"the end of the address space", StatusCode::kInvalidArgument,
      [](TensorView* v) { v->data = reinterpret_cast<void*>(UINTPTR_MAX - 15); }},
 };
@@ -153,6 +155,23 @@ TEST_F(Contracts, EveryFaultOfEveryTensorIsRefusedByItsName) {
       toy_ = sound;
     }
   }
+}
+
+// A stride that no element is reached by may be any number, and is no number to compute with.
+TEST_F(Contracts, UnusedStridesAreForgotten) {
+  const int64_t kMost = std::numeric_limits<int64_t>::max();
+  const TensorView sound = toy_.mask;
+  toy_.mask.shape[0] = 1;
+  toy_.mask.strides[0] = kMost;
+  ToyContract().ForgetUnusedStrides(&toy_);
+  EXPECT_EQ(toy_.mask.strides[0], 0);
+  EXPECT_EQ(toy_.mask.strides[1], 1);
+  toy_.mask = sound;
+  toy_.mask.shape[1] = 0;
+  toy_.mask.strides[0] = kMost;
+  ToyContract().ForgetUnusedStrides(&toy_);
+  EXPECT_EQ(toy_.mask.strides[0], 0);
+  EXPECT_EQ(toy_.mask.strides[1], 0);
 }
 
 TEST_F(Contracts, MisalignedDataIsRefused) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <limits>
 #include <utility>
 
 #include "base/checked.h"
@@ -27,6 +29,17 @@ std::vector<std::string> Split(std::string_view text, char separator) {
   return parts;
 }
 
+// Kernels compute with it in float32.
+bool IsFiniteFloat(double number) {
+  return std::fabs(number) <= static_cast<double>(std::numeric_limits<float>::max());
+}
+
+std::string NumberText(double number) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%g", number);
+  return text;
+}
+
 bool IsNumber(const std::string& term) {
   return !term.empty() && term.find_first_not_of("0123456789") == std::string::npos;
 }
@@ -38,6 +51,10 @@ std::string DTypeList(const std::vector<DType>& dtypes) {
   }
   return text;
 }
+
+// No processor has more for a program: what lies in it may be multiplied by an element's size, or
+// stepped over once more, and still be counted.
+constexpr int64_t kAddressSpace = int64_t{1} << 56;
 
 // Bytes from the first to one past the last that a view touches. False where that overflows.
 bool Extent(const TensorView& view, int64_t* bytes) {
@@ -105,6 +122,10 @@ bool Overlap(const Memory& a, const Memory& b) {
   return a.begin == b.begin || a.Covers(b) || b.Covers(a);
 }
 
+std::string StridesText(const TensorView& view) {
+  return ShapeText(std::vector<int64_t>(view.strides, view.strides + view.rank));
+}
+
 // What any tensor must be before its dimensions mean something.
 Status CheckView(const Field& field, const TensorView& view) {
   if (ItemSize(view.dtype) == 0)
@@ -132,8 +153,10 @@ Status CheckView(const Field& field, const TensorView& view) {
     return Invalid(field.name, "a last dimension of stride 1", view.strides[view.rank - 1]);
   }
   int64_t bytes = 0;
-  if (!Extent(view, &bytes))
-    return Invalid(field.name, "an extent below 2^63 bytes", ShapeText(view));
+  if (!Extent(view, &bytes) || bytes > kAddressSpace) {
+    return Invalid(field.name, "an extent of at most 2^56 bytes",
+                   "shape " + ShapeText(view) + " and strides " + StridesText(view));
+  }
   if (reinterpret_cast<uintptr_t>(view.data) % static_cast<uintptr_t>(ItemSize(view.dtype)) != 0) {
     return Invalid(field.name, "data aligned to its element size", "a misaligned pointer");
   }
@@ -239,6 +262,19 @@ bool Contract::Evaluate(std::string_view product, const void* params, const Dims
   return true;
 }
 
+void Contract::ForgetUnusedStrides(void* params) const {
+  for (const Field& field : fields) {
+    if (!field.is_tensor()) continue;
+    TensorView& view = tensor(params, field);
+    if (view.rank < 0 || view.rank > kMaxRank) continue;
+    int64_t* const end = view.shape + view.rank;
+    const bool empty = std::find(view.shape, end, 0) != end;
+    for (int i = 0; i < view.rank; ++i) {
+      if (empty || view.shape[i] == 1) view.strides[i] = 0;
+    }
+  }
+}
+
 // Compares a shape with its form; an entry with one unknown name binds it.
 Status Contract::BindShape(const Field& field, const void* params, Dims* dims) const {
   const TensorView& view = tensor(params, field);
@@ -302,9 +338,9 @@ Status Contract::CheckInputs(const void* params, Dims* dims) const {
       if (choice < 0 || choice >= static_cast<int32_t>(field.choices.size())) {
         return Invalid(field.name, "one of its named choices", choice);
       }
-    } else if (field.type == Type::kFloat && !std::isfinite(At<const double>(params, field))) {
-      return Invalid(field.name, "a finite number",
-                     std::to_string(At<const double>(params, field)));
+    } else if (field.type == Type::kFloat && !IsFiniteFloat(At<const double>(params, field))) {
+      return Invalid(field.name, "a finite number, in float32 too",
+                     NumberText(At<const double>(params, field)));
     } else if (field.type == Type::kInts) {
       const IntList& list = At<const IntList>(params, field);
       if (field.required && list.absent()) return NullArgument(field.name);

@@ -141,6 +141,10 @@ class Contract {
   const std::string& FormOf(const Field& field, const void* params) const;
   int RowDimsOf(const Field& field, const void* params) const;
 
+  /// Strides of dimensions of size 1, and of tensors without elements, become 0: nobody checks
+  /// them, and a kernel may add them up.
+  void ForgetUnusedStrides(void* params) const;
+
   /// Presence, dtype, device, rank, strides, alignment, extent and dimensions of every input;
   /// ranges of choices; binds dimension names. After it, a present tensor may be indexed within its
   /// shape.

@@ -1,5 +1,6 @@
 #include "base/golden.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/dtype.h"
@@ -19,6 +20,15 @@ int64_t RowOffset(const TensorView& view, int row_dims, int64_t row) {
 }
 
 }  // namespace
+
+bool WritesAny(const Contract& contract, const void* params) {
+  return std::any_of(contract.fields.begin(), contract.fields.end(), [&](const Field& field) {
+    if (!field.is_output()) return false;
+    const TensorView& view = Contract::tensor(params, field);
+    const int64_t* const end = view.shape + view.rank;
+    return !view.absent() && std::find(view.shape, end, 0) == end;
+  });
+}
 
 Status CountRows(const Contract& contract, const void* params, const Dims& dims, int64_t* rows) {
   *rows = 0;
@@ -43,7 +53,12 @@ Status PrepareGolden(const Contract& contract, const void* params, const Dims& d
     if (!field.is_output()) continue;
     DType dtype = DType::kNone;
     std::vector<int64_t> shape;
-    TAMIS_RETURN_IF_ERROR(contract.OutputShape(field, params, dims, &dtype, &shape));
+    if (field.role == Role::kInOut) {
+      const TensorView& view = Contract::tensor(params, field);
+      shape.assign(view.shape, view.shape + view.rank);
+    } else {
+      TAMIS_RETURN_IF_ERROR(contract.OutputShape(field, params, dims, &dtype, &shape));
+    }
     GoldenOutput output;
     output.rows = golden->rows;
     if (field.role == Role::kInOut) output.rows.assign(rows, -1);

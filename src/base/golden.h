@@ -44,6 +44,10 @@ Status PrepareGolden(const Contract& contract, const void* params, const Dims& d
 /// Rounds the values of `golden` into the outputs that are present.
 void StoreGolden(const Contract& contract, const void* params, const Golden& golden);
 
+/// Whether any output that this call asks for holds an element. Where none does, there may be more
+/// rows than can be counted through.
+bool WritesAny(const Contract& contract, const void* params);
+
 /// Rows that the outputs of this call have.
 Status CountRows(const Contract& contract, const void* params, const Dims& dims, int64_t* rows);
 

@@ -97,8 +97,8 @@ Status CheckWindows(const WindowAttributes& a, AttentionProblem* problem) {
     return base::Invalid("compress_stride", "at least 1", a.compress_stride);
   if (a.select_block_size <= 0)
     return base::Invalid("select_block_size", "at least 1", a.select_block_size);
-  if (a.select_block_count < 0)
-    return base::Invalid("select_block_count", "at least 0", a.select_block_count);
+  if (a.select_block_count < 0 || a.select_block_count > std::numeric_limits<int32_t>::max())
+    return base::Invalid("select_block_count", "0 to 2^31 - 1", a.select_block_count);
   const std::string stride = std::to_string(a.compress_stride);
   if (a.compress_stride > a.compress_block_size) {
     return base::Invalid("compress_stride",

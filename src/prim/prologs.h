@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
+#include "base/checked.h"
 #include "base/errors.h"
 #include "prim/cache_slots.h"
 #include "prim/cpu/token_blocks.h"
@@ -25,11 +27,17 @@ struct PrologProblem {
   std::vector<int64_t> slots;  // that each token writes; -1: none
 };
 
+/// Rows of a cache [pages, page_size, ...]; as many as can be counted where the rows are empty.
+inline int64_t CacheRows(const TensorView& cache) {
+  int64_t rows = 0;
+  const bool countable = base::CheckedMul(cache.shape[0], cache.shape[1], &rows);
+  return countable ? rows : std::numeric_limits<int64_t>::max();
+}
+
 /// Fills a problem but for `rope`; `cache` is one of those that the slots are rows of.
 template <class Params>
 Status TakeTokens(const Params& params, const TensorView& cache, PrologProblem* problem) {
-  TAMIS_RETURN_IF_ERROR(
-      CacheSlots(params.cache_index, cache.shape[0] * cache.shape[1], &problem->slots));
+  TAMIS_RETURN_IF_ERROR(CacheSlots(params.cache_index, CacheRows(cache), &problem->slots));
   problem->dtype = params.x.dtype;
   problem->batched = params.x.rank == 3;
   problem->tokens = static_cast<int64_t>(problem->slots.size());

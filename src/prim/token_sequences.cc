@@ -12,6 +12,10 @@
 namespace tamis::prim {
 namespace {
 
+// A batch of sequences without elements is the caller's word alone: these keep the plan below half
+// a gigabyte.
+constexpr int64_t kMostSequences = int64_t{1} << 22;
+
 int64_t LengthAt(const TensorView& lengths, int64_t i) {
   return lengths.dtype == DType::kInt32 ? static_cast<const int32_t*>(lengths.data)[i]
                                         : static_cast<const int64_t*>(lengths.data)[i];
@@ -65,6 +69,7 @@ Status Prefixes(const char* name, const TensorView& lengths, int64_t total,
 Status QuerySpans(const TokenLengths& l, const base::Dims& d, std::vector<Span>* spans) {
   const char* const name = "actual_seq_lengths_query";
   if (l.query_layout == TokenLayout::kTnd) return Prefixes(name, l.query_lengths, d["T1"], spans);
+  if (d["B"] > kMostSequences) return base::Invalid("query", "at most 2^22 sequences", d["B"]);
   return Counts(name, l.query_lengths, d["B"], d["S1"], true, spans);
 }
 

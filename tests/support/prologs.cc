@@ -72,14 +72,6 @@ void DrawCache(Prolog* s, Random* random) {
   s->gap = random->Between(0, 1) * 5;
 }
 
-std::vector<int64_t> RandomSlots(int64_t tokens, int64_t capacity, Random* random) {
-  std::vector<int64_t> slots;
-  for (int64_t t = 0; t < tokens; ++t)
-    slots.push_back(capacity == 0 || random->Below(6) == 0 ? -1 - random->Below(3)
-                                                           : random->Below(capacity));
-  return slots;
-}
-
 void RepeatHalves(TestCall* call, const Prolog& s) {
   for (const char* name : {"sin", "cos"}) {
     call->Tensor(name, s.dtype, {s.tokens, s.rope}, [&](int64_t i) {

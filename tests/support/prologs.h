@@ -8,6 +8,7 @@
 
 #include "base/cpu_features.h"
 #include "tests/support/conformance.h"
+#include "tests/support/sequences.h"
 
 namespace tamis::test {
 
@@ -44,9 +45,6 @@ void SetCommon(TestCall* call, const Prolog& s);
 void DrawTokens(Prolog* s, int round, Random* random);
 int64_t DrawSize(const Prolog& s, int64_t most, Random* random);
 void DrawCache(Prolog* s, Random* random);
-
-/// `tokens` slots, most of them distinct, some negative, some twice.
-std::vector<int64_t> RandomSlots(int64_t tokens, int64_t capacity, Random* random);
 
 /// The second halves of sin and cos become the first ones.
 void RepeatHalves(TestCall* call, const Prolog& s);

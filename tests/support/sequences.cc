@@ -13,6 +13,14 @@ std::vector<int64_t> Prefix(const std::vector<int64_t>& lengths) {
   return prefix;
 }
 
+std::vector<int64_t> RandomSlots(int64_t tokens, int64_t capacity, Random* random) {
+  std::vector<int64_t> slots;
+  for (int64_t t = 0; t < tokens; ++t)
+    slots.push_back(capacity == 0 || random->Below(6) == 0 ? -1 - random->Below(3)
+                                                           : random->Below(capacity));
+  return slots;
+}
+
 Pages::Pages(const std::vector<int64_t>& lengths, int64_t rows, int64_t spare, Random* random)
     : page_rows(rows), count(spare), width(1) {
   for (int64_t length : lengths) {

@@ -11,6 +11,9 @@ namespace tamis::test {
 /// Inclusive prefix sums.
 std::vector<int64_t> Prefix(const std::vector<int64_t>& lengths);
 
+/// `tokens` slots below `capacity`, most of them distinct, some negative, some twice.
+std::vector<int64_t> RandomSlots(int64_t tokens, int64_t capacity, Random* random);
+
 /// A cache whose pages were dealt at random to sequences.
 struct Pages {
   /// `spare` pages belong to no sequence.

@@ -51,6 +51,22 @@ TensorView Lay(std::vector<unsigned char>* bytes, DType dtype, const std::vector
 
 }  // namespace
 
+// What follows the bytes depends on all of them (FNV-1a).
+Random::Random(const uint8_t* bytes, size_t size)
+    : state_(0xcbf29ce484222325u), bytes_(bytes), size_(size) {
+  for (size_t i = 0; i < size; ++i) state_ = (state_ ^ bytes[i]) * 0x100000001b3u;
+}
+
+// As many bytes as the bound needs, so that one byte is one decision where it can be.
+uint64_t Random::FromBytes(uint64_t bound) {
+  uint64_t number = 0;
+  do {
+    number = number << 8 | *bytes_++;
+    bound >>= 8;
+  } while (--size_ > 0 && bound > 0);
+  return number;
+}
+
 uint64_t Random::Next() {
   uint64_t z = (state_ += 0x9e3779b97f4a7c15u);
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -95,9 +111,7 @@ TestCall& TestCall::View(const std::string& name, const TensorView& view) {
   return *this;
 }
 
-TestCall& TestCall::Set(
-    const std::string& name,
-    std::variant<int64_t, double, bool, std::string, std::vector<int64_t>> value) {
+TestCall& TestCall::Set(const std::string& name, Attribute value) {
   Without(name);
   attributes_.emplace_back(name, std::move(value));
   return *this;

@@ -24,10 +24,14 @@ inline constexpr double kInfinity = std::numeric_limits<double>::infinity();
 class Random {
  public:
   explicit Random(uint64_t seed) : state_(seed) {}
+  /// Decisions (Below, Between, Shuffle) from these bytes as long as they last: a fuzzer's. The
+  /// bytes outlive this.
+  Random(const uint8_t* bytes, size_t size);
   uint64_t Next();
   /// In [0, bound).
   int64_t Below(int64_t bound) {
-    return static_cast<int64_t>(Next() % static_cast<uint64_t>(bound));
+    const uint64_t number = size_ > 0 ? FromBytes(static_cast<uint64_t>(bound)) : Next();
+    return static_cast<int64_t>(number % static_cast<uint64_t>(bound));
   }
   /// In [low, high].
   int64_t Between(int64_t low, int64_t high) { return low + Below(high - low + 1); }
@@ -40,7 +44,11 @@ class Random {
   }
 
  private:
+  uint64_t FromBytes(uint64_t bound);
+
   uint64_t state_;
+  const uint8_t* bytes_ = nullptr;
+  size_t size_ = 0;  // bytes left
 };
 
 /// A standard normal value that depends on a seed, a name and a place only, so that a call and a
@@ -59,6 +67,7 @@ inline std::function<double(int64_t)> Elements(std::initializer_list<double> val
 }
 
 using Outputs = std::map<std::string, std::vector<unsigned char>>;
+using Attribute = std::variant<int64_t, double, bool, std::string, std::vector<int64_t>>;
 
 class TestCall {
  public:
@@ -76,8 +85,7 @@ class TestCall {
     return Tensor(name, dtype, {static_cast<int64_t>(values.size())}, Elements(values));
   }
   TestCall& View(const std::string& name, const TensorView& view);
-  TestCall& Set(const std::string& name,
-                std::variant<int64_t, double, bool, std::string, std::vector<int64_t>> value);
+  TestCall& Set(const std::string& name, Attribute value);
   TestCall& Without(const std::string& name);
   /// Outputs get gaps between rows, too.
   TestCall& OutputGap(int64_t gap) {
@@ -91,6 +99,10 @@ class TestCall {
   }
 
   const TensorView& view(const std::string& name) const;
+  /// The bytes of the inputs that the call has made itself.
+  const std::deque<std::vector<unsigned char>>& input_bytes() const { return memory_; }
+  const std::vector<std::pair<std::string, TensorView>>& tensors() const { return tensors_; }
+  const std::vector<std::pair<std::string, Attribute>>& attributes() const { return attributes_; }
 
   /// The call with inputs and attributes, no outputs.
   Result<registry::Call> Inputs() const;
@@ -124,9 +136,7 @@ class TestCall {
   std::string op_;
   std::deque<std::vector<unsigned char>> memory_;
   std::vector<std::pair<std::string, TensorView>> tensors_;
-  std::vector<std::pair<std::string,
-                        std::variant<int64_t, double, bool, std::string, std::vector<int64_t>>>>
-      attributes_;
+  std::vector<std::pair<std::string, Attribute>> attributes_;
   std::vector<std::string> omitted_;
   int64_t output_gap_ = 0;
   std::map<std::string, Memory> outputs_;

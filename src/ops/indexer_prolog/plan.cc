@@ -52,6 +52,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   TAMIS_RETURN_IF_ERROR(NormaliseOptional("w_idx_proj", params.w_idx_proj, format, &p.proj));
   TAMIS_RETURN_IF_ERROR(prim::TakeTokens(params, params.index_k_cache, &p));
   p.params = params;
+  p.params.epsilon = static_cast<float>(params.epsilon);  // kernels compute with it
   p.heads = d["Ni"];
   p.dim = d["Di"];
   p.rope = d["rope"];

@@ -13,7 +13,13 @@ namespace tamis::mla_prolog {
 namespace {
 
 Status CheckDims(const base::Dims& d) {
-  const int64_t width = d["nope"] + d["rope"];
+  // Sizes of dimensions that no element stands behind are the caller's word alone.
+  int64_t width = 0;
+  int64_t kv_width = 0;
+  if (!base::CheckedAdd(d["nope"], d["rope"], &width) ||
+      !base::CheckedAdd(d["latent"], d["rope"], &kv_width)) {
+    return base::Invalid("sin", "a width below 2^63 with nope or latent", d["rope"]);
+  }
   if (d["rope"] % 2 != 0) return base::Invalid("sin", "an even width", d["rope"]);
   int64_t uq_width = 0;
   if (!base::CheckedMul(d["N"], width, &uq_width) || d["uq_width"] != uq_width) {
@@ -22,9 +28,8 @@ Status CheckDims(const base::Dims& d) {
         std::to_string(d["N"]) + " heads of nope + rope = " + std::to_string(width) + " columns",
         d["uq_width"]);
   }
-  if (d["kv_width"] != d["latent"] + d["rope"]) {
-    return base::Invalid("w_dkv_kr",
-                         "latent + rope = " + std::to_string(d["latent"] + d["rope"]) + " columns",
+  if (d["kv_width"] != kv_width) {
+    return base::Invalid("w_dkv_kr", "latent + rope = " + std::to_string(kv_width) + " columns",
                          d["kv_width"]);
   }
   return Status::Ok();
@@ -48,6 +53,8 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   TAMIS_RETURN_IF_ERROR(prim::NormaliseWeight("w_dkv_kr", params.w_dkv_kr, format, &p.dkv_kr));
   TAMIS_RETURN_IF_ERROR(prim::TakeTokens(params, params.kv_cache, &p));
   p.params = params;
+  p.params.epsilon_cq = static_cast<float>(params.epsilon_cq);  // kernels compute with them
+  p.params.epsilon_ckv = static_cast<float>(params.epsilon_ckv);
   p.heads = d["N"];
   p.nope = d["nope"];
   p.rope = d["rope"];

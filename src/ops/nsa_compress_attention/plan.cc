@@ -43,10 +43,11 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
     s.row_begin = queries[b].begin;
     s.rows = queries[b].length;
     s.query_offset = s.row_begin * params.query.strides[0];
-    s.out_offset = s.row_begin * params.attention_out.strides[0];
-    s.topk_offset = s.row_begin * params.topk_indices.strides[0];
-    s.max_offset = s.row_begin * params.softmax_max.strides[0];
-    s.sum_offset = s.row_begin * params.softmax_sum.strides[0];
+    // Outputs are checked after this.
+    s.out_offset = base::WrappingMul(s.row_begin, params.attention_out.strides[0]);
+    s.topk_offset = base::WrappingMul(s.row_begin, params.topk_indices.strides[0]);
+    s.max_offset = base::WrappingMul(s.row_begin, params.softmax_max.strides[0]);
+    s.sum_offset = base::WrappingMul(s.row_begin, params.softmax_sum.strides[0]);
     s.key_begin = keys[b].begin;
     s.keys = keys[b].length;
     s.blocks = base::CeilDiv(s.keys, problem->geometry.select_strides);

@@ -273,7 +273,7 @@ TEST(NsaCompressAttention, BadArgumentsAreRefusedByName) {
   refuse(With("compress_block_size", 24), "compress_block_size");
   refuse(With("select_block_size", 40), "select_block_size");
   refuse(With("select_block_count", -1), "select_block_count");
-  refuse(With("select_block_count", INT64_MAX), "topk_indices");
+  refuse(With("select_block_count", INT64_MAX), "select_block_count");
   refuse(With("scale_value", kInfinity), "scale_value");
 }
 

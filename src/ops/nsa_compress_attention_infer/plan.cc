@@ -129,8 +129,10 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   int64_t min_blocks = min_n;
   const auto add = [&](int64_t batch, int64_t token, int64_t rows) -> prim::AttentionSequence& {
     prim::AttentionSequence s = {};
+    // Wrapping: outputs are checked after this.
     const auto offset = [&](const TensorView& view) {
-      return padded ? batch * view.strides[0] + token * view.strides[1] : row * view.strides[0];
+      const int64_t first = base::WrappingMul(padded ? batch : row, view.strides[0]);
+      return padded ? base::WrappingAdd(first, base::WrappingMul(token, view.strides[1])) : first;
     };
     s.row_begin = row;
     s.rows = rows;

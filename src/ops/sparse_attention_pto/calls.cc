@@ -61,7 +61,9 @@ indexer_prolog::Params IndexerCall(const Problem& problem, const Chunk& chunk) {
   const Params& p = problem.params;
   indexer_prolog::Params indexer;
   indexer.x = Part(p.x, chunk);
+  indexer.w_idx_qb = p.w_idx_qb;
   indexer.w_idx_k = p.w_idx_k;
+  indexer.w_idx_proj = p.w_idx_proj;
   indexer.in_gamma_k = p.in_gamma_k;
   indexer.in_beta_k = p.in_beta_k;
   indexer.sin = Part(p.sin, chunk);
@@ -141,8 +143,6 @@ ChunkCalls ChunkCallsOf(const Problem& problem, const Chunk& chunk, bool writes,
   calls.mla.query_norm = arena.Take(dtype, {b, t, problem.norm_dim});
   calls.indexer = IndexerCall(problem, chunk);
   calls.indexer.query_norm = calls.mla.query_norm;
-  calls.indexer.w_idx_qb = p.w_idx_qb;
-  calls.indexer.w_idx_proj = p.w_idx_proj;
   calls.indexer.query = arena.Take(dtype, {b, t, problem.index_heads, problem.index_dim});
   calls.indexer.weights = arena.Take(dtype, {b, t, problem.index_heads});
   if (!writes) {

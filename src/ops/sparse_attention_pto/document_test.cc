@@ -15,8 +15,8 @@
 namespace tamis::sparse_attention_pto {
 namespace {
 
+using test::DenseBytes;
 using test::Random;
-using test_composition::DenseBytes;
 
 // Memory that is only touched where it is used.
 struct Lazy {

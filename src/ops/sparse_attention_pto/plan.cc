@@ -12,6 +12,7 @@
 #include "ops/sparse_attention_pto/problem.h"
 #include "prim/cache_slots.h"
 #include "prim/paging.h"
+#include "prim/prologs.h"
 #include "prim/room.h"
 
 namespace tamis::sparse_attention_pto {
@@ -56,8 +57,9 @@ Status RunIn(const Result<Plan>& plan, char* workspace, int64_t bytes) {
 
 class Body final : public internal::PlanBody {
  public:
-  Status Prepare(const Params& params, const Context& context) {
+  Status Prepare(Params params, const Context& context) {
     base::Dims dims;
+    TheContract().ForgetUnusedStrides(&params);
     TAMIS_RETURN_IF_ERROR(TheContract().CheckInputs(&params, &dims));
     TAMIS_RETURN_IF_ERROR(Normalise(params, &dims, &problem_));
     TAMIS_RETURN_IF_ERROR(TheContract().CheckLimits(&params, dims));
@@ -166,6 +168,12 @@ Status Normalise(const Params& params, base::Dims* dims, Problem* problem) {
   const base::Dims& d = *dims;
   if (params.strict && params.x.dtype != DType::kBFloat16)
     return base::Invalid("x", "(strict) dtype bfloat16", base::Name(params.x.dtype));
+  const std::pair<const char*, double> epsilons[] = {{"epsilon_cq", params.epsilon_cq},
+                                                     {"epsilon_ckv", params.epsilon_ckv},
+                                                     {"epsilon_k", params.epsilon_k}};
+  for (const auto& [name, epsilon] : epsilons) {
+    if (!(epsilon >= 0)) return base::Invalid(name, "at least 0", std::to_string(epsilon));
+  }
   if (params.sparse_count < 0 || params.sparse_count > std::numeric_limits<int32_t>::max())
     return base::Invalid("sparse_count", "0 to 2^31 - 1", params.sparse_count);
   problem->params = params;
@@ -181,7 +189,7 @@ Status Normalise(const Params& params, base::Dims* dims, Problem* problem) {
   TAMIS_RETURN_IF_ERROR(CheckLengths(params, problem));
   problem->no_slots.assign(static_cast<size_t>(kTokensPerChunk), -1);
   std::vector<int64_t> slots;
-  return prim::CacheSlots(params.cache_index, d["pages"] * d["page_size"], &slots);
+  return prim::CacheSlots(params.cache_index, prim::CacheRows(params.kv_cache), &slots);
 }
 
 base::Operator MakeOperator() {
@@ -195,14 +203,18 @@ base::Operator MakeOperator() {
   op.infer = [](const void* params, base::Dims* dims) {
     return prim::WithoutThrowing([&]() -> Status {
       Problem problem;
-      TAMIS_RETURN_IF_ERROR(TheContract().CheckInputs(params, dims));
-      TAMIS_RETURN_IF_ERROR(Normalise(*static_cast<const Params*>(params), dims, &problem));
-      return TheContract().CheckLimits(params, *dims);
+      Params sound = *static_cast<const Params*>(params);
+      TheContract().ForgetUnusedStrides(&sound);
+      TAMIS_RETURN_IF_ERROR(TheContract().CheckInputs(&sound, dims));
+      TAMIS_RETURN_IF_ERROR(Normalise(sound, dims, &problem));
+      return TheContract().CheckLimits(&sound, *dims);
     });
   };
   op.reference = [](const void* params, int32_t threads, base::Golden* golden) {
     return prim::WithoutThrowing([&]() -> Status {
-      return Reference(*static_cast<const Params*>(params), threads, golden);
+      Params sound = *static_cast<const Params*>(params);
+      TheContract().ForgetUnusedStrides(&sound);
+      return Reference(sound, threads, golden);
     });
   };
   return op;

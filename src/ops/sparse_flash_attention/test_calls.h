@@ -4,11 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
 #include <vector>
 
 #include "prim/kv_row.h"
+#include "tests/support/kv_rows.h"
 #include "tests/support/refusals.h"
 #include "tests/support/token_calls.h"
 
@@ -36,24 +36,6 @@ struct Shape : Tokens {
   }
 };
 
-// One row of bytes, of random content in the format.
-inline std::vector<uint8_t> RandomKvRow(const Shape& s, Random* random) {
-  const prim::KvRow row = s.row();
-  std::vector<uint8_t> bytes(static_cast<size_t>(row.width()));
-  for (int64_t c = 0; c < s.latent; ++c) {
-    auto code = static_cast<uint8_t>(random->Next());
-    if (row.fp8 && (code & 0x7f) == 0x7f) code = 0x7e;  // not NaN
-    bytes[static_cast<size_t>(c)] = code;
-  }
-  for (int64_t g = 0; g < s.latent / prim::kKvRowGroup; ++g) {
-    const auto scale = static_cast<float>((0.5 + random->Uniform()) / (row.fp8 ? 200 : 100));
-    std::memcpy(bytes.data() + row.scales_at() + 4 * g, &scale, 4);
-  }
-  for (int64_t c = 0; c < s.rope; ++c)
-    base::StoreDouble(bytes.data() + row.rope_at(), s.dtype, c, random->Normal());
-  return bytes;
-}
-
 // Rows of keys that no sequence has, spare pages and gaps hold NaN or bytes of ones.
 inline TestCall Attention(const Shape& s, uint64_t seed) {
   Random random(seed);
@@ -80,7 +62,7 @@ inline TestCall Attention(const Shape& s, uint64_t seed) {
     std::vector<uint8_t> bytes(static_cast<size_t>(place.rows() * width), 0xff);
     for (int64_t r = 0; r < place.rows(); ++r) {
       if (!place.Holds(r)) continue;
-      const std::vector<uint8_t> row = RandomKvRow(s, &random);
+      const std::vector<uint8_t> row = RandomKvRow(s.row(), s.dtype, &random);
       std::copy(row.begin(), row.end(), bytes.begin() + r * width);
     }
     call.Set("kv_format", s.format == Format::kCann ? "cann656" : "flashmla656");

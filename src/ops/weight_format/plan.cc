@@ -55,7 +55,9 @@ Status NzToNd::Normalise(const Params& params, base::Dims*, Problem* problem) {
 
 prim::CpuWork Steps::OnCpu(Problem& problem, Level) {
   prim::CpuWork work;
-  work.phases = {{base::CeilDiv(problem.from.rows, kRowsPerItem), &Convert}};
+  // Rows without columns are the caller's word alone, and may be any number.
+  const int64_t rows = problem.from.columns > 0 ? problem.from.rows : 0;
+  work.phases = {{base::CeilDiv(rows, kRowsPerItem), &Convert}};
   work.args = &problem;
   work.blocking = "64 rows per item";
   return work;

@@ -1,0 +1,64 @@
+// The seed corpus through the fuzzers' targets, without the fuzzer.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "tests/fuzz/targets.h"
+
+namespace tamis::fuzz {
+namespace {
+
+std::vector<std::filesystem::path> Seeds(const std::string& target) {
+  std::vector<std::filesystem::path> paths;
+  const std::filesystem::path folder =
+      std::filesystem::path(TAMIS_SOURCE_DIR) / "tests/fuzz/corpus";
+  for (const auto& entry : std::filesystem::directory_iterator(folder / target))
+    paths.push_back(entry.path());
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+std::vector<uint8_t> BytesOf(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+TEST(FuzzTargets, SeedCallsAgreeOrAreRefused) {
+  const auto seeds = Seeds("calls");
+  EXPECT_GE(seeds.size(), 45u);
+  for (const auto& path : seeds) {
+    const std::vector<uint8_t> bytes = BytesOf(path);
+    EXPECT_EQ(TryCall(bytes.data(), bytes.size()), "") << path;
+  }
+}
+
+TEST(FuzzTargets, SeedCaseFilesRun) {
+  const auto seeds = Seeds("case_file");
+  EXPECT_GE(seeds.size(), 15u);
+  for (const auto& path : seeds) {
+    const std::vector<uint8_t> bytes = BytesOf(path);
+    EXPECT_EQ(TryCaseFile(bytes.data(), bytes.size()), "") << path;
+  }
+}
+
+// Bytes that a fuzzer might come to: prefixes of seeds, and seeds with one byte changed.
+TEST(FuzzTargets, DamagedSeedsAreRefusedOrRun) {
+  for (const auto& path : Seeds("case_file")) {
+    const std::vector<uint8_t> bytes = BytesOf(path);
+    const size_t header = std::min<size_t>(bytes.size(), 400);
+    for (size_t at = 0; at < header; at += 7) {
+      EXPECT_EQ(TryCaseFile(bytes.data(), at), "") << path << " cut at " << at;
+      std::vector<uint8_t> changed = bytes;
+      changed[at] ^= 0x15;
+      EXPECT_EQ(TryCaseFile(changed.data(), changed.size()), "") << path << " changed at " << at;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tamis::fuzz

@@ -1,0 +1,455 @@
+#include "tests/support/random_calls.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/support/contract_call.h"
+#include "tests/support/kv_rows.h"
+#include "tests/support/sequences.h"
+#include "tests/support/token_calls.h"
+
+namespace tamis::test {
+namespace {
+
+std::vector<int64_t> Lengths(int64_t count, int64_t most, Random* random) {
+  std::vector<int64_t> lengths(static_cast<size_t>(count));
+  for (int64_t& length : lengths) length = random->Between(0, most);
+  return lengths;
+}
+
+int64_t Sum(const std::vector<int64_t>& lengths) {
+  return lengths.empty() ? 0 : Prefix(lengths).back();
+}
+
+int64_t Most(const std::vector<int64_t>& lengths) {
+  return lengths.empty() ? 0 : *std::max_element(lengths.begin(), lengths.end());
+}
+
+void SetPages(ContractCall* c, const Pages& pages, int64_t sequences) {
+  c->call().Tensor("block_table", DType::kInt32, {sequences, pages.width}, Elements(pages.table));
+}
+
+// --- Native Sparse Attention --------------------------------------------------------------------
+
+void NsaCompress(ContractCall* c) {
+  Random& random = c->random();
+  const std::vector<int64_t> lengths = Lengths(random.Between(0, 4), 40, &random);
+  const int64_t block = random.Between(1, 12);
+  const bool counts = c->Coin();
+  c->Set("compress_block_size", block)
+      .Set("compress_stride", random.Between(1, block))
+      .Set("act_seq_len_type", int64_t{counts})
+      .Set("act_seq_len", counts ? lengths : Prefix(lengths))
+      .Size("T", Sum(lengths))
+      .Size("N", c->SomeSize(5))
+      .Size("D", c->SomeSize(40));
+}
+
+// Windows, blocks and heads of both attention operators; returns the strides of a select block.
+int64_t SetWindows(ContractCall* c) {
+  Random& random = c->random();
+  const int64_t stride = random.Between(1, 4);
+  const int64_t select = random.Between(1, 4);
+  c->Set("compress_stride", stride)
+      .Set("compress_block_size", stride * random.Between(1, 4))
+      .Set("select_block_size", stride * select)
+      .Set("select_block_count", random.Between(0, 6))
+      .Set("scale_value", 0.05 + random.Uniform())
+      .Size("D", c->SomeSize(24))
+      .Size("D2", c->SomeSize(24));
+  return select;
+}
+
+int64_t SetHeads(ContractCall* c, const std::string& kv_heads) {
+  const int64_t kv = c->random().Between(1, 3);
+  const int64_t heads = kv * c->random().Between(1, 5);
+  c->Size(kv_heads, kv).Size("N", heads).Set("head_num", heads);
+  return kv;
+}
+
+void NsaCompressAttention(ContractCall* c) {
+  Random& random = c->random();
+  const int64_t select = SetWindows(c);
+  SetHeads(c, "N2");
+  const int64_t sequences = random.Between(0, 3);
+  const std::vector<int64_t> q = Lengths(sequences, 9, &random);
+  const std::vector<int64_t> n = Lengths(sequences, 30, &random);
+  if (c->Coin()) c->Set("actual_sel_seq_kvlen", Prefix(n));  // accepted and not used
+  c->Set("actual_seq_qlen", Prefix(q))
+      .Set("actual_cmp_seq_kvlen", Prefix(n))
+      .Size("T", Sum(q))
+      .Size("Tc", Sum(n))
+      .Size("max_q", Most(q))
+      .Size("max_n", Most(n))
+      .Size("max_blocks", (Most(n) + select - 1) / select);
+}
+
+void NsaCompressAttentionInfer(ContractCall* c) {
+  Random& random = c->random();
+  SetWindows(c);
+  c->Set("key_value_head_num", SetHeads(c, "N2"));
+  const bool padded = c->Coin();
+  const bool several = c->Coin();
+  const int64_t batch = random.Between(0, 3);
+  const int64_t page = random.Between(1, 9);
+  const std::vector<int64_t> q =
+      several ? Lengths(batch, 4, &random) : std::vector<int64_t>(static_cast<size_t>(batch), 1);
+  const std::vector<int64_t> tokens = Lengths(batch, 60, &random);
+  const int64_t block = c->size("compress_block_size");
+  std::vector<int64_t> n;
+  for (int64_t length : tokens)
+    n.push_back(length < block ? 0 : (length - block) / c->size("compress_stride") + 1);
+  const Pages pages(n, page, 2, &random);
+  SetPages(c, pages, batch);
+  c->Set("layout", std::string(padded ? "BSND" : "TND"))
+      .Set("page_block_size", page)
+      .Set("actual_cmp_seq_kvlen", n)
+      .Size("B", batch)
+      .Size("S", std::max<int64_t>(Most(q), several ? 0 : 1) + random.Below(3))
+      .Size("T", Sum(q))
+      .Size("pages", pages.count)
+      .Omit("atten_mask");
+  if (several || c->Coin()) c->Set("actual_seq_qlen", q);
+  if (c->Coin()) return;
+  c->Set("actual_sel_seq_kvlen", tokens);
+  if (c->Coin()) c->call().Tensor("atten_mask", DType::kUInt8, {2, 3}, [](int64_t) { return 1.0; });
+}
+
+// --- the prologs
+// ----------------------------------------------------------------------------------
+
+// A size of a matrix' side.
+int64_t Side(ContractCall* c, bool nz, int64_t most) {
+  return nz ? 16 * c->random().Between(1, 2) : c->random().Between(1, most);
+}
+
+bool SetWeightFormat(ContractCall* c) {
+  const bool nz = c->random().Below(3) == 0;
+  c->Set("weight_format", std::string(nz ? "NZ" : "ND"));
+  if (nz) c->Dense();
+  return nz;
+}
+
+// Tokens of x, and a cache with the slots that they write.
+void SetTokens(ContractCall* c) {
+  Random& random = c->random();
+  const bool batched = c->Coin();
+  const int64_t batch = batched ? random.Between(0, 3) : 1;
+  const int64_t tokens = random.Between(0, batched ? 3 : 7);
+  const int64_t pages = random.Between(0, 3);
+  const int64_t page = random.Between(0, 5);
+  c->Form(batched ? "BSH" : "TH")
+      .Size("T", tokens)
+      .Size("B", batch)
+      .Size("S1", tokens)
+      .Size("pages", pages)
+      .Size("page_size", page)
+      .Values("cache_index", Elements(RandomSlots(batch * tokens, pages * page, &random)));
+}
+
+void MlaProlog(ContractCall* c) {
+  Random& random = c->random();
+  const bool nz = SetWeightFormat(c);
+  SetTokens(c);
+  const int64_t heads = random.Between(1, 4);
+  int64_t rope = 2 * random.Between(0, 4);
+  int64_t nope = random.Between(1, 12);
+  int64_t latent = random.Between(1, 20);
+  if (nz) {
+    rope = 16;
+    nope = 16 * random.Between(1, 2);
+    latent = 16 * random.Between(1, 2);
+  }
+  c->Size("H", Side(c, nz, 40))
+      .Size("Lq", Side(c, nz, 24))
+      .Size("N", heads)
+      .Size("nope", nope)
+      .Size("rope", rope)
+      .Size("latent", latent)
+      .Size("uq_width", heads * (nope + rope))
+      .Size("kv_width", latent + rope);
+}
+
+void IndexerProlog(ContractCall* c) {
+  const bool nz = SetWeightFormat(c);
+  SetTokens(c);
+  const int64_t heads = nz ? 16 : c->random().Between(1, 4);
+  const int64_t dim = Side(c, nz, 24);
+  c->Size("H", Side(c, nz, 40))
+      .Size("Lq", Side(c, nz, 24))
+      .Size("Ni", heads)
+      .Size("Di", dim)
+      .Size("qb_width", heads * dim)
+      .Size("rope", 2 * c->random().Between(0, dim / 2));
+}
+
+void WeightFormat(ContractCall* c) {
+  c->Dense().Size("K", 16 * c->random().Between(0, 4)).Size("N", 16 * c->random().Between(0, 4));
+}
+
+// --- DeepSeek sparse attention
+// --------------------------------------------------------------------
+
+Tokens DrawTokens(ContractCall* c) {
+  Random& random = c->random();
+  Tokens t;
+  t.tnd = c->Coin();
+  t.keys = c->Coin() ? Keys::kPaged : t.tnd ? Keys::kTnd : Keys::kBsnd;
+  t.dtype = c->Coin() ? DType::kBFloat16 : DType::kFloat16;
+  t.lengths = c->Coin() ? DType::kInt32 : DType::kInt64;
+  t.page = random.Between(1, 9);
+  t.padding = random.Between(0, 2);
+  t.gap = 4 * random.Between(0, 1);
+  const int64_t sequences = random.Between(1, 3);
+  t.q = Lengths(sequences, 4, &random);
+  t.n = Lengths(sequences, 40, &random);
+  c->Omit("block_table");  // where there are no pages to set
+  return t;
+}
+
+void SetTokenSizes(ContractCall* c, const Tokens& t) {
+  const std::vector<int64_t> shape = t.QueryShape({});
+  c->Size(t.tnd ? "T1" : "B", shape[0]).Type("query", t.dtype);
+  if (!t.tnd) c->Size("S1", shape[1]);
+}
+
+int64_t SomeMode(ContractCall* c) { return c->Coin() ? 3 : 0; }
+
+void LightningIndexer(ContractCall* c) {
+  Random& random = c->random();
+  const Tokens t = DrawTokens(c);
+  const Placement place(t, &random);
+  const int64_t dim = random.Between(1, 40);
+  SetTokenSizes(c, t);
+  SetSequences(&c->call(), t, place, "key");
+  c->call().Strided("key", t.dtype, place.Shape(dim), t.gap, place.Values(dim, &random));
+  c->Size("N", random.Between(1, 6))
+      .Size("D", dim)
+      .Set("sparse_count", random.Between(0, 20))
+      .Set("sparse_mode", SomeMode(c));
+  if (c->Coin())
+    c->Type("weights", DType::kFloat32);
+  else
+    c->Type("weights", t.dtype);
+}
+
+// Rows of bytes where a sequence has a key, ones elsewhere.
+void SetPackedKeys(ContractCall* c, const Tokens& t, const Placement& place,
+                   const prim::KvRow& row) {
+  std::vector<uint8_t> bytes(static_cast<size_t>(place.rows() * row.width()), 0xff);
+  for (int64_t r = 0; r < place.rows(); ++r) {
+    if (!place.Holds(r)) continue;
+    const std::vector<uint8_t> key = RandomKvRow(row, t.dtype, &c->random());
+    std::copy(key.begin(), key.end(), bytes.begin() + r * row.width());
+  }
+  c->call()
+      .Set("kv_format", row.fp8 ? "flashmla656" : "cann656")
+      .Strided("key", DType::kUInt8, place.Shape(row.width()), t.gap, Elements(bytes));
+  c->Need("query_rope").Omit("key_rope").Omit("value");
+}
+
+void SetSplitKeys(ContractCall* c, const Tokens& t, const Placement& place, int64_t latent,
+                  int64_t rope) {
+  Random& random = c->random();
+  const auto keys = [&](const char* name, int64_t dim) {
+    c->call().Strided(name, t.dtype, place.Shape(dim), t.gap, place.Values(dim, &random));
+  };
+  c->Set("kv_format", std::string("split")).Omit("value");
+  keys("key", latent);
+  if (c->Coin()) keys("value", latent);
+  if (c->Coin()) {
+    keys("key_rope", rope);
+    c->Need("query_rope");
+  } else {
+    c->Omit("query_rope").Omit("key_rope");
+  }
+}
+
+void SparseFlashAttention(ContractCall* c) {
+  Random& random = c->random();
+  const Tokens t = DrawTokens(c);
+  const Placement place(t, &random);
+  const bool packed = random.Below(4) == 0;
+  const int64_t latent = packed ? 128 * random.Between(1, 2) : random.Between(1, 40);
+  const int64_t rope = random.Between(0, 12);
+  SetTokenSizes(c, t);
+  SetSequences(&c->call(), t, place, "kv");
+  if (packed) {
+    SetPackedKeys(
+        c, t, place,
+        c->Coin() ? prim::KvRow::Cann(latent, rope) : prim::KvRow::FlashMla(latent, rope));
+  } else {
+    SetSplitKeys(c, t, place, latent, rope);
+  }
+  const int64_t block = random.Between(1, 3);
+  const int64_t ids = Most(t.n) / block + 2;
+  c->Set("sparse_block_size", block)
+      .Set("sparse_mode", SomeMode(c))
+      .Set("scale_value", 0.05 + 0.5 * random.Uniform())
+      .Size("N", random.Between(1, 6))
+      .Size("D", latent)
+      .Size("Dr", rope)
+      .Size("K", random.Between(0, 12))
+      .Values("sparse_indices", [&random, ids](int64_t) {
+        return std::floor(static_cast<double>(ids) * random.Uniform()) -
+               (random.Uniform() < 0.02 ? 1000 : 0);
+      });
+}
+
+// Native Sparse Attention's; its tokens and keys are those above.
+void SlidingWindowAttention(ContractCall* c) {
+  Random& random = c->random();
+  const Tokens t = DrawTokens(c);
+  const Placement place(t, &random);
+  const int64_t kv_heads = random.Between(1, 3);
+  SetTokenSizes(c, t);
+  SetSequences(&c->call(), t, place, "kv");
+  for (const char* name : {"key", "value"}) {
+    const int64_t dim = random.Between(1, 24);
+    c->Size(std::string(name) == "key" ? "D" : "D2", dim);
+    c->call().Strided(name, t.dtype, place.Shape(dim, kv_heads), t.gap,
+                      place.Values(dim * kv_heads, &random));
+  }
+  c->Set("scale_value", 0.05 + 0.5 * random.Uniform())
+      .Set("window_size", random.Between(1, 30))
+      .Size("N", kv_heads * random.Between(1, 5));
+}
+
+void SparseAttentionPto(ContractCall* c) {
+  Random& random = c->random();
+  const bool nz = SetWeightFormat(c);
+  const int64_t batch = random.Between(0, 3);
+  const int64_t tokens = random.Between(0, 3);
+  const int64_t page = random.Between(1, 9);
+  const std::vector<int64_t> lengths = Lengths(batch, 30, &random);
+  const Pages pages(lengths, page, 1, &random);
+  SetPages(c, pages, batch);
+  const int64_t heads = random.Between(1, 3);
+  const int64_t index_heads = nz ? 16 : random.Between(1, 3);
+  const int64_t rope = nz ? 16 : 2 * random.Between(0, 4);
+  const int64_t nope = nz ? 16 : random.Between(1, 12);
+  const int64_t latent = Side(c, nz, 20);
+  const int64_t index_dim = nz ? 16 : rope + random.Between(1, 12);
+  c->Size("B", batch)
+      .Size("S1", tokens)
+      .Size("H", Side(c, nz, 40))
+      .Size("Lq", Side(c, nz, 24))
+      .Size("Q", heads * (nope + rope))
+      .Size("N", heads)
+      .Size("Dq", nope)
+      .Size("D", latent)
+      .Size("Dr", rope)
+      .Size("C", latent + rope)
+      .Size("Ni", index_heads)
+      .Size("Di", index_dim)
+      .Size("I", index_heads * index_dim)
+      .Size("pages", pages.count)
+      .Size("page_size", page)
+      .Set("sparse_count", random.Between(0, 20))
+      .Values("act_seqs", Elements(lengths))
+      .Values("cache_index", Elements(RandomSlots(batch * tokens, pages.count * page, &random)));
+}
+
+// --- rows of bytes, and parts
+// -----------------------------------------------------------------------
+
+void PackKvRows(ContractCall* c) {
+  c->Size("R", c->SomeSize(6))
+      .Size("D", 128 * c->random().Between(0, 2))
+      .Size("Dr", c->random().Between(0, 9));
+}
+
+void UnpackKvRows(ContractCall* c) {
+  Random& random = c->random();
+  const int64_t rope = random.Between(0, 9);
+  const int64_t latent = 128 * random.Between(0, 2);
+  const bool flash = c->Coin();
+  const bool half = c->Coin();
+  const prim::KvRow row =
+      flash ? prim::KvRow::FlashMla(latent, rope) : prim::KvRow::Cann(latent, rope);
+  const int64_t count = c->SomeSize(6);
+  std::vector<uint8_t> bytes;
+  for (int64_t r = 0; r < count; ++r) {
+    const auto one = RandomKvRow(row, half ? DType::kFloat16 : DType::kBFloat16, &random);
+    bytes.insert(bytes.end(), one.begin(), one.end());
+  }
+  c->Size("R", count)
+      .Size("width", row.width())
+      .Set("rope_dim", rope)
+      .Set("kv_format", std::string(flash ? "flashmla656" : "cann656"))
+      .Set("dtype", std::string(half ? "float16" : "bfloat16"))
+      .Type("rows", DType::kUInt8)
+      .Values("rows", Elements(bytes));
+}
+
+void MergeAttentionStates(ContractCall* c) {
+  Random& random = c->random();
+  c->Size("parts", c->SomeSize(6))
+      .Size("T", c->SomeSize(5))
+      .Size("N", c->SomeSize(5))
+      .Size("D", c->SomeSize(40))
+      .Values("softmax_maxes",
+              [&](int64_t) { return random.Uniform() < 0.1 ? -kInfinity : 4 * random.Normal(); })
+      .Values("softmax_sums",
+              [&](int64_t) { return random.Uniform() < 0.1 ? 0 : 1 + 40 * random.Uniform(); });
+}
+
+void MergeTopk(ContractCall* c) {
+  Random& random = c->random();
+  c->Size("parts", c->SomeSize(5))
+      .Size("T", c->SomeSize(5))
+      .Size("K", c->SomeSize(12))
+      .Set("sparse_count", random.Between(0, 30))
+      .Values("indices", [&](int64_t i) {
+        return random.Uniform() < 0.1 ? -1 : static_cast<double>(i * 7919 % 10007);
+      });
+}
+
+void LocalizeIndices(ContractCall* c) {
+  Random& random = c->random();
+  const int64_t world = random.Between(1, 5);
+  c->Size("T", c->SomeSize(5))
+      .Size("K", c->SomeSize(12))
+      .Set("world", world)
+      .Set("rank", random.Below(world))
+      .Set("interleave", random.Between(1, 4))
+      .Values("indices", [&](int64_t) {
+        return random.Uniform() < 0.1 ? -1 : std::floor(100 * random.Uniform());
+      });
+}
+
+struct Recipe {
+  const char* op;
+  void (*draw)(ContractCall*);
+};
+constexpr Recipe kRecipes[] = {{"nsa_compress", &NsaCompress},
+                               {"nsa_compress_attention", &NsaCompressAttention},
+                               {"nsa_compress_attention_infer", &NsaCompressAttentionInfer},
+                               {"sliding_window_attention", &SlidingWindowAttention},
+                               {"mla_prolog", &MlaProlog},
+                               {"indexer_prolog", &IndexerProlog},
+                               {"nd_to_nz", &WeightFormat},
+                               {"nz_to_nd", &WeightFormat},
+                               {"lightning_indexer", &LightningIndexer},
+                               {"sparse_flash_attention", &SparseFlashAttention},
+                               {"sparse_attention_pto", &SparseAttentionPto},
+                               {"pack_kv_rows", &PackKvRows},
+                               {"unpack_kv_rows", &UnpackKvRows},
+                               {"merge_attention_states", &MergeAttentionStates},
+                               {"merge_topk", &MergeTopk},
+                               {"localize_indices", &LocalizeIndices}};
+
+}  // namespace
+
+TestCall RandomCall(const base::Operator& op, Random* random) {
+  ContractCall call(op, random);
+  for (const Recipe& recipe : kRecipes) {
+    if (op.contract->name == recipe.op) recipe.draw(&call);
+  }
+  return call.Build();
+}
+
+}  // namespace tamis::test
