@@ -35,6 +35,7 @@ inline constexpr Argument kNsaCompressAttention[] = {
     {"actual_sel_seq_kvlen", Kind::kOptionalInts},
     {"importance", Kind::kString},
     {"masked_rows", Kind::kString},
+    {"accuracy", Kind::kString},
     {"strict", Kind::kBool},
 };
 inline constexpr const char* kNsaCompressAttentionResults[] = {"attention_out", "topk_indices", "softmax_max", "softmax_sum"};
@@ -58,6 +59,7 @@ inline constexpr Argument kNsaCompressAttentionInfer[] = {
     {"actual_sel_seq_kvlen", Kind::kOptionalInts},
     {"importance", Kind::kString},
     {"masked_rows", Kind::kString},
+    {"accuracy", Kind::kString},
     {"strict", Kind::kBool},
 };
 inline constexpr const char* kNsaCompressAttentionInferResults[] = {"attention_out", "topk_indices"};
@@ -156,6 +158,7 @@ inline constexpr Argument kSparseFlashAttention[] = {
     {"sparse_mode", Kind::kInt},
     {"return_softmax_lse", Kind::kBool},
     {"kv_format", Kind::kString},
+    {"accuracy", Kind::kString},
     {"strict", Kind::kBool},
 };
 inline constexpr const char* kSparseFlashAttentionResults[] = {"out", "softmax_max", "softmax_sum"};
@@ -187,6 +190,7 @@ inline constexpr Argument kSparseAttentionPto[] = {
     {"rope_interleaved", Kind::kBool},
     {"sparse_count", Kind::kInt},
     {"weight_format", Kind::kString},
+    {"accuracy", Kind::kString},
     {"strict", Kind::kBool},
 };
 inline constexpr const char* kSparseAttentionPtoResults[] = {"out", "sparse_indices"};
@@ -234,10 +238,10 @@ inline constexpr Operator kOperators[] = {
      "nsa_compress(Tensor input, Tensor weight, *, SymInt[] act_seq_len, SymInt compress_block_size, SymInt compress_stride, str layout=\"TND\", SymInt act_seq_len_type=0, bool strict=False) -> Tensor output",
      kNsaCompress, std::size(kNsaCompress), kNsaCompressResults, std::size(kNsaCompressResults)},
     {"nsa_compress_attention",
-     "nsa_compress_attention(Tensor query, Tensor key, Tensor value, *, float scale_value, SymInt head_num, SymInt compress_block_size, SymInt compress_stride, SymInt select_block_size, SymInt select_block_count, SymInt[] actual_seq_qlen, SymInt[] actual_cmp_seq_kvlen, Tensor? atten_mask=None, Tensor? topk_mask=None, SymInt[]? actual_sel_seq_kvlen=None, str importance=\"cann\", str masked_rows=\"uniform\", bool strict=False) -> (Tensor attention_out, Tensor topk_indices, Tensor softmax_max, Tensor softmax_sum)",
+     "nsa_compress_attention(Tensor query, Tensor key, Tensor value, *, float scale_value, SymInt head_num, SymInt compress_block_size, SymInt compress_stride, SymInt select_block_size, SymInt select_block_count, SymInt[] actual_seq_qlen, SymInt[] actual_cmp_seq_kvlen, Tensor? atten_mask=None, Tensor? topk_mask=None, SymInt[]? actual_sel_seq_kvlen=None, str importance=\"cann\", str masked_rows=\"uniform\", str accuracy=\"storage\", bool strict=False) -> (Tensor attention_out, Tensor topk_indices, Tensor softmax_max, Tensor softmax_sum)",
      kNsaCompressAttention, std::size(kNsaCompressAttention), kNsaCompressAttentionResults, std::size(kNsaCompressAttentionResults)},
     {"nsa_compress_attention_infer",
-     "nsa_compress_attention_infer(Tensor query, Tensor key, Tensor value, Tensor block_table, *, float scale_value, SymInt head_num, SymInt key_value_head_num, SymInt select_block_size, SymInt select_block_count, SymInt page_block_size, SymInt compress_block_size, SymInt compress_stride, SymInt[] actual_cmp_seq_kvlen, Tensor? atten_mask=None, str layout=\"TND\", SymInt[]? actual_seq_qlen=None, SymInt[]? actual_sel_seq_kvlen=None, str importance=\"cann\", str masked_rows=\"uniform\", bool strict=False) -> (Tensor attention_out, Tensor topk_indices)",
+     "nsa_compress_attention_infer(Tensor query, Tensor key, Tensor value, Tensor block_table, *, float scale_value, SymInt head_num, SymInt key_value_head_num, SymInt select_block_size, SymInt select_block_count, SymInt page_block_size, SymInt compress_block_size, SymInt compress_stride, SymInt[] actual_cmp_seq_kvlen, Tensor? atten_mask=None, str layout=\"TND\", SymInt[]? actual_seq_qlen=None, SymInt[]? actual_sel_seq_kvlen=None, str importance=\"cann\", str masked_rows=\"uniform\", str accuracy=\"storage\", bool strict=False) -> (Tensor attention_out, Tensor topk_indices)",
      kNsaCompressAttentionInfer, std::size(kNsaCompressAttentionInfer), kNsaCompressAttentionInferResults, std::size(kNsaCompressAttentionInferResults)},
     {"sliding_window_attention",
      "sliding_window_attention(Tensor query, Tensor key, Tensor value, *, float scale_value, SymInt window_size, Tensor? block_table=None, Tensor? actual_seq_lengths_query=None, Tensor? actual_seq_lengths_kv=None, str layout_query=\"BSND\", str layout_kv=\"BSND\", bool strict=False) -> (Tensor attention_out, Tensor softmax_max, Tensor softmax_sum)",
@@ -258,10 +262,10 @@ inline constexpr Operator kOperators[] = {
      "lightning_indexer(Tensor query, Tensor key, Tensor weights, *, Tensor? actual_seq_lengths_query=None, Tensor? actual_seq_lengths_key=None, Tensor? block_table=None, str layout_query=\"BSND\", str layout_key=\"BSND\", SymInt sparse_count=2048, SymInt sparse_mode=3, bool return_value=False, str value_dtype=\"input\", bool strict=False) -> (Tensor sparse_indices, Tensor sparse_values)",
      kLightningIndexer, std::size(kLightningIndexer), kLightningIndexerResults, std::size(kLightningIndexerResults)},
     {"sparse_flash_attention",
-     "sparse_flash_attention(Tensor query, Tensor key, Tensor sparse_indices, *, float scale_value, Tensor? value=None, Tensor? block_table=None, Tensor? actual_seq_lengths_query=None, Tensor? actual_seq_lengths_kv=None, Tensor? query_rope=None, Tensor? key_rope=None, Tensor? sinks=None, SymInt sparse_block_size=1, str layout_query=\"BSND\", str layout_kv=\"BSND\", SymInt sparse_mode=3, bool return_softmax_lse=False, str kv_format=\"split\", bool strict=False) -> (Tensor out, Tensor softmax_max, Tensor softmax_sum)",
+     "sparse_flash_attention(Tensor query, Tensor key, Tensor sparse_indices, *, float scale_value, Tensor? value=None, Tensor? block_table=None, Tensor? actual_seq_lengths_query=None, Tensor? actual_seq_lengths_kv=None, Tensor? query_rope=None, Tensor? key_rope=None, Tensor? sinks=None, SymInt sparse_block_size=1, str layout_query=\"BSND\", str layout_kv=\"BSND\", SymInt sparse_mode=3, bool return_softmax_lse=False, str kv_format=\"split\", str accuracy=\"storage\", bool strict=False) -> (Tensor out, Tensor softmax_max, Tensor softmax_sum)",
      kSparseFlashAttention, std::size(kSparseFlashAttention), kSparseFlashAttentionResults, std::size(kSparseFlashAttentionResults)},
     {"sparse_attention_pto",
-     "sparse_attention_pto(Tensor x, Tensor w_dq, Tensor w_uq_qr, Tensor w_uk, Tensor w_dkv_kr, Tensor gamma_cq, Tensor gamma_ckv, Tensor sin, Tensor cos, Tensor cache_index, Tensor(a!) kv_cache, Tensor(b!) kr_cache, Tensor block_table, Tensor act_seqs, Tensor w_idx_qb, Tensor w_idx_k, Tensor w_idx_proj, Tensor in_gamma_k, Tensor in_beta_k, Tensor(c!) index_k_cache, *, float scale_value=0.041666666666666664, float epsilon_cq=1e-05, float epsilon_ckv=1e-05, float epsilon_k=1e-06, bool rope_interleaved=True, SymInt sparse_count=2048, str weight_format=\"ND\", bool strict=False) -> (Tensor out, Tensor sparse_indices)",
+     "sparse_attention_pto(Tensor x, Tensor w_dq, Tensor w_uq_qr, Tensor w_uk, Tensor w_dkv_kr, Tensor gamma_cq, Tensor gamma_ckv, Tensor sin, Tensor cos, Tensor cache_index, Tensor(a!) kv_cache, Tensor(b!) kr_cache, Tensor block_table, Tensor act_seqs, Tensor w_idx_qb, Tensor w_idx_k, Tensor w_idx_proj, Tensor in_gamma_k, Tensor in_beta_k, Tensor(c!) index_k_cache, *, float scale_value=0.041666666666666664, float epsilon_cq=1e-05, float epsilon_ckv=1e-05, float epsilon_k=1e-06, bool rope_interleaved=True, SymInt sparse_count=2048, str weight_format=\"ND\", str accuracy=\"storage\", bool strict=False) -> (Tensor out, Tensor sparse_indices)",
      kSparseAttentionPto, std::size(kSparseAttentionPto), kSparseAttentionPtoResults, std::size(kSparseAttentionPtoResults)},
     {"pack_kv_rows",
      "pack_kv_rows(Tensor latent, Tensor rope, *, str kv_format=\"cann656\", bool strict=False) -> Tensor rows",

@@ -91,8 +91,8 @@ TEST(MillionTokens, RunThroughCompressionAndAttentionInTheStatedWorkspace) {
   // with 64 rows of one head, 255 keys in 4 tiles, 64 + 64 dims, 64 blocks and a heap of 16. It
   // knows nothing of the million tokens.
   const int64_t rows = 64, keys_in_tiles = 256;
-  const int64_t floats = kDim * rows + 64 * 208 + 64 * 32 + keys_in_tiles * rows +
-                         keys_in_tiles / 64 * rows + rows * kDim + 3 * rows + rows * keys_in_tiles +
+  const int64_t floats = kDim * rows + 64 * 208 + 64 * 32 + 64 + 32 * rows + keys_in_tiles * rows +
+                         keys_in_tiles / 64 * rows + rows * kDim + 4 * rows + rows * keys_in_tiles +
                          64 + 2 * kSelected + rows / 4 + 16;
   EXPECT_EQ(attention->workspace_bytes(), 2 * 4 * floats);
   ASSERT_TRUE(attention->run().ok());

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "tamis/context.hpp"                           // IWYU pragma: export
+#include "tamis/ops/accuracy.hpp"                      // IWYU pragma: export
 #include "tamis/ops/indexer_prolog.hpp"                // IWYU pragma: export
 #include "tamis/ops/lightning_indexer.hpp"             // IWYU pragma: export
 #include "tamis/ops/localize_indices.hpp"              // IWYU pragma: export

@@ -198,6 +198,7 @@ _NSA_COMPRESS_ATTENTION = Operator(
         ("actual_sel_seq_kvlen", "ints"),
         ("importance", "choice"),
         ("masked_rows", "choice"),
+        ("accuracy", "choice"),
         ("strict", "bool"),
     ),
     outputs=(
@@ -237,6 +238,7 @@ def nsa_compress_attention(
     actual_sel_seq_kvlen: Sequence[int] | None = None,
     importance: Literal["cann", "exact_overlap"] = "cann",
     masked_rows: Literal["uniform", "zero"] = "uniform",
+    accuracy: Literal["storage", "fp32"] = "storage",
     strict: bool = False,
     attention_out: NumpyArray | None = None,
     topk_indices: NumpyArray | Literal[False] | None = None,
@@ -267,6 +269,7 @@ def nsa_compress_attention(
     actual_sel_seq_kvlen: Sequence[int] | None = None,
     importance: Literal["cann", "exact_overlap"] = "cann",
     masked_rows: Literal["uniform", "zero"] = "uniform",
+    accuracy: Literal["storage", "fp32"] = "storage",
     strict: bool = False,
     attention_out: Array | None = None,
     topk_indices: Array | Literal[False] | None = None,
@@ -296,6 +299,7 @@ def nsa_compress_attention(
     actual_sel_seq_kvlen: Sequence[int] | None = None,
     importance: Literal["cann", "exact_overlap"] = "cann",
     masked_rows: Literal["uniform", "zero"] = "uniform",
+    accuracy: Literal["storage", "fp32"] = "storage",
     strict: bool = False,
     attention_out: Array | None = None,
     topk_indices: Array | Literal[False] | None = None,
@@ -345,6 +349,9 @@ def nsa_compress_attention(
         overlap
     masked_rows : {"uniform", "zero"}, default "uniform"
         a row whose keys are all hidden: the mean of all values, as the device, or zero
+    accuracy : {"storage", "fp32"}, default "storage"
+        of the products of probabilities and values: storage lets a level use 16-bit integers, with
+        an error below the rounding of a bfloat16 output
     strict : bool, default False
         also enforce the document's limits
     attention_out, topk_indices, softmax_max, softmax_sum : array, optional
@@ -396,6 +403,7 @@ def nsa_compress_attention(
             actual_sel_seq_kvlen,
             importance,
             masked_rows,
+            accuracy,
             strict,
         ),
         (
@@ -436,6 +444,7 @@ _NSA_COMPRESS_ATTENTION_INFER = Operator(
         ("actual_sel_seq_kvlen", "ints"),
         ("importance", "choice"),
         ("masked_rows", "choice"),
+        ("accuracy", "choice"),
         ("strict", "bool"),
     ),
     outputs=(
@@ -474,6 +483,7 @@ def nsa_compress_attention_infer(
     actual_sel_seq_kvlen: Sequence[int] | None = None,
     importance: Literal["cann", "exact_overlap"] = "cann",
     masked_rows: Literal["uniform", "zero"] = "uniform",
+    accuracy: Literal["storage", "fp32"] = "storage",
     strict: bool = False,
     attention_out: NumpyArray | None = None,
     topk_indices: NumpyArray | Literal[False] | None = None,
@@ -505,6 +515,7 @@ def nsa_compress_attention_infer(
     actual_sel_seq_kvlen: Sequence[int] | None = None,
     importance: Literal["cann", "exact_overlap"] = "cann",
     masked_rows: Literal["uniform", "zero"] = "uniform",
+    accuracy: Literal["storage", "fp32"] = "storage",
     strict: bool = False,
     attention_out: Array | None = None,
     topk_indices: Array | Literal[False] | None = None,
@@ -535,6 +546,7 @@ def nsa_compress_attention_infer(
     actual_sel_seq_kvlen: Sequence[int] | None = None,
     importance: Literal["cann", "exact_overlap"] = "cann",
     masked_rows: Literal["uniform", "zero"] = "uniform",
+    accuracy: Literal["storage", "fp32"] = "storage",
     strict: bool = False,
     attention_out: Array | None = None,
     topk_indices: Array | Literal[False] | None = None,
@@ -590,6 +602,9 @@ def nsa_compress_attention_infer(
         overlap
     masked_rows : {"uniform", "zero"}, default "uniform"
         a row whose keys are all hidden: the mean of all values, as the device, or zero
+    accuracy : {"storage", "fp32"}, default "storage"
+        of the products of probabilities and values: storage lets a level use 16-bit integers, with
+        an error below the rounding of a bfloat16 output
     strict : bool, default False
         also enforce the document's limits
     attention_out, topk_indices : array, optional
@@ -641,6 +656,7 @@ def nsa_compress_attention_infer(
             actual_sel_seq_kvlen,
             importance,
             masked_rows,
+            accuracy,
             strict,
         ),
         (
@@ -1656,6 +1672,7 @@ _SPARSE_FLASH_ATTENTION = Operator(
         ("sparse_mode", "int"),
         ("return_softmax_lse", "bool"),
         ("kv_format", "choice"),
+        ("accuracy", "choice"),
         ("strict", "bool"),
     ),
     outputs=(
@@ -1694,6 +1711,7 @@ def sparse_flash_attention(
     sparse_mode: int = 3,
     return_softmax_lse: bool = False,
     kv_format: Literal["split", "cann656", "flashmla656"] = "split",
+    accuracy: Literal["storage", "fp32"] = "storage",
     strict: bool = False,
     out: NumpyArray | None = None,
     softmax_max: NumpyArray | Literal[False] | None = None,
@@ -1724,6 +1742,7 @@ def sparse_flash_attention(
     sparse_mode: int = 3,
     return_softmax_lse: bool = False,
     kv_format: Literal["split", "cann656", "flashmla656"] = "split",
+    accuracy: Literal["storage", "fp32"] = "storage",
     strict: bool = False,
     out: Array | None = None,
     softmax_max: Array | Literal[False] | None = None,
@@ -1753,6 +1772,7 @@ def sparse_flash_attention(
     sparse_mode: int = 3,
     return_softmax_lse: bool = False,
     kv_format: Literal["split", "cann656", "flashmla656"] = "split",
+    accuracy: Literal["storage", "fp32"] = "storage",
     strict: bool = False,
     out: Array | None = None,
     softmax_max: Array | Literal[False] | None = None,
@@ -1808,6 +1828,9 @@ def sparse_flash_attention(
         whether softmax_max and softmax_sum are wanted
     kv_format : {"split", "cann656", "flashmla656"}, default "split"
         split: key and key_rope in 16 bits; else key holds rows of bytes as pack_kv_rows makes them
+    accuracy : {"storage", "fp32"}, default "storage"
+        of the products of probabilities and values: storage lets a level use 16-bit integers, with
+        an error below the rounding of a bfloat16 output
     strict : bool, default False
         also enforce the document's limits: those of the table, and bfloat16, dense tensors, a
         value, int32 lengths one per sequence, layout_kv BSND or PA_BSND, kv_format split, no sinks,
@@ -1860,6 +1883,7 @@ def sparse_flash_attention(
             sparse_mode,
             return_softmax_lse,
             kv_format,
+            accuracy,
             strict,
         ),
         (
@@ -1911,6 +1935,7 @@ _SPARSE_ATTENTION_PTO = Operator(
         ("rope_interleaved", "bool"),
         ("sparse_count", "int"),
         ("weight_format", "choice"),
+        ("accuracy", "choice"),
         ("strict", "bool"),
     ),
     outputs=(
@@ -1957,6 +1982,7 @@ def sparse_attention_pto(
     rope_interleaved: bool = True,
     sparse_count: int = 2048,
     weight_format: Literal["ND", "NZ"] = "ND",
+    accuracy: Literal["storage", "fp32"] = "storage",
     strict: bool = False,
     out: NumpyArray | None = None,
     sparse_indices: NumpyArray | Literal[False] | None = None,
@@ -1996,6 +2022,7 @@ def sparse_attention_pto(
     rope_interleaved: bool = True,
     sparse_count: int = 2048,
     weight_format: Literal["ND", "NZ"] = "ND",
+    accuracy: Literal["storage", "fp32"] = "storage",
     strict: bool = False,
     out: Array | None = None,
     sparse_indices: Array | Literal[False] | None = None,
@@ -2034,6 +2061,7 @@ def sparse_attention_pto(
     rope_interleaved: bool = True,
     sparse_count: int = 2048,
     weight_format: Literal["ND", "NZ"] = "ND",
+    accuracy: Literal["storage", "fp32"] = "storage",
     strict: bool = False,
     out: Array | None = None,
     sparse_indices: Array | Literal[False] | None = None,
@@ -2103,6 +2131,9 @@ def sparse_attention_pto(
         positions to select
     weight_format : {"ND", "NZ"}, default "ND"
         of w_dq, w_uq_qr, w_dkv_kr, w_idx_qb, w_idx_k and w_idx_proj
+    accuracy : {"storage", "fp32"}, default "storage"
+        of the attention's products of probabilities and values: storage lets a level use 16-bit
+        integers, with an error below the rounding of a bfloat16 output
     strict : bool, default False
         only bfloat16, as the document
     out, sparse_indices : array, optional
@@ -2161,6 +2192,7 @@ def sparse_attention_pto(
             rope_interleaved,
             sparse_count,
             weight_format,
+            accuracy,
             strict,
         ),
         (

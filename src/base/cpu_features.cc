@@ -39,7 +39,8 @@ std::vector<Level> DetectLevels() {
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd");
   if (avx2) levels.push_back(Level::kAvx2);
   if (avx512) levels.push_back(Level::kAvx512);
-  if (avx512 && __builtin_cpu_supports("avx512bf16")) levels.push_back(Level::kAvx512Bf16);
+  if (avx512 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni"))
+    levels.push_back(Level::kAvx512Bf16);
 #endif
   return levels;
 }

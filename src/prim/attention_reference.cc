@@ -15,9 +15,34 @@ std::vector<double> ReferenceElements(const TensorView& view, int64_t offset, in
   return values;
 }
 
+double StorageBound(const std::vector<double>& weights, int64_t tile) {
+  double bound = 0;
+  for (size_t begin = 0; begin < weights.size(); begin += static_cast<size_t>(tile)) {
+    const size_t end = std::min(weights.size(), begin + static_cast<size_t>(tile));
+    double most = 0;
+    double sum = 0;
+    for (size_t k = begin; k < end; ++k) {
+      most = std::max(most, weights[k]);
+      sum += weights[k];
+    }
+    bound +=
+        0x1p-13 * sum + static_cast<double>(end - begin) * std::max(most / 32767, sum / 261888);
+  }
+  return bound;
+}
+
+double StorageMagnitude(const std::vector<double>& value) {
+  double most = 0;
+  for (const double x : value) {
+    if (!(std::fabs(x) <= 0x1p30)) return 0;
+    most = std::max(most, std::fabs(x));
+  }
+  return most < 0x1p-30 ? 0 : most;
+}
+
 ReferenceHead AttendReference(const std::vector<double>& query,
                               const std::vector<ReferenceKey>& keys, double scale,
-                              const double* sink, int64_t value_dim) {
+                              const double* sink, int64_t value_dim, int64_t storage_tile) {
   ReferenceHead r;
   r.out.assign(static_cast<size_t>(value_dim), 0.0);
   r.out_bound = r.out;
@@ -51,6 +76,13 @@ ReferenceHead AttendReference(const std::vector<double>& query,
       base::Fp32SumBound(static_cast<double>(query.size()), magnitude) + 0x1p-23 * magnitude;
   const double relative = 4 * r.max_bound + 16 * 0x1p-24 + 2 * base::Fp32SumBound(terms, 1);
   r.sum_bound = r.sum * relative;
+  double storage_bound = 0;
+  if (storage_tile > 0) {
+    std::vector<double> weights(keys.size());
+    for (size_t j = 0; j < keys.size(); ++j)
+      weights[j] = score[j] / r.sum * StorageMagnitude(keys[j].value);
+    storage_bound = StorageBound(weights, storage_tile);
+  }
   for (size_t c = 0; c < r.out.size() && !keys.empty(); ++c) {
     double absolute = 0;
     for (size_t j = 0; j < keys.size(); ++j) {
@@ -58,7 +90,7 @@ ReferenceHead AttendReference(const std::vector<double>& query,
       r.out[c] += term;
       absolute += std::fabs(term);
     }
-    r.out_bound[c] = absolute * relative + base::Fp32SumBound(terms, absolute);
+    r.out_bound[c] = absolute * relative + base::Fp32SumBound(terms, absolute) + storage_bound;
   }
   return r;
 }

@@ -13,6 +13,13 @@ namespace tamis::prim {
 /// Elements [offset, offset + count) of a tensor's memory.
 std::vector<double> ReferenceElements(const TensorView& view, int64_t offset, int64_t count);
 
+/// What Accuracy::kStorage adds to the error of an output: see there. `weights` are p[k] m[k] of the
+/// keys in their order, in tiles of `tile`.
+double StorageBound(const std::vector<double>& weights, int64_t tile);
+
+/// m[k] of a value that may be summed in integers; 0 of one that may not.
+double StorageMagnitude(const std::vector<double>& value);
+
 struct ReferenceKey {
   std::vector<double> key;
   std::vector<double> value;
@@ -28,9 +35,9 @@ struct ReferenceHead {
 
 /// Softmax over the keys of scale (query . key), and the weighted sum of their values, which have
 /// `value_dim` elements. `sink`, where not null, is a score without a value. No key: out 0, max
-/// -inf and sum 0, or the sink's.
+/// -inf and sum 0, or the sink's. `storage_tile`: keys of a tile at Accuracy::kStorage, else 0.
 ReferenceHead AttendReference(const std::vector<double>& query,
                               const std::vector<ReferenceKey>& keys, double scale,
-                              const double* sink, int64_t value_dim);
+                              const double* sink, int64_t value_dim, int64_t storage_tile = 0);
 
 }  // namespace tamis::prim

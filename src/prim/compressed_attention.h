@@ -12,6 +12,7 @@
 #include "prim/block_importance.h"
 #include "prim/cpu/compressed_attention.h"
 #include "prim/cpu/work.h"
+#include "tamis/ops/accuracy.hpp"
 #include "tamis/ops/nsa.hpp"
 #include "tamis/plan.hpp"
 
@@ -32,6 +33,7 @@ struct AttentionProblem {
   int64_t v_dim = 0;
   int64_t top_k = 0;
   double scale = 0;
+  bool storage = true;  // of Accuracy
   int64_t page_size = 0;
   int64_t compress_block = 0;
   int64_t compress_stride = 0;
@@ -72,6 +74,7 @@ Status TakeCommon(const Params& params, const base::Dims& dims, int64_t kv_heads
   problem->qk_dim = dims["D"];
   problem->v_dim = dims["D2"];
   problem->scale = params.scale_value;
+  problem->storage = params.accuracy == Accuracy::kStorage;
   problem->zero_masked_rows = params.masked_rows == MaskedRows::kZero;
   return Status::Ok();
 }

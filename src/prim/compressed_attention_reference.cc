@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/dtype.h"
+#include "prim/attention_reference.h"
 #include "prim/compressed_attention.h"
 
 namespace tamis::prim {
@@ -90,6 +91,15 @@ HeadResult Attend(const AttentionProblem& p, const AttentionSequence& s,
   r.score_bound =
       base::Fp32SumBound(static_cast<double>(p.qk_dim) + 1, magnitude) + 0x1p-23 * magnitude;
   r.probability_bound = 4 * r.score_bound + 8 * 0x1p-24 + 2 * base::Fp32SumBound(terms, 1);
+  double storage_bound = 0;
+  if (p.storage) {
+    std::vector<double> weights(keys);
+    for (size_t i = 0; i < keys; ++i) {
+      const int64_t v = KeyOffset(p, s, p.value, p.v_dim, static_cast<int64_t>(i), kv_head);
+      weights[i] = r.probabilities[i] * StorageMagnitude(ReferenceElements(p.value, v, p.v_dim));
+    }
+    storage_bound = StorageBound(weights, kKeyTile);
+  }
   for (int64_t c = 0; c < p.v_dim; ++c) {
     double sum = 0;
     double absolute = 0;
@@ -103,7 +113,7 @@ HeadResult Attend(const AttentionProblem& p, const AttentionSequence& s,
     }
     r.out[static_cast<size_t>(c)] = sum;
     r.out_bound[static_cast<size_t>(c)] =
-        absolute * r.probability_bound + base::Fp32SumBound(terms, absolute);
+        absolute * r.probability_bound + base::Fp32SumBound(terms, absolute) + storage_bound;
   }
   return r;
 }

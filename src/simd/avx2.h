@@ -13,6 +13,7 @@ namespace {
 using V = __m256;
 constexpr int kLanes = 8;
 constexpr bool kPairs = false;
+constexpr bool kInt16 = false;
 
 inline __m256i MaskOf(int n) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -145,6 +146,23 @@ inline V SumRows(const V* rows) {
   return _mm256_add_ps(_mm256_permute2f128_ps(half[0], half[1], 0x20),
                        _mm256_permute2f128_ps(half[0], half[1], 0x31));
 }
+
+using I = __m256i;
+inline I ZeroInts() { return _mm256_setzero_si256(); }
+inline I LoadInts(const int32_t* p) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+}
+inline I SetInts(int32_t x) { return _mm256_set1_epi32(x); }
+inline void StoreInts(int32_t* p, I v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
+inline V FloatsOf(I v) { return _mm256_cvtepi32_ps(v); }
+// The low half of 1.5 2^23 + x is x as a 16-bit integer.
+inline I PairInt16(V a, V a_factor, V b, V b_factor) {
+  const V magic = _mm256_set1_ps(0x1.8p23f);
+  const I low = _mm256_castps_si256(_mm256_fmadd_ps(a, a_factor, magic));
+  const I high = _mm256_castps_si256(_mm256_fmadd_ps(b, b_factor, magic));
+  return _mm256_blend_epi16(low, _mm256_slli_epi32(high, 16), 0xaa);
+}
+inline I DotInt16(I a, I b, I c) { return _mm256_add_epi32(c, _mm256_madd_epi16(a, b)); }
 
 }  // namespace
 }  // namespace tamis::avx2

@@ -13,6 +13,7 @@ namespace {
 using V = __m512;
 constexpr int kLanes = 16;
 constexpr bool kPairs = false;
+constexpr bool kInt16 = false;
 
 inline __mmask16 MaskOf(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
 
@@ -150,6 +151,21 @@ inline V SumRows(const V* rows) {
   return _mm512_add_ps(_mm512_shuffle_ps(two[0], two[1], 0x44),
                        _mm512_shuffle_ps(two[0], two[1], 0xee));
 }
+
+using I = __m512i;
+inline I ZeroInts() { return _mm512_setzero_si512(); }
+inline I LoadInts(const int32_t* p) { return _mm512_loadu_si512(p); }
+inline I SetInts(int32_t x) { return _mm512_set1_epi32(x); }
+inline void StoreInts(int32_t* p, I v) { _mm512_storeu_si512(p, v); }
+inline V FloatsOf(I v) { return _mm512_cvtepi32_ps(v); }
+// The low half of 1.5 2^23 + x is x as a 16-bit integer.
+inline I PairInt16(V a, V a_factor, V b, V b_factor) {
+  const V magic = _mm512_set1_ps(0x1.8p23f);
+  const I low = _mm512_castps_si512(_mm512_fmadd_ps(a, a_factor, magic));
+  const I high = _mm512_castps_si512(_mm512_fmadd_ps(b, b_factor, magic));
+  return _mm512_mask_blend_epi16(0xaaaaaaaau, low, _mm512_slli_epi32(high, 16));
+}
+inline I DotInt16(I a, I b, I c) { return _mm512_add_epi32(c, _mm512_madd_epi16(a, b)); }
 
 }  // namespace
 }  // namespace tamis::avx512

@@ -13,6 +13,7 @@ namespace {
 using V = float;
 constexpr int kLanes = 1;
 constexpr bool kPairs = false;
+constexpr bool kInt16 = true;
 
 inline uint32_t BitsOf(float x) { return __builtin_bit_cast(uint32_t, x); }
 inline float FloatOf(uint32_t bits) { return __builtin_bit_cast(float, bits); }
@@ -113,6 +114,26 @@ inline V ExpNonPositive(V x) {
 inline void Transpose(V*) {}
 
 inline V SumRows(const V* rows) { return rows[0]; }
+
+using I = int32_t;
+inline I ZeroInts() { return 0; }
+inline I LoadInts(const int32_t* p) { return *p; }
+inline I SetInts(int32_t x) { return x; }
+inline void StoreInts(int32_t* p, I v) { *p = v; }
+inline V FloatsOf(I v) { return static_cast<float>(v); }
+// The low half of 1.5 2^23 + x is x as a 16-bit integer.
+inline I PairInt16(V a, V a_factor, V b, V b_factor) {
+  const uint32_t low = BitsOf(a * a_factor + 0x1.8p23f) & 0xffffu;
+  return static_cast<I>(low | BitsOf(b * b_factor + 0x1.8p23f) << 16);
+}
+inline I DotInt16(I a, I b, I c) {
+  const auto part = [](I pair, int shift) {
+    return static_cast<int32_t>(static_cast<int16_t>(static_cast<uint32_t>(pair) >> shift));
+  };
+  const int32_t products[] = {part(a, 0) * part(b, 0), part(a, 16) * part(b, 16)};
+  return static_cast<I>(static_cast<uint32_t>(c) + static_cast<uint32_t>(products[0]) +
+                        static_cast<uint32_t>(products[1]));
+}
 
 }  // namespace
 }  // namespace tamis::scalar

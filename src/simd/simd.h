@@ -21,6 +21,13 @@
 //   Transpose(V rows[kLanes])               in place
 //   SumRows(rows)                           lane i is the sum of the lanes of rows[i]
 //
+// and, of 32-bit integers I:
+//
+//   ZeroInts() LoadInts(p) SetInts(x) StoreInts(p, v) FloatsOf(v)
+//   PairInt16(a, f, b, g)   lane: the 16-bit integers nearest to a f (low half) and b g, which fit
+//   DotInt16(a, b, c) = a0 b0 + a1 b1 + c   of such pairs; kInt16: faster than Fma of floats, or
+//                           scalar
+//
 // and kPairs: whether products of bfloat16 are of pairs. Such a level has
 //
 //   Dot(a, b, c) = a0 b0 + a1 b1 + c        a lane of a or b holds a pair

@@ -88,7 +88,9 @@ void ExpectAgrees(TestCall& call, const Context& context) {
 
 }  // namespace
 
-void ExpectConforms(TestCall& call) {
+namespace {
+
+void ExpectConformsAsIs(TestCall& call) {
   ExpectAgrees(call, {.threads = 1, .implementation = Implementation::kReference});
   std::string levels;
   for (Level level : base::AvailableLevels()) {
@@ -105,6 +107,20 @@ void ExpectConforms(TestCall& call) {
   }
   // For the line at the end of `dev test` that says what was tested.
   ::testing::Test::RecordProperty("levels", levels);
+}
+
+}  // namespace
+
+void ExpectConforms(TestCall& call) {
+  const Result<registry::Call> inputs = call.Inputs();
+  ASSERT_TRUE(inputs.ok()) << inputs.status().message();
+  if (inputs->contract().Find("accuracy") != nullptr) {
+    SCOPED_TRACE("accuracy fp32");
+    call.Set("accuracy", "fp32");
+    ExpectConformsAsIs(call);
+    call.Set("accuracy", "storage");
+  }
+  ExpectConformsAsIs(call);
 }
 
 void ExpectSameBytes(TestCall& a, TestCall& b) {

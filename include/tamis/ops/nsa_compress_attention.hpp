@@ -2,6 +2,7 @@
 // form; document "npu_nsa_compress_attention").
 #pragma once
 
+#include "tamis/ops/accuracy.hpp"
 #include "tamis/ops/nsa.hpp"
 #include "tamis/plan.hpp"
 
@@ -12,7 +13,8 @@ namespace tamis::nsa_compress_attention {
 ///   P = exp(x - max) / sum;  attention_out = P value
 /// and per kv head the select_block_count blocks of highest importance (P summed over the head
 /// group and over the compressed tokens that touch a select block), best first, equal scores by
-/// lower index. topk_mask forces blocks in. P stays in fp32. Deterministic, bit for bit, for any
+/// lower index. topk_mask forces blocks in. P is fp32; its products with values: see Accuracy.
+/// Deterministic, bit for bit, for any
 /// number of threads. Outputs must not overlap inputs.
 struct Params {
   TensorView query = {};       // [T, N, D] fp16 or bf16
@@ -31,6 +33,7 @@ struct Params {
   IntList actual_sel_seq_kvlen = {};  // accepted, unused
   Importance importance = Importance::kCann;
   MaskedRows masked_rows = MaskedRows::kUniform;
+  Accuracy accuracy = Accuracy::kStorage;
   bool strict = false;
   TensorView attention_out = {};  // [T, N, D2]
   TensorView topk_indices = {};   // [T, N2, select_block_count] int32

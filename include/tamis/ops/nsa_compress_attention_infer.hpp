@@ -2,6 +2,7 @@
 // selection (decode form; document "NsaCompressAttentionInfer").
 #pragma once
 
+#include "tamis/ops/accuracy.hpp"
 #include "tamis/ops/nsa.hpp"
 #include "tamis/plan.hpp"
 
@@ -35,6 +36,7 @@ struct Params {
   IntList actual_sel_seq_kvlen = {};  // raw tokens per sequence; needed with atten_mask
   Importance importance = Importance::kCann;
   MaskedRows masked_rows = MaskedRows::kUniform;
+  Accuracy accuracy = Accuracy::kStorage;
   bool strict = false;
   TensorView attention_out = {};  // as query with D2
   TensorView topk_indices = {};   // TND [T, N2, k], BSND [B, S, N2, k] int32

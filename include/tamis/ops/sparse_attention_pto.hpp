@@ -2,6 +2,7 @@
 // indexer prolog, lightning indexer and sparse attention (document "npu_sparse_attention_pto").
 #pragma once
 
+#include "tamis/ops/accuracy.hpp"
 #include "tamis/ops/weight_format.hpp"
 #include "tamis/plan.hpp"
 
@@ -50,6 +51,7 @@ struct Params {
   bool rope_interleaved = true;  // the indexer's rope; that of the attention always is
   int64_t sparse_count = 2048;
   WeightFormat weight_format = WeightFormat::kNd;
+  Accuracy accuracy = Accuracy::kStorage;
   bool strict = false;
   TensorView out = {};             // [B, S1, N, D] as x
   TensorView sparse_indices = {};  // [B, S1, 1, sparse_count] int32; absent: not given

@@ -3,6 +3,7 @@
 // "npu_sparse_flash_attention").
 #pragma once
 
+#include "tamis/ops/accuracy.hpp"
 #include "tamis/plan.hpp"
 
 namespace tamis::sparse_flash_attention {
@@ -25,7 +26,7 @@ enum class KvFormat : int32_t { kSplit = 0, kCann656 = 1, kFlashMla656 = 2 };
 ///
 /// The value is the latent part of the key where `value` is absent. With a kv_format other than
 /// split, key holds rows of bytes as pack_kv_rows writes them, and key_rope and value are absent.
-/// fp32 accumulation, probabilities are not rounded. Ids may hold any int32; page-table entries of
+/// Scores and softmax in fp32; products of probabilities and values: see Accuracy. Ids may hold any int32; page-table entries of
 /// a sequence's keys are checked by plan, others are never read. Deterministic, bit for bit, for
 /// any number of threads and whatever other rows a call has. Outputs must not overlap inputs.
 struct Params {
@@ -47,6 +48,7 @@ struct Params {
   int64_t sparse_mode = 3;
   bool return_softmax_lse = false;
   KvFormat kv_format = KvFormat::kSplit;
+  Accuracy accuracy = Accuracy::kStorage;
   bool strict = false;
   TensorView out = {};          // as query
   TensorView softmax_max = {};  // BSND [B, 1, S1, N], TND [1, T1, N] fp32; with return_softmax_lse

@@ -52,6 +52,9 @@ const base::Contract& Room::contract() {
                   "token), or by overlap")
           .Choice("masked_rows", &Params::masked_rows, {"uniform", "zero"},
                   "a row whose keys are all hidden: the mean of all values, as the device, or zero")
+          .Choice("accuracy", &Params::accuracy, {"storage", "fp32"},
+                  "of the products of probabilities and values: storage lets a level use 16-bit "
+                  "integers, with an error below the rounding of a bfloat16 output")
           .Optional("strict", &Params::strict, "also enforce the document's limits")
           .Output(
               "attention_out", &Params::attention_out,

@@ -94,6 +94,7 @@ sparse_flash_attention::Params AttendCall(const Problem& problem, const Chunk& c
   attend.block_table = Slice(p.block_table, 0, chunk.first, chunk.batch);
   attend.layout_kv = sparse_flash_attention::KvLayout::kPaBsnd;
   attend.scale_value = p.scale_value;
+  attend.accuracy = p.accuracy;
   attend.out = Part(p.out, chunk);
   return attend;
 }

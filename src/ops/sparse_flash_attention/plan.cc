@@ -155,6 +155,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   problem->block_size = params.sparse_block_size;
   problem->causal = params.sparse_mode == 3;
   problem->scale = params.scale_value;
+  problem->storage = params.accuracy == Accuracy::kStorage;
   return Status::Ok();
 }
 
@@ -232,6 +233,7 @@ void FillArgs(Problem& p) {
   a.scale = static_cast<float>(p.scale);
   a.bfloat16 = p.query.dtype == DType::kBFloat16;
   a.packed = p.packed;
+  a.storage = p.storage;
   a.row = p.row;
   a.head_blocks = base::CeilDiv(p.heads, kHeadBlock);
   a.head_block =

@@ -21,6 +21,7 @@ struct Problem : prim::TokenProblem {
   int64_t block_size = 1;
   bool causal = true;
   double scale = 0;
+  bool storage = true;  // of Accuracy
   bool packed = false;  // key holds rows of bytes
   prim::KvRow row;
   std::vector<Sequence> kernel_sequences;  // filled by OnCpu, as all that follows

@@ -15,6 +15,7 @@
 #include "prim/cpu/attention_tile-inl.h"
 #include "prim/cpu/compressed_attention.h"
 #include "prim/cpu/find-inl.h"
+#include "prim/cpu/int16_values-inl.h"
 #include "prim/cpu/top_k-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
@@ -46,10 +47,14 @@ struct Item {
   int64_t value_dim;  // padded
   bool keep;
   bool loaded;  // keys and values of all the item's heads are in scratch, a tile at a time
+  bool int16;   // values are summed in 16-bit integers, where they are in range
   int64_t key_stride;
   float* query;
   float* key;
   float* value;
+  float* inverse;
+  int32_t* weights;
+  float* factor;
   float* scores;
   float* tile_max;
   float* out;
@@ -214,6 +219,7 @@ constexpr int64_t kHeadsKeysAhead = 2;
 constexpr int64_t kHeadsValuesAhead = 3;
 constexpr int64_t kKeysAhead = 8;
 constexpr int64_t kStripsAhead = 32;
+constexpr int64_t kValuesAhead = 16;
 
 // Asks for row `key` of a head, from column c on: the hardware does not foresee rows that lie a row
 // of all heads apart. What is asked for must be used soon: of lines further ahead than some 4 KiB
@@ -240,8 +246,38 @@ inline void LoadKeys(const Item& it, int64_t first, int64_t count) {
   PadKeys(it, count);
 }
 
+// Values of keys k and k + 1 of the tile, where there is one more, as pairs of integers. Returns
+// whether they are in range.
+TAMIS_INLINE bool PairUpValues(const Item& it, int64_t first, int64_t count, int64_t k) {
+  const uint16_t* one = RowOf(it, it.a.value, first + k);
+  const uint16_t* two = k + 1 < count ? RowOf(it, it.a.value, first + k + 1) : nullptr;
+  auto* to = reinterpret_cast<int32_t*>(it.value) + k / 2 * it.value_dim;
+  return it.a.bfloat16 ? PairValues<BF16>(one, two, it.a.value.dim, to, it.inverse + k)
+                       : PairValues<F16>(one, two, it.a.value.dim, to, it.inverse + k);
+}
+
+// Whether values are pairs of integers, per head of an item.
+struct Paired {
+  bool head[prim::kMostHeadsPerItem];
+};
+
+inline Paired PairUpHeads(const Item* heads, int64_t first, int64_t count) {
+  const int64_t members = heads->a.heads_per_item;
+  Paired paired = {{true, true, true, true}};
+  for (int64_t k = 0; k < count; k += 2) {
+    for (int64_t h = 0; h < members; ++h) {
+      for (int64_t i = 0; i < 2; ++i) {
+        PrefetchRow(heads[h], heads->a.value, first + k + i + kHeadsValuesAhead, 0,
+                    heads->a.value.dim);
+      }
+      paired.head[h] = paired.head[h] && PairUpValues(heads[h], first, count, k);
+    }
+  }
+  return paired;
+}
+
 // The tile of all heads: rows of all heads lie side by side, so memory is read from end to end.
-inline void LoadHeads(const Item* heads, int64_t first, int64_t count) {
+inline Paired LoadHeads(const Item* heads, int64_t first, int64_t count) {
   const Item& it = *heads;
   const int64_t members = it.a.heads_per_item;
   for (int64_t k = 0; k < count; ++k) {
@@ -250,6 +286,8 @@ inline void LoadHeads(const Item* heads, int64_t first, int64_t count) {
       LoadKey(heads[h], first + k, k);
     }
   }
+  for (int64_t h = 0; h < members; ++h) PadKeys(heads[h], count);
+  if (it.int16) return PairUpHeads(heads, first, count);
   for (int64_t k = 0; k < count; ++k) {
     for (int64_t h = 0; h < members; ++h) {
       PrefetchRow(heads[h], it.a.value, first + k + kHeadsValuesAhead, 0, it.a.value.dim);
@@ -257,7 +295,7 @@ inline void LoadHeads(const Item* heads, int64_t first, int64_t count) {
                 heads[h].value + k * it.value_dim);
     }
   }
-  for (int64_t h = 0; h < members; ++h) PadKeys(heads[h], count);
+  return {};
 }
 
 // Step `step` of the kKeyTile steps in which the scores of a tile ask for the pages of the next
@@ -317,7 +355,7 @@ template <int kVectors>
 inline void ValueStrip(const Item& it, int64_t first, int64_t count, int64_t c, const float* e) {
   const float* values = it.value + c;
   int64_t stride = it.value_dim;
-  if (!it.loaded) {
+  if (!it.loaded || it.int16) {  // integers that are out of range are not in scratch
     values = it.value;
     stride = kVectors * kLanes;
     const int64_t width = it.a.value.dim - c < stride ? it.a.value.dim - c : stride;
@@ -339,6 +377,32 @@ inline void Values(const Item& it, int64_t first, int64_t count, const float* e)
   for (; c < it.value_dim; c += kLanes) ValueStrip<1>(it, first, count, c, e);
 }
 
+inline bool PairUpHead(const Item& it, int64_t first, int64_t count) {
+  bool paired = true;
+  for (int64_t k = 0; k < count && paired; k += 2) {
+    for (int64_t i = 0; i < 2; ++i)
+      PrefetchRow(it, it.a.value, first + k + i + kValuesAhead, 0, it.a.value.dim);
+    paired = PairUpValues(it, first, count, k);
+  }
+  return paired;
+}
+
+inline void Int16Values(const Item& it, int64_t count, const float* e) {
+  PairWeights(it.vectors, it.rows, count, e, it.inverse, it.weights, it.factor);
+  const int64_t used = it.tokens * it.a.group;
+  const auto strip = [&](auto vectors, int64_t c) __attribute__((always_inline)) {
+    for (int64_t r = 0; r < used; r += kTileHeight) {
+      Int16ValueTile<kTileHeight, decltype(vectors)::value>(
+          false, it.weights + r, it.rows, reinterpret_cast<const int32_t*>(it.value) + c,
+          it.value_dim, (count + 1) / 2, it.alpha + r, it.factor + r, it.out + r * it.value_dim + c,
+          it.value_dim);
+    }
+  };
+  int64_t c = 0;
+  for (; c + 2 * kLanes <= it.value_dim; c += 2 * kLanes) strip(Vectors<2>(), c);
+  for (; c < it.value_dim; c += kLanes) strip(Vectors<1>(), c);
+}
+
 inline void MaskedScores(const Item& it, int64_t first, int64_t count, float* scores) {
   Scores(it, first, count, scores);
   HideKeys(it, scores, first, count);
@@ -352,7 +416,7 @@ inline void Begin(const Item& it) {
   for (int64_t i = 0; i < it.rows * it.value_dim; ++i) it.out[i] = 0.0f;
 }
 
-inline void AttendTile(const Item& it, int64_t first, int64_t count) {
+inline void AttendTile(const Item& it, int64_t first, int64_t count, bool paired) {
   const int64_t tile = first / kKeyTile;
   float* scores = it.TileScores(tile);
   if (!it.loaded) LoadKeys(it, first, count);
@@ -361,7 +425,12 @@ inline void AttendTile(const Item& it, int64_t first, int64_t count) {
   if (it.keep) {
     for (int64_t i = 0; i < it.rows; ++i) it.tile_max[tile * it.rows + i] = it.max[i];
   }
-  Values(it, first, count, scores);
+  if (it.int16 && !it.loaded) paired = PairUpHead(it, first, count);
+  if (paired) {
+    Int16Values(it, count, scores);
+  } else {
+    Values(it, first, count, scores);
+  }
 }
 
 // alpha becomes 1 / sum, or 0 for rows that give zero; the statistics become what the caller sees.
@@ -586,10 +655,14 @@ inline Item MakeItem(const AttentionArgs& a, const AttentionScratch& at, int64_t
       .value_dim = at.value_dim,
       .keep = a.keep_scores,
       .loaded = a.heads_per_item > 1,
+      .int16 = kInt16 && a.storage,
       .key_stride = at.key_stride,
       .query = state + at.query,
       .key = scratch + at.key + member * at.key_floats,
       .value = scratch + at.value + member * at.value_floats,
+      .inverse = scratch + at.inverse + member * kKeyTile,
+      .weights = reinterpret_cast<int32_t*>(scratch + at.weights),
+      .factor = scratch + at.factor,
       .scores = state + at.scores,
       .tile_max = state + at.tile_max,
       .out = state + at.out,
@@ -625,8 +698,9 @@ void CompressedAttention(const void* args, int64_t item, void* scratch, void*) {
   for (int64_t key = 0; key < heads[0].s.keys; key += kKeyTile) {
     const int64_t count = heads[0].needed[key / kKeyTile];
     if (count == 0) continue;
-    if (heads[0].loaded) LoadHeads(heads, key, count);
-    for (int64_t h = 0; h <= last; ++h) AttendTile(heads[h], key, count);
+    Paired paired = {};
+    if (heads[0].loaded) paired = LoadHeads(heads, key, count);
+    for (int64_t h = 0; h <= last; ++h) AttendTile(heads[h], key, count, paired.head[h]);
   }
   for (int64_t h = 0; h <= last; ++h) {
     Normalise(heads[h]);

@@ -72,6 +72,7 @@ struct AttentionArgs {
   bool force_ends;  // blocks 0, J-2, J-1 are always selected
   bool zero_masked_rows;
   bool bfloat16;
+  bool storage;  // values may be summed in 16-bit integers, where the level does so
 
   // Blocking, chosen by the plan.
   int64_t row_multiple;  // of the level
@@ -97,11 +98,15 @@ struct AttentionScratch {
   int64_t key_stride;
 
   int64_t key;           // [heads][kKeyTile][key_stride]
-  int64_t value;         // [heads][kKeyTile][value_dim]; of one head, [kKeyTile][up to two vectors]
+  int64_t value;         // [heads][kKeyTile][value_dim]; of one head, [kKeyTile][up to two vectors];
+                         // or, in integers, [heads][kKeyTile / 2][value_dim] pairs
+  int64_t inverse;       // [heads][kKeyTile]: 1 / scale of integers
   int64_t key_floats;    // of a head
   int64_t value_floats;  // of a head
 
   // Of the kv head that is worked on.
+  int64_t weights;  // [kKeyTile / 2][rows] pairs of integers
+  int64_t factor;   // [rows]: of their sums
   int64_t block_scores;
   int64_t heap;    // uint64 [min(top_k, max_blocks)]
   int64_t hidden;  // bytes [tokens]
@@ -142,9 +147,14 @@ struct AttentionScratch {
     head_floats = state.Total();
 
     key_floats = parts.Times(key_stride, kKeyTile);
-    value_floats = parts.Times(a.heads_per_item > 1 ? value_dim : kValueStrip, kKeyTile);
+    const int64_t strip = a.heads_per_item > 1 ? value_dim : kValueStrip;
+    const int64_t half = a.storage ? ScratchLayout::RoundUp(value_dim, 2) / 2 : 0;
+    value_floats = parts.Times(strip > half ? strip : half, kKeyTile);
     key = parts.Take(parts.Times(key_floats, a.heads_per_item));
     value = parts.Take(parts.Times(value_floats, a.heads_per_item));
+    inverse = parts.Take(a.storage ? parts.Times(kKeyTile, a.heads_per_item) : 0);
+    weights = parts.Take(a.storage ? parts.Times(kKeyTile / 2, rows) : 0);
+    factor = parts.Take(a.storage ? rows : 0);
     block_scores = parts.Take(select ? a.max_blocks : 0);
     heap = parts.Take(select ? parts.Times(2, a.top_k < a.max_blocks ? a.top_k : a.max_blocks) : 0);
     hidden = parts.Take(ScratchLayout::RoundUp(a.tokens_per_item, 4) / 4);

@@ -10,6 +10,7 @@
 #include "ops/sparse_flash_attention/cpu/kernel.h"
 #include "prim/cpu/attention_tile-inl.h"
 #include "prim/cpu/find-inl.h"
+#include "prim/cpu/int16_values-inl.h"
 #include "prim/cpu/kv_row-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
@@ -50,8 +51,12 @@ struct Item {
   float* query;
   float* key;
   float* value;  // fp32, as far apart as keys; may be `key`
+  bool int16;    // values are summed in 16-bit integers, where they are in range
+  int32_t* value_pairs;
+  float* inverse;
   float* scores;
   float* alpha;
+  float* factor;
 };
 
 // Positions of a tile, as pages and slots (page 0 where keys are not paged).
@@ -209,18 +214,50 @@ TAMIS_INLINE void LoadKey(const Item& it, const Tile& tile, int64_t k) {
            key + ColumnsOf(a.latent_dim));
   }
   if (a.value.data != nullptr) latent = HalvesOf(a.value, it.s.value_offset, tile, k);
-  if (value != key) Widen(a.bfloat16, latent, a.latent_dim, value);
+  if (value != key && !(kPairs && it.int16)) Widen(a.bfloat16, latent, a.latent_dim, value);
 }
 
-// Keys and values of the tile; zeros up to a whole register tile.
-inline void LoadTile(const Item& it, const Tile& tile) {
+// The value of key k in bfloat16, at levels of pairs: beside its key, or in it.
+TAMIS_INLINE const uint16_t* ValueHalves(const Item& it, const Tile& tile, int64_t k) {
+  if (it.a.value.data != nullptr) return HalvesOf(it.a.value, it.s.value_offset, tile, k);
+  return reinterpret_cast<const uint16_t*>(it.key + k * it.at.key_stride);
+}
+
+// Values of keys k and k + 1, where there is one more, as pairs. Returns whether they are in range.
+TAMIS_INLINE bool PairUpValues(const Item& it, const Tile& tile, int64_t k) {
+  const bool two = k + 1 < tile.count;
+  int32_t* to = it.value_pairs + k / 2 * it.at.key_stride;
+  if constexpr (kPairs) {
+    return PairValues<BF16>(ValueHalves(it, tile, k),
+                            two ? ValueHalves(it, tile, k + 1) : nullptr, it.a.latent_dim, to,
+                            it.inverse + k);
+  } else {
+    const float* first = it.value + k * it.at.key_stride;
+    return PairValues<F16>(first, two ? first + it.at.key_stride : nullptr, it.a.latent_dim, to,
+                           it.inverse + k);
+  }
+}
+
+// Keys and values of the tile; zeros up to a whole register tile. Returns whether values are pairs
+// of integers.
+inline bool LoadTile(const Item& it, const Tile& tile) {
+  bool int16 = it.int16;
   for (int64_t k = 0; k < kRowsAhead; ++k) PrefetchRow(it, tile, k);
   for (int64_t k = 0; k < tile.count; ++k) {
     PrefetchRow(it, tile, k + kRowsAhead);
     LoadKey(it, tile, k);
+    if (int16 && (k % 2 == 1 || k + 1 == tile.count)) int16 = PairUpValues(it, tile, k & ~1);
   }
   for (int64_t k = tile.count; k % (2 * kTileHeight) != 0; ++k) {
     for (int64_t c = 0; c < it.columns; ++c) it.key[k * it.at.key_stride + c] = 0.0f;
+  }
+  return int16;
+}
+
+// Where values were meant to be integers and are out of range.
+inline void WidenValues(const Item& it, const Tile& tile) {
+  for (int64_t k = 0; k < tile.count; ++k) {
+    Widen(true, ValueHalves(it, tile, k), it.a.latent_dim, it.value + k * it.at.key_stride);
   }
 }
 
@@ -308,6 +345,23 @@ __attribute__((noinline)) void Values(const Item& it, const State& to, bool firs
     row += 2;
   }
   if (row < it.heads) ValueRows<1, 8>(it, to, first, count, row);
+}
+
+__attribute__((noinline)) void Int16Values(const Item& it, const State& to, bool first,
+                                           int64_t count) {
+  auto* weights = reinterpret_cast<int32_t*>(it.scores);
+  PairWeights(it.vectors, it.at.score_stride, count, it.scores, it.inverse, weights, it.factor);
+  const int64_t pairs = (count + 1) / 2;
+  const auto strip = [&](auto vectors, int64_t c) __attribute__((always_inline)) {
+    for (int64_t row = 0; row < it.heads; row += kTileHeight) {
+      Int16ValueTile<kTileHeight, decltype(vectors)::value>(
+          first, weights + row, it.at.score_stride, it.value_pairs + c, it.at.key_stride, pairs,
+          it.alpha + row, it.factor + row, to.out + row * it.at.value_dim + c, it.at.value_dim);
+    }
+  };
+  int64_t c = 0;
+  for (; c + 2 * kLanes <= it.at.value_dim; c += 2 * kLanes) strip(Vectors<2>(), c);
+  for (; c < it.a.latent_dim; c += kLanes) strip(Vectors<1>(), c);
 }
 
 // --- states
@@ -416,11 +470,16 @@ __attribute__((noinline)) bool Attend(const Item& it, int64_t first, int64_t cou
       const Tile& tile = tiles[current];
       Tile& next = tiles[1 - current];
       NextTile(it, &cursor, &next);
-      LoadTile(it, tile);
+      const bool int16 = LoadTile(it, tile);
       Scores(it, next, tile.count);
       SoftmaxTile(it.vectors, it.at.score_stride, tile.count, it.scores, state.max, state.sum,
                   it.alpha);
-      Values(it, state, i == 0, tile.count);
+      if (int16) {
+        Int16Values(it, state, i == 0, tile.count);
+      } else {
+        if (kPairs && it.int16) WidenValues(it, tile);
+        Values(it, state, i == 0, tile.count);
+      }
       current = 1 - current;
     }
     if (segment > 0) MergeStates(it, to, other);
@@ -448,8 +507,12 @@ inline Item MakeItem(const KernelArgs& a, const Scratch& at, int64_t row, int64_
           scratch + at.query,
           scratch + at.key,
           scratch + (kPairs || a.value.data != nullptr ? at.value : at.key),
+          kInt16 && a.storage && heads >= kTileHeight,
+          reinterpret_cast<int32_t*>(scratch + at.value_pairs),
+          scratch + at.inverse,
           scratch + at.scores,
-          scratch + at.alpha};
+          scratch + at.alpha,
+          scratch + at.factor};
 }
 
 }  // namespace sparse_attention

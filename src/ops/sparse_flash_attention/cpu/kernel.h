@@ -94,6 +94,7 @@ struct KernelArgs {
   bool bfloat16;
   bool packed;  // key holds rows of bytes
   bool pairs;   // products are of pairs of bfloat16: values are widened, keys are not
+  bool storage;  // values may be summed in 16-bit integers, where the level does so
   prim::KvRow row;
 
   // Blocking, chosen by the plan.
@@ -145,8 +146,11 @@ struct Scratch {
   int64_t key;           // [kKeyTile][key_stride]
   int64_t value;         // the same, where values are not the latent part of `key`
   int64_t score_stride;  // between keys of the scores: an odd number of cache lines
+  int64_t value_pairs;   // [kKeyTile / 2][key_stride] pairs of integers, and [kKeyTile] 1 / scale
+  int64_t inverse;
   int64_t scores;        // [kKeyTile][score_stride]
   int64_t alpha;         // [rows]
+  int64_t factor;        // [rows]: of the sums of integers
   int64_t segment;       // state of the segment under way
   int64_t before;        // state of those before it
   int64_t state;         // floats of a state
@@ -164,8 +168,11 @@ struct Scratch {
     query = parts.Take(parts.Times(dim, rows));
     key = parts.Take(parts.Times(key_stride, kKeyTile));
     value = parts.Take(a.value.data != nullptr || a.pairs ? parts.Times(key_stride, kKeyTile) : 0);
+    value_pairs = parts.Take(a.storage ? parts.Times(key_stride, kKeyTile / 2) : 0);
+    inverse = parts.Take(a.storage ? kKeyTile : 0);
     scores = parts.Take(parts.Times(score_stride, kKeyTile));
     alpha = parts.Take(rows);
+    factor = parts.Take(a.storage ? rows : 0);
     segment = parts.Take(state);
     before = parts.Take(state);
     total = parts.Total();

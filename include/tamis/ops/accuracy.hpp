@@ -1,0 +1,23 @@
+// A choice that the attention operators share.
+#pragma once
+
+#include <cstdint>
+
+namespace tamis {
+
+/// How exactly probabilities and values are multiplied. Scores, the softmax, its statistics and
+/// every selection are the same either way.
+///
+/// kFp32: products and sums in fp32.
+/// kStorage: products of 16-bit integers, where the level has fast ones; else fp32. For tiles of
+/// keys (128 in sparse_flash_attention, 64 over compressed keys) probabilities get a common factor
+/// for each head, the values of a key a power of two. With p[k] the probability of key k and m[k]
+/// the largest magnitude in its value, the error before the rounding of the output is at most, per
+/// tile of n keys,
+///   2^-13 sum_k p[k] m[k] + n max(max_k p[k] m[k] / 32767, sum_k p[k] m[k] / 261888);
+/// what is seen is some 30 times less, and below the rounding of a bfloat16 output
+/// (docs/storage-accuracy.md). Values that are not finite, or whose m[k] is not 0 and outside
+/// [2^-30, 2^30], take their tile to fp32.
+enum class Accuracy : int32_t { kStorage = 0, kFp32 = 1 };
+
+}  // namespace tamis

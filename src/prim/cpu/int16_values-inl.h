@@ -1,0 +1,170 @@
+// The weighted sum of a tile's values in 16-bit integers: twice the products per instruction, with
+// less error than probabilities in bfloat16 would have.
+//
+//   value v_kc = V_kc / s_k      s_k a power of two, so that |V_kc| < 2^13 (bfloat16 mostly exact)
+//   weight e_k / s_k = P_k / p   p of a row and tile, so that |P_k| < 2^15 and
+//                                sum_k |P_k| 2^13 < 2^31: no sum of products overflows
+//   sum_k e_k v_kc = (1 / p) sum_k P_k V_kc
+//
+// Keys lie in pairs: a 32-bit lane holds V of keys 2i and 2i + 1, or P of them.
+#pragma once
+
+#include "prim/cpu/half-inl.h"
+
+namespace tamis::TAMIS_LEVEL {
+namespace {
+
+// |V| <= 2^13 after rounding: 2^13 (sum P + keys / 2) < 2^31 leaves 2^18 - keys / 2 for the
+// weights' sum before rounding.
+constexpr int kValueBits = 13;
+constexpr float kMostWeight = 32767.0f;
+constexpr float kMostWeights = 261888.0f;  // up to 512 keys
+// Values whose largest magnitude lies outside (and is not 0) are left to fp32: weights e / s_k
+// would leave the range of floats.
+constexpr float kLeastMagnitude = 0x1p-30f;
+constexpr float kMostMagnitude = 0x1p30f;
+
+// A count as a type, for generic lambdas.
+template <int kCount>
+struct Vectors {
+  static constexpr int value = kCount;
+};
+
+template <class Half>
+TAMIS_INLINE V LoadValues(const uint16_t* p) {
+  return Half::LoadHalf(p);
+}
+template <class Half>
+TAMIS_INLINE V LoadValues(const float* p) {
+  return Load(p);
+}
+template <class Half>
+TAMIS_INLINE V LoadValuesN(const uint16_t* p, int n) {
+  return Half::LoadHalfN(p, n);
+}
+template <class Half>
+TAMIS_INLINE V LoadValuesN(const float* p, int n) {
+  return LoadN(p, n);
+}
+
+// The largest magnitude of a row; NaN where an element is not finite.
+template <class Half, class Element>
+TAMIS_INLINE float MostOf(const Element* row, int64_t dim) {
+  V most = Zero();
+  V strange = Zero();  // NaN from an infinity or NaN on
+  const auto take = [&](V x) __attribute__((always_inline)) {
+    most = Max(most, Max(x, Sub(Zero(), x)));
+    strange = Fma(x, Zero(), strange);
+  };
+  int64_t c = 0;
+  for (; c + kLanes <= dim; c += kLanes) take(LoadValues<Half>(row + c));
+  if (c < dim) take(LoadValuesN<Half>(row + c, static_cast<int>(dim - c)));
+  float lanes[2 * kLanes];
+  Store(lanes, most);
+  Store(lanes + kLanes, strange);
+  float largest = 0.0f;
+  float nothing = 0.0f;
+  for (int i = 0; i < kLanes; ++i) {
+    largest = lanes[i] > largest ? lanes[i] : largest;
+    nothing += lanes[kLanes + i];
+  }
+  return largest + nothing;
+}
+
+// s_k of a row whose largest magnitude is `most`; 0 where the row is for fp32.
+TAMIS_INLINE float ScaleOf(float most) {
+  if (most == 0.0f) return 1.0f;
+  if (!(most >= kLeastMagnitude && most <= kMostMagnitude)) return 0.0f;
+  // most = m 2^x with 1 <= m < 2; its bits hold x + 127.
+  const uint32_t exponent = __builtin_bit_cast(uint32_t, most) >> 23;
+  return __builtin_bit_cast(float, (2u * 127u + kValueBits - 1u - exponent) << 23);
+}
+
+// Two rows of `dim` values (the second may be null) as pairs, and 1 / s of both. `dim` is rounded
+// up to whole vectors. Returns whether both are in range.
+template <class Half, class Element>
+TAMIS_INLINE bool PairValues(const Element* first, const Element* second, int64_t dim, int32_t* to,
+                             float* inverse) {
+  const float a = ScaleOf(MostOf<Half>(first, dim));
+  const float b = second == nullptr ? 1.0f : ScaleOf(MostOf<Half>(second, dim));
+  if (a == 0.0f || b == 0.0f) return false;
+  inverse[0] = 1.0f / a;
+  inverse[1] = 1.0f / b;
+  const V va = Set(a);
+  const V vb = second == nullptr ? Zero() : Set(b);
+  if (second == nullptr) second = first;
+  int64_t c = 0;
+  for (; c + kLanes <= dim; c += kLanes)
+    StoreInts(to + c, PairInt16(LoadValues<Half>(first + c), va, LoadValues<Half>(second + c), vb));
+  if (c < dim) {
+    const int rest = static_cast<int>(dim - c);
+    StoreInts(to + c, PairInt16(LoadValuesN<Half>(first + c, rest), va,
+                                LoadValuesN<Half>(second + c, rest), vb));
+  }
+  return true;
+}
+
+// Weights of `count` keys (rows of e, e_stride apart) as pairs, which may take their place; row i
+// of `pairs` holds keys 2i and 2i + 1. `inverse` are the values' 1 / s_k; 1 / p goes to `factor`.
+TAMIS_INLINE void PairWeights(int64_t vectors, int64_t e_stride, int64_t count, const float* e,
+                              const float* inverse, int32_t* pairs, float* factor) {
+  for (int64_t v = 0; v < vectors * kLanes; v += kLanes) {
+    V most = Zero();
+    V sum = Zero();
+    for (int64_t k = 0; k < count; ++k) {
+      const V weight = Mul(Load(e + k * e_stride + v), Set(inverse[k]));
+      most = Max(weight, most);
+      sum = Add(sum, weight);
+    }
+    // A NaN among the weights is in the sum, and 1 / p is NaN: so is what it multiplies.
+    const V inverse_p = Max(Mul(most, Set(1.0f / kMostWeight)),
+                            Max(Set(0x1p-100f), Mul(sum, Set(1.0f / kMostWeights))));
+    const V p = Div(Set(1.0f), inverse_p);
+    Store(factor + v, inverse_p);
+    int64_t k = 0;
+    for (; k + 2 <= count; k += 2) {
+      const I pair =
+          PairInt16(Load(e + k * e_stride + v), Mul(Set(inverse[k]), p),
+                    Load(e + (k + 1) * e_stride + v), Mul(Set(inverse[k + 1]), p));
+      StoreInts(pairs + k / 2 * e_stride + v, pair);
+    }
+    if (k < count) {
+      const V last = Load(e + k * e_stride + v);
+      StoreInts(pairs + k / 2 * e_stride + v,
+                PairInt16(last, Mul(Set(inverse[k]), p), last, Zero()));
+    }
+  }
+}
+
+// O[kRows rows][kVectors vectors] = alpha O + factor P V over `count` pairs of keys, or factor P V
+// where `first`.
+template <int kRows, int kVectors>
+TAMIS_INLINE void Int16ValueTile(bool first, const int32_t* weights, int64_t weight_stride,
+                                 const int32_t* values, int64_t value_stride, int64_t count,
+                                 const float* alpha, const float* factor, float* out,
+                                 int64_t out_stride) {
+  I sum[kRows][kVectors];
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kVectors; ++v) sum[r][v] = ZeroInts();
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    I row[kVectors];
+    for (int v = 0; v < kVectors; ++v) row[v] = LoadInts(values + i * value_stride + v * kLanes);
+    for (int r = 0; r < kRows; ++r) {
+      const I broadcast = SetInts(weights[i * weight_stride + r]);
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = DotInt16(broadcast, row[v], sum[r][v]);
+    }
+  }
+  for (int r = 0; r < kRows; ++r) {
+    const V shrink = Set(alpha[r]);
+    const V scale = Set(factor[r]);
+    for (int v = 0; v < kVectors; ++v) {
+      float* to = out + r * out_stride + v * kLanes;
+      const V before = first ? Zero() : Mul(shrink, Load(to));
+      Store(to, Fma(FloatsOf(sum[r][v]), scale, before));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tamis::TAMIS_LEVEL
