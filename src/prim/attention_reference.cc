@@ -25,8 +25,7 @@ double StorageBound(const std::vector<double>& weights, int64_t tile) {
       most = std::max(most, weights[k]);
       sum += weights[k];
     }
-    bound +=
-        0x1p-13 * sum + static_cast<double>(end - begin) * std::max(most / 32767, sum / 261888);
+    bound += 0x1p-15 * sum + static_cast<double>(end - begin) * std::max(most / 32767, sum / 65280);
   }
   return bound;
 }

@@ -13,8 +13,8 @@ namespace tamis::prim {
 /// Elements [offset, offset + count) of a tensor's memory.
 std::vector<double> ReferenceElements(const TensorView& view, int64_t offset, int64_t count);
 
-/// What Accuracy::kStorage adds to the error of an output: see there. `weights` are p[k] m[k] of the
-/// keys in their order, in tiles of `tile`.
+/// What Accuracy::kStorage adds to the error of an output: see there. `weights` are p[k] m[k] of
+/// the keys in their order, in tiles of `tile`.
 double StorageBound(const std::vector<double>& weights, int64_t tile);
 
 /// m[k] of a value that may be summed in integers; 0 of one that may not.

@@ -26,9 +26,10 @@ enum class KvFormat : int32_t { kSplit = 0, kCann656 = 1, kFlashMla656 = 2 };
 ///
 /// The value is the latent part of the key where `value` is absent. With a kv_format other than
 /// split, key holds rows of bytes as pack_kv_rows writes them, and key_rope and value are absent.
-/// Scores and softmax in fp32; products of probabilities and values: see Accuracy. Ids may hold any int32; page-table entries of
-/// a sequence's keys are checked by plan, others are never read. Deterministic, bit for bit, for
-/// any number of threads and whatever other rows a call has. Outputs must not overlap inputs.
+/// Scores and softmax in fp32; products of probabilities and values: see Accuracy. Ids may hold any
+/// int32; page-table entries of a sequence's keys are checked by plan, others are never read.
+/// Deterministic, bit for bit, for any number of threads and whatever other rows a call has.
+/// Outputs must not overlap inputs.
 struct Params {
   TensorView query = {};  // BSND [B, S1, N, D], TND [T1, N, D]; fp16 or bf16
   TensorView key = {};    // BSND [B, S2, 1, D], TND [T2, 1, D], PA_BSND [pages, page_size, 1, D];

@@ -97,11 +97,11 @@ struct AttentionScratch {
   int64_t keys;       // max_keys in whole tiles
   int64_t key_stride;
 
-  int64_t key;           // [heads][kKeyTile][key_stride]
-  int64_t value;         // [heads][kKeyTile][value_dim]; of one head, [kKeyTile][up to two vectors];
-                         // or, in integers, [heads][kKeyTile / 2][value_dim] pairs
-  int64_t inverse;       // [heads][kKeyTile]: 1 / scale of integers
-  int64_t key_floats;    // of a head
+  int64_t key;         // [heads][kKeyTile][key_stride]
+  int64_t value;       // [heads][kKeyTile][value_dim]; of one head, [kKeyTile][up to two vectors];
+                       // or, in integers, [heads][kKeyTile / 2][value_dim] pairs
+  int64_t inverse;     // [heads][kKeyTile]: 1 / scale of integers
+  int64_t key_floats;  // of a head
   int64_t value_floats;  // of a head
 
   // Of the kv head that is worked on.

@@ -1,9 +1,9 @@
 // The weighted sum of a tile's values in 16-bit integers: twice the products per instruction, with
 // less error than probabilities in bfloat16 would have.
 //
-//   value v_kc = V_kc / s_k      s_k a power of two, so that |V_kc| < 2^13 (bfloat16 mostly exact)
+//   value v_kc = V_kc / s_k      s_k a power of two, so that |V_kc| < 2^15 (bfloat16 mostly exact)
 //   weight e_k / s_k = P_k / p   p of a row and tile, so that |P_k| < 2^15 and
-//                                sum_k |P_k| 2^13 < 2^31: no sum of products overflows
+//                                sum_k |P_k| 2^15 < 2^31: no sum of products overflows
 //   sum_k e_k v_kc = (1 / p) sum_k P_k V_kc
 //
 // Keys lie in pairs: a 32-bit lane holds V of keys 2i and 2i + 1, or P of them.
@@ -14,11 +14,11 @@
 namespace tamis::TAMIS_LEVEL {
 namespace {
 
-// |V| <= 2^13 after rounding: 2^13 (sum P + keys / 2) < 2^31 leaves 2^18 - keys / 2 for the
-// weights' sum before rounding.
-constexpr int kValueBits = 13;
+// The largest of a row does not round up to 2^15: values have 11 bits at most. 2^15 (sum P + keys /
+// 2) < 2^31 leaves 2^16 - keys / 2 for the weights' sum before rounding.
+constexpr int kValueBits = 15;
 constexpr float kMostWeight = 32767.0f;
-constexpr float kMostWeights = 261888.0f;  // up to 512 keys
+constexpr float kMostWeights = 65280.0f;  // up to 512 keys
 // Values whose largest magnitude lies outside (and is not 0) are left to fp32: weights e / s_k
 // would leave the range of floats.
 constexpr float kLeastMagnitude = 0x1p-30f;
@@ -71,13 +71,20 @@ TAMIS_INLINE float MostOf(const Element* row, int64_t dim) {
   return largest + nothing;
 }
 
-// s_k of a row whose largest magnitude is `most`; 0 where the row is for fp32.
-TAMIS_INLINE float ScaleOf(float most) {
-  if (most == 0.0f) return 1.0f;
-  if (!(most >= kLeastMagnitude && most <= kMostMagnitude)) return 0.0f;
+// s_k of a row and its inverse, a power of two. A row of zeros has weight 0: with any other it
+// would take room from those that count.
+struct RowScale {
+  bool fits;
+  float scale;
+  float inverse;
+};
+TAMIS_INLINE RowScale ScaleOf(float most) {
+  if (most == 0.0f) return {true, 0.0f, 0.0f};
+  if (!(most >= kLeastMagnitude && most <= kMostMagnitude)) return {false, 0.0f, 0.0f};
   // most = m 2^x with 1 <= m < 2; its bits hold x + 127.
   const uint32_t exponent = __builtin_bit_cast(uint32_t, most) >> 23;
-  return __builtin_bit_cast(float, (2u * 127u + kValueBits - 1u - exponent) << 23);
+  return {true, __builtin_bit_cast(float, (2u * 127u + kValueBits - 1u - exponent) << 23),
+          __builtin_bit_cast(float, (exponent + 1u - kValueBits) << 23)};
 }
 
 // Two rows of `dim` values (the second may be null) as pairs, and 1 / s of both. `dim` is rounded
@@ -85,13 +92,13 @@ TAMIS_INLINE float ScaleOf(float most) {
 template <class Half, class Element>
 TAMIS_INLINE bool PairValues(const Element* first, const Element* second, int64_t dim, int32_t* to,
                              float* inverse) {
-  const float a = ScaleOf(MostOf<Half>(first, dim));
-  const float b = second == nullptr ? 1.0f : ScaleOf(MostOf<Half>(second, dim));
-  if (a == 0.0f || b == 0.0f) return false;
-  inverse[0] = 1.0f / a;
-  inverse[1] = 1.0f / b;
-  const V va = Set(a);
-  const V vb = second == nullptr ? Zero() : Set(b);
+  const RowScale a = ScaleOf(MostOf<Half>(first, dim));
+  const RowScale b = ScaleOf(second == nullptr ? 0.0f : MostOf<Half>(second, dim));
+  if (!a.fits || !b.fits) return false;
+  inverse[0] = a.inverse;
+  inverse[1] = b.inverse;
+  const V va = Set(a.scale);
+  const V vb = Set(b.scale);
   if (second == nullptr) second = first;
   int64_t c = 0;
   for (; c + kLanes <= dim; c += kLanes)
@@ -123,9 +130,8 @@ TAMIS_INLINE void PairWeights(int64_t vectors, int64_t e_stride, int64_t count, 
     Store(factor + v, inverse_p);
     int64_t k = 0;
     for (; k + 2 <= count; k += 2) {
-      const I pair =
-          PairInt16(Load(e + k * e_stride + v), Mul(Set(inverse[k]), p),
-                    Load(e + (k + 1) * e_stride + v), Mul(Set(inverse[k + 1]), p));
+      const I pair = PairInt16(Load(e + k * e_stride + v), Mul(Set(inverse[k]), p),
+                               Load(e + (k + 1) * e_stride + v), Mul(Set(inverse[k + 1]), p));
       StoreInts(pairs + k / 2 * e_stride + v, pair);
     }
     if (k < count) {

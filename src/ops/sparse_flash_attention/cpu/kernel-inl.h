@@ -228,9 +228,8 @@ TAMIS_INLINE bool PairUpValues(const Item& it, const Tile& tile, int64_t k) {
   const bool two = k + 1 < tile.count;
   int32_t* to = it.value_pairs + k / 2 * it.at.key_stride;
   if constexpr (kPairs) {
-    return PairValues<BF16>(ValueHalves(it, tile, k),
-                            two ? ValueHalves(it, tile, k + 1) : nullptr, it.a.latent_dim, to,
-                            it.inverse + k);
+    return PairValues<BF16>(ValueHalves(it, tile, k), two ? ValueHalves(it, tile, k + 1) : nullptr,
+                            it.a.latent_dim, to, it.inverse + k);
   } else {
     const float* first = it.value + k * it.at.key_stride;
     return PairValues<F16>(first, two ? first + it.at.key_stride : nullptr, it.a.latent_dim, to,

@@ -92,8 +92,8 @@ struct KernelArgs {
   int64_t block_size;
   float scale;
   bool bfloat16;
-  bool packed;  // key holds rows of bytes
-  bool pairs;   // products are of pairs of bfloat16: values are widened, keys are not
+  bool packed;   // key holds rows of bytes
+  bool pairs;    // products are of pairs of bfloat16: values are widened, keys are not
   bool storage;  // values may be summed in 16-bit integers, where the level does so
   prim::KvRow row;
 
@@ -148,13 +148,13 @@ struct Scratch {
   int64_t score_stride;  // between keys of the scores: an odd number of cache lines
   int64_t value_pairs;   // [kKeyTile / 2][key_stride] pairs of integers, and [kKeyTile] 1 / scale
   int64_t inverse;
-  int64_t scores;        // [kKeyTile][score_stride]
-  int64_t alpha;         // [rows]
-  int64_t factor;        // [rows]: of the sums of integers
-  int64_t segment;       // state of the segment under way
-  int64_t before;        // state of those before it
-  int64_t state;         // floats of a state
-  int64_t total;         // floats in all; negative where that overflows
+  int64_t scores;   // [kKeyTile][score_stride]
+  int64_t alpha;    // [rows]
+  int64_t factor;   // [rows]: of the sums of integers
+  int64_t segment;  // state of the segment under way
+  int64_t before;   // state of those before it
+  int64_t state;    // floats of a state
+  int64_t total;    // floats in all; negative where that overflows
 
   explicit Scratch(const KernelArgs& a) {
     constexpr int64_t kLine = 16;
