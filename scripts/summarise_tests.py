@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LEVEL_FLAGS = {
     "avx2": {"avx2", "fma", "f16c", "bmi2"},
     "avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"},
+    "avx512_vnni": {"avx512_vnni"},
     "avx512_bf16": {"avx512_bf16"},
 }
 

@@ -19,7 +19,8 @@ enum class Level : int32_t {
   kScalar = 1,
   kAvx2 = 2,
   kAvx512 = 3,      ///< AVX-512 F BW DQ VL CD
-  kAvx512Bf16 = 4,  ///< and BF16: products of two bfloat16 tensors, two at a time
+  kAvx512Vnni = 4,  ///< and VNNI: products of 16-bit integers, two at a time (see Accuracy)
+  kAvx512Bf16 = 5,  ///< and BF16: products of two bfloat16 tensors, two at a time
 };
 
 /// The seam for a host's threads: run(state, tasks, task, arg) calls task(arg, i) exactly once for

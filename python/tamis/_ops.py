@@ -134,7 +134,7 @@ def nsa_compress(
         also enforce the document's limits
     output : array, optional
         where to write, never copied; None: allocated
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
         by default `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
@@ -356,7 +356,7 @@ def nsa_compress_attention(
         also enforce the document's limits
     attention_out, topk_indices, softmax_max, softmax_sum : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
         by default `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
@@ -609,7 +609,7 @@ def nsa_compress_attention_infer(
         also enforce the document's limits
     attention_out, topk_indices : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
         by default `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
@@ -804,7 +804,7 @@ def sliding_window_attention(
         no limit of a document applies: changes nothing
     attention_out, softmax_max, softmax_sum : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
         by default `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
@@ -1021,7 +1021,7 @@ def mla_prolog(
         no limit of a document applies: changes nothing
     query, query_rope, query_norm : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
         by default `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
@@ -1230,7 +1230,7 @@ def indexer_prolog(
         no limit of a document applies: changes nothing
     query, weights : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
         by default `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
@@ -1338,7 +1338,7 @@ def nd_to_nz(
         no limit of a document applies: changes nothing
     output : array, optional
         where to write, never copied; None: allocated
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
         by default `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
@@ -1424,7 +1424,7 @@ def nz_to_nd(
         no limit of a document applies: changes nothing
     output : array, optional
         where to write, never copied; None: allocated
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
         by default `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
@@ -1595,7 +1595,7 @@ def lightning_indexer(
         no limit of a document applies: changes nothing
     sparse_indices, sparse_values : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
         by default `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
@@ -1837,7 +1837,7 @@ def sparse_flash_attention(
         no statistics
     out, softmax_max, softmax_sum : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
         by default `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
@@ -2138,7 +2138,7 @@ def sparse_attention_pto(
         only bfloat16, as the document
     out, sparse_indices : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
         by default `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
@@ -2276,7 +2276,7 @@ def pack_kv_rows(
         no limit of a document applies: changes nothing
     rows : array, optional
         where to write, never copied; None: allocated
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
         by default `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
@@ -2401,7 +2401,7 @@ def unpack_kv_rows(
         no limit of a document applies: changes nothing
     latent, rope : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
         by default `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
@@ -2537,7 +2537,7 @@ def merge_attention_states(
         no limit of a document applies: changes nothing
     out, softmax_max, softmax_sum : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
         by default `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
@@ -2667,7 +2667,7 @@ def merge_topk(
         no limit of a document applies: changes nothing
     sparse_indices, sparse_values : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
         by default `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
@@ -2797,7 +2797,7 @@ def localize_indices(
         no limit of a document applies: changes nothing
     sparse_indices, counts : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_bf16"}, optional
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
         by default `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification

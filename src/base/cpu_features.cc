@@ -16,7 +16,8 @@
 namespace tamis::base {
 namespace {
 
-constexpr std::string_view kLevelNames[] = {"auto", "scalar", "avx2", "avx512", "avx512_bf16"};
+constexpr std::string_view kLevelNames[] = {"auto",   "scalar",      "avx2",
+                                            "avx512", "avx512_vnni", "avx512_bf16"};
 constexpr std::string_view kImplementationNames[] = {"auto", "reference", "cpu", "cuda"};
 constexpr int32_t kMaxThreads = 1024;
 
@@ -39,15 +40,16 @@ std::vector<Level> DetectLevels() {
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd");
   if (avx2) levels.push_back(Level::kAvx2);
   if (avx512) levels.push_back(Level::kAvx512);
-  if (avx512 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni"))
-    levels.push_back(Level::kAvx512Bf16);
+  const bool vnni = avx512 && __builtin_cpu_supports("avx512vnni");
+  if (vnni) levels.push_back(Level::kAvx512Vnni);
+  if (vnni && __builtin_cpu_supports("avx512bf16")) levels.push_back(Level::kAvx512Bf16);
 #endif
   return levels;
 }
 
 // AMD's cores do as many dot products of pairs as fused multiply-adds, twice the work. Intel's do
-// half as many, at level avx512's rate: widening once and multiplying in fp32 is as fast, and more
-// exact with subnormals.
+// half as many, at level avx512_vnni's rate: widening once and multiplying in fp32 is as fast, and
+// more exact with subnormals.
 bool DotsAreFast() {
 #if defined(__x86_64__)
   return __builtin_cpu_is("amd");
@@ -75,7 +77,7 @@ const std::vector<Level>& AvailableLevels() {
 
 Level FastestLevel() {
   const Level last = AvailableLevels().back();
-  return last == Level::kAvx512Bf16 && !DotsAreFast() ? Level::kAvx512 : last;
+  return last == Level::kAvx512Bf16 && !DotsAreFast() ? Level::kAvx512Vnni : last;
 }
 
 Status ResolveLevel(Level wanted, Level* level) {
@@ -91,7 +93,7 @@ Status ResolveLevel(Level wanted, Level* level) {
       if (kLevelNames[i] == text) wanted = static_cast<Level>(i);
     }
     if (wanted == Level::kAuto)
-      return Invalid(argument, "auto, scalar, avx2, avx512 or avx512_bf16", text);
+      return Invalid(argument, "auto, scalar, avx2, avx512, avx512_vnni or avx512_bf16", text);
   }
   std::string here;
   for (Level available : AvailableLevels()) {

@@ -45,6 +45,7 @@ static_assert(TAMIS_LEVEL_AUTO == static_cast<int>(Level::kAuto));
 static_assert(TAMIS_LEVEL_SCALAR == static_cast<int>(Level::kScalar));
 static_assert(TAMIS_LEVEL_AVX2 == static_cast<int>(Level::kAvx2));
 static_assert(TAMIS_LEVEL_AVX512 == static_cast<int>(Level::kAvx512));
+static_assert(TAMIS_LEVEL_AVX512_VNNI == static_cast<int>(Level::kAvx512Vnni));
 static_assert(TAMIS_LEVEL_AVX512_BF16 == static_cast<int>(Level::kAvx512Bf16));
 static_assert(TAMIS_IMPLEMENTATION_AUTO == static_cast<int>(Implementation::kAuto));
 static_assert(TAMIS_IMPLEMENTATION_REFERENCE == static_cast<int>(Implementation::kReference));

@@ -23,6 +23,7 @@ constexpr int64_t kKeptScoreBytes = int64_t{4} << 20;
 int64_t RowMultipleOf(Level level) {
   switch (level) {
     case Level::kAvx512:
+    case Level::kAvx512Vnni:
     case Level::kAvx512Bf16: return 16;
     case Level::kAvx2: return 8;
     default: return 4;
@@ -148,7 +149,7 @@ Status CheckBlocks(std::string_view argument, int64_t blocks) {
 }
 
 CpuWork CompressedAttentionRoom::OnCpu(AttentionProblem& p, Level level) {
-  static constexpr KernelTable kKernels = TAMIS_PAIR_KERNEL_TABLE(CompressedAttention);
+  static constexpr KernelTable kKernels = TAMIS_INT16_KERNEL_TABLE(CompressedAttention);
   const bool paged = !p.page_table.absent();
   AttentionArgs& a = p.args;
   a = {};

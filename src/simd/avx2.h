@@ -155,6 +155,30 @@ inline I LoadInts(const int32_t* p) {
 inline I SetInts(int32_t x) { return _mm256_set1_epi32(x); }
 inline void StoreInts(int32_t* p, I v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
 inline V FloatsOf(I v) { return _mm256_cvtepi32_ps(v); }
+inline I MagnitudesOf(V v) {
+  return _mm256_and_si256(_mm256_castps_si256(v), _mm256_set1_epi32(0x7fffffff));
+}
+inline I MaxInts(I a, I b) { return _mm256_max_epi32(a, b); }
+inline int32_t MaxLane(I v) {
+  __m128i m = _mm_max_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+  m = _mm_max_epi32(m, _mm_shuffle_epi32(m, 0x4e));
+  return _mm_cvtsi128_si32(_mm_max_epi32(m, _mm_shuffle_epi32(m, 0xb1)));
+}
+
+using R = __m256i;
+constexpr int kRanks = 4;
+inline R SetRank(uint64_t x) { return _mm256_set1_epi64x(static_cast<int64_t>(x)); }
+inline R IsGreater(R a, R b) {
+  const R sign = SetRank(uint64_t{1} << 63);
+  return _mm256_cmpgt_epi64(_mm256_xor_si256(a, sign), _mm256_xor_si256(b, sign));
+}
+inline R MaxRanks(R a, R b) { return _mm256_blendv_epi8(b, a, IsGreater(a, b)); }
+inline R MinRanks(R a, R b) { return _mm256_blendv_epi8(a, b, IsGreater(a, b)); }
+inline R ShiftRanks(R v, R before) {
+  return _mm256_alignr_epi8(v, _mm256_permute2x128_si256(before, v, 0x21), 8);
+}
+inline void StoreRanks(uint64_t* p, R v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
+
 // The low half of 1.5 2^23 + x is x as a 16-bit integer.
 inline I PairInt16(V a, V a_factor, V b, V b_factor) {
   const V magic = _mm256_set1_ps(0x1.8p23f);

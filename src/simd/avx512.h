@@ -158,6 +158,20 @@ inline I LoadInts(const int32_t* p) { return _mm512_loadu_si512(p); }
 inline I SetInts(int32_t x) { return _mm512_set1_epi32(x); }
 inline void StoreInts(int32_t* p, I v) { _mm512_storeu_si512(p, v); }
 inline V FloatsOf(I v) { return _mm512_cvtepi32_ps(v); }
+inline I MagnitudesOf(V v) {
+  return _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(0x7fffffff));
+}
+inline I MaxInts(I a, I b) { return _mm512_max_epi32(a, b); }
+inline int32_t MaxLane(I v) { return _mm512_reduce_max_epi32(v); }
+
+using R = __m512i;
+constexpr int kRanks = 8;
+inline R SetRank(uint64_t x) { return _mm512_set1_epi64(static_cast<int64_t>(x)); }
+inline R MaxRanks(R a, R b) { return _mm512_max_epu64(a, b); }
+inline R MinRanks(R a, R b) { return _mm512_min_epu64(a, b); }
+inline R ShiftRanks(R v, R before) { return _mm512_alignr_epi64(v, before, 7); }
+inline void StoreRanks(uint64_t* p, R v) { _mm512_storeu_si512(p, v); }
+
 // The low half of 1.5 2^23 + x is x as a 16-bit integer.
 inline I PairInt16(V a, V a_factor, V b, V b_factor) {
   const V magic = _mm512_set1_ps(0x1.8p23f);

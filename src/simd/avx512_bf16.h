@@ -1,8 +1,7 @@
-// Level avx512_bf16: level avx512 and dot products of pairs of bfloat16 and of 16-bit integers
-// (AVX512_BF16, AVX512_VNNI).
+// Level avx512_bf16: level avx512_vnni and dot products of pairs of bfloat16.
 #pragma once
 
-#include "simd/avx512.h"
+#include "simd/avx512_vnni.h"
 
 namespace tamis::avx512_bf16 {
 namespace {
@@ -10,7 +9,8 @@ namespace {
 using namespace tamis::avx512;
 
 constexpr bool kPairs = true;
-constexpr bool kInt16 = true;
+using avx512_vnni::DotInt16;
+using avx512_vnni::kInt16;
 
 // c + a0 b0 + a1 b1: the lanes of a and b hold a pair of bfloat16 each, the first in the low half.
 // Products are exact, sums round to nearest even; subnormals count as 0.
@@ -33,12 +33,6 @@ inline V LoadPairs(const uint16_t* first, const uint16_t* second) {
 inline V LoadPairsN(const uint16_t* first, const uint16_t* second, int n) {
   return PairUp(_mm256_maskz_loadu_epi16(MaskOf(n), first),
                 _mm256_maskz_loadu_epi16(MaskOf(n), second));
-}
-
-// In assembly: gcc 12 copies the accumulator around the intrinsic.
-inline I DotInt16(I a, I b, I c) {
-  __asm__("vpdpwssd %2, %1, %0" : "+v"(c) : "v"(a), "v"(b));
-  return c;
 }
 
 }  // namespace

@@ -121,6 +121,18 @@ inline I LoadInts(const int32_t* p) { return *p; }
 inline I SetInts(int32_t x) { return x; }
 inline void StoreInts(int32_t* p, I v) { *p = v; }
 inline V FloatsOf(I v) { return static_cast<float>(v); }
+inline I MagnitudesOf(V v) { return static_cast<I>(BitsOf(v) & 0x7fffffffu); }
+inline I MaxInts(I a, I b) { return a > b ? a : b; }
+inline int32_t MaxLane(I v) { return v; }
+
+using R = uint64_t;
+constexpr int kRanks = 1;
+inline R SetRank(uint64_t x) { return x; }
+inline R MaxRanks(R a, R b) { return a > b ? a : b; }
+inline R MinRanks(R a, R b) { return a < b ? a : b; }
+inline R ShiftRanks(R, R before) { return before; }
+inline void StoreRanks(uint64_t* p, R v) { *p = v; }
+
 // The low half of 1.5 2^23 + x is x as a 16-bit integer.
 inline I PairInt16(V a, V a_factor, V b, V b_factor) {
   const uint32_t low = BitsOf(a * a_factor + 0x1.8p23f) & 0xffffu;

@@ -1,10 +1,10 @@
 // The SIMD layer: one vector of floats V with kLanes lanes and the functions below, one header per
 // level.
 //
-// A translation unit is compiled for one level: it defines TAMIS_LEVEL as scalar, avx2, avx512 or
-// avx512_bf16 and includes kernel bodies (`-inl.h`), which live in namespace tamis::TAMIS_LEVEL,
-// inside an unnamed namespace: no symbol of theirs may be merged with another level's. For the same
-// reason nothing of the C++ library is included in such a unit.
+// A translation unit is compiled for one level: it defines TAMIS_LEVEL as scalar, avx2, avx512,
+// avx512_vnni or avx512_bf16 and includes kernel bodies (`-inl.h`), which live in namespace
+// tamis::TAMIS_LEVEL, inside an unnamed namespace: no symbol of theirs may be merged with another
+// level's. For the same reason nothing of the C++ library is included in such a unit.
 //
 // Every level offers, with p unaligned and 0 <= n <= kLanes for the N forms (lanes past n: loads
 // give 0, stores leave):
@@ -28,6 +28,14 @@
 //   DotInt16(a, b, c) = a0 b0 + a1 b1 + c   of such pairs; kInt16: faster than Fma of floats, or
 //                           scalar
 //
+//   MagnitudesOf(v)         the bits of |v|: ordered as sizes are, infinity and NaN last
+//   MaxInts(a, b) MaxLane(v)                by lane; of all lanes
+//
+// of kRanks unsigned 64-bit integers R:
+//
+//   SetRank(x) MaxRanks(a, b) MinRanks(a, b) StoreRanks(p, v)
+//   ShiftRanks(v, before)   the last of `before`, then all of v but its last
+//
 // and kPairs: whether products of bfloat16 are of pairs. Such a level has
 //
 //   Dot(a, b, c) = a0 b0 + a1 b1 + c        a lane of a or b holds a pair
@@ -38,7 +46,8 @@
 #include <stdint.h>
 
 #if !defined(TAMIS_LEVEL)
-#error "define TAMIS_LEVEL as scalar, avx2, avx512 or avx512_bf16 before including a kernel"
+#error \
+    "define TAMIS_LEVEL as scalar, avx2, avx512, avx512_vnni or avx512_bf16 before including a kernel"
 #endif
 
 #define TAMIS_LEVEL_HEADER(level) <simd/level.h>

@@ -61,8 +61,10 @@ def test_levels_follow_the_flags_of_the_processor() -> None:
     assert expected_levels("x86_64", {"sse2"}) == ["scalar"]
     assert expected_levels("x86_64", avx2) == ["scalar", "avx2"]
     assert expected_levels("x86_64", avx2 | avx512) == ["scalar", "avx2", "avx512"]
-    dots = avx2 | avx512 | {"avx512_bf16"}
-    assert expected_levels("x86_64", dots) == ["scalar", "avx2", "avx512", "avx512_bf16"]
+    vnni = avx2 | avx512 | {"avx512_vnni"}
+    wide = ["scalar", "avx2", "avx512", "avx512_vnni"]
+    assert expected_levels("x86_64", vnni) == wide
+    assert expected_levels("x86_64", vnni | {"avx512_bf16"}) == [*wide, "avx512_bf16"]
     assert expected_levels("x86_64", avx512) == ["scalar"]
     assert expected_levels("aarch64", avx2) == ["scalar"]
 

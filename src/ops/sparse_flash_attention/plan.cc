@@ -267,10 +267,10 @@ int64_t CutRows(Problem& p) {
 }  // namespace
 
 prim::CpuWork Room::OnCpu(Problem& p, Level level) {
-  static constexpr prim::KernelTable kWhole = TAMIS_PAIR_KERNEL_TABLE(SparseFlashAttention);
+  static constexpr prim::KernelTable kWhole = TAMIS_INT16_KERNEL_TABLE(SparseFlashAttention);
   static constexpr prim::KernelTable kSegments =
-      TAMIS_PAIR_KERNEL_TABLE(SparseFlashAttentionSegment);
-  static constexpr prim::KernelTable kMerge = TAMIS_PAIR_KERNEL_TABLE(SparseFlashAttentionMerge);
+      TAMIS_INT16_KERNEL_TABLE(SparseFlashAttentionSegment);
+  static constexpr prim::KernelTable kMerge = TAMIS_INT16_KERNEL_TABLE(SparseFlashAttentionMerge);
   FillArgs(p);
   KernelArgs& a = p.args;
   a.pairs = level == Level::kAvx512Bf16 && a.bfloat16;

@@ -21,8 +21,8 @@ constexpr float kMostWeight = 32767.0f;
 constexpr float kMostWeights = 65280.0f;  // up to 512 keys
 // Values whose largest magnitude lies outside (and is not 0) are left to fp32: weights e / s_k
 // would leave the range of floats.
-constexpr float kLeastMagnitude = 0x1p-30f;
-constexpr float kMostMagnitude = 0x1p30f;
+constexpr uint32_t kLeastExponent = 127 - 30;
+constexpr uint32_t kMostExponent = 127 + 29;
 
 // A count as a type, for generic lambdas.
 template <int kCount>
@@ -47,28 +47,17 @@ TAMIS_INLINE V LoadValuesN(const float* p, int n) {
   return LoadN(p, n);
 }
 
-// The largest magnitude of a row; NaN where an element is not finite.
+// The bits of the largest magnitude in a row, those of infinity or NaN where it has one.
 template <class Half, class Element>
-TAMIS_INLINE float MostOf(const Element* row, int64_t dim) {
-  V most = Zero();
-  V strange = Zero();  // NaN from an infinity or NaN on
-  const auto take = [&](V x) __attribute__((always_inline)) {
-    most = Max(most, Max(x, Sub(Zero(), x)));
-    strange = Fma(x, Zero(), strange);
-  };
+TAMIS_INLINE uint32_t MostOf(const Element* row, int64_t dim) {
+  I most = ZeroInts();
   int64_t c = 0;
-  for (; c + kLanes <= dim; c += kLanes) take(LoadValues<Half>(row + c));
-  if (c < dim) take(LoadValuesN<Half>(row + c, static_cast<int>(dim - c)));
-  float lanes[2 * kLanes];
-  Store(lanes, most);
-  Store(lanes + kLanes, strange);
-  float largest = 0.0f;
-  float nothing = 0.0f;
-  for (int i = 0; i < kLanes; ++i) {
-    largest = lanes[i] > largest ? lanes[i] : largest;
-    nothing += lanes[kLanes + i];
+  for (; c + kLanes <= dim; c += kLanes)
+    most = MaxInts(most, MagnitudesOf(LoadValues<Half>(row + c)));
+  if (c < dim) {
+    most = MaxInts(most, MagnitudesOf(LoadValuesN<Half>(row + c, static_cast<int>(dim - c))));
   }
-  return largest + nothing;
+  return static_cast<uint32_t>(MaxLane(most));
 }
 
 // s_k of a row and its inverse, a power of two. A row of zeros has weight 0: with any other it
@@ -78,11 +67,11 @@ struct RowScale {
   float scale;
   float inverse;
 };
-TAMIS_INLINE RowScale ScaleOf(float most) {
-  if (most == 0.0f) return {true, 0.0f, 0.0f};
-  if (!(most >= kLeastMagnitude && most <= kMostMagnitude)) return {false, 0.0f, 0.0f};
-  // most = m 2^x with 1 <= m < 2; its bits hold x + 127.
-  const uint32_t exponent = __builtin_bit_cast(uint32_t, most) >> 23;
+TAMIS_INLINE RowScale ScaleOf(uint32_t most) {
+  if (most == 0) return {true, 0.0f, 0.0f};
+  // m 2^x with 1 <= m < 2 has x + 127 in its exponent.
+  const uint32_t exponent = most >> 23;
+  if (exponent < kLeastExponent || exponent > kMostExponent) return {false, 0.0f, 0.0f};
   return {true, __builtin_bit_cast(float, (2u * 127u + kValueBits - 1u - exponent) << 23),
           __builtin_bit_cast(float, (exponent + 1u - kValueBits) << 23)};
 }
@@ -93,7 +82,7 @@ template <class Half, class Element>
 TAMIS_INLINE bool PairValues(const Element* first, const Element* second, int64_t dim, int32_t* to,
                              float* inverse) {
   const RowScale a = ScaleOf(MostOf<Half>(first, dim));
-  const RowScale b = ScaleOf(second == nullptr ? 0.0f : MostOf<Half>(second, dim));
+  const RowScale b = ScaleOf(second == nullptr ? 0 : MostOf<Half>(second, dim));
   if (!a.fits || !b.fits) return false;
   inverse[0] = a.inverse;
   inverse[1] = b.inverse;

@@ -23,6 +23,9 @@ using CpuKernel = void(const void* args, int64_t item, void* scratch, void* shar
   namespace tamis::avx512 {        \
   ::tamis::prim::CpuKernel name;   \
   }                                \
+  namespace tamis::avx512_vnni {   \
+  ::tamis::prim::CpuKernel name;   \
+  }                                \
   namespace tamis::avx512_bf16 {   \
   ::tamis::prim::CpuKernel name;   \
   }

@@ -27,18 +27,23 @@ struct CpuWork {
   std::string blocking;  ///< For explain.
 };
 
-/// One kernel per level. Levels that a build lacks are null and never asked for. Only kernels whose
-/// products can be of pairs of bfloat16 have one of level avx512_bf16; others are those of avx512.
+/// One kernel per level. Levels that a build lacks are null and never asked for. Only kernels with
+/// products of 16-bit integers have one of level avx512_vnni, and only kernels whose products can
+/// be of pairs of bfloat16 one of level avx512_bf16; others are those of the level below.
 struct KernelTable {
   CpuKernel* scalar = nullptr;
   CpuKernel* avx2 = nullptr;
   CpuKernel* avx512 = nullptr;
+  CpuKernel* avx512_vnni = nullptr;
   CpuKernel* avx512_bf16 = nullptr;
 
   /// `pairs`: both factors of the products are bfloat16.
   CpuKernel* at(Level level, bool pairs = false) const {
     switch (level) {
-      case Level::kAvx512Bf16: return pairs && avx512_bf16 != nullptr ? avx512_bf16 : avx512;
+      case Level::kAvx512Bf16:
+        if (pairs && avx512_bf16 != nullptr) return avx512_bf16;
+        [[fallthrough]];
+      case Level::kAvx512Vnni: return avx512_vnni != nullptr ? avx512_vnni : avx512;
       case Level::kAvx512: return avx512;
       case Level::kAvx2: return avx2;
       default: return scalar;
@@ -46,19 +51,26 @@ struct KernelTable {
   }
 };
 
-// The entries of a kernel `name`, where the build has them; the second form with level avx512_bf16.
+// The entries of a kernel `name`, where the build has them; the second form with level avx512_bf16,
+// the third with avx512_vnni too.
 #if defined(TAMIS_X86_LEVELS)
 #define TAMIS_KERNEL_TABLE(name) \
   { &::tamis::scalar::name, &::tamis::avx2::name, &::tamis::avx512::name }
-#define TAMIS_PAIR_KERNEL_TABLE(name)                                     \
+#define TAMIS_PAIR_KERNEL_TABLE(name)                                              \
+  {                                                                                \
+    &::tamis::scalar::name, &::tamis::avx2::name, &::tamis::avx512::name, nullptr, \
+        &::tamis::avx512_bf16::name                                                \
+  }
+#define TAMIS_INT16_KERNEL_TABLE(name)                                    \
   {                                                                       \
     &::tamis::scalar::name, &::tamis::avx2::name, &::tamis::avx512::name, \
-        &::tamis::avx512_bf16::name                                       \
+        &::tamis::avx512_vnni::name, &::tamis::avx512_bf16::name          \
   }
 #else
 #define TAMIS_KERNEL_TABLE(name) \
   { &::tamis::scalar::name }
 #define TAMIS_PAIR_KERNEL_TABLE(name) TAMIS_KERNEL_TABLE(name)
+#define TAMIS_INT16_KERNEL_TABLE(name) TAMIS_KERNEL_TABLE(name)
 #endif
 
 }  // namespace tamis::prim
