@@ -49,6 +49,7 @@ class Training:
     kind: Importance = "cann"
     masked_rows: MaskedRows = "uniform"
     mask_dtype: type = np.bool_
+    accuracy: str = "fp32"
 
     def run(self, runner: Runner, implementation: Implementation, *options: str) -> Outputs:
         """Through the binary."""
@@ -68,6 +69,7 @@ class Training:
             "actual_cmp_seq_kvlen": np.cumsum(self.kv_lengths).tolist(),
             "importance": self.kind,
             "masked_rows": self.masked_rows,
+            "accuracy": self.accuracy,
         }
         return runner.run("nsa_compress_attention", implementation, tensors, attributes, *options)
 
@@ -102,6 +104,7 @@ class Training:
             implementation.family,
             outputs.floats("softmax_max"),
             outputs.floats("softmax_sum"),
+            accuracy=self.accuracy,
         )
         return outputs
 
@@ -125,6 +128,7 @@ class Infer:
     layout: str = "TND"
     kind: Importance = "cann"
     masked_rows: MaskedRows = "uniform"
+    accuracy: str = "fp32"
     counts: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -165,6 +169,7 @@ class Infer:
             "actual_cmp_seq_kvlen": self.cmp_lengths,
             "importance": self.kind,
             "masked_rows": self.masked_rows,
+            "accuracy": self.accuracy,
         }
         if self.q_lengths is not None:
             attributes["actual_seq_qlen"] = self.q_lengths
@@ -203,7 +208,7 @@ class Infer:
         assert out.dtype == self.query.dtype
         assert out.values.shape == (tokens, heads, self.value.values.shape[2] // self.kv_heads)
         assert topk.shape == (tokens, self.kv_heads, self.top_k)
-        assert_attention(self.rows(), out, topk, implementation.family)
+        assert_attention(self.rows(), out, topk, implementation.family, accuracy=self.accuracy)
         return outputs
 
 

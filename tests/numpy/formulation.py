@@ -95,9 +95,24 @@ class Row:
     scores: Floats  # [J], forced blocks at infinity
     score_magnitude: Floats  # [G]: the largest sum |scale q k| of a visible key
     value_magnitude: Floats  # [G, D2]: sum P |v|
+    storage: Floats  # [G]: what accuracy "storage" may add to an error
     qk_dim: int
     n: int
     band: int  # terms that a block's score sums
+
+
+def storage_error(probabilities: Floats, values: Floats, tile: int) -> Floats:
+    """What accuracy "storage" may add to an error, per head: P [heads, n], values [n, dim].
+
+    A value has 15 bits below the largest of its key; weights of a tile share 65280 steps.
+    """
+    error = np.zeros(len(probabilities))
+    weights = probabilities * np.abs(values).max(axis=1, initial=0)
+    for begin in range(0, weights.shape[1], tile):
+        w = weights[:, begin : begin + tile]
+        step = np.maximum(w.max(axis=1) / 32767, w.sum(axis=1) / 65280)
+        error += w.sum(axis=1) / 2**15 + w.shape[1] * step
+    return error
 
 
 def attend(
@@ -121,6 +136,7 @@ def attend(
         scores=np.zeros(len(forced)),
         score_magnitude=np.zeros(group),
         value_magnitude=np.zeros((group, value.shape[1])),
+        storage=np.zeros(group),
         qk_dim=key.shape[1],
         n=n,
         band=group * band,
@@ -138,6 +154,7 @@ def attend(
     p = e / row.total[:, None]
     row.out = p @ value
     row.value_magnitude = p @ np.abs(value)
+    row.storage = storage_error(p, value, 64)
     if not hidden.all():
         row.score_magnitude = (np.abs(scale) * (np.abs(query) @ np.abs(key.T)))[:, ~hidden].max(1)
     for head in range(group):

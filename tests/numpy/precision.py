@@ -96,6 +96,8 @@ def assert_attention(
     family: Family,
     maximum: Floats | None = None,
     total: Floats | None = None,
+    *,
+    accuracy: str = "fp32",
 ) -> None:
     """Outputs [T, N, D2], [T, N2, k] and optionally [T, N] twice, against the formulation."""
     dtype: HalfName = out.dtype
@@ -107,6 +109,8 @@ def assert_attention(
             lost = family.underflow * row.n
             error = (relative + family.of_sum(row.n, np.ones(1)))[:, None] * row.value_magnitude
             error = error + lost * np.abs(row.value_magnitude).max(initial=1.0)
+            if accuracy == "storage":
+                error = error + row.storage[:, None]
             assert_close(f"attention_out{where}", out.values[t, group], row.out, error, dtype)
             fuzzy = np.isfinite(row.scores) & (row.scores > 0)
             slack = float(relative.max()) + float(family.of_sum(row.band, np.ones(1))[0])

@@ -61,6 +61,13 @@ def test_equals_the_formulation_over_random_shapes(
     random_call(seed).check(runner, implementation)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_storage_accuracy_stays_within_its_bound(
+    runner: Runner, implementation: Implementation, seed: int
+) -> None:
+    dataclasses.replace(random_call(seed), accuracy="storage").check(runner, implementation)
+
+
 @pytest.mark.parametrize("group", [1, 2, 4, 8, 16, 32, 64])
 def test_equals_the_formulation_at_every_group_size(
     runner: Runner, implementation: Implementation, group: int

@@ -84,6 +84,13 @@ def test_equals_the_formulation_over_random_paged_batches(
     random_call(seed).check(runner, implementation)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_storage_accuracy_stays_within_its_bound(
+    runner: Runner, implementation: Implementation, seed: int
+) -> None:
+    dataclasses.replace(random_call(seed), accuracy="storage").check(runner, implementation)
+
+
 @pytest.mark.parametrize("layout", ["TND", "BSND"])
 def test_odd_head_dims_and_397_of_591_blocks_as_the_device_is_tested(
     runner: Runner, implementation: Implementation, layout: str

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from case_file import Half, HalfName, Tensor
-from formulation import Floats, Ints
+from formulation import Floats, Ints, storage_error
 from precision import Family, assert_close
 from runner import Implementation, Runner
 
@@ -75,6 +75,7 @@ class Call:
     page: int = 16
     kind: str = "split"
     sinks: Floats | None = None
+    accuracy: str = "fp32"
     extra: dict[str, object] = field(default_factory=dict)
 
     def pack(self, parts: list[Floats], layout: str, fill: float) -> Floats:
@@ -162,6 +163,7 @@ class Call:
             "sparse_block_size": self.block,
             "return_softmax_lse": True,
             "kv_format": self.kind,
+            "accuracy": self.accuracy,
         }
         outputs = runner.run("sparse_flash_attention", implementation, tensors, attributes)
         assert outputs.half("out").dtype == self.dtype
@@ -222,6 +224,8 @@ def check(call: Call, found: list[tuple[Floats, Floats, Floats]], family: Family
             error = (relative + family.of_sum(len(at) + 1, one))[:, None] * weight
             lost = family.underflow * len(at)
             error = error + lost * np.abs(value[at]).max(initial=1.0)
+            if call.accuracy == "storage":
+                error = error + storage_error(e / safe, value[at], 128)[:, None]
             assert_close(f"out{where}", out[t], want_out, error, call.dtype)
             assert_close(f"softmax_max{where}", top[t], want_top, of_score, "float32")
             assert_close(
@@ -281,6 +285,15 @@ def test_equals_the_formula_over_random_ragged_batches(
     dtype: HalfName = "bfloat16" if seed % 2 == 0 else "float16"
     call = random_call(900 + seed, dtype)
     check(call, call.run(runner, implementation, layout), implementation.family)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_storage_accuracy_stays_within_its_bound(
+    runner: Runner, implementation: Implementation, dtype: HalfName, kind: str
+) -> None:
+    call = replace(random_call(940, dtype, kind), accuracy="storage")
+    check(call, call.run(runner, implementation, "TND/PA_BSND"), implementation.family)
 
 
 @pytest.mark.parametrize("kind", FORMATS[1:])

@@ -64,9 +64,9 @@ def formula(layer: NativeCompressedAttention, part: tuple[Tensor, Tensor, Tensor
     return torch.einsum("htn,nhd->thd", p, compressed[1])
 
 
-def assert_near(got: Tensor, want: Tensor, dtype: torch.dtype) -> None:
+def assert_near(got: Tensor, want: Tensor, dtype: torch.dtype, storage: float = 2.0**-16) -> None:
     """Each rounded once, after sums in fp32 of terms below 8."""
-    reach = torch.finfo(dtype).eps * want.double().abs() + 2.0**-16
+    reach = torch.finfo(dtype).eps * want.double().abs() + storage
     assert ((got.double() - want.double()).abs() <= reach).all()
 
 
@@ -75,7 +75,9 @@ def test_a_prefill_follows_the_formula(dtype: torch.dtype) -> None:
     torch.manual_seed(1)
     layer, parts = new_layer(dtype), tokens(dtype)
     out, blocks = layer(*pack(parts), LENGTHS, new_cache(layer))
-    assert_near(out, torch.cat([formula(layer, part) for part in parts]), dtype)
+    # 11 windows: accuracy "storage" errs by at most 11 steps of a 32767th, of values below 2.
+    storage = 2 * (2.0**-15 + 11 / 32767)
+    assert_near(out, torch.cat([formula(layer, part) for part in parts]), dtype, storage)
     assert (out[:31] == 0).all()
     assert (out[31] != 0).any()
     # The first block, a token's own and the one before are selected, best first, if candidates.

@@ -13,7 +13,7 @@ import pytest
 import torch
 from attention_calls import NSA, exact_scale
 from case_file import Half
-from formulation import attend
+from formulation import attend, storage_error
 from precision import FP32, assert_attention, assert_close
 from torch import Tensor
 
@@ -69,6 +69,7 @@ def test_the_example_of_document_002_runs_as_it_stands() -> None:
             tamis.case.statistics(dumped, [65536], 64)[tokens].astype(np.float64)
             for dumped in (maximum, total)
         ),
+        accuracy="storage",
     )
 
 
@@ -89,6 +90,7 @@ def assert_attends(out: Tensor, query: Tensor, rows: Tensor) -> None:
     terms = FP32.of_sum(2 * len(rows) + 16, np.ones(len(q)))
     error = (2 * of_score + terms)[:, None] * (p @ value.abs()).numpy()
     lost = FP32.underflow * len(rows) * float(value.abs().max())
+    error += storage_error(p.numpy(), value.numpy(), 128)[:, None]
     assert_close("out", out.double().numpy(), (p @ value).numpy(), error + lost, "bfloat16")
 
 
