@@ -98,6 +98,8 @@ inline bool AllEqual(V a, V b) { return a == b; }
 inline V ExpNonPositive(V x) {
   using namespace tamis::simd;
   if (x < kExpLowest) return 0.0f;
+  // NaN; or large, where a NaN has hidden the largest score: what comes of it is NaN with it.
+  if (!(x < 88.0f)) return x;
   const float n = rintf(x * kExpLog2e);
   const float r = (x - n * kExpLn2High) - n * kExpLn2Low;
   float p = kExpC7;
@@ -107,7 +109,6 @@ inline V ExpNonPositive(V x) {
   p = p * r + kExpC3;
   p = p * r + kExpC2;
   p = p * (r * r) + r + 1.0f;
-  if (x != x) return x;
   return p * FloatOf(static_cast<uint32_t>(static_cast<int32_t>(n) + 127) << 23);
 }
 

@@ -250,7 +250,8 @@ Verdict Judge(CCall* call, const Manner& manner) {
     return verdict;
   }
   const OwnedPlan plan(made);
-  if (tamis_plan_workspace_bytes(made) > kMostWorkspaceBytes) {
+  const bool reference = manner.implementation == Implementation::kReference;
+  if (tamis_plan_workspace_bytes(made) > kMostWorkspaceBytes || (reference && ManyBlocks(*call))) {
     verdict.outcome = Verdict::Outcome::kTooLarge;
     return verdict;
   }
