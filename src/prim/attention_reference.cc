@@ -84,12 +84,15 @@ ReferenceHead AttendReference(const std::vector<double>& query,
   }
   for (size_t c = 0; c < r.out.size() && !keys.empty(); ++c) {
     double absolute = 0;
+    double lost = 0;  // with exponentials that are 0 in fp32
     for (size_t j = 0; j < keys.size(); ++j) {
       const double term = score[j] / r.sum * keys[j].value[c];
       r.out[c] += term;
       absolute += std::fabs(term);
+      lost += std::min(kLeastExponential, score[j]) * std::fabs(keys[j].value[c]) / r.sum;
     }
-    r.out_bound[c] = absolute * relative + base::Fp32SumBound(terms, absolute) + storage_bound;
+    r.out_bound[c] =
+        absolute * relative + base::Fp32SumBound(terms, absolute) + lost + storage_bound;
   }
   return r;
 }

@@ -10,6 +10,9 @@
 
 namespace tamis::prim {
 
+/// Smaller exponentials may be 0 in fp32: below the normal numbers, and a rounding of the score.
+inline constexpr double kLeastExponential = 0x1.1p-126;
+
 /// Elements [offset, offset + count) of a tensor's memory.
 std::vector<double> ReferenceElements(const TensorView& view, int64_t offset, int64_t count);
 

@@ -103,17 +103,19 @@ HeadResult Attend(const AttentionProblem& p, const AttentionSequence& s,
   for (int64_t c = 0; c < p.v_dim; ++c) {
     double sum = 0;
     double absolute = 0;
+    double lost = 0;  // with exponentials that are 0 in fp32
     for (size_t i = 0; i < keys; ++i) {
       if (r.probabilities[i] == 0) continue;
-      const double term =
-          r.probabilities[i] *
+      const double value =
           Element(p.value, KeyOffset(p, s, p.value, p.v_dim, static_cast<int64_t>(i), kv_head) + c);
+      const double term = r.probabilities[i] * value;
       sum += term;
       absolute += std::fabs(term);
+      lost += std::min(kLeastExponential, r.probabilities[i] * r.sum) * std::fabs(value) / r.sum;
     }
     r.out[static_cast<size_t>(c)] = sum;
     r.out_bound[static_cast<size_t>(c)] =
-        absolute * r.probability_bound + base::Fp32SumBound(terms, absolute) + storage_bound;
+        absolute * r.probability_bound + base::Fp32SumBound(terms, absolute) + lost + storage_bound;
   }
   return r;
 }
