@@ -15,12 +15,6 @@ namespace {
 constexpr int kCalls = 3;
 constexpr int64_t kMostAllocations = 100'000;
 
-std::vector<const base::Operator*> AllOperators() {
-  std::vector<const base::Operator*> operators;
-  for (const base::Operator& op : registry::Operators()) operators.push_back(&op);
-  return operators;
-}
-
 class Allocations : public testing::TestWithParam<const base::Operator*> {};
 
 INSTANTIATE_TEST_SUITE_P(Operators, Allocations, testing::ValuesIn(AllOperators()),

@@ -54,12 +54,6 @@ bool HasLine(const std::string& path, const std::string& line) {
   return false;
 }
 
-std::vector<const base::Operator*> AllOperators() {
-  std::vector<const base::Operator*> operators;
-  for (const base::Operator& op : registry::Operators()) operators.push_back(&op);
-  return operators;
-}
-
 class Hostile : public testing::TestWithParam<const base::Operator*> {};
 
 INSTANTIATE_TEST_SUITE_P(Calls, Hostile, testing::ValuesIn(AllOperators()),

@@ -164,6 +164,7 @@ struct Composed {
     attend.key_rope = kr.view;
     attend.scale_value = p.scale_value;
     attend.layout_kv = sparse_flash_attention::KvLayout::kPaBsnd;
+    attend.accuracy = p.accuracy;
     attend.out = out.view;
     Run("sparse_flash_attention", sparse_flash_attention::run, attend, context);
   }

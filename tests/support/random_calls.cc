@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "registry/registry.h"
 #include "tests/support/contract_call.h"
 #include "tests/support/kv_rows.h"
 #include "tests/support/sequences.h"
@@ -443,6 +444,12 @@ constexpr Recipe kRecipes[] = {{"nsa_compress", &NsaCompress},
                                {"localize_indices", &LocalizeIndices}};
 
 }  // namespace
+
+std::vector<const base::Operator*> AllOperators() {
+  std::vector<const base::Operator*> operators;
+  for (const base::Operator& op : registry::Operators()) operators.push_back(&op);
+  return operators;
+}
 
 TestCall RandomCall(const base::Operator& op, Random* random) {
   ContractCall call(op, random);

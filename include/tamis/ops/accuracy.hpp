@@ -15,9 +15,8 @@ namespace tamis {
 /// the largest magnitude in its value, the error before the rounding of the output is at most, per
 /// tile of n keys,
 ///   2^-15 sum_k p[k] m[k] + n max(max_k p[k] m[k] / 32767, sum_k p[k] m[k] / 65280);
-/// what is seen is some 30 times less, and below the rounding of a bfloat16 output
-/// (docs/storage-accuracy.md). Values that are not finite, or whose m[k] is not 0 and outside
-/// [2^-30, 2^30), take their tile to fp32.
+/// what was seen is below the rounding of a bfloat16 output (docs/storage-accuracy.md). Values that
+/// are not finite, or whose m[k] is not 0 and outside [2^-30, 2^30), take their tile to fp32.
 enum class Accuracy : int32_t { kStorage = 0, kFp32 = 1 };
 
 }  // namespace tamis

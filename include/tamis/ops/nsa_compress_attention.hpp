@@ -14,8 +14,7 @@ namespace tamis::nsa_compress_attention {
 /// and per kv head the select_block_count blocks of highest importance (P summed over the head
 /// group and over the compressed tokens that touch a select block), best first, equal scores by
 /// lower index. topk_mask forces blocks in. P is fp32; its products with values: see Accuracy.
-/// Deterministic, bit for bit, for any
-/// number of threads. Outputs must not overlap inputs.
+/// Deterministic, bit for bit, for any number of threads. Outputs must not overlap inputs.
 struct Params {
   TensorView query = {};       // [T, N, D] fp16 or bf16
   TensorView key = {};         // [Tc, N2, D]

@@ -29,8 +29,8 @@ inline void SiftDown(uint64_t* heap, int64_t size, int64_t at, uint64_t rank) {
 }
 
 // Sorted ranks in registers: a new one goes to its place by a minimum and a maximum for each
-// vector, without a branch. A heap of 16 takes 4 times as long: every other comparison of a sift
-// goes the other way.
+// vector, without a branch. By samples a heap of 16 was half of selecting blocks: its branches go
+// either way.
 template <int kVectors>
 inline void SelectShort(const float* scores, int64_t count, int64_t k, int32_t* indices) {
   R sorted[kVectors];
