@@ -164,6 +164,14 @@ inline int32_t MaxLane(I v) {
   m = _mm_max_epi32(m, _mm_shuffle_epi32(m, 0x4e));
   return _mm_cvtsi128_si32(_mm_max_epi32(m, _mm_shuffle_epi32(m, 0xb1)));
 }
+inline I MaxHalves(I a, I b) {
+  return _mm256_max_epu16(a, _mm256_and_si256(b, _mm256_set1_epi32(0x7fff7fff)));
+}
+inline uint32_t MaxHalf(I v) {
+  const __m128i m = _mm_max_epu16(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+  const __m128i least = _mm_minpos_epu16(_mm_xor_si128(m, _mm_set1_epi32(-1)));
+  return 0xffffu - (static_cast<uint32_t>(_mm_cvtsi128_si32(least)) & 0xffffu);
+}
 
 using R = __m256i;
 constexpr int kRanks = 4;

@@ -163,6 +163,15 @@ inline I MagnitudesOf(V v) {
 }
 inline I MaxInts(I a, I b) { return _mm512_max_epi32(a, b); }
 inline int32_t MaxLane(I v) { return _mm512_reduce_max_epi32(v); }
+inline I MaxHalves(I a, I b) {
+  return _mm512_max_epu16(a, _mm512_and_si512(b, _mm512_set1_epi32(0x7fff7fff)));
+}
+inline uint32_t MaxHalf(I v) {
+  const __m256i half = _mm256_max_epu16(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
+  const __m128i m = _mm_max_epu16(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+  const __m128i least = _mm_minpos_epu16(_mm_xor_si128(m, _mm_set1_epi32(-1)));
+  return 0xffffu - (static_cast<uint32_t>(_mm_cvtsi128_si32(least)) & 0xffffu);
+}
 
 using R = __m512i;
 constexpr int kRanks = 8;

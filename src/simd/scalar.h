@@ -118,13 +118,27 @@ inline V SumRows(const V* rows) { return rows[0]; }
 
 using I = int32_t;
 inline I ZeroInts() { return 0; }
-inline I LoadInts(const int32_t* p) { return *p; }
+inline I LoadInts(const int32_t* p) {
+  I v;
+  __builtin_memcpy(&v, p, sizeof(v));
+  return v;
+}
 inline I SetInts(int32_t x) { return x; }
 inline void StoreInts(int32_t* p, I v) { *p = v; }
 inline V FloatsOf(I v) { return static_cast<float>(v); }
 inline I MagnitudesOf(V v) { return static_cast<I>(BitsOf(v) & 0x7fffffffu); }
 inline I MaxInts(I a, I b) { return a > b ? a : b; }
 inline int32_t MaxLane(I v) { return v; }
+inline I MaxHalves(I a, I b) {
+  const uint32_t x = static_cast<uint32_t>(a);
+  const uint32_t y = static_cast<uint32_t>(b) & 0x7fff7fffu;
+  const uint32_t low = (x & 0xffffu) > (y & 0xffffu) ? x & 0xffffu : y & 0xffffu;
+  return static_cast<I>(low | (x >> 16 > y >> 16 ? x >> 16 : y >> 16) << 16);
+}
+inline uint32_t MaxHalf(I v) {
+  const uint32_t x = static_cast<uint32_t>(v);
+  return (x & 0xffffu) > x >> 16 ? x & 0xffffu : x >> 16;
+}
 
 using R = uint64_t;
 constexpr int kRanks = 1;

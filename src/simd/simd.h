@@ -30,6 +30,8 @@
 //
 //   MagnitudesOf(v)         the bits of |v|: ordered as sizes are, infinity and NaN last
 //   MaxInts(a, b) MaxLane(v)                by lane; of all lanes
+//   MaxHalves(a, b)         by 16-bit half: the larger of a and |b|, the sign being the highest bit
+//   MaxHalf(v)              of all halves, unsigned
 //
 // of kRanks unsigned 64-bit integers R:
 //

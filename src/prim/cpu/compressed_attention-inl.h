@@ -26,7 +26,7 @@ namespace {
 namespace attention {
 
 inline Item MakeItem(const AttentionArgs& a, const AttentionScratch& at, int64_t item,
-                     int64_t member, float* scratch) {
+                     int64_t member, int64_t slot, TileRows& from, float* scratch) {
   const AttentionSequence& s = a.sequences[LastBeginningBy(a.sequences, a.sequence_count,
                                                            &AttentionSequence::item_begin, item)];
   const int64_t token_blocks = (s.rows + a.tokens_per_item - 1) / a.tokens_per_item;
@@ -37,6 +37,7 @@ inline Item MakeItem(const AttentionArgs& a, const AttentionScratch& at, int64_t
   return Item{
       .a = a,
       .s = s,
+      .from = from,
       .head = head,
       .member = member,
       .token = token,
@@ -49,9 +50,9 @@ inline Item MakeItem(const AttentionArgs& a, const AttentionScratch& at, int64_t
       .int16 = kInt16 && a.storage,
       .key_stride = at.key_stride,
       .query = state + at.query,
-      .key = scratch + at.key + member * at.key_floats,
-      .value = scratch + at.value + member * at.value_floats,
-      .inverse = scratch + at.inverse + member * kKeyTile,
+      .key = scratch + at.key + (slot * a.heads_per_item + member) * at.key_floats,
+      .value = scratch + at.value + (slot * a.heads_per_item + member) * at.value_floats,
+      .inverse = scratch + at.inverse + (slot * a.heads_per_item + member) * kKeyTile,
       .weights = reinterpret_cast<int32_t*>(scratch + at.weights),
       .factor = scratch + at.factor,
       .scores = state + at.scores,
@@ -76,22 +77,46 @@ void CompressedAttention(const void* args, int64_t item, void* scratch, void*) {
   const auto& a = *static_cast<const prim::AttentionArgs*>(args);
   const AttentionScratch at(a);
   auto* floats = static_cast<float*>(scratch);
-  const auto make = [&](int64_t member) { return MakeItem(a, at, item, member, floats); };
   static_assert(prim::kMostHeadsPerItem == 4);
   const int64_t last = a.heads_per_item - 1;
-  const Item heads[] = {make(0), make(last < 1 ? last : 1), make(last < 2 ? last : 2), make(last)};
-  FindHidden(heads[0]);
+  TileRows from;
+  const auto make = [&](int64_t member, int64_t slot) {
+    return MakeItem(a, at, item, member < last ? member : last, slot, from, floats);
+  };
+  // One slot has the rows of the tile that is worked on, the other those of the next.
+  const Item slots[2][prim::kMostHeadsPerItem] = {{make(0, 0), make(1, 0), make(2, 0), make(3, 0)},
+                                                  {make(0, 1), make(1, 1), make(2, 1), make(3, 1)}};
+  const Item* heads = slots[0];
+  FindHidden(*heads);
   for (int64_t h = 0; h <= last; ++h) {
     PrefetchQueries(heads[h]);
     PackQueries(heads[h]);
     Begin(heads[h]);
   }
-  for (int64_t key = 0; key < heads[0].s.keys; key += kKeyTile) {
-    const int64_t count = heads[0].needed[key / kKeyTile];
-    if (count == 0) continue;
-    Paired paired = {};
-    if (heads[0].loaded) paired = LoadHeads(heads, key, count);
-    for (int64_t h = 0; h <= last; ++h) AttendTile(heads[h], key, count, paired.head[h]);
+  const auto needed = [&](int64_t key) -> int64_t {
+    return key < heads->s.keys ? heads->needed[key / kKeyTile] : 0;
+  };
+  RowCopy copies[2];
+  bool copied = false;
+  int64_t slot = 0;
+  for (int64_t key = 0; key < heads->s.keys; key += kKeyTile) {
+    const int64_t count = needed(key);
+    if (count == 0) {
+      copied = false;
+      continue;
+    }
+    FindRows(*heads, key);
+    if (heads->loaded && !copied) {
+      copies[slot] = RowCopy(slots[slot], count, 0);
+      copies[slot].Finish();
+    }
+    copied = heads->loaded && needed(key + kKeyTile) > 0;
+    RowCopy* next = &copies[1 - slot];
+    if (copied) *next = RowCopy(slots[1 - slot], needed(key + kKeyTile), kKeyTile);
+    for (int64_t h = 0; h <= last; ++h)
+      AttendTile(slots[slot][h], key, count, copies[slot].Paired(h), next);
+    next->Finish();
+    if (copied) slot = 1 - slot;
   }
   for (int64_t h = 0; h <= last; ++h) {
     Normalise(heads[h]);

@@ -97,6 +97,7 @@ struct AttentionScratch {
   int64_t keys;       // max_keys in whole tiles
   int64_t key_stride;
 
+  // Where an item has several heads, there are two of each, for a tile and the next.
   int64_t key;         // [heads][kKeyTile][key_stride]
   int64_t value;       // [heads][kKeyTile][value_dim]; of one head, [kKeyTile][up to two vectors];
                        // or, in integers, [heads][kKeyTile / 2][value_dim] pairs
@@ -147,12 +148,13 @@ struct AttentionScratch {
     head_floats = state.Total();
 
     key_floats = parts.Times(key_stride, kKeyTile);
+    const int64_t copies = a.heads_per_item > 1 ? 2 * a.heads_per_item : 1;
     const int64_t strip = a.heads_per_item > 1 ? value_dim : kValueStrip;
     const int64_t half = a.storage ? ScratchLayout::RoundUp(value_dim, 2) / 2 : 0;
     value_floats = parts.Times(strip > half ? strip : half, kKeyTile);
-    key = parts.Take(parts.Times(key_floats, a.heads_per_item));
-    value = parts.Take(parts.Times(value_floats, a.heads_per_item));
-    inverse = parts.Take(a.storage ? parts.Times(kKeyTile, a.heads_per_item) : 0);
+    key = parts.Take(parts.Times(key_floats, copies));
+    value = parts.Take(parts.Times(value_floats, copies));
+    inverse = parts.Take(a.storage ? parts.Times(kKeyTile, copies) : 0);
     weights = parts.Take(a.storage ? parts.Times(kKeyTile / 2, rows) : 0);
     factor = parts.Take(a.storage ? rows : 0);
     block_scores = parts.Take(select ? a.max_blocks : 0);

@@ -68,8 +68,10 @@ inline void SumGroupsOfTile(const Item& it, int64_t first, int64_t count) {
     }
     return SumGroups(it, scores, factor, first, count);
   }
-  LoadKeys(it, first, count);
-  MaskedScores(it, first, count, scores);
+  FindRows(it, first);
+  LoadKeys(it, count);
+  RowCopy nothing;
+  MaskedScores(it, first, count, scores, &nothing);
   for (int64_t k = 0; k < count; ++k) {
     for (int64_t v = 0; v < it.vectors * kLanes; v += kLanes) {
       float* score = scores + k * it.rows + v;

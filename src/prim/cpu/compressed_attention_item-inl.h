@@ -21,9 +21,16 @@ constexpr float kMinusInfinity = -__builtin_inff();
 // Rows come in whole vectors and whole register tiles.
 constexpr int kRowMultiple = kLanes > kTileHeight ? kLanes : kTileHeight;
 
+// Where the rows of a tile's keys and of the next one's begin, from a head's first row on.
+struct TileRows {
+  int64_t key[2 * kKeyTile];
+  int64_t value[2 * kKeyTile];
+};
+
 struct Item {
   const AttentionArgs& a;
   const AttentionSequence& s;
+  TileRows& from;  // of the tile that is worked on, for all heads
   int64_t head;    // kv head
   int64_t member;  // which it is of the item's heads
   int64_t token;   // first, within the sequence
@@ -32,7 +39,7 @@ struct Item {
   int64_t rows;       // stride of everything that has rows last
   int64_t value_dim;  // padded
   bool keep;
-  bool loaded;  // keys and values of all the item's heads are in scratch, a tile at a time
+  bool loaded;  // rows of all the item's heads are copied into scratch, a tile ahead
   bool int16;   // values are summed in 16-bit integers, where they are in range
   int64_t key_stride;
   float* query;
@@ -86,6 +93,26 @@ inline int64_t SeenBy(const Item& it, int64_t t, int64_t first, int64_t count) {
   const int64_t seen = visible < 0 ? 0 : visible < count ? visible : count;
   if (it.a.atten_mask == nullptr) return seen;
   return PastLastZero(it.a.atten_mask + (it.token + t) * it.a.atten_mask_stride + first, seen);
+}
+
+// Fills in the rows from key `first` on; past the last key, the last key's.
+inline void FindRows(const Item& it, int64_t first) {
+  const AttentionArgs& a = it.a;
+  const AttentionSequence& s = it.s;
+  const bool paged = a.page_table != nullptr;
+  int64_t entry = paged ? first / a.page_size : 0;
+  int64_t row = paged ? first - entry * a.page_size : s.key_begin + first;
+  for (int64_t k = 0; k < 2 * kKeyTile; ++k) {
+    const int64_t page = paged ? a.page_table[s.table_offset + entry] : 0;
+    it.from.key[k] = page * a.key.page_stride + row * a.key.row_stride;
+    it.from.value[k] = page * a.value.page_stride + row * a.value.row_stride;
+    if (first + k + 1 >= s.keys) continue;
+    ++row;
+    if (paged && row == a.page_size) {
+      row = 0;
+      ++entry;
+    }
+  }
 }
 
 inline int64_t KeysOfTile(const Item& it, int64_t first) {

@@ -47,15 +47,41 @@ TAMIS_INLINE V LoadValuesN(const float* p, int n) {
   return LoadN(p, n);
 }
 
-// The bits of the largest magnitude in a row, those of infinity or NaN where it has one.
-template <class Half, class Element>
-TAMIS_INLINE uint32_t MostOf(const Element* row, int64_t dim) {
+// A magnitude of 16 bits as the bits of a float; infinity where it is none.
+template <class Half>
+uint32_t FloatBitsOf(uint32_t magnitude);
+template <>
+TAMIS_INLINE uint32_t FloatBitsOf<BF16>(uint32_t magnitude) {
+  return magnitude << 16;
+}
+template <>
+TAMIS_INLINE uint32_t FloatBitsOf<F16>(uint32_t magnitude) {
+  if (magnitude >= 0x7c00u) return 0x7f800000u;
+  return __builtin_bit_cast(uint32_t, __builtin_bit_cast(float, magnitude << 13) * 0x1p112f);
+}
+
+// The bits of the largest magnitude in a row, of infinity or NaN where it has one. Halves are
+// ordered as their bits are: none is widened.
+template <class Half>
+TAMIS_INLINE uint32_t MostOf(const uint16_t* row, int64_t dim) {
   I most = ZeroInts();
   int64_t c = 0;
-  for (; c + kLanes <= dim; c += kLanes)
-    most = MaxInts(most, MagnitudesOf(LoadValues<Half>(row + c)));
+  for (; c + 2 * kLanes <= dim; c += 2 * kLanes)
+    most = MaxHalves(most, LoadInts(reinterpret_cast<const int32_t*>(row + c)));
+  uint32_t all = MaxHalf(most);
+  for (; c < dim; ++c) {
+    const uint32_t magnitude = row[c] & 0x7fffu;
+    all = magnitude > all ? magnitude : all;
+  }
+  return FloatBitsOf<Half>(all);
+}
+template <class Half>
+TAMIS_INLINE uint32_t MostOf(const float* row, int64_t dim) {
+  I most = ZeroInts();
+  int64_t c = 0;
+  for (; c + kLanes <= dim; c += kLanes) most = MaxInts(most, MagnitudesOf(Load(row + c)));
   if (c < dim) {
-    most = MaxInts(most, MagnitudesOf(LoadValuesN<Half>(row + c, static_cast<int>(dim - c))));
+    most = MaxInts(most, MagnitudesOf(LoadN(row + c, static_cast<int>(dim - c))));
   }
   return static_cast<uint32_t>(MaxLane(most));
 }
