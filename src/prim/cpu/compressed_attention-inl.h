@@ -107,12 +107,15 @@ void CompressedAttention(const void* args, int64_t item, void* scratch, void*) {
     }
     FindRows(*heads, key);
     if (heads->loaded && !copied) {
-      copies[slot] = RowCopy(slots[slot], count, 0);
+      copies[slot] = RowCopy(slots[slot], count, 0, 1);
       copies[slot].Finish();
     }
     copied = heads->loaded && needed(key + kKeyTile) > 0;
     RowCopy* next = &copies[1 - slot];
-    if (copied) *next = RowCopy(slots[1 - slot], needed(key + kKeyTile), kKeyTile);
+    if (copied) {
+      *next = RowCopy(slots[1 - slot], needed(key + kKeyTile), kKeyTile,
+                      a.heads_per_item * WorkOf(*heads, count));
+    }
     for (int64_t h = 0; h <= last; ++h)
       AttendTile(slots[slot][h], key, count, copies[slot].Paired(h), next);
     next->Finish();

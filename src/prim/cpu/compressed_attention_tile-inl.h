@@ -40,10 +40,12 @@ inline void PackQueries(const Item& it) {
   }
 }
 
-// Steps taken in a 16th of a score tile's columns and in a tile of values: about as many as their
-// lines take from memory.
-constexpr int64_t kStepsPerColumns = 2;
-constexpr int64_t kStepsPerValueTile = 2;
+// Products of vectors in a head's tile.
+inline int64_t WorkOf(const Item& it, int64_t count) {
+  const int64_t scores = ColumnsOf(it.a.key.dim) * it.vectors * count;
+  const int64_t values = it.value_dim / kLanes * it.tokens * it.a.group;
+  return scores + values * (it.int16 ? (count + 1) / 2 : count);
+}
 
 // S[kKeys keys][kVectors vectors of rows] = scale K Q, from key k and vector v on. The first
 // vectors ask for the pages of the next tile's rows meanwhile, a few at a time.
@@ -54,7 +56,7 @@ TAMIS_INLINE void ScoreTile(const Item& it, int64_t k, int64_t v, float* scores,
   const auto prefetch = [&](int64_t c) __attribute__((always_inline)) {
     for (; ahead < k + kKeys && (ahead - k) * columns <= c * kKeys; ++ahead)
       PrefetchAhead(it, ahead);
-    copy->Step(kStepsPerColumns);
+    copy->Step(16 * kKeys * kVectors);
   };
   V sum[kKeys][kVectors];
   ProductTile<kStride>(it.key + k * it.key_stride, it.key_stride, it.query + v * columns * kLanes,
@@ -106,7 +108,7 @@ inline void ValueStrip(const Item& it, int64_t count, int64_t c, const float* e,
   for (int64_t r = 0; r < used; r += kTileHeight) {
     ValueTile<kTileHeight, kVectors>(false, e + r, it.rows, values, stride, count, it.alpha + r,
                                      it.out + r * it.value_dim + c, it.value_dim);
-    copy->Step(kStepsPerValueTile);
+    copy->Step(count * kTileHeight * kVectors);
   }
 }
 
@@ -134,7 +136,7 @@ inline void Int16Values(const Item& it, int64_t count, const float* e, RowCopy* 
           false, it.weights + r, it.rows, reinterpret_cast<const int32_t*>(it.value) + c,
           it.value_dim, (count + 1) / 2, it.alpha + r, it.factor + r, it.out + r * it.value_dim + c,
           it.value_dim);
-      copy->Step(kStepsPerValueTile);
+      copy->Step((count + 1) / 2 * kTileHeight * decltype(vectors)::value);
     }
   };
   int64_t c = 0;
