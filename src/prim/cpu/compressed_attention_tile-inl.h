@@ -70,15 +70,11 @@ TAMIS_INLINE void ScoreTile(const Item& it, int64_t k, int64_t v, float* scores,
 
 template <int64_t kStride>
 inline void ScoreTiles(const Item& it, int64_t count, float* scores, RowCopy* copy) {
-  int64_t v = 0;
-  for (; v + 2 <= it.vectors; v += 2) {
-    for (int64_t k = 0; k < count; k += kTileHeight)
-      ScoreTile<kStride, kTileHeight, 2>(it, k, v, scores, copy);
-  }
-  if (v < it.vectors) {
-    for (int64_t k = 0; k < count; k += 2 * kTileHeight)
-      ScoreTile<kStride, 2 * kTileHeight, 1>(it, k, v, scores, copy);
-  }
+  ForTiles(
+      count, it.vectors,
+      [&](auto height, auto width, int64_t k, int64_t v) __attribute__((always_inline)) {
+        ScoreTile<kStride, decltype(height)::value, decltype(width)::value>(it, k, v, scores, copy);
+      });
 }
 
 inline void Scores(const Item& it, int64_t count, float* scores, RowCopy* copy) {
@@ -113,9 +109,10 @@ inline void ValueStrip(const Item& it, int64_t count, int64_t c, const float* e,
 }
 
 inline void Values(const Item& it, int64_t count, const float* e, RowCopy* copy) {
-  int64_t c = 0;
-  for (; c + 2 * kLanes <= it.value_dim; c += 2 * kLanes) ValueStrip<2>(it, count, c, e, copy);
-  for (; c < it.value_dim; c += kLanes) ValueStrip<1>(it, count, c, e, copy);
+  ForWidths(
+      it.value_dim / kLanes, [&](auto width, int64_t v) __attribute__((always_inline)) {
+        ValueStrip<decltype(width)::value>(it, count, v * kLanes, e, copy);
+      });
 }
 
 inline bool PairUpHead(const Item& it, int64_t count) {
@@ -130,18 +127,18 @@ inline bool PairUpHead(const Item& it, int64_t count) {
 inline void Int16Values(const Item& it, int64_t count, const float* e, RowCopy* copy) {
   PairWeights(it.vectors, it.rows, count, e, it.inverse, it.weights, it.factor);
   const int64_t used = it.tokens * it.a.group;
-  const auto strip = [&](auto vectors, int64_t c) __attribute__((always_inline)) {
-    for (int64_t r = 0; r < used; r += kTileHeight) {
-      Int16ValueTile<kTileHeight, decltype(vectors)::value>(
-          false, it.weights + r, it.rows, reinterpret_cast<const int32_t*>(it.value) + c,
-          it.value_dim, (count + 1) / 2, it.alpha + r, it.factor + r, it.out + r * it.value_dim + c,
-          it.value_dim);
-      copy->Step((count + 1) / 2 * kTileHeight * decltype(vectors)::value);
-    }
-  };
-  int64_t c = 0;
-  for (; c + 2 * kLanes <= it.value_dim; c += 2 * kLanes) strip(Vectors<2>(), c);
-  for (; c < it.value_dim; c += kLanes) strip(Vectors<1>(), c);
+  const int64_t pairs = (count + 1) / 2;
+  ForWidths(
+      it.value_dim / kLanes, [&](auto width, int64_t v) __attribute__((always_inline)) {
+        constexpr int kWidth = decltype(width)::value;
+        for (int64_t r = 0; r < used; r += kTileHeight) {
+          Int16ValueTile<kTileHeight, kWidth>(
+              false, it.weights + r, it.rows,
+              reinterpret_cast<const int32_t*>(it.value) + v * kLanes, it.value_dim, pairs,
+              it.alpha + r, it.factor + r, it.out + r * it.value_dim + v * kLanes, it.value_dim);
+          copy->Step(pairs * kTileHeight * kWidth);
+        }
+      });
 }
 
 inline void MaskedScores(const Item& it, int64_t first, int64_t count, float* scores,

@@ -24,12 +24,6 @@ constexpr float kMostWeights = 65280.0f;  // up to 512 keys
 constexpr uint32_t kLeastExponent = 127 - 30;
 constexpr uint32_t kMostExponent = 127 + 29;
 
-// A count as a type, for generic lambdas.
-template <int kCount>
-struct Vectors {
-  static constexpr int value = kCount;
-};
-
 template <class Half>
 TAMIS_INLINE V LoadValues(const uint16_t* p) {
   return Half::LoadHalf(p);

@@ -29,7 +29,7 @@ constexpr float kMinusInfinity = -__builtin_inff();
 // that has seen none yet, too.
 constexpr float kLowest = -3.402823466e38f;
 
-static_assert(2 * kLanes <= kValueStrip);
+static_assert(kTileWidth * kLanes <= kValueStrip);
 
 struct Item {
   const KernelArgs& a;
@@ -132,14 +132,11 @@ TAMIS_INLINE void ScoreTile(const Item& it, int64_t k, int64_t v) {
 
 template <int64_t kStride>
 inline void ScoreTiles(const Item& it, int64_t count) {
-  int64_t v = 0;
-  for (; v + 2 <= it.vectors; v += 2) {
-    for (int64_t k = 0; k < count; k += kTileHeight) ScoreTile<kStride, kTileHeight, 2>(it, k, v);
-  }
-  if (v < it.vectors) {
-    for (int64_t k = 0; k < count; k += 2 * kTileHeight)
-      ScoreTile<kStride, 2 * kTileHeight, 1>(it, k, v);
-  }
+  ForTiles(
+      count, it.vectors,
+      [&](auto height, auto width, int64_t k, int64_t v) __attribute__((always_inline)) {
+        ScoreTile<kStride, decltype(height)::value, decltype(width)::value>(it, k, v);
+      });
 }
 
 inline void Scores(const Item& it, int64_t count) {
@@ -239,9 +236,11 @@ inline void ValueStrip(const Item& it, const Tile& tile, int64_t c) {
 }
 
 inline void Values(const Item& it, const Tile& tile) {
-  int64_t c = 0;
-  for (; c + kLanes < it.a.value.dim; c += 2 * kLanes) ValueStrip<2>(it, tile, c);
-  if (c < it.a.value.dim) ValueStrip<1>(it, tile, c);
+  const int64_t vectors = (it.a.value.dim + kLanes - 1) / kLanes;
+  ForWidths(
+      vectors, [&](auto width, int64_t v) __attribute__((always_inline)) {
+        ValueStrip<decltype(width)::value>(it, tile, v * kLanes);
+      });
 }
 
 // --- items

@@ -281,15 +281,11 @@ TAMIS_INLINE void ScoreTile(const Item& it, const Tile& next, int64_t k, int64_t
 
 template <int64_t kStride>
 inline void ScoreTiles(const Item& it, const Tile& next, int64_t count) {
-  int64_t v = 0;
-  for (; v + 2 <= it.vectors; v += 2) {
-    for (int64_t k = 0; k < count; k += kTileHeight)
-      ScoreTile<kStride, kTileHeight, 2>(it, next, k, v);
-  }
-  for (; v < it.vectors; ++v) {
-    for (int64_t k = 0; k < count; k += 2 * kTileHeight)
-      ScoreTile<kStride, 2 * kTileHeight, 1>(it, next, k, v);
-  }
+  ForTiles(
+      count, it.vectors,
+      [&](auto height, auto width, int64_t k, int64_t v) __attribute__((always_inline)) {
+        ScoreTile<kStride, decltype(height)::value, decltype(width)::value>(it, next, k, v);
+      });
 }
 
 inline void Scores(const Item& it, const Tile& next, int64_t count) {
@@ -298,6 +294,10 @@ inline void Scores(const Item& it, const Tile& next, int64_t count) {
     case prim::kWideKeyStride: return ScoreTiles<prim::kWideKeyStride>(it, next, count);
     default: return ScoreTiles<0>(it, next, count);
   }
+}
+
+TAMIS_INLINE int64_t VectorsOfValues(const Item& it) {
+  return (it.a.latent_dim + kLanes - 1) / kLanes;
 }
 
 // Columns of out for the heads [row, row + kRows), kVectors vectors at a time and then one.
@@ -319,21 +319,16 @@ inline void ValueRows(const Item& it, const State& to, bool first, int64_t count
 // on the stack.
 __attribute__((noinline)) void Values(const Item& it, const State& to, bool first, int64_t count) {
   const int64_t whole = it.heads / kTileHeight * kTileHeight;
-  int64_t c = 0;
-  // A strip of two vectors stays in L1 for all heads.
-  for (; c < it.a.latent_dim; c += 2 * kLanes) {
-    const bool two = c + 2 * kLanes <= it.at.value_dim;
-    for (int64_t row = 0; row < whole; row += kTileHeight) {
-      float* out = to.out + row * it.at.value_dim + c;
-      if (two) {
-        ValueTile<kTileHeight, 2>(first, it.scores + row, it.at.score_stride, it.value + c,
-                                  it.at.key_stride, count, it.alpha + row, out, it.at.value_dim);
-      } else {
-        ValueTile<kTileHeight, 1>(first, it.scores + row, it.at.score_stride, it.value + c,
-                                  it.at.key_stride, count, it.alpha + row, out, it.at.value_dim);
-      }
-    }
-  }
+  // A strip stays in L1 for all heads.
+  ForWidths(
+      VectorsOfValues(it), [&](auto width, int64_t v) __attribute__((always_inline)) {
+        const int64_t c = v * kLanes;
+        for (int64_t row = 0; row < whole; row += kTileHeight) {
+          ValueTile<kTileHeight, decltype(width)::value>(
+              first, it.scores + row, it.at.score_stride, it.value + c, it.at.key_stride, count,
+              it.alpha + row, to.out + row * it.at.value_dim + c, it.at.value_dim);
+        }
+      });
   int64_t row = whole;
   if (it.heads - row >= 4) {
     ValueRows<4, 2>(it, to, first, count, row);
@@ -351,16 +346,15 @@ __attribute__((noinline)) void Int16Values(const Item& it, const State& to, bool
   auto* weights = reinterpret_cast<int32_t*>(it.scores);
   PairWeights(it.vectors, it.at.score_stride, count, it.scores, it.inverse, weights, it.factor);
   const int64_t pairs = (count + 1) / 2;
-  const auto strip = [&](auto vectors, int64_t c) __attribute__((always_inline)) {
-    for (int64_t row = 0; row < it.heads; row += kTileHeight) {
-      Int16ValueTile<kTileHeight, decltype(vectors)::value>(
-          first, weights + row, it.at.score_stride, it.value_pairs + c, it.at.key_stride, pairs,
-          it.alpha + row, it.factor + row, to.out + row * it.at.value_dim + c, it.at.value_dim);
-    }
-  };
-  int64_t c = 0;
-  for (; c + 2 * kLanes <= it.at.value_dim; c += 2 * kLanes) strip(Vectors<2>(), c);
-  for (; c < it.a.latent_dim; c += kLanes) strip(Vectors<1>(), c);
+  ForWidths(
+      VectorsOfValues(it), [&](auto width, int64_t v) __attribute__((always_inline)) {
+        const int64_t c = v * kLanes;
+        for (int64_t row = 0; row < it.heads; row += kTileHeight) {
+          Int16ValueTile<kTileHeight, decltype(width)::value>(
+              first, weights + row, it.at.score_stride, it.value_pairs + c, it.at.key_stride, pairs,
+              it.alpha + row, it.factor + row, to.out + row * it.at.value_dim + c, it.at.value_dim);
+        }
+      });
 }
 
 // --- states
