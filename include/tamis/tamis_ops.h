@@ -525,9 +525,9 @@ typedef struct tamis_sparse_flash_attention_params {
   /* one of split, cann656, flashmla656; NULL means split: split: key and key_rope in 16 bits;
    * else key holds rows of bytes as pack_kv_rows makes them */
   const char* kv_format;
-  /* one of storage, fp32; NULL means storage: of the products of probabilities and values:
-   * storage lets a level use 16-bit integers, with an error below the rounding of a bfloat16
-   * output */
+  /* one of storage, fp32; NULL means storage: of the products: storage lets a level use 16-bit
+   * integers for values, and for scores where no statistics are wanted, with an error below the
+   * rounding of a bfloat16 output */
   const char* accuracy;
   /* 0 or 1, default false: also enforce the document's limits: those of the table, and bfloat16,
    * dense tensors, a value, int32 lengths one per sequence, layout_kv BSND or PA_BSND, kv_format
@@ -619,9 +619,8 @@ typedef struct tamis_sparse_attention_pto_params {
   int64_t sparse_count;
   /* one of ND, NZ; NULL means ND: of w_dq, w_uq_qr, w_dkv_kr, w_idx_qb, w_idx_k and w_idx_proj */
   const char* weight_format;
-  /* one of storage, fp32; NULL means storage: of the attention's products of probabilities and
-   * values: storage lets a level use 16-bit integers, with an error below the rounding of a
-   * bfloat16 output */
+  /* one of storage, fp32; NULL means storage: of the attention's products: storage lets a level
+   * use 16-bit integers, with an error below the rounding of a bfloat16 output */
   const char* accuracy;
   /* 0 or 1, default false: only bfloat16, as the document */
   int64_t strict;

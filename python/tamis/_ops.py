@@ -1829,8 +1829,8 @@ def sparse_flash_attention(
     kv_format : {"split", "cann656", "flashmla656"}, default "split"
         split: key and key_rope in 16 bits; else key holds rows of bytes as pack_kv_rows makes them
     accuracy : {"storage", "fp32"}, default "storage"
-        of the products of probabilities and values: storage lets a level use 16-bit integers, with
-        an error below the rounding of a bfloat16 output
+        of the products: storage lets a level use 16-bit integers for values, and for scores where
+        no statistics are wanted, with an error below the rounding of a bfloat16 output
     strict : bool, default False
         also enforce the document's limits: those of the table, and bfloat16, dense tensors, a
         value, int32 lengths one per sequence, layout_kv BSND or PA_BSND, kv_format split, no sinks,
@@ -2132,8 +2132,8 @@ def sparse_attention_pto(
     weight_format : {"ND", "NZ"}, default "ND"
         of w_dq, w_uq_qr, w_dkv_kr, w_idx_qb, w_idx_k and w_idx_proj
     accuracy : {"storage", "fp32"}, default "storage"
-        of the attention's products of probabilities and values: storage lets a level use 16-bit
-        integers, with an error below the rounding of a bfloat16 output
+        of the attention's products: storage lets a level use 16-bit integers, with an error below
+        the rounding of a bfloat16 output
     strict : bool, default False
         only bfloat16, as the document
     out, sparse_indices : array, optional

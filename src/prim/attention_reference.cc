@@ -39,15 +39,39 @@ double StorageMagnitude(const std::vector<double>& value) {
   return most < 0x1p-30 ? 0 : most;
 }
 
+double StorageScoreBound(const std::vector<double>& query, const std::vector<double>& key,
+                         double scale) {
+  const auto norm = [](const std::vector<double>& x) {
+    double squares = 0;
+    for (const double v : x) squares += v * v;
+    return std::sqrt(squares);
+  };
+  const double q = norm(query);
+  const double k = norm(key);
+  // A step is at most the row's norm / 2^14; of the roundings of a row, half a step each, the norm
+  // is half a step times the root of their number.
+  const double q_step = q * 0x1p-14;
+  const double k_step = k * 0x1p-14;
+  const auto dims = static_cast<double>(query.size());
+  const double factor = std::fabs(scale);
+  const double first = factor * std::sqrt(dims) / 2 * (q * k_step + k * q_step);
+  const double second = factor * dims / 4 * q_step * k_step;
+  // Integers are not used where sqrt(a^2 + b^2) > 1e-3 sqrt(12), a and b being the terms of
+  // `first` without sqrt(dims) / 2.
+  const double most = 1e-3 * std::sqrt(12.0);
+  return std::min(first, std::sqrt(dims / 2) * most) + std::min(second, dims * most * 0x1p-16);
+}
+
 ReferenceHead AttendReference(const std::vector<double>& query,
                               const std::vector<ReferenceKey>& keys, double scale,
-                              const double* sink, int64_t value_dim, int64_t storage_tile) {
+                              const double* sink, int64_t value_dim, StorageAllowance storage) {
   ReferenceHead r;
   r.out.assign(static_cast<size_t>(value_dim), 0.0);
   r.out_bound = r.out;
   const auto factor = static_cast<double>(static_cast<float>(scale));  // as kernels have it
   std::vector<double> score(keys.size());
   double magnitude = 0;
+  double score_error = 0;  // of integers
   for (size_t j = 0; j < keys.size(); ++j) {
     double dot = 0;
     double absolute = 0;
@@ -57,6 +81,8 @@ ReferenceHead AttendReference(const std::vector<double>& query,
     }
     score[j] = factor * dot;
     magnitude = std::max(magnitude, std::fabs(factor) * absolute);
+    if (storage.scores)
+      score_error = std::max(score_error, StorageScoreBound(query, keys[j].key, factor));
     r.max = std::max(r.max, score[j]);
   }
   if (sink != nullptr) r.max = std::max(r.max, *sink);
@@ -76,11 +102,11 @@ ReferenceHead AttendReference(const std::vector<double>& query,
   const double relative = 4 * r.max_bound + 16 * 0x1p-24 + 2 * base::Fp32SumBound(terms, 1);
   r.sum_bound = r.sum * relative;
   double storage_bound = 0;
-  if (storage_tile > 0) {
+  if (storage.tile > 0) {
     std::vector<double> weights(keys.size());
     for (size_t j = 0; j < keys.size(); ++j)
       weights[j] = score[j] / r.sum * StorageMagnitude(keys[j].value);
-    storage_bound = StorageBound(weights, storage_tile);
+    storage_bound = StorageBound(weights, storage.tile);
   }
   for (size_t c = 0; c < r.out.size() && !keys.empty(); ++c) {
     double absolute = 0;
@@ -91,8 +117,9 @@ ReferenceHead AttendReference(const std::vector<double>& query,
       absolute += std::fabs(term);
       lost += std::min(kLeastExponential, score[j]) * std::fabs(keys[j].value[c]) / r.sum;
     }
-    r.out_bound[c] =
-        absolute * relative + base::Fp32SumBound(terms, absolute) + lost + storage_bound;
+    // Every weight e and their sum are off by exp(+-score_error) at most.
+    r.out_bound[c] = absolute * (relative + std::expm1(2 * score_error)) +
+                     base::Fp32SumBound(terms, absolute) + lost + storage_bound;
   }
   return r;
 }

@@ -23,6 +23,16 @@ double StorageBound(const std::vector<double>& weights, int64_t tile);
 /// m[k] of a value that may be summed in integers; 0 of one that may not.
 double StorageMagnitude(const std::vector<double>& value);
 
+/// How far a score may be off that Accuracy::kStorage computes in integers: see there.
+double StorageScoreBound(const std::vector<double>& query, const std::vector<double>& key,
+                         double scale);
+
+/// What Accuracy::kStorage may do.
+struct StorageAllowance {
+  int64_t tile = 0;     // keys whose values are summed in integers; 0: none
+  bool scores = false;  // may be computed in integers
+};
+
 struct ReferenceKey {
   std::vector<double> key;
   std::vector<double> value;
@@ -38,9 +48,9 @@ struct ReferenceHead {
 
 /// Softmax over the keys of scale (query . key), and the weighted sum of their values, which have
 /// `value_dim` elements. `sink`, where not null, is a score without a value. No key: out 0, max
-/// -inf and sum 0, or the sink's. `storage_tile`: keys of a tile at Accuracy::kStorage, else 0.
+/// -inf and sum 0, or the sink's.
 ReferenceHead AttendReference(const std::vector<double>& query,
                               const std::vector<ReferenceKey>& keys, double scale,
-                              const double* sink, int64_t value_dim, int64_t storage_tile = 0);
+                              const double* sink, int64_t value_dim, StorageAllowance storage = {});
 
 }  // namespace tamis::prim

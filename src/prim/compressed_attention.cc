@@ -186,7 +186,7 @@ CpuWork CompressedAttentionRoom::OnCpu(AttentionProblem& p, Level level) {
   a.force_ends = p.force_ends;
   a.zero_masked_rows = p.zero_masked_rows;
   a.bfloat16 = p.query.dtype == DType::kBFloat16;
-  a.storage = p.storage;
+  a.storage = p.storage && HasInt16(level);
 
   a.row_multiple = RowMultipleOf(level);
   int64_t most_tokens = 1;

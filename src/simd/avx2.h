@@ -137,6 +137,11 @@ inline void Transpose(V* rows) {
   }
 }
 
+inline float SumLanes(V v) {
+  __m128 sum = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  sum = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));
+  return _mm_cvtss_f32(_mm_add_ss(sum, _mm_shuffle_ps(sum, sum, 1)));
+}
 inline V SumRows(const V* rows) {
   V half[2];  // in each 128-bit half, its sums of four rows
   for (int i = 0; i < 2; ++i) {

@@ -139,6 +139,7 @@ inline void Transpose(V* rows) {
 inline V AddParts(V a, V b) {
   return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
 }
+inline float SumLanes(V v) { return _mm512_reduce_add_ps(v); }
 inline V SumRows(const V* rows) {
   V four[4];  // four[i] holds in part c what is left of row 4 c + i: four partial sums
   for (int i = 0; i < 4; ++i)

@@ -114,6 +114,7 @@ inline V ExpNonPositive(V x) {
 
 inline void Transpose(V*) {}
 
+inline float SumLanes(V v) { return v; }
 inline V SumRows(const V* rows) { return rows[0]; }
 
 using I = int32_t;

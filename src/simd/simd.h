@@ -19,6 +19,7 @@
 //   AllEqual(a, b)                          false where a lane is NaN
 //   ExpNonPositive(x)                       e^x for x <= 0, NaN stays: below 2 ulp; 0 below -87.33
 //   Transpose(V rows[kLanes])               in place
+//   SumLanes(v)                             of all lanes, in any order
 //   SumRows(rows)                           lane i is the sum of the lanes of rows[i]
 //
 // and, of 32-bit integers I:

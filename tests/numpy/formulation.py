@@ -115,6 +115,20 @@ def storage_error(probabilities: Floats, values: Floats, tile: int) -> Floats:
     return error
 
 
+def storage_score_error(query: Floats, key: Floats, scale: float) -> Floats:
+    """How far accuracy "storage" may move a score, [heads, n].
+
+    Elements are rounded by half of a step of at most their row's norm / 2^14, unless that is
+    expected to move scores by more than 1e-3.
+    """
+    dims = query.shape[1]
+    norms = np.linalg.norm(query, axis=1)[:, None] * np.linalg.norm(key, axis=1)
+    most = 1e-3 * np.sqrt(12)
+    one = np.minimum(abs(scale) * np.sqrt(dims) * norms / 2**14, np.sqrt(dims / 2) * most)
+    both = np.minimum(abs(scale) * dims / 4 * norms / 2**28, dims * most / 2**16)
+    return np.asarray(one + both)
+
+
 def attend(
     query: Floats,
     key: Floats,

@@ -13,7 +13,7 @@ import pytest
 import torch
 from attention_calls import NSA, exact_scale
 from case_file import Half
-from formulation import attend, storage_error
+from formulation import attend, storage_error, storage_score_error
 from precision import FP32, assert_attention, assert_close
 from torch import Tensor
 
@@ -88,7 +88,8 @@ def assert_attends(out: Tensor, query: Tensor, rows: Tensor) -> None:
     size = scale * (q.abs() @ k.abs().T).amax(1).numpy()
     of_score = FP32.of_sum(LATENT + ROPE, size) + 4 * FP32.unit * size
     terms = FP32.of_sum(2 * len(rows) + 16, np.ones(len(q)))
-    error = (2 * of_score + terms)[:, None] * (p @ value.abs()).numpy()
+    moved = np.expm1(2 * storage_score_error(q.numpy(), k.numpy(), scale).max(axis=1))
+    error = (2 * of_score + terms + moved)[:, None] * (p @ value.abs()).numpy()
     lost = FP32.underflow * len(rows) * float(value.abs().max())
     error += storage_error(p.numpy(), value.numpy(), 128)[:, None]
     assert_close("out", out.double().numpy(), (p @ value).numpy(), error + lost, "bfloat16")

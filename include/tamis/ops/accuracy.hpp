@@ -5,8 +5,7 @@
 
 namespace tamis {
 
-/// How exactly probabilities and values are multiplied. Scores, the softmax, its statistics and
-/// every selection are the same either way.
+/// How exactly attention multiplies. Statistics and every selection are the same either way.
 ///
 /// kFp32: products and sums in fp32.
 /// kStorage: products of 16-bit integers, where the level has fast ones; else fp32. For tiles of
@@ -17,6 +16,9 @@ namespace tamis {
 ///   2^-15 sum_k p[k] m[k] + n max(max_k p[k] m[k] / 32767, sum_k p[k] m[k] / 65280);
 /// what was seen is below the rounding of a bfloat16 output (docs/storage-accuracy.md). Values that
 /// are not finite, or whose m[k] is not 0 and outside [2^-30, 2^30), take their tile to fp32.
+/// Where no statistics are wanted, sparse_flash_attention computes the scores of 16-bit keys so,
+/// too: of a tile whose integers are expected to move no score by more than 1e-3 (as a standard
+/// deviation), and where products of bfloat16 pairs are not as fast.
 enum class Accuracy : int32_t { kStorage = 0, kFp32 = 1 };
 
 }  // namespace tamis

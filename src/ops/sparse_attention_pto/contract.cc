@@ -73,9 +73,8 @@ const base::Contract& TheContract() {
           .Choice("weight_format", &Params::weight_format, {"ND", "NZ"},
                   "of w_dq, w_uq_qr, w_dkv_kr, w_idx_qb, w_idx_k and w_idx_proj")
           .Choice("accuracy", &Params::accuracy, {"storage", "fp32"},
-                  "of the attention's products of probabilities and values: storage lets a level "
-                  "use 16-bit "
-                  "integers, with an error below the rounding of a bfloat16 output")
+                  "of the attention's products: storage lets a level use 16-bit integers, with an "
+                  "error below the rounding of a bfloat16 output")
           .Optional("strict", &Params::strict, "only bfloat16, as the document")
           .Output("out", &Params::out,
                   {.shape = "B, S1, N, D", .doc = "latent output", .dtype_as = "x"})

@@ -75,8 +75,9 @@ const base::Contract& Room::contract() {
               "split: key and key_rope in 16 bits; else key holds rows of bytes as pack_kv_rows "
               "makes them")
           .Choice("accuracy", &Params::accuracy, {"storage", "fp32"},
-                  "of the products of probabilities and values: storage lets a level use 16-bit "
-                  "integers, with an error below the rounding of a bfloat16 output")
+                  "of the products: storage lets a level use 16-bit integers for values, and for "
+                  "scores where no statistics are wanted, with an error below the rounding of a "
+                  "bfloat16 output")
           .Optional("strict", &Params::strict,
                     "also enforce the document's limits: those of the table, and bfloat16, dense "
                     "tensors, a value, int32 lengths one per sequence, layout_kv BSND or PA_BSND, "

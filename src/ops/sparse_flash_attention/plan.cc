@@ -233,7 +233,6 @@ void FillArgs(Problem& p) {
   a.scale = static_cast<float>(p.scale);
   a.bfloat16 = p.query.dtype == DType::kBFloat16;
   a.packed = p.packed;
-  a.storage = p.storage;
   a.row = p.row;
   a.head_blocks = base::CeilDiv(p.heads, kHeadBlock);
   a.head_block =
@@ -274,6 +273,8 @@ prim::CpuWork Room::OnCpu(Problem& p, Level level) {
   FillArgs(p);
   KernelArgs& a = p.args;
   a.pairs = level == Level::kAvx512Bf16 && a.bfloat16;
+  a.storage = p.storage && prim::HasInt16(level);
+  a.int16_scores = a.storage && !a.pairs && p.ScoresMayBeIntegers();
   int64_t rows = 0;
   int64_t most_segments = 0;
   for (const Sequence& s : p.kernel_sequences) {

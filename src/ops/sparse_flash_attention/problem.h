@@ -36,6 +36,9 @@ struct Problem : prim::TokenProblem {
                            : (s.token + token) * view.strides[1]);
   }
 
+  /// Statistics are those of scores in fp32, so scores are wherever statistics are wanted.
+  bool ScoresMayBeIntegers() const { return storage && !packed && max.absent() && sum.absent(); }
+
   /// The positions that a query token has selected and may see, in their order.
   std::vector<int64_t> Selected(const prim::TokenSequence& s, int64_t token) const;
 };

@@ -74,7 +74,7 @@ void Room::ReferenceRow(const Problem& p, int64_t row, size_t slot, base::Golden
     const double sink = p.sinks.absent() ? 0 : base::LoadAsDouble(p.sinks.data, p.sinks.dtype, h);
     const prim::ReferenceHead r =
         prim::AttendReference(query, keys, p.scale, p.sinks.absent() || s.padding ? nullptr : &sink,
-                              p.latent_dim, p.storage ? kKeyTile : 0);
+                              p.latent_dim, {p.storage ? kKeyTile : 0, p.ScoresMayBeIntegers()});
     std::copy(r.out.begin(), r.out.end(), outputs[0].Row(at) + h * p.latent_dim);
     std::copy(r.out_bound.begin(), r.out_bound.end(), outputs[0].BoundRow(at) + h * p.latent_dim);
     outputs[1].Row(at)[h] = r.max;

@@ -32,6 +32,7 @@ TEST(SparseFlashAttention, AgreesOverRandomLayoutsShapesAndLengths) {
     s.lengths = random.Below(2) == 0 ? DType::kInt32 : DType::kInt64;
     s.value = random.Below(3) == 0;
     s.sinks = random.Below(3) == 0;
+    s.statistics = i % 4 < 2;
     s.q.clear();
     s.n.clear();
     for (int64_t b = random.Between(1, 3); b > 0; --b) {
@@ -377,9 +378,12 @@ TEST(SparseFlashAttention, AnyNumberOfHeads) {
     s.n = {140};
     s.count = 130;
     s.latent = 33;
-    TestCall call = Attention(s, 97);
-    SCOPED_TRACE(heads);
-    ExpectConforms(call);
+    for (const bool statistics : {true, false}) {
+      s.statistics = statistics;
+      TestCall call = Attention(s, 97);
+      SCOPED_TRACE(heads);
+      ExpectConforms(call);
+    }
   }
 }
 
@@ -396,8 +400,11 @@ TEST(SparseFlashAttention, BothDtypesAtTheDimsOfModels) {
       s.q = {2};
       s.n = {200};
       s.count = 150;
-      TestCall call = Attention(s, 98);
-      ExpectConforms(call);
+      for (const bool statistics : {true, false}) {
+        s.statistics = statistics;
+        TestCall call = Attention(s, 98);
+        ExpectConforms(call);
+      }
     }
   }
 }

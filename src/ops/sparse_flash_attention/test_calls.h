@@ -29,6 +29,7 @@ struct Shape : Tokens {
   int64_t mode = 3;
   bool value = false;
   bool sinks = false;
+  bool statistics = true;
 
   prim::KvRow row() const {
     return format == Format::kCann ? prim::KvRow::Cann(latent, rope)
@@ -49,7 +50,7 @@ inline TestCall Attention(const Shape& s, uint64_t seed) {
       .Set("scale_value", 0.3)
       .Set("sparse_block_size", s.block)
       .Set("sparse_mode", s.mode)
-      .Set("return_softmax_lse", true);
+      .Set("return_softmax_lse", s.statistics);
   SetSequences(&call, s, place, "kv");
   if (s.rope >= 0)
     call.Strided("query_rope", s.dtype, s.QueryShape({s.heads, s.rope}), s.gap, normal);

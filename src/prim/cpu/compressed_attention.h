@@ -72,7 +72,7 @@ struct AttentionArgs {
   bool force_ends;  // blocks 0, J-2, J-1 are always selected
   bool zero_masked_rows;
   bool bfloat16;
-  bool storage;  // values may be summed in 16-bit integers, where the level does so
+  bool storage;  // values are summed in 16-bit integers where they can be
 
   // Blocking, chosen by the plan.
   int64_t row_multiple;  // of the level

@@ -27,6 +27,10 @@ struct CpuWork {
   std::string blocking;  ///< For explain.
 };
 
+/// Whether a level multiplies 16-bit integers faster than fp32, or for tests what such a level
+/// does.
+inline bool HasInt16(Level level) { return level == Level::kScalar || level >= Level::kAvx512Vnni; }
+
 /// One kernel per level. Levels that a build lacks are null and never asked for. Only kernels with
 /// products of 16-bit integers have one of level avx512_vnni, and only kernels whose products can
 /// be of pairs of bfloat16 one of level avx512_bf16; others are those of the level below.

@@ -92,9 +92,10 @@ struct KernelArgs {
   int64_t block_size;
   float scale;
   bool bfloat16;
-  bool packed;   // key holds rows of bytes
-  bool pairs;    // products are of pairs of bfloat16: values are widened, keys are not
-  bool storage;  // values may be summed in 16-bit integers, where the level does so
+  bool packed;        // key holds rows of bytes
+  bool pairs;         // products are of pairs of bfloat16: values are widened, keys are not
+  bool storage;       // values are summed in 16-bit integers where they can be
+  bool int16_scores;  // and scores, where little is lost
   prim::KvRow row;
 
   // Blocking, chosen by the plan.
@@ -148,13 +149,17 @@ struct Scratch {
   int64_t score_stride;  // between keys of the scores: an odd number of cache lines
   int64_t value_pairs;   // [kKeyTile / 2][key_stride] pairs of integers, and [kKeyTile] 1 / scale
   int64_t inverse;
-  int64_t scores;   // [kKeyTile][score_stride]
-  int64_t alpha;    // [rows]
-  int64_t factor;   // [rows]: of the sums of integers
-  int64_t segment;  // state of the segment under way
-  int64_t before;   // state of those before it
-  int64_t state;    // floats of a state
-  int64_t total;    // floats in all; negative where that overflows
+  int64_t pairs;         // of a query's or a key's dims in integers
+  int64_t query_pairs;   // [vectors of heads][pairs][lanes]
+  int64_t query_factor;  // [rows]: of the scores in integers
+  int64_t key_step;      // [kKeyTile]: likewise
+  int64_t scores;        // [kKeyTile][score_stride]
+  int64_t alpha;         // [rows]
+  int64_t factor;        // [rows]: of the sums of integers
+  int64_t segment;       // state of the segment under way
+  int64_t before;        // state of those before it
+  int64_t state;         // floats of a state
+  int64_t total;         // floats in all; negative where that overflows
 
   explicit Scratch(const KernelArgs& a) {
     constexpr int64_t kLine = 16;
@@ -170,6 +175,12 @@ struct Scratch {
     value = parts.Take(a.value.data != nullptr || a.pairs ? parts.Times(key_stride, kKeyTile) : 0);
     value_pairs = parts.Take(a.storage ? parts.Times(key_stride, kKeyTile / 2) : 0);
     inverse = parts.Take(a.storage ? kKeyTile : 0);
+    pairs = a.int16_scores ? prim::ScratchLayout::RoundUp(a.latent_dim, 2 * kLine) / 2 +
+                                 prim::ScratchLayout::RoundUp(a.rope_dim, 2 * kLine) / 2
+                           : 0;
+    query_pairs = parts.Take(parts.Times(pairs, rows));
+    query_factor = parts.Take(a.int16_scores ? rows : 0);
+    key_step = parts.Take(a.int16_scores ? kKeyTile : 0);
     scores = parts.Take(parts.Times(score_stride, kKeyTile));
     alpha = parts.Take(rows);
     factor = parts.Take(a.storage ? rows : 0);

@@ -1,0 +1,217 @@
+// Queries, keys and values into scratch, as the products take them.
+#pragma once
+
+#include "ops/sparse_flash_attention/cpu/item-inl.h"
+#include "prim/cpu/attention_tile-inl.h"
+#include "prim/cpu/int16_scores-inl.h"
+#include "prim/cpu/kv_row-inl.h"
+
+namespace tamis::TAMIS_LEVEL {
+namespace {
+
+namespace sparse_attention {
+
+TAMIS_INLINE const uint16_t* HeadOf(const Item& it, const Heads& heads, int64_t offset,
+                                    int64_t head) {
+  return heads.data + offset + it.token * heads.token_stride + (it.head + head) * heads.head_stride;
+}
+
+inline void PackHeads(const Item& it, const Heads& heads, int64_t offset, int64_t dim,
+                      int64_t begin) {
+  for (int64_t v = 0; v < it.vectors; ++v) {
+    const uint16_t* from[kLanes];
+    for (int i = 0; i < kLanes; ++i) {
+      const int64_t head = v * kLanes + i;
+      from[i] = head < it.heads ? HeadOf(it, heads, offset, head) : nullptr;
+    }
+    PackRows(it.a.bfloat16, from, dim, it.query + (v * it.columns + ColumnsOf(begin)) * kLanes);
+  }
+}
+
+inline void PackQueries(const Item& it) {
+  PackHeads(it, it.a.query, it.s.query_offset, it.a.latent_dim, 0);
+  if (it.a.rope_dim == 0) return;
+  PackHeads(it, it.a.query_rope, it.s.query_rope_offset, it.a.rope_dim, it.a.latent_dim);
+}
+
+// Queries as panels of integers. Before any key is loaded, their rows stand in the keys' place.
+template <class Half>
+inline Quanta PairUpQueriesAs(const Item& it) {
+  Quanta quanta;
+  float* rows = it.key;
+  for (int64_t v = 0; v < it.vectors; ++v) {
+    for (int i = 0; i < kLanes; ++i) {
+      const int64_t head = v * kLanes + i;
+      float* row = rows + i * it.pairs;
+      it.query_factor[head] = 0.0f;
+      if (head < it.heads) {
+        const HalfRow halves = {
+            HeadOf(it, it.a.query, it.s.query_offset, head), it.a.latent_dim,
+            it.a.rope_dim > 0 ? HeadOf(it, it.a.query_rope, it.s.query_rope_offset, head) : nullptr,
+            it.a.rope_dim};
+        const RowQuantum quantum = QuantumOf<Half>(halves);
+        quanta.Add(quantum);
+        it.query_factor[head] = it.a.scale * quantum.step;
+        PairUpRow<Half>(halves, quantum.scale, reinterpret_cast<int32_t*>(row));
+      } else {
+        for (int64_t c = 0; c < it.pairs; c += kLanes) Store(row + c, Zero());
+      }
+    }
+    for (int64_t c = 0; c < it.pairs; c += kLanes) {
+      V block[kLanes];
+      for (int i = 0; i < kLanes; ++i) block[i] = Load(rows + i * it.pairs + c);
+      Transpose(block);
+      float* panel = reinterpret_cast<float*>(it.query_pairs) + (v * it.pairs + c) * kLanes;
+      for (int i = 0; i < kLanes; ++i) Store(panel + i * kLanes, block[i]);
+    }
+  }
+  return quanta;
+}
+inline Quanta PairUpQueries(const Item& it) {
+  return it.a.bfloat16 ? PairUpQueriesAs<BF16>(it) : PairUpQueriesAs<F16>(it);
+}
+
+TAMIS_INLINE const uint8_t* RowOf(const Rows& rows, int64_t offset, const Tile& tile, int64_t k) {
+  return rows.data + offset + tile.page[k] * rows.page_stride + tile.slot[k] * rows.row_stride;
+}
+TAMIS_INLINE const uint16_t* HalvesOf(const Rows& rows, int64_t offset, const Tile& tile,
+                                      int64_t k) {
+  return reinterpret_cast<const uint16_t*>(RowOf(rows, offset, tile, k));
+}
+
+// Rows come from random places: 4 on their way keep memory busy. Asking for a tile of them ahead,
+// while the one before is worked on, takes as long: what costs is not the lines but the entries of
+// their pages, and a prefetch waits for those. Inlined by force: gcc 12 takes a function that only
+// prefetches for one without effect and drops its calls.
+constexpr int64_t kRowsAhead = 3;
+
+TAMIS_INLINE void PrefetchBytes(const uint8_t* row, int64_t bytes) {
+  for (int64_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(row + byte, 0, 3);
+}
+// Asks for the entries of a row's pages.
+TAMIS_INLINE void PrefetchPages(const Item& it, const Tile& tile, int64_t k) {
+  if (k >= tile.count) return;
+  __builtin_prefetch(RowOf(it.a.key, it.s.key_offset, tile, k), 0, 2);
+  if (it.a.key_rope.data != nullptr)
+    __builtin_prefetch(RowOf(it.a.key_rope, it.s.key_rope_offset, tile, k), 0, 2);
+}
+
+TAMIS_INLINE void PrefetchRow(const Item& it, const Tile& tile, int64_t k) {
+  if (k >= tile.count) return;
+  const int64_t key_bytes = it.a.packed ? it.a.row.width() : 2 * it.a.latent_dim;
+  PrefetchBytes(RowOf(it.a.key, it.s.key_offset, tile, k), key_bytes);
+  if (it.a.key_rope.data != nullptr)
+    PrefetchBytes(RowOf(it.a.key_rope, it.s.key_rope_offset, tile, k), 2 * it.a.rope_dim);
+  if (it.a.value.data != nullptr)
+    PrefetchBytes(RowOf(it.a.value, it.s.value_offset, tile, k), 2 * it.a.latent_dim);
+}
+
+// Key k of the tile, latent then rope, and the values that lie in its latent part.
+TAMIS_INLINE void LoadKey(const Item& it, const Tile& tile, int64_t k) {
+  const KernelArgs& a = it.a;
+  float* key = it.key + k * it.at.key_stride;
+  float* value = it.value + k * it.at.key_stride;
+  if (a.packed) {
+    const uint8_t* row = RowOf(a.key, it.s.key_offset, tile, k);
+    WidenKvLatent(a.bfloat16, a.row, row, value);
+    WidenKvRope(a.bfloat16, a.row, row, value + a.latent_dim);
+    if (kPairs) {
+      key[it.columns - 1] = 0.0f;  // half of it remains where dims are odd
+      Narrow(true, value, 1.0f, it.at.dim, reinterpret_cast<uint16_t*>(key));  // exact
+    }
+    return;
+  }
+  const uint16_t* latent = HalvesOf(a.key, it.s.key_offset, tile, k);
+  Spread(a.bfloat16, latent, a.latent_dim, key);
+  if (a.rope_dim > 0) {
+    Spread(a.bfloat16, HalvesOf(a.key_rope, it.s.key_rope_offset, tile, k), a.rope_dim,
+           key + ColumnsOf(a.latent_dim));
+  }
+  if (a.value.data != nullptr) latent = HalvesOf(a.value, it.s.value_offset, tile, k);
+  if (value != key && !(kPairs && it.int16)) Widen(a.bfloat16, latent, a.latent_dim, value);
+}
+
+// The value of key k in bfloat16, at levels of pairs: beside its key, or in it.
+TAMIS_INLINE const uint16_t* ValueHalves(const Item& it, const Tile& tile, int64_t k) {
+  if (it.a.value.data != nullptr) return HalvesOf(it.a.value, it.s.value_offset, tile, k);
+  return reinterpret_cast<const uint16_t*>(it.key + k * it.at.key_stride);
+}
+
+// Values of keys k and k + 1, where there is one more, as pairs. Returns whether they are in range.
+TAMIS_INLINE bool PairUpValues(const Item& it, const Tile& tile, int64_t k) {
+  const bool two = k + 1 < tile.count;
+  int32_t* to = it.value_pairs + k / 2 * it.at.key_stride;
+  if constexpr (kPairs) {
+    return PairValues<BF16>(ValueHalves(it, tile, k), two ? ValueHalves(it, tile, k + 1) : nullptr,
+                            it.a.latent_dim, to, it.inverse + k);
+  } else {
+    const float* first = it.value + k * it.at.key_stride;
+    return PairValues<F16>(first, two ? first + it.at.key_stride : nullptr, it.a.latent_dim, to,
+                           it.inverse + k);
+  }
+}
+
+// Keys and values of the tile; zeros up to a whole register tile. Returns whether values are pairs
+// of integers.
+inline bool LoadTile(const Item& it, const Tile& tile) {
+  bool int16 = it.int16;
+  for (int64_t k = 0; k < kRowsAhead; ++k) PrefetchRow(it, tile, k);
+  for (int64_t k = 0; k < tile.count; ++k) {
+    PrefetchRow(it, tile, k + kRowsAhead);
+    LoadKey(it, tile, k);
+    if (int16 && (k % 2 == 1 || k + 1 == tile.count)) int16 = PairUpValues(it, tile, k & ~1);
+  }
+  for (int64_t k = tile.count; k % (2 * kTileHeight) != 0; ++k) {
+    for (int64_t c = 0; c < it.columns; ++c) it.key[k * it.at.key_stride + c] = 0.0f;
+  }
+  return int16;
+}
+
+// Keys and values of the tile as pairs of integers. Returns whether they are in range, and scores
+// as good in integers as they have to be.
+template <class Half>
+inline bool PairUpTileAs(const Item& it, const Quanta& queries, const Tile& tile) {
+  Quanta keys;
+  const uint16_t* before = nullptr;  // the value of the key before
+  for (int64_t k = 0; k < kRowsAhead; ++k) PrefetchRow(it, tile, k);
+  for (int64_t k = 0; k < tile.count; ++k) {
+    PrefetchRow(it, tile, k + kRowsAhead);
+    const uint16_t* latent = HalvesOf(it.a.key, it.s.key_offset, tile, k);
+    const HalfRow row = {
+        latent, it.a.latent_dim,
+        it.a.rope_dim > 0 ? HalvesOf(it.a.key_rope, it.s.key_rope_offset, tile, k) : nullptr,
+        it.a.rope_dim};
+    const RowQuantum quantum = QuantumOf<Half>(row);
+    keys.Add(quantum);
+    it.key_step[k] = quantum.step;
+    PairUpRow<Half>(row, quantum.scale, reinterpret_cast<int32_t*>(it.key) + k * it.at.key_stride);
+    const uint16_t* value =
+        it.a.value.data != nullptr ? HalvesOf(it.a.value, it.s.value_offset, tile, k) : latent;
+    const bool odd = k % 2 == 1;
+    if ((odd || k + 1 == tile.count) &&
+        !PairValues<Half>(odd ? before : value, odd ? value : nullptr, it.a.latent_dim,
+                          it.value_pairs + k / 2 * it.at.key_stride, it.inverse + (k & ~1)))
+      return false;
+    before = value;
+  }
+  for (int64_t k = tile.count; k % (2 * kTileHeight) != 0; ++k) {
+    it.key_step[k] = 0.0f;
+    for (int64_t c = 0; c < it.pairs; ++c) it.key[k * it.at.key_stride + c] = 0.0f;
+  }
+  return ScoresFit(queries, keys, it.a.scale);
+}
+inline bool PairUpTile(const Item& it, const Quanta& queries, const Tile& tile) {
+  return it.a.bfloat16 ? PairUpTileAs<BF16>(it, queries, tile)
+                       : PairUpTileAs<F16>(it, queries, tile);
+}
+
+// Where values were meant to be integers and are out of range.
+inline void WidenValues(const Item& it, const Tile& tile) {
+  for (int64_t k = 0; k < tile.count; ++k) {
+    Widen(true, ValueHalves(it, tile, k), it.a.latent_dim, it.value + k * it.at.key_stride);
+  }
+}
+
+}  // namespace sparse_attention
+}  // namespace
+}  // namespace tamis::TAMIS_LEVEL

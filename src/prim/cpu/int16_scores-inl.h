@@ -1,0 +1,164 @@
+// Products of queries and keys in 16-bit integers, where neither has more than 16 bits.
+//
+//   x_c = X_c / s      s of a row, a power of two: |X_c| < 2^15, and the X of any 192 dims have a
+//                      norm below 46341, so that products of two such rows stay below 2^31
+//                      (Cauchy-Schwarz); every 192 dims are summed in integers, then in fp32
+//
+// A 32-bit lane holds a pair of dims: c and c + lanes of every 2 lanes dims. Queries lie in panels
+// [vector of rows][pair][lane], keys row by row.
+#pragma once
+
+#include "prim/cpu/int16_values-inl.h"
+#include "prim/cpu/product_tile-inl.h"
+
+namespace tamis::TAMIS_LEVEL {
+namespace {
+
+constexpr int64_t kChunkPairs = 96;  // 192 dims
+// 46340.9^2 < 2^31 less the roundings of 192 elements (half of each: a norm of 6.93) and those of
+// the sum of squares.
+constexpr float kMostNorm = 46330.0f;
+// The most that integers may add to a score, as a standard deviation: that of probabilities rounded
+// to bfloat16.
+constexpr float kMostScoreError = 1e-3f;
+
+TAMIS_INLINE int64_t PairsOf(int64_t dims) {
+  return (dims + 2 * kLanes - 1) / (2 * kLanes) * kLanes;
+}
+
+// A row of two parts, such as latent and rope; `second` may have no dims.
+struct HalfRow {
+  const uint16_t* first;
+  int64_t first_dims;
+  const uint16_t* second;
+  int64_t second_dims;
+};
+
+// A row as integers.
+struct RowQuantum {
+  bool fits;
+  float scale;   // s
+  float step;    // 1 / s, 0 of a row of zeros
+  float square;  // |x|^2
+};
+
+// body(V low, V high, pair) of every 2 lanes dims.
+template <class Half, class Body>
+TAMIS_INLINE void ForPairs(const uint16_t* row, int64_t dims, int64_t pair, const Body& body) {
+  int64_t c = 0;
+  for (; c + 2 * kLanes <= dims; c += 2 * kLanes, pair += kLanes)
+    body(Half::LoadHalf(row + c), Half::LoadHalf(row + c + kLanes), pair);
+  if (c == dims) return;
+  const int64_t rest = dims - c;
+  const int low = static_cast<int>(rest < kLanes ? rest : kLanes);
+  const int high = static_cast<int>(rest < kLanes ? 0 : rest - kLanes);
+  body(Half::LoadHalfN(row + c, low), Half::LoadHalfN(row + c + low, high), pair);
+}
+template <class Half, class Body>
+TAMIS_INLINE void ForPairs(const HalfRow& row, const Body& body) {
+  ForPairs<Half>(row.first, row.first_dims, 0, body);
+  ForPairs<Half>(row.second, row.second_dims, PairsOf(row.first_dims), body);
+}
+
+// The exponent of a positive normal number: 2^e <= x < 2^(e + 1).
+TAMIS_INLINE int32_t ExponentOf(float x) {
+  return static_cast<int32_t>(__builtin_bit_cast(uint32_t, x) >> 23) - 127;
+}
+TAMIS_INLINE float PowerOfTwo(int32_t e) {
+  return __builtin_bit_cast(float, static_cast<uint32_t>(e + 127) << 23);
+}
+
+template <class Half>
+TAMIS_INLINE RowQuantum QuantumOf(const HalfRow& row) {
+  const uint32_t first = MostOf<Half>(row.first, row.first_dims);
+  const uint32_t second = MostOf<Half>(row.second, row.second_dims);
+  const uint32_t most = first > second ? first : second;
+  if (most == 0) return {true, 0.0f, 0.0f, 0.0f};
+  const int32_t exponent = static_cast<int32_t>(most >> 23) - 127;
+  if (exponent < -30 || exponent >= 30) return {false, 0.0f, 0.0f, 0.0f};
+  V chunk = Zero();
+  float square = 0.0f;
+  float most_chunk = 0.0f;
+  const auto close = [&]() __attribute__((always_inline)) {
+    const float sum = SumLanes(chunk);
+    square += sum;
+    most_chunk = sum > most_chunk ? sum : most_chunk;
+    chunk = Zero();
+  };
+  ForPairs<Half>(
+      row, [&](V low, V high, int64_t pair) __attribute__((always_inline)) {
+        if (pair % kChunkPairs == 0) close();
+        chunk = Fma(low, low, Fma(high, high, chunk));
+      });
+  close();
+  const int32_t by_most = kValueBits - 1 - exponent;
+  const int32_t room = ExponentOf(kMostNorm * kMostNorm / most_chunk);
+  const int32_t by_norm = room >> 1;  // rounds down
+  const int32_t e = by_most < by_norm ? by_most : by_norm;
+  return {true, PowerOfTwo(e), PowerOfTwo(-e), square};
+}
+
+template <class Half>
+TAMIS_INLINE void PairUpRow(const HalfRow& row, float scale, int32_t* to) {
+  const V s = Set(scale);
+  ForPairs<Half>(
+      row, [&](V low, V high, int64_t pair) __attribute__((always_inline)) {
+        StoreInts(to + pair, PairInt16(low, s, high, s));
+      });
+}
+
+// What a set of rows adds to the error of their products.
+struct Quanta {
+  bool fit = true;
+  float square = 0.0f;  // the largest |x|^2
+  float step = 0.0f;    // the largest 1 / s
+
+  TAMIS_INLINE void Add(const RowQuantum& row) {
+    fit = fit && row.fits;
+    square = row.square > square ? row.square : square;
+    step = row.step > step ? row.step : step;
+  }
+};
+
+// Whether products of integers are as good as storage accuracy asks for. An element is off by a
+// step's rounding, of variance step^2 / 12.
+TAMIS_INLINE bool ScoresFit(const Quanta& queries, const Quanta& keys, float scale) {
+  const float variance =
+      queries.square * keys.step * keys.step + keys.square * queries.step * queries.step;
+  return keys.fit && scale * scale * variance <= 12.0f * kMostScoreError * kMostScoreError;
+}
+
+// scores[key][vector] = factor[row] step[key] (key . query), over `pairs` of dims.
+template <int64_t kStride, int kKeys, int kVectors>
+TAMIS_INLINE void Int16ScoreTile(const int32_t* key, int64_t key_stride, const int32_t* query,
+                                 int64_t pairs, const float* factor, const float* step,
+                                 float* scores, int64_t score_stride) {
+  const int64_t stride = kStride != 0 ? kStride : key_stride;
+  for (int64_t begin = 0; begin < pairs; begin += kChunkPairs) {
+    const int64_t end = pairs - begin < kChunkPairs ? pairs : begin + kChunkPairs;
+    I sum[kKeys][kVectors];
+    for (int k = 0; k < kKeys; ++k) {
+      for (int v = 0; v < kVectors; ++v) sum[k][v] = ZeroInts();
+    }
+    for (int64_t c = begin; c < end; ++c) {
+      I q[kVectors];
+      for (int v = 0; v < kVectors; ++v) q[v] = LoadInts(query + (v * pairs + c) * kLanes);
+      for (int k = 0; k < kKeys; ++k) {
+        const I broadcast = SetInts(key[k * stride + c]);
+        for (int v = 0; v < kVectors; ++v) sum[k][v] = DotInt16(broadcast, q[v], sum[k][v]);
+      }
+    }
+    for (int k = 0; k < kKeys; ++k) {
+      for (int v = 0; v < kVectors; ++v) {
+        float* to = scores + k * score_stride + v * kLanes;
+        V total = FloatsOf(sum[k][v]);
+        if (begin > 0) total = Add(total, Load(to));
+        if (end == pairs) total = Mul(total, Mul(Load(factor + v * kLanes), Set(step[k])));
+        Store(to, total);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tamis::TAMIS_LEVEL
