@@ -39,27 +39,19 @@ double StorageMagnitude(const std::vector<double>& value) {
   return most < 0x1p-30 ? 0 : most;
 }
 
-double StorageScoreBound(const std::vector<double>& query, const std::vector<double>& key,
-                         double scale) {
-  const auto norm = [](const std::vector<double>& x) {
-    double squares = 0;
-    for (const double v : x) squares += v * v;
-    return std::sqrt(squares);
-  };
-  const double q = norm(query);
-  const double k = norm(key);
+double StorageScoreBound(double query, double key, int64_t dims, double scale) {
   // A step is at most the row's norm / 2^14; of the roundings of a row, half a step each, the norm
   // is half a step times the root of their number.
-  const double q_step = q * 0x1p-14;
-  const double k_step = k * 0x1p-14;
-  const auto dims = static_cast<double>(query.size());
+  const double query_step = query * 0x1p-14;
+  const double key_step = key * 0x1p-14;
+  const auto d = static_cast<double>(dims);
   const double factor = std::fabs(scale);
-  const double first = factor * std::sqrt(dims) / 2 * (q * k_step + k * q_step);
-  const double second = factor * dims / 4 * q_step * k_step;
+  const double first = factor * std::sqrt(d) / 2 * (query * key_step + key * query_step);
+  const double second = factor * d / 4 * query_step * key_step;
   // Integers are not used where sqrt(a^2 + b^2) > 1e-3 sqrt(12), a and b being the terms of
-  // `first` without sqrt(dims) / 2.
+  // `first` without sqrt(d) / 2.
   const double most = 1e-3 * std::sqrt(12.0);
-  return std::min(first, std::sqrt(dims / 2) * most) + std::min(second, dims * most * 0x1p-16);
+  return std::min(first, std::sqrt(d / 2) * most) + std::min(second, d * most * 0x1p-16);
 }
 
 ReferenceHead AttendReference(const std::vector<double>& query,
@@ -72,17 +64,24 @@ ReferenceHead AttendReference(const std::vector<double>& query,
   std::vector<double> score(keys.size());
   double magnitude = 0;
   double score_error = 0;  // of integers
+  double query_square = 0;
+  for (const double x : query) query_square += x * x;
   for (size_t j = 0; j < keys.size(); ++j) {
     double dot = 0;
     double absolute = 0;
+    double key_square = 0;
     for (size_t c = 0; c < query.size(); ++c) {
       dot += query[c] * keys[j].key[c];
+      key_square += keys[j].key[c] * keys[j].key[c];
       absolute += std::fabs(query[c] * keys[j].key[c]);
     }
     score[j] = factor * dot;
     magnitude = std::max(magnitude, std::fabs(factor) * absolute);
-    if (storage.scores)
-      score_error = std::max(score_error, StorageScoreBound(query, keys[j].key, factor));
+    if (storage.scores) {
+      const double bound = StorageScoreBound(std::sqrt(query_square), std::sqrt(key_square),
+                                             static_cast<int64_t>(query.size()), factor);
+      score_error = std::max(score_error, bound);
+    }
     r.max = std::max(r.max, score[j]);
   }
   if (sink != nullptr) r.max = std::max(r.max, *sink);

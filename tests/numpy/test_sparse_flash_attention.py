@@ -120,9 +120,7 @@ class Call:
                 free -= 1
         return table
 
-    def run(
-        self, runner: Runner, implementation: Implementation, layout: str
-    ) -> list[Found]:
+    def run(self, runner: Runner, implementation: Implementation, layout: str) -> list[Found]:
         """Out [q, heads, D], max and sum [q, heads], if wanted, of every sequence."""
         query_layout, kv_layout = layout.split("/")
         tensors: dict[str, Tensor] = {}
@@ -172,22 +170,24 @@ class Call:
         outputs = runner.run("sparse_flash_attention", implementation, tensors, attributes)
         assert outputs.half("out").dtype == self.dtype
         out = outputs.half("out").values
-        tops = totals = None
-        if self.statistics:
-            tops, totals = outputs.floats("softmax_max"), outputs.floats("softmax_sum")
-        found: list[Found] = []
+        statistics = [
+            outputs.floats(name) if self.statistics else None
+            for name in ("softmax_max", "softmax_sum")
+        ]
         if query_layout == "TND":
-            for end, q in zip(np.cumsum(q_lengths), q_lengths, strict=True):
-                at = slice(end - q, end)
-                found.append((out[at], *(x if x is None else x[0, at] for x in (tops, totals))))
-            return found
+            ends = np.cumsum(q_lengths)
+            places = [slice(end - q, end) for end, q in zip(ends, q_lengths, strict=True)]
+            tops, totals = ([None if x is None else x[0, at] for at in places] for x in statistics)
+            return list(zip([out[at] for at in places], tops, totals, strict=True))
         for b, q in enumerate(q_lengths):
             assert np.all(out[b, q:] == 0)
-            if tops is not None and totals is not None:
-                assert np.all(tops[b, 0, q:] == -np.inf)
-                assert np.all(totals[b, 0, q:] == 0)
-            found.append((out[b, :q], *(x if x is None else x[b, 0, :q] for x in (tops, totals))))
-        return found
+            for x, empty in zip(statistics, (-np.inf, 0), strict=True):
+                assert x is None or np.all(x[b, 0, q:] == empty)
+        tops, totals = (
+            [None if x is None else x[b, 0, :q] for b, q in enumerate(q_lengths)]
+            for x in statistics
+        )
+        return list(zip([out[b, :q] for b, q in enumerate(q_lengths)], tops, totals, strict=True))
 
 
 def chosen(ids: Ints, visible: int, block: int) -> list[int]:
