@@ -2,11 +2,11 @@
 // on the lanes.
 //
 // The row's selected positions are walked in tiles of 128 keys. A tile is gathered through the page
-// table and widened once (keys as pairs stay as they are); it gives the scores, S[key][head] = K Q,
-// and then, its first columns being the values, O += e V. Positions come in segments. Each gives a
-// state (out, max, sum) of its own and states are merged in order, by the worker itself or, where
-// rows are few and their segments go to several workers, in a second phase: the same operations in
-// the same order, so the same bits.
+// table and widened once (keys as pairs stay as they are, or become integers); it gives the scores,
+// S[key][head] = K Q, and then, its first columns being the values, O += e V. Positions come in
+// segments. Each gives a state (out, max, sum) of its own and states are merged in order, by the
+// worker itself or, where rows are few and their segments go to several workers, in a second phase:
+// the same operations in the same order, so the same bits.
 #include "ops/sparse_flash_attention/cpu/tile-inl.h"
 #include "prim/cpu/find-inl.h"
 
