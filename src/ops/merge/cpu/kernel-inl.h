@@ -45,12 +45,10 @@ struct Parts {
 };
 
 inline void ListParts(const KernelArgs& a, int64_t token, int64_t head, Parts* parts) {
-  const float* maxes = a.maxes + token * a.maxes_token_stride + head;
-  const float* sums = a.sums + token * a.sums_token_stride + head;
   parts->count = 0;
-  for (int64_t r = 0; r < a.parts; ++r) {
-    const float max = maxes[r * a.maxes_part_stride];
-    const float sum = sums[r * a.sums_part_stride];
+  for (int64_t r = 0; r < a.parts; ++r) {  // of no parts, there is no memory
+    const float max = a.maxes[r * a.maxes_part_stride + token * a.maxes_token_stride + head];
+    const float sum = a.sums[r * a.sums_part_stride + token * a.sums_token_stride + head];
     if (max == kMinusInfinity || sum <= 0.0f) continue;  // NaN is not empty
     parts->max[parts->count] = max;
     parts->sum[parts->count] = sum;
