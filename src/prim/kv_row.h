@@ -11,6 +11,7 @@
 namespace tamis::prim {
 
 inline constexpr int64_t kKvRowGroup = 128;  // channels that share a scale
+inline constexpr int64_t kMostDim = int64_t{1} << 56;
 inline constexpr float kLeastInt8Amax = 1e-8f;
 inline constexpr float kLeastFp8Scale = 1e-4f;
 
@@ -31,8 +32,9 @@ struct KvRow {
     return {latent_dim, rope_dim, true, true};
   }
 
-  /// Of a row, in bytes.
+  /// Of a row, in bytes; INT64_MAX for dims that no memory holds.
   __attribute__((always_inline)) int64_t width() const {
+    if (latent_dim > kMostDim || rope_dim > kMostDim) return INT64_MAX;
     return latent_dim + rope_bytes() + scale_bytes();
   }
   __attribute__((always_inline)) int64_t rope_bytes() const { return 2 * rope_dim; }
