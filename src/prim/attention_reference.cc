@@ -7,6 +7,26 @@
 #include "base/golden.h"
 
 namespace tamis::prim {
+namespace {
+
+// How far the score of a query and a key of these norms and `dims` may be off that
+// Accuracy::kStorage computes in integers: see there.
+double StorageScoreBound(double query, double key, int64_t dims, double scale) {
+  // A step is at most the row's norm / 2^14; of the roundings of a row, half a step each, the norm
+  // is half a step times the root of their number.
+  const double query_step = query * 0x1p-14;
+  const double key_step = key * 0x1p-14;
+  const auto d = static_cast<double>(dims);
+  const double factor = std::fabs(scale);
+  const double first = factor * std::sqrt(d) / 2 * (query * key_step + key * query_step);
+  const double second = factor * d / 4 * query_step * key_step;
+  // Integers are not used where sqrt(a^2 + b^2) > 1e-3 sqrt(12), a and b being the terms of
+  // `first` without sqrt(d) / 2.
+  const double most = 1e-3 * std::sqrt(12.0);
+  return std::min(first, std::sqrt(d / 2) * most) + std::min(second, d * most * 0x1p-16);
+}
+
+}  // namespace
 
 std::vector<double> ReferenceElements(const TensorView& view, int64_t offset, int64_t count) {
   std::vector<double> values(static_cast<size_t>(count));
@@ -37,21 +57,6 @@ double StorageMagnitude(const std::vector<double>& value) {
     most = std::max(most, std::fabs(x));
   }
   return most < 0x1p-30 ? 0 : most;
-}
-
-double StorageScoreBound(double query, double key, int64_t dims, double scale) {
-  // A step is at most the row's norm / 2^14; of the roundings of a row, half a step each, the norm
-  // is half a step times the root of their number.
-  const double query_step = query * 0x1p-14;
-  const double key_step = key * 0x1p-14;
-  const auto d = static_cast<double>(dims);
-  const double factor = std::fabs(scale);
-  const double first = factor * std::sqrt(d) / 2 * (query * key_step + key * query_step);
-  const double second = factor * d / 4 * query_step * key_step;
-  // Integers are not used where sqrt(a^2 + b^2) > 1e-3 sqrt(12), a and b being the terms of
-  // `first` without sqrt(d) / 2.
-  const double most = 1e-3 * std::sqrt(12.0);
-  return std::min(first, std::sqrt(d / 2) * most) + std::min(second, d * most * 0x1p-16);
 }
 
 ReferenceHead AttendReference(const std::vector<double>& query,

@@ -23,10 +23,6 @@ double StorageBound(const std::vector<double>& weights, int64_t tile);
 /// m[k] of a value that may be summed in integers; 0 of one that may not.
 double StorageMagnitude(const std::vector<double>& value);
 
-/// How far the score of a query and a key of these norms and `dims` may be off that
-/// Accuracy::kStorage computes in integers: see there.
-double StorageScoreBound(double query, double key, int64_t dims, double scale);
-
 /// What Accuracy::kStorage may do.
 struct StorageAllowance {
   int64_t tile = 0;     // keys whose values are summed in integers; 0: none

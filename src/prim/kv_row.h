@@ -10,8 +10,8 @@
 
 namespace tamis::prim {
 
-inline constexpr int64_t kKvRowGroup = 128;  // channels that share a scale
-inline constexpr int64_t kMostDim = int64_t{1} << 56;
+inline constexpr int64_t kKvRowGroup = 128;            // channels that share a scale
+inline constexpr int64_t kMostDim = int64_t{1} << 56;  // tensors span no more bytes
 inline constexpr float kLeastInt8Amax = 1e-8f;
 inline constexpr float kLeastFp8Scale = 1e-4f;
 

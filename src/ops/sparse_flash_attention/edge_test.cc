@@ -163,9 +163,7 @@ TEST(SparseFlashAttention, LongSelectionsHaveLongerSegments) {
   s.latent = 8;
   s.rope = -1;
   TestCall call = Attention(s, 110);
-  std::vector<int64_t> ids(150);
-  std::iota(ids.begin(), ids.end(), 0);
-  SetIds(call, {1, 1, 1, 150}, ids);
+  SelectInOrder(call, 150);
   ExpectConforms(call);
 }
 

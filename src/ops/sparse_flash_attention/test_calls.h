@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 #include "prim/kv_row.h"
@@ -86,6 +87,13 @@ inline void SetIds(TestCall& call, const std::vector<int64_t>& shape,
   call.Tensor("sparse_indices", DType::kInt32, shape, [&](int64_t i) {
     return static_cast<double>(ids[static_cast<size_t>(i) % ids.size()]);
   });
+}
+
+// One row's list: positions [0, count).
+inline void SelectInOrder(TestCall& call, int64_t count) {
+  std::vector<int64_t> ids(static_cast<size_t>(count));
+  std::iota(ids.begin(), ids.end(), 0);
+  SetIds(call, {1, 1, 1, count}, ids);
 }
 
 inline void ExpectEmptyRow(const TestCall& call, const Shape& s, int64_t row) {

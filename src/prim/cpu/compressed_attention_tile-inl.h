@@ -56,7 +56,7 @@ TAMIS_INLINE void ScoreTile(const Item& it, int64_t k, int64_t v, float* scores,
   const auto prefetch = [&](int64_t c) __attribute__((always_inline)) {
     for (; ahead < k + kKeys && (ahead - k) * columns <= c * kKeys; ++ahead)
       PrefetchAhead(it, ahead);
-    copy->Step(16 * kKeys * kVectors);
+    copy->Step(kColumnsBetween * kKeys * kVectors);
   };
   V sum[kKeys][kVectors];
   ProductTile<kStride>(it.key + k * it.key_stride, it.key_stride, it.query + v * columns * kLanes,

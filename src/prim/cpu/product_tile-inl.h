@@ -77,17 +77,18 @@ TAMIS_INLINE void ProductTile(const float* key, int64_t key_stride, const float*
   AddColumns<kStride>(key, key_stride, query, columns, 0, columns, sum);
 }
 
+constexpr int64_t kColumnsBetween = 16;
+
 // The same, with between(c) before every 16th column c: prefetches that are spread over the product
 // do not wait for each other.
 template <int64_t kStride, int kKeys, int kVectors, class Between>
 TAMIS_INLINE void ProductTile(const float* key, int64_t key_stride, const float* query,
                               int64_t columns, V (&sum)[kKeys][kVectors], const Between& between) {
-  constexpr int64_t kColumns = 16;
   Clear(sum);
-  for (int64_t c = 0; c < columns; c += kColumns) {
+  for (int64_t c = 0; c < columns; c += kColumnsBetween) {
     between(c);
     AddColumns<kStride>(key, key_stride, query, columns, c,
-                        columns - c < kColumns ? columns : c + kColumns, sum);
+                        columns - c < kColumnsBetween ? columns : c + kColumnsBetween, sum);
   }
 }
 
