@@ -124,6 +124,12 @@ inline constexpr Argument kNzToNd[] = {
     {"strict", Kind::kBool},
 };
 inline constexpr const char* kNzToNdResults[] = {"output"};
+inline constexpr Argument kQuantizeIndexKeys[] = {
+    {"key", Kind::kTensor},
+    {"layout_key", Kind::kString},
+    {"strict", Kind::kBool},
+};
+inline constexpr const char* kQuantizeIndexKeysResults[] = {"key_shadow"};
 inline constexpr Argument kLightningIndexer[] = {
     {"query", Kind::kTensor},
     {"key", Kind::kTensor},
@@ -131,12 +137,14 @@ inline constexpr Argument kLightningIndexer[] = {
     {"actual_seq_lengths_query", Kind::kOptionalTensor},
     {"actual_seq_lengths_key", Kind::kOptionalTensor},
     {"block_table", Kind::kOptionalTensor},
+    {"key_shadow", Kind::kOptionalTensor},
     {"layout_query", Kind::kString},
     {"layout_key", Kind::kString},
     {"sparse_count", Kind::kInt},
     {"sparse_mode", Kind::kInt},
     {"return_value", Kind::kBool},
     {"value_dtype", Kind::kString},
+    {"pruning", Kind::kString},
     {"strict", Kind::kBool},
 };
 inline constexpr const char* kLightningIndexerResults[] = {"sparse_indices", "sparse_values"};
@@ -258,8 +266,11 @@ inline constexpr Operator kOperators[] = {
     {"nz_to_nd",
      "nz_to_nd(Tensor weight, *, bool strict=False) -> Tensor output",
      kNzToNd, std::size(kNzToNd), kNzToNdResults, std::size(kNzToNdResults)},
+    {"quantize_index_keys",
+     "quantize_index_keys(Tensor key, *, str layout_key=\"BSND\", bool strict=False) -> Tensor key_shadow",
+     kQuantizeIndexKeys, std::size(kQuantizeIndexKeys), kQuantizeIndexKeysResults, std::size(kQuantizeIndexKeysResults)},
     {"lightning_indexer",
-     "lightning_indexer(Tensor query, Tensor key, Tensor weights, *, Tensor? actual_seq_lengths_query=None, Tensor? actual_seq_lengths_key=None, Tensor? block_table=None, str layout_query=\"BSND\", str layout_key=\"BSND\", SymInt sparse_count=2048, SymInt sparse_mode=3, bool return_value=False, str value_dtype=\"input\", bool strict=False) -> (Tensor sparse_indices, Tensor sparse_values)",
+     "lightning_indexer(Tensor query, Tensor key, Tensor weights, *, Tensor? actual_seq_lengths_query=None, Tensor? actual_seq_lengths_key=None, Tensor? block_table=None, Tensor? key_shadow=None, str layout_query=\"BSND\", str layout_key=\"BSND\", SymInt sparse_count=2048, SymInt sparse_mode=3, bool return_value=False, str value_dtype=\"input\", str pruning=\"auto\", bool strict=False) -> (Tensor sparse_indices, Tensor sparse_values)",
      kLightningIndexer, std::size(kLightningIndexer), kLightningIndexerResults, std::size(kLightningIndexerResults)},
     {"sparse_flash_attention",
      "sparse_flash_attention(Tensor query, Tensor key, Tensor sparse_indices, *, float scale_value, Tensor? value=None, Tensor? block_table=None, Tensor? actual_seq_lengths_query=None, Tensor? actual_seq_lengths_kv=None, Tensor? query_rope=None, Tensor? key_rope=None, Tensor? sinks=None, SymInt sparse_block_size=1, str layout_query=\"BSND\", str layout_kv=\"BSND\", SymInt sparse_mode=3, bool return_softmax_lse=False, str kv_format=\"split\", str accuracy=\"storage\", bool strict=False) -> (Tensor out, Tensor softmax_max, Tensor softmax_sum)",

@@ -407,6 +407,7 @@ TEST(OperatorContracts, EveryMemberOfParamsIsAField) {
       {"nd_to_nz", CountMembers<nd_to_nz::Params>()},
       {"nsa_compress", CountMembers<nsa_compress::Params>()},
       {"nsa_compress_attention", CountMembers<nsa_compress_attention::Params>()},
+      {"quantize_index_keys", CountMembers<quantize_index_keys::Params>()},
       {"pack_kv_rows", CountMembers<pack_kv_rows::Params>()},
       {"unpack_kv_rows", CountMembers<unpack_kv_rows::Params>()},
       {"sparse_attention_pto", CountMembers<sparse_attention_pto::Params>()},

@@ -14,6 +14,7 @@
 #include "tamis/ops/nsa_compress_attention.hpp"        // IWYU pragma: export
 #include "tamis/ops/nsa_compress_attention_infer.hpp"  // IWYU pragma: export
 #include "tamis/ops/pack_kv_rows.hpp"                  // IWYU pragma: export
+#include "tamis/ops/quantize_index_keys.hpp"           // IWYU pragma: export
 #include "tamis/ops/sliding_window_attention.hpp"      // IWYU pragma: export
 #include "tamis/ops/sparse_attention_pto.hpp"          // IWYU pragma: export
 #include "tamis/ops/sparse_flash_attention.hpp"        // IWYU pragma: export

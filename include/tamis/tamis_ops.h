@@ -419,6 +419,35 @@ TAMIS_C_API tamis_status tamis_nz_to_nd_plan(
     const tamis_context* context, const tamis_nz_to_nd_params* params,
     tamis_plan** plan);
 
+/* The int8 shadow of index keys, which lightning_indexer scans. no document of its own. */
+typedef struct tamis_quantize_index_keys_params {
+  /* sizeof(tamis_quantize_index_keys_params) of the caller */
+  size_t struct_size;
+  /* input BSND [Bk, S2, 1, D]; TND [T2, 1, D]; PA_BSND [pages, page_size, 1, D] float16,
+   * bfloat16: index keys, one head of at most 1024 dims */
+  tamis_tensor key;
+  /* one of BSND, TND, PA_BSND; NULL means BSND: of key */
+  const char* layout_key;
+  /* 0 or 1, default false: no limit of a document applies: changes nothing */
+  int64_t strict;
+  /* output BSND [Bk, panels, panel_bytes]; TND [panels, panel_bytes]; PA_BSND [pages, panels,
+   * panel_bytes] uint8: panels of 16 keys: bytes, scales, errors, norms */
+  tamis_tensor key_shadow;
+} tamis_quantize_index_keys_params;
+
+/* Sets struct_size and the defaults of the members that lie within `struct_size` bytes. */
+TAMIS_C_API tamis_status tamis_quantize_index_keys_params_init_sized(
+    tamis_quantize_index_keys_params* params, size_t struct_size);
+/* The same for the struct as this header knows it. */
+static inline tamis_status tamis_quantize_index_keys_params_init(
+    tamis_quantize_index_keys_params* params) {
+  return tamis_quantize_index_keys_params_init_sized(params, sizeof(*params));
+}
+/* Checks and prepares a call: see tamis_plan_run and tamis_plan_destroy. */
+TAMIS_C_API tamis_status tamis_quantize_index_keys_plan(
+    const tamis_context* context, const tamis_quantize_index_keys_params* params,
+    tamis_plan** plan);
+
 /* Positions of the keys with the highest index scores, for every query token.
  * npu_sparse_attention_pto (document 003), section lightning indexer. */
 typedef struct tamis_lightning_indexer_params {
@@ -441,6 +470,10 @@ typedef struct tamis_lightning_indexer_params {
   /* input, optional [*, *] int32: [B, max_pages], with PA_BSND only; entries past a sequence's
    * keys are not read */
   tamis_tensor block_table;
+  /* input, optional BSND [Bk, panels, panel_bytes]; TND [panels, panel_bytes]; PA_BSND [pages,
+   * panels, panel_bytes] uint8: key in 8 bits, of quantize_index_keys or indexer_prolog; saves
+   * time, changes nothing */
+  tamis_tensor key_shadow;
   /* one of BSND, TND; NULL means BSND: of query, weights and the outputs */
   const char* layout_query;
   /* one of BSND, TND, PA_BSND; NULL means BSND: as layout_query, or paged */
@@ -453,6 +486,9 @@ typedef struct tamis_lightning_indexer_params {
   int64_t return_value;
   /* one of input, float32; NULL means input: dtype of sparse_values */
   const char* value_dtype;
+  /* one of auto, off, on; NULL means auto: whether keys that a scan in 8-bit integers rules out
+   * get no score: the same result, in less time; auto: where that pays */
+  const char* pruning;
   /* 0 or 1, default false: no limit of a document applies: changes nothing */
   int64_t strict;
   /* output BSND [B, S1, 1, sparse_count]; TND [T1, 1, sparse_count] int32: positions in the

@@ -33,6 +33,7 @@ __all__ = [
     "nsa_compress_attention_infer",
     "nz_to_nd",
     "pack_kv_rows",
+    "quantize_index_keys",
     "sliding_window_attention",
     "sparse_attention_pto",
     "sparse_flash_attention",
@@ -1456,6 +1457,105 @@ def nz_to_nd(
     return result
 
 
+_QUANTIZE_INDEX_KEYS = Operator(
+    "quantize_index_keys",
+    inputs=("key",),
+    updated=(),
+    attributes=(
+        ("layout_key", "choice"),
+        ("strict", "bool"),
+    ),
+    outputs=("key_shadow",),
+)
+
+
+@overload
+def quantize_index_keys(
+    key: NumpyArray,
+    *,
+    layout_key: Literal["BSND", "TND", "PA_BSND"] = "BSND",
+    strict: bool = False,
+    key_shadow: NumpyArray | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> NumpyArray: ...
+
+
+@overload
+def quantize_index_keys(
+    key: Array,
+    *,
+    layout_key: Literal["BSND", "TND", "PA_BSND"] = "BSND",
+    strict: bool = False,
+    key_shadow: Array | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> Array: ...
+
+
+def quantize_index_keys(
+    key: Array,
+    *,
+    layout_key: Literal["BSND", "TND", "PA_BSND"] = "BSND",
+    strict: bool = False,
+    key_shadow: Array | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> Array:
+    """The int8 shadow of index keys, which lightning_indexer scans.
+
+    Source: no document of its own.
+
+    Parameters
+    ----------
+    key : array of float16, bfloat16
+        BSND [Bk, S2, 1, D]; TND [T2, 1, D]; PA_BSND [pages, page_size, 1, D]: index keys, one head
+        of at most 1024 dims
+    layout_key : {"BSND", "TND", "PA_BSND"}, default "BSND"
+        of key
+    strict : bool, default False
+        no limit of a document applies: changes nothing
+    key_shadow : array, optional
+        where to write, never copied; None: allocated
+    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
+        by default `TAMIS_LEVEL`, else the best of this processor
+    implementation : {"auto", "reference", "cpu"}, optional
+        "reference" is float64: the specification
+    threads : int, optional
+        by default what `set_num_threads` says; results do not depend on it
+
+    Returns
+    -------
+    key_shadow : array of uint8
+        BSND [Bk, panels, panel_bytes]; TND [panels, panel_bytes]; PA_BSND [pages, panels,
+        panel_bytes]: panels of 16 keys: bytes, scales, errors, norms
+
+    Raises
+    ------
+    ValueError
+        an argument is absent or wrong; the message says which, what was expected and what came
+    NotImplementedError
+        the call is well formed, but nothing here can run it
+    MemoryError
+        an output or scratch cannot be allocated
+    """
+    result: Array = _QUANTIZE_INDEX_KEYS(
+        (key,),
+        (
+            layout_key,
+            strict,
+        ),
+        (key_shadow,),
+        level,
+        implementation,
+        threads,
+    )[0]
+    return result
+
+
 _LIGHTNING_INDEXER = Operator(
     "lightning_indexer",
     inputs=(
@@ -1465,6 +1565,7 @@ _LIGHTNING_INDEXER = Operator(
         "actual_seq_lengths_query",
         "actual_seq_lengths_key",
         "block_table",
+        "key_shadow",
     ),
     updated=(),
     attributes=(
@@ -1474,6 +1575,7 @@ _LIGHTNING_INDEXER = Operator(
         ("sparse_mode", "int"),
         ("return_value", "bool"),
         ("value_dtype", "choice"),
+        ("pruning", "choice"),
         ("strict", "bool"),
     ),
     outputs=(
@@ -1499,12 +1601,14 @@ def lightning_indexer(
     actual_seq_lengths_query: NumpyArray | None = None,
     actual_seq_lengths_key: NumpyArray | None = None,
     block_table: NumpyArray | None = None,
+    key_shadow: NumpyArray | None = None,
     layout_query: Literal["BSND", "TND"] = "BSND",
     layout_key: Literal["BSND", "TND", "PA_BSND"] = "BSND",
     sparse_count: int = 2048,
     sparse_mode: int = 3,
     return_value: bool = False,
     value_dtype: Literal["input", "float32"] = "input",
+    pruning: Literal["auto", "off", "on"] = "auto",
     strict: bool = False,
     sparse_indices: NumpyArray | None = None,
     sparse_values: NumpyArray | Literal[False] | None = None,
@@ -1523,12 +1627,14 @@ def lightning_indexer(
     actual_seq_lengths_query: Array | None = None,
     actual_seq_lengths_key: Array | None = None,
     block_table: Array | None = None,
+    key_shadow: Array | None = None,
     layout_query: Literal["BSND", "TND"] = "BSND",
     layout_key: Literal["BSND", "TND", "PA_BSND"] = "BSND",
     sparse_count: int = 2048,
     sparse_mode: int = 3,
     return_value: bool = False,
     value_dtype: Literal["input", "float32"] = "input",
+    pruning: Literal["auto", "off", "on"] = "auto",
     strict: bool = False,
     sparse_indices: Array | None = None,
     sparse_values: Array | Literal[False] | None = None,
@@ -1546,12 +1652,14 @@ def lightning_indexer(
     actual_seq_lengths_query: Array | None = None,
     actual_seq_lengths_key: Array | None = None,
     block_table: Array | None = None,
+    key_shadow: Array | None = None,
     layout_query: Literal["BSND", "TND"] = "BSND",
     layout_key: Literal["BSND", "TND", "PA_BSND"] = "BSND",
     sparse_count: int = 2048,
     sparse_mode: int = 3,
     return_value: bool = False,
     value_dtype: Literal["input", "float32"] = "input",
+    pruning: Literal["auto", "off", "on"] = "auto",
     strict: bool = False,
     sparse_indices: Array | None = None,
     sparse_values: Array | Literal[False] | None = None,
@@ -1579,6 +1687,10 @@ def lightning_indexer(
         S2 (BSND only)
     block_table : array of int32, optional
         [*, *]: [B, max_pages], with PA_BSND only; entries past a sequence's keys are not read
+    key_shadow : array of uint8, optional
+        BSND [Bk, panels, panel_bytes]; TND [panels, panel_bytes]; PA_BSND [pages, panels,
+        panel_bytes]: key in 8 bits, of quantize_index_keys or indexer_prolog; saves time, changes
+        nothing
     layout_query : {"BSND", "TND"}, default "BSND"
         of query, weights and the outputs
     layout_key : {"BSND", "TND", "PA_BSND"}, default "BSND"
@@ -1591,6 +1703,9 @@ def lightning_indexer(
         whether sparse_values is wanted
     value_dtype : {"input", "float32"}, default "input"
         dtype of sparse_values
+    pruning : {"auto", "off", "on"}, default "auto"
+        whether keys that a scan in 8-bit integers rules out get no score: the same result, in less
+        time; auto: where that pays
     strict : bool, default False
         no limit of a document applies: changes nothing
     sparse_indices, sparse_values : array, optional
@@ -1628,6 +1743,7 @@ def lightning_indexer(
             actual_seq_lengths_query,
             actual_seq_lengths_key,
             block_table,
+            key_shadow,
         ),
         (
             layout_query,
@@ -1636,6 +1752,7 @@ def lightning_indexer(
             sparse_mode,
             return_value,
             value_dtype,
+            pruning,
             strict,
         ),
         (

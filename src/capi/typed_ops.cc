@@ -150,6 +150,14 @@ constexpr Member kNzToNdMembers[] = {
 };
 constexpr Typed kNzToNd = {"nz_to_nd", kNzToNdMembers, sizeof(tamis_nz_to_nd_params)};
 
+constexpr Member kQuantizeIndexKeysMembers[] = {
+    {"key", base::Type::kTensor, offsetof(tamis_quantize_index_keys_params, key)},
+    {"layout_key", base::Type::kChoice, offsetof(tamis_quantize_index_keys_params, layout_key)},
+    {"strict", base::Type::kBool, offsetof(tamis_quantize_index_keys_params, strict)},
+    {"key_shadow", base::Type::kTensor, offsetof(tamis_quantize_index_keys_params, key_shadow)},
+};
+constexpr Typed kQuantizeIndexKeys = {"quantize_index_keys", kQuantizeIndexKeysMembers, sizeof(tamis_quantize_index_keys_params)};
+
 constexpr Member kLightningIndexerMembers[] = {
     {"query", base::Type::kTensor, offsetof(tamis_lightning_indexer_params, query)},
     {"key", base::Type::kTensor, offsetof(tamis_lightning_indexer_params, key)},
@@ -157,12 +165,14 @@ constexpr Member kLightningIndexerMembers[] = {
     {"actual_seq_lengths_query", base::Type::kTensor, offsetof(tamis_lightning_indexer_params, actual_seq_lengths_query)},
     {"actual_seq_lengths_key", base::Type::kTensor, offsetof(tamis_lightning_indexer_params, actual_seq_lengths_key)},
     {"block_table", base::Type::kTensor, offsetof(tamis_lightning_indexer_params, block_table)},
+    {"key_shadow", base::Type::kTensor, offsetof(tamis_lightning_indexer_params, key_shadow)},
     {"layout_query", base::Type::kChoice, offsetof(tamis_lightning_indexer_params, layout_query)},
     {"layout_key", base::Type::kChoice, offsetof(tamis_lightning_indexer_params, layout_key)},
     {"sparse_count", base::Type::kInt, offsetof(tamis_lightning_indexer_params, sparse_count)},
     {"sparse_mode", base::Type::kInt, offsetof(tamis_lightning_indexer_params, sparse_mode)},
     {"return_value", base::Type::kBool, offsetof(tamis_lightning_indexer_params, return_value)},
     {"value_dtype", base::Type::kChoice, offsetof(tamis_lightning_indexer_params, value_dtype)},
+    {"pruning", base::Type::kChoice, offsetof(tamis_lightning_indexer_params, pruning)},
     {"strict", base::Type::kBool, offsetof(tamis_lightning_indexer_params, strict)},
     {"sparse_indices", base::Type::kTensor, offsetof(tamis_lightning_indexer_params, sparse_indices)},
     {"sparse_values", base::Type::kTensor, offsetof(tamis_lightning_indexer_params, sparse_values)},
@@ -286,7 +296,7 @@ constexpr Typed kLocalizeIndices = {"localize_indices", kLocalizeIndicesMembers,
 }  // namespace
 
 std::span<const Typed> AllTyped() {
-  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressAttention, kNsaCompressAttentionInfer, kSlidingWindowAttention, kMlaProlog, kIndexerProlog, kNdToNz, kNzToNd, kLightningIndexer, kSparseFlashAttention, kSparseAttentionPto, kPackKvRows, kUnpackKvRows, kMergeAttentionStates, kMergeTopk, kLocalizeIndices};
+  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressAttention, kNsaCompressAttentionInfer, kSlidingWindowAttention, kMlaProlog, kIndexerProlog, kNdToNz, kNzToNd, kQuantizeIndexKeys, kLightningIndexer, kSparseFlashAttention, kSparseAttentionPto, kPackKvRows, kUnpackKvRows, kMergeAttentionStates, kMergeTopk, kLocalizeIndices};
   return kAll;
 }
 
@@ -380,6 +390,17 @@ tamis_status tamis_nz_to_nd_plan(
     const tamis_context* context, const tamis_nz_to_nd_params* params,
     tamis_plan** plan) {
   return tamis::capi::PlanTyped(tamis::capi::kNzToNd, context, params, plan);
+}
+
+tamis_status tamis_quantize_index_keys_params_init_sized(
+    tamis_quantize_index_keys_params* params, size_t struct_size) {
+  return tamis::capi::InitParams(tamis::capi::kQuantizeIndexKeys, params, struct_size);
+}
+
+tamis_status tamis_quantize_index_keys_plan(
+    const tamis_context* context, const tamis_quantize_index_keys_params* params,
+    tamis_plan** plan) {
+  return tamis::capi::PlanTyped(tamis::capi::kQuantizeIndexKeys, context, params, plan);
 }
 
 tamis_status tamis_lightning_indexer_params_init_sized(

@@ -8,6 +8,7 @@
 #include "ops/nsa_compress/problem.h"
 #include "ops/nsa_compress_attention/problem.h"
 #include "ops/nsa_compress_attention_infer/problem.h"
+#include "ops/quantize_index_keys/problem.h"
 #include "ops/sliding_window_attention/problem.h"
 #include "ops/sparse_attention_pto/problem.h"
 #include "ops/sparse_flash_attention/problem.h"
@@ -26,6 +27,7 @@ std::span<const base::Operator> Operators() {
       prim::MakeOperator<indexer_prolog::Room>(),
       prim::MakeOperator<weight_format::NdToNz>(),
       prim::MakeOperator<weight_format::NzToNd>(),
+      prim::MakeOperator<quantize_index_keys::Room>(),
       prim::MakeOperator<lightning_indexer::Room>(),
       prim::MakeOperator<sparse_flash_attention::Room>(),
       sparse_attention_pto::MakeOperator(),

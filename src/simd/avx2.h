@@ -178,6 +178,32 @@ inline uint32_t MaxHalf(I v) {
   return 0xffffu - (static_cast<uint32_t>(_mm_cvtsi128_si32(least)) & 0xffffu);
 }
 
+inline V Sqrt(V v) { return _mm256_sqrt_ps(v); }
+inline I IntBits(V v) { return _mm256_castps_si256(v); }
+inline V FloatBits(I v) { return _mm256_castsi256_ps(v); }
+inline I AddInts(I a, I b) { return _mm256_add_epi32(a, b); }
+inline I AndInts(I a, I b) { return _mm256_and_si256(a, b); }
+inline int32_t SumInts(I v) {
+  __m128i s = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+  s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
+  return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
+}
+inline I RoundInts(V v) { return _mm256_cvtps_epi32(v); }
+inline I PairUpInts(I a, I b) { return _mm256_blend_epi16(a, _mm256_slli_epi32(b, 16), 0xaa); }
+inline I AddHalves(I a, I b) { return _mm256_add_epi16(a, b); }
+inline I SubHalves(I a, I b) { return _mm256_sub_epi16(a, b); }
+template <int kBits>
+inline I ShiftHalves(I v) {
+  return _mm256_srai_epi16(v, kBits);
+}
+inline I MixBytes(I a, I b) {
+  return _mm256_or_si256(_mm256_and_si256(a, _mm256_set1_epi16(0xff)), _mm256_slli_epi16(b, 8));
+}
+inline I AddBytes(I a, I b) { return _mm256_add_epi8(a, b); }
+inline uint32_t NotBelow(V a, V b) {
+  return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_NLT_UQ)));
+}
+
 using R = __m256i;
 constexpr int kRanks = 4;
 inline R SetRank(uint64_t x) { return _mm256_set1_epi64x(static_cast<int64_t>(x)); }
@@ -200,6 +226,13 @@ inline I PairInt16(V a, V a_factor, V b, V b_factor) {
   return _mm256_blend_epi16(low, _mm256_slli_epi32(high, 16), 0xaa);
 }
 inline I DotInt16(I a, I b, I c) { return _mm256_add_epi32(c, _mm256_madd_epi16(a, b)); }
+// Even and odd bytes apart: products of bytes in pairs of 16 bits would saturate.
+inline I DotInt8(I a, I b, I c) {
+  const I even = _mm256_madd_epi16(_mm256_and_si256(a, _mm256_set1_epi16(0xff)),
+                                   _mm256_srai_epi16(_mm256_slli_epi16(b, 8), 8));
+  const I odd = _mm256_madd_epi16(_mm256_srli_epi16(a, 8), _mm256_srai_epi16(b, 8));
+  return _mm256_add_epi32(c, _mm256_add_epi32(even, odd));
+}
 
 }  // namespace
 }  // namespace tamis::avx2

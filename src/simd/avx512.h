@@ -174,6 +174,28 @@ inline uint32_t MaxHalf(I v) {
   return 0xffffu - (static_cast<uint32_t>(_mm_cvtsi128_si32(least)) & 0xffffu);
 }
 
+inline V Sqrt(V v) { return _mm512_sqrt_ps(v); }
+inline I IntBits(V v) { return _mm512_castps_si512(v); }
+inline V FloatBits(I v) { return _mm512_castsi512_ps(v); }
+inline I AddInts(I a, I b) { return _mm512_add_epi32(a, b); }
+inline I AndInts(I a, I b) { return _mm512_and_si512(a, b); }
+inline int32_t SumInts(I v) { return _mm512_reduce_add_epi32(v); }
+inline I RoundInts(V v) { return _mm512_cvtps_epi32(v); }
+inline I PairUpInts(I a, I b) {
+  return _mm512_mask_blend_epi16(0xaaaaaaaau, a, _mm512_slli_epi32(b, 16));
+}
+inline I AddHalves(I a, I b) { return _mm512_add_epi16(a, b); }
+inline I SubHalves(I a, I b) { return _mm512_sub_epi16(a, b); }
+template <int kBits>
+inline I ShiftHalves(I v) {
+  return _mm512_srai_epi16(v, kBits);
+}
+inline I MixBytes(I a, I b) {
+  return _mm512_or_si512(_mm512_and_si512(a, _mm512_set1_epi16(0xff)), _mm512_slli_epi16(b, 8));
+}
+inline I AddBytes(I a, I b) { return _mm512_add_epi8(a, b); }
+inline uint32_t NotBelow(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ); }
+
 using R = __m512i;
 constexpr int kRanks = 8;
 inline R SetRank(uint64_t x) { return _mm512_set1_epi64(static_cast<int64_t>(x)); }
@@ -190,6 +212,13 @@ inline I PairInt16(V a, V a_factor, V b, V b_factor) {
   return _mm512_mask_blend_epi16(0xaaaaaaaau, low, _mm512_slli_epi32(high, 16));
 }
 inline I DotInt16(I a, I b, I c) { return _mm512_add_epi32(c, _mm512_madd_epi16(a, b)); }
+// Even and odd bytes apart: products of bytes in pairs of 16 bits would saturate.
+inline I DotInt8(I a, I b, I c) {
+  const I even = _mm512_madd_epi16(_mm512_and_si512(a, _mm512_set1_epi16(0xff)),
+                                   _mm512_srai_epi16(_mm512_slli_epi16(b, 8), 8));
+  const I odd = _mm512_madd_epi16(_mm512_srli_epi16(a, 8), _mm512_srai_epi16(b, 8));
+  return _mm512_add_epi32(c, _mm512_add_epi32(even, odd));
+}
 
 }  // namespace
 }  // namespace tamis::avx512

@@ -10,6 +10,7 @@ using namespace tamis::avx512;
 
 constexpr bool kPairs = true;
 using avx512_vnni::DotInt16;
+using avx512_vnni::DotInt8;
 using avx512_vnni::kInt16;
 
 // c + a0 b0 + a1 b1: the lanes of a and b hold a pair of bfloat16 each, the first in the low half.

@@ -15,6 +15,10 @@ inline I DotInt16(I a, I b, I c) {
   __asm__("vpdpwssd %2, %1, %0" : "+v"(c) : "v"(a), "v"(b));
   return c;
 }
+inline I DotInt8(I a, I b, I c) {
+  __asm__("vpdpbusd %2, %1, %0" : "+v"(c) : "v"(a), "v"(b));
+  return c;
+}
 
 }  // namespace
 }  // namespace tamis::avx512_vnni

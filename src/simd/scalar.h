@@ -141,6 +141,48 @@ inline uint32_t MaxHalf(I v) {
   return (x & 0xffffu) > x >> 16 ? x & 0xffffu : x >> 16;
 }
 
+inline V Sqrt(V v) { return sqrtf(v); }
+inline I IntBits(V v) { return static_cast<I>(BitsOf(v)); }
+inline V FloatBits(I v) { return FloatOf(static_cast<uint32_t>(v)); }
+inline I AddInts(I a, I b) {
+  return static_cast<I>(static_cast<uint32_t>(a) + static_cast<uint32_t>(b));
+}
+inline I AndInts(I a, I b) { return a & b; }
+inline int32_t SumInts(I v) { return v; }
+inline I RoundInts(V v) { return static_cast<I>(rintf(v)); }
+inline I PairUpInts(I a, I b) {
+  return static_cast<I>((static_cast<uint32_t>(a) & 0xffffu) | static_cast<uint32_t>(b) << 16);
+}
+inline uint32_t LowHalf(I v) { return static_cast<uint32_t>(v) & 0xffffu; }
+inline uint32_t HighHalf(I v) { return static_cast<uint32_t>(v) >> 16; }
+inline I OfHalves(uint32_t low, uint32_t high) {
+  return static_cast<I>((low & 0xffffu) | high << 16);
+}
+inline I AddHalves(I a, I b) {
+  return OfHalves(LowHalf(a) + LowHalf(b), HighHalf(a) + HighHalf(b));
+}
+inline I SubHalves(I a, I b) {
+  return OfHalves(LowHalf(a) - LowHalf(b), HighHalf(a) - HighHalf(b));
+}
+template <int kBits>
+inline I ShiftHalves(I v) {
+  const int32_t low = static_cast<int16_t>(LowHalf(v));
+  return OfHalves(static_cast<uint32_t>(low >> kBits), static_cast<uint32_t>(v >> 16 >> kBits));
+}
+inline I MixBytes(I a, I b) {
+  return static_cast<I>((static_cast<uint32_t>(a) & 0x00ff00ffu) |
+                        (static_cast<uint32_t>(b) & 0x00ff00ffu) << 8);
+}
+inline I AddBytes(I a, I b) {
+  uint32_t sum = 0;
+  for (int shift = 0; shift < 32; shift += 8) {
+    sum |= (((static_cast<uint32_t>(a) >> shift) + (static_cast<uint32_t>(b) >> shift)) & 0xffu)
+           << shift;
+  }
+  return static_cast<I>(sum);
+}
+inline uint32_t NotBelow(V a, V b) { return a < b ? 0 : 1; }
+
 using R = uint64_t;
 constexpr int kRanks = 1;
 inline R SetRank(uint64_t x) { return x; }
@@ -161,6 +203,15 @@ inline I DotInt16(I a, I b, I c) {
   const int32_t products[] = {part(a, 0) * part(b, 0), part(a, 16) * part(b, 16)};
   return static_cast<I>(static_cast<uint32_t>(c) + static_cast<uint32_t>(products[0]) +
                         static_cast<uint32_t>(products[1]));
+}
+
+inline I DotInt8(I a, I b, I c) {
+  const auto ua = static_cast<uint32_t>(a);
+  const auto ub = static_cast<uint32_t>(b);
+  int32_t sum = 0;
+  for (int shift = 0; shift < 32; shift += 8)
+    sum += static_cast<int32_t>((ua >> shift) & 0xffu) * static_cast<int8_t>((ub >> shift) & 0xffu);
+  return AddInts(c, sum);
 }
 
 }  // namespace

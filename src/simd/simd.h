@@ -15,6 +15,7 @@
 //   RoundF16 RoundBF16                      the same rounding, in a register
 //   LoadI8 LoadE4M3                         bytes: int8, fp8 e4m3fn; exact
 //   Add Sub Mul Div Fma(a, b, c) = a b + c  Fma is fused except at level scalar
+//   Sqrt(v)                                 to nearest
 //   Max(a, b)                               b where either is NaN
 //   AllEqual(a, b)                          false where a lane is NaN
 //   ExpNonPositive(x)                       e^x for x <= 0, NaN stays: below 2 ulp; 0 below -87.33
@@ -28,11 +29,20 @@
 //   PairInt16(a, f, b, g)   lane: the 16-bit integers nearest to a f (low half) and b g, which fit
 //   DotInt16(a, b, c) = a0 b0 + a1 b1 + c   of such pairs; kInt16: faster than Fma of floats, or
 //                           scalar
+//   DotInt8(a, b, c) = a0 b0 + ... + a3 b3 + c   of four bytes each: a unsigned, b signed
 //
 //   MagnitudesOf(v)         the bits of |v|: ordered as sizes are, infinity and NaN last
 //   MaxInts(a, b) MaxLane(v)                by lane; of all lanes
 //   MaxHalves(a, b)         by 16-bit half: the larger of a and |b|, the sign being the highest bit
 //   MaxHalf(v)              of all halves, unsigned
+//
+//   AddInts(a, b) AndInts(a, b) SumInts(v)  by lane; of all lanes
+//   FloatBits(v) IntBits(v) the same bits as floats, as integers
+//   RoundInts(v)            the integers nearest to floats, ties to even
+//   PairUpInts(a, b)        the low 16 bits of a, then those of b
+//   AddHalves(a, b) SubHalves(a, b) ShiftHalves<bits>(v)    by 16-bit half; v >> bits
+//   MixBytes(a, b) AddBytes(a, b)           low bytes of a's and b's halves in turn; by byte
+//   NotBelow(a, b)          bit i: not a[i] < b[i], as where either is NaN
 //
 // of kRanks unsigned 64-bit integers R:
 //

@@ -25,6 +25,7 @@ class Call:
     count: int
     mode: int
     page: int = 16
+    pruning: str = "auto"
 
     def run(
         self, runner: Runner, implementation: Implementation, layout: str
@@ -65,6 +66,7 @@ class Call:
             "sparse_mode": self.mode,
             "return_value": True,
             "value_dtype": "float32",
+            "pruning": self.pruning,
         }
         outputs = runner.run("lightning_indexer", implementation, tensors, attributes)
         indices, values = outputs.ints("sparse_indices"), outputs.floats("sparse_values")
@@ -119,6 +121,7 @@ def random_call(seed: int, dtype: HalfName) -> Call:
         count=int(rng.integers(1, 50)),
         mode=int(rng.choice([0, 3])),
         page=int(rng.integers(1, 30)),
+        pruning=str(rng.choice(["auto", "on"])),
     )
 
 

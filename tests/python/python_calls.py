@@ -31,6 +31,7 @@ SHAPES: dict[str, str | None] = {
     "indexer_prolog": "small",
     "nd_to_nz": "small",
     "nz_to_nd": "small",
+    "quantize_index_keys": "small",
     "lightning_indexer": "small",
     "sparse_flash_attention": "small",
     "sparse_attention_pto": None,

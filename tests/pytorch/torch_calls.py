@@ -66,6 +66,14 @@ def _indexer(layout: str, key: str, **options: Any) -> Case:
     return Case("lightning_indexer", tensors, attributes)
 
 
+def _shadowed_indexer(layout: str, key: str) -> Case:
+    case = _indexer(layout, key, pruning="on")
+    case.tensors["key_shadow"] = torch.ops.tamis.quantize_index_keys(
+        case.tensors["key"], layout_key=key
+    )
+    return case
+
+
 def _attention(layout: str, kv: str, **options: Any) -> Case:
     rows = (2, 3) if layout == "BSND" else (6,)
     indexer = _indexer(layout, kv)
@@ -164,6 +172,7 @@ def forms(folder: Path) -> Iterator[tuple[str, Case]]:
         yield f"nsa_compress of {lengths}, type {kind}", _compress(lengths, kind)
     for layout, key in (("BSND", "BSND"), ("BSND", "PA_BSND"), ("TND", "TND"), ("TND", "PA_BSND")):
         yield f"lightning_indexer {layout} {key}", _indexer(layout, key)
+        yield f"lightning_indexer {layout} {key}, a shadow", _shadowed_indexer(layout, key)
         yield f"sparse_flash_attention {layout} {key}", _attention(layout, key)
         statistics = _attention(layout, key, return_softmax_lse=True)
         yield f"sparse_flash_attention {layout} {key}, statistics", statistics
@@ -172,6 +181,9 @@ def forms(folder: Path) -> Iterator[tuple[str, Case]]:
         case = _indexer("BSND", "BSND", return_value=True, value_dtype=dtype)
         yield f"lightning_indexer, values of {dtype}", case
     yield "sparse_flash_attention of bytes", _packed_attention()
+    for key, rows in (("BSND", (2, 20)), ("TND", (40,)), ("PA_BSND", (4, 16))):
+        keys = {"key": random(*rows, 1, 40)}
+        yield f"quantize_index_keys {key}", Case("quantize_index_keys", keys, {"layout_key": key})
     for layout in ("TND", "BSND"):
         yield f"nsa_compress_attention_infer {layout}", _infer(layout)
     for rows in ((5,), (2, 3)):

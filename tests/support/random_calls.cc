@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "prim/key_shadow.h"
 #include "registry/registry.h"
 #include "tests/support/contract_call.h"
 #include "tests/support/kv_rows.h"
@@ -235,6 +236,18 @@ void LightningIndexer(ContractCall* c) {
     c->Type("weights", DType::kFloat32);
   else
     c->Type("weights", t.dtype);
+  // A shadow that knows nothing, whatever is read as what: true of any keys.
+  const std::vector<int64_t> shape = place.Shape(dim);  // [Bk or pages,] keys, 1, dim
+  c->Size("Bk", shape[0])
+      .Size("pages", shape[0])
+      .Size("panels", prim::ShadowPanels(shape[shape.size() - 3]))
+      .Size("panel_bytes", prim::ShadowPanelBytes(dim))
+      .Values("key_shadow", [](int64_t) { return 255.0; });
+}
+
+void QuantizeIndexKeys(ContractCall* c) {
+  for (const char* size : {"Bk", "S2", "T2", "pages", "page_size"}) c->Size(size, c->SomeSize(20));
+  c->Size("D", c->SomeSize(140));
 }
 
 // Rows of bytes where a sequence has a key, ones elsewhere.
@@ -434,6 +447,7 @@ constexpr Recipe kRecipes[] = {{"nsa_compress", &NsaCompress},
                                {"indexer_prolog", &IndexerProlog},
                                {"nd_to_nz", &WeightFormat},
                                {"nz_to_nd", &WeightFormat},
+                               {"quantize_index_keys", &QuantizeIndexKeys},
                                {"lightning_indexer", &LightningIndexer},
                                {"sparse_flash_attention", &SparseFlashAttention},
                                {"sparse_attention_pto", &SparseAttentionPto},

@@ -168,9 +168,17 @@ def _unpack_kv_rows(sizes: Sizes) -> None:
     sizes["D"] = (sizes["width"] - 2 * sizes["rope_dim"]) // 132 * 128
 
 
+def _quantize_index_keys(sizes: Sizes) -> None:
+    """Panels of 16 keys: a byte per dim, of 64 at a time, and 12 bytes of bounds per key."""
+    keys = next(sizes[name] for name in ("S2", "T2", "page_size") if name in sizes)
+    sizes["panels"] = (keys + 15) // 16
+    sizes["panel_bytes"] = 16 * ((sizes["D"] + 63) // 64 * 64 + 12)
+
+
 _DERIVED: dict[str, Callable[[Sizes], None]] = {
     "nsa_compress": _nsa_compress,
     "indexer_prolog": _indexer_prolog,
     "pack_kv_rows": _pack_kv_rows,
     "unpack_kv_rows": _unpack_kv_rows,
+    "quantize_index_keys": _quantize_index_keys,
 }

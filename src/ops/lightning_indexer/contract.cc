@@ -1,6 +1,7 @@
 #include "base/contract.h"
 
 #include "ops/lightning_indexer/problem.h"
+#include "prim/key_shadow_contract.h"
 #include "prim/token_contract.h"
 
 namespace tamis::lightning_indexer {
@@ -29,6 +30,12 @@ const base::Contract& Room::contract() {
           .OptionalInput("actual_seq_lengths_key", &Params::actual_seq_lengths_key,
                          prim::KeyLengths())
           .OptionalInput("block_table", &Params::block_table, prim::BlockTable())
+          .OptionalInput("key_shadow", &Params::key_shadow,
+                         {.doc = "key in 8 bits, of quantize_index_keys or indexer_prolog; saves "
+                                 "time, changes nothing",
+                          .dtypes = {DType::kUInt8},
+                          .forms = prim::KeyShadowForms(),
+                          .layout = "layout_key"})
           .Choice("layout_query", &Params::layout_query, {"BSND", "TND"},
                   "of query, weights and the outputs")
           .Choice("layout_key", &Params::layout_key, {"BSND", "TND", "PA_BSND"},
@@ -39,6 +46,9 @@ const base::Contract& Room::contract() {
           .Optional("return_value", &Params::return_value, "whether sparse_values is wanted")
           .Choice("value_dtype", &Params::value_dtype, {"input", "float32"},
                   "dtype of sparse_values")
+          .Choice("pruning", &Params::pruning, {"auto", "off", "on"},
+                  "whether keys that a scan in 8-bit integers rules out get no score: the same "
+                  "result, in less time; auto: where that pays")
           .Optional("strict", &Params::strict, "no limit of a document applies: changes nothing")
           .Output("sparse_indices", &Params::sparse_indices,
                   {.doc = "positions in the sequence, best first, then -1; -1 in padding rows",

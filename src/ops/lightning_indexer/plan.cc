@@ -3,7 +3,9 @@
 
 #include "base/checked.h"
 #include "base/errors.h"
+#include "ops/lightning_indexer/cpu/scan.h"
 #include "ops/lightning_indexer/problem.h"
+#include "prim/key_shadow_contract.h"
 #include "prim/room.h"
 
 namespace tamis::lightning_indexer {
@@ -17,6 +19,11 @@ constexpr int64_t kRowsPerItem = 256;
 // keys take about a millisecond at the documents' sizes. Many tokens are items enough.
 constexpr int64_t kKeysPerChunk = 8192;
 constexpr int64_t kTokensWithoutChunks = 64;
+
+// Fewer heads are scored as fast as their keys are read.
+constexpr int64_t kLeastScanHeads = 16;
+// A token's bound takes products of heads x heads.
+constexpr int64_t kMostScanHeads = 256;
 
 }  // namespace
 
@@ -43,13 +50,16 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   problem->query = params.query;
   problem->key = params.key;
   problem->weights = params.weights;
+  problem->shadow = params.key_shadow;
+  problem->pruning = params.pruning;
   problem->indices = params.sparse_indices;
   problem->values = params.sparse_values;
   problem->heads = d["N"];
   problem->dim = d["D"];
   problem->sparse_count = params.sparse_count;
   problem->causal = params.sparse_mode == 3;
-  return Status::Ok();
+  if (params.key_shadow.absent()) return Status::Ok();
+  return prim::CheckShadowDims("key_shadow", problem->key_layout, d);
 }
 
 namespace {
@@ -73,6 +83,11 @@ void FillArgs(Problem& p, int64_t most_keys) {
   a.heads = p.heads;
   a.dim = p.dim;
   a.sparse_count = p.sparse_count;
+  if (!p.shadow.absent()) {
+    a.scan.shadow = static_cast<const uint8_t*>(p.shadow.data);
+    a.scan.shadow_page_stride = p.shadow.strides[0];
+    a.scan.shadow_panel_stride = p.shadow.strides[p.key_layout == prim::TokenLayout::kTnd ? 0 : 1];
+  }
   a.bfloat16 = p.query.dtype == DType::kBFloat16;
   a.weights_float32 = p.weights.dtype == DType::kFloat32;
   a.values_float32 = p.values.dtype == DType::kFloat32;
@@ -95,6 +110,9 @@ Chunk ChunkOf(const Problem& p, const prim::TokenSequence& s, int64_t token, int
   }
   chunk.key_begin = key_begin;
   chunk.key_end = key_end;
+  if (!p.shadow.absent() && p.key_layout == prim::TokenLayout::kBsnd)
+    chunk.shadow_offset = s.batch * p.shadow.strides[0];
+  chunk.shadow_key = s.key_begin;
   chunk.visible = p.causal ? s.keys - s.rows + token + 1 : s.keys;
   chunk.visible_step = p.causal ? 1 : 0;
   chunk.list = list;
@@ -106,7 +124,9 @@ Chunk ChunkOf(const Problem& p, const prim::TokenSequence& s, int64_t token, int
 int64_t CutTokens(Problem& p, int64_t keys_per_chunk) {
   p.chunks.clear();
   p.rows.clear();
+  p.groups.clear();
   int64_t lists = 0;
+  int64_t tokens = 0;  // that see a key
   for (const prim::TokenSequence& s : p.sequences) {
     for (int64_t token = 0; token < s.rows; token += p.args.tokens_per_chunk) {
       const int64_t count = std::min(p.args.tokens_per_chunk, s.rows - token);
@@ -117,9 +137,14 @@ int64_t CutTokens(Problem& p, int64_t keys_per_chunk) {
         p.rows.push_back({lists + t, count, cuts, p.TokenOffset(p.indices, s, token + t),
                           p.values.absent() ? 0 : p.TokenOffset(p.values, s, token + t)});
       }
+      if (reach > 0) {
+        p.groups.push_back({static_cast<int64_t>(p.chunks.size()), cuts, reach, tokens});
+        tokens += count;
+      }
       for (int64_t begin = 0; begin < reach; begin += keys_per_chunk) {
         const int64_t end = std::min(begin + keys_per_chunk, reach);
         p.chunks.push_back(ChunkOf(p, s, token, count, begin, end, lists));
+        p.chunks.back().group = static_cast<int64_t>(p.groups.size()) - 1;
         lists += count;
       }
     }
@@ -129,30 +154,83 @@ int64_t CutTokens(Problem& p, int64_t keys_per_chunk) {
 
 }  // namespace
 
+namespace {
+
+// Whether to scan, in case that pays for a token: the kernels look at a sample of its keys.
+bool WantsScan(const Problem& p, Level level, int64_t most_keys) {
+  if (p.pruning == Pruning::kOff || p.heads == 0 || p.dim == 0) return false;
+  if (p.dim > prim::kShadowMostDims || p.heads > kMostScanHeads) return false;
+  if (p.pruning == Pruning::kOn) return true;
+  return level >= Level::kAvx512Vnni && p.heads >= kLeastScanHeads && most_keys >= kLeastScanned &&
+         most_keys / kLeastPerSelected >= p.sparse_count;
+}
+
+// Lists of ranks, then what a scan leaves for later phases; negative where that overflows.
+int64_t SharedBytes(KernelArgs& a, int64_t lists, int64_t groups, bool whole) {
+  int64_t end = 0;
+  bool fits = true;
+  const auto take = [&](int64_t count, int64_t bytes_each) {
+    const int64_t begin = end;
+    int64_t bytes = 0;
+    fits = fits && base::CheckedMul(count, bytes_each, &bytes) &&
+           base::CheckedAdd(end, base::RoundUp(bytes, prim::kScratchAlignment), &end);
+    return begin;
+  };
+  take(lists, (a.keep + 1) * 8);
+  if (a.scan.wanted && !whole) {
+    a.scan.states_at = take(groups * a.tokens_per_chunk, StateOf(a).total * 4);
+    a.scan.bins_at = take(lists, kBins * 4);
+    a.scan.uppers_at = take(lists, a.scan.keys_per_chunk * 4);
+  }
+  return fits ? end : -1;
+}
+
+}  // namespace
+
 prim::CpuWork Room::OnCpu(Problem& p, Level level) {
-  static constexpr prim::KernelTable kKernels = TAMIS_PAIR_KERNEL_TABLE(LightningIndexer);
+  static constexpr prim::KernelTable kScore = TAMIS_INT16_KERNEL_TABLE(LightningIndexer);
+  static constexpr prim::KernelTable kPrepare = TAMIS_INT16_KERNEL_TABLE(LightningIndexerPrepare);
+  static constexpr prim::KernelTable kScan = TAMIS_INT16_KERNEL_TABLE(LightningIndexerScan);
+  static constexpr prim::KernelTable kRescore = TAMIS_INT16_KERNEL_TABLE(LightningIndexerRescore);
+  static constexpr prim::KernelTable kPruned = TAMIS_INT16_KERNEL_TABLE(LightningIndexerPruned);
   int64_t tokens = 0;
   int64_t most_keys = 0;
   for (const prim::TokenSequence& s : p.sequences) {
     tokens += s.rows;
     most_keys = std::max(most_keys, s.keys);
   }
-  const int64_t keys_per_chunk =
-      tokens >= kTokensWithoutChunks ? std::max<int64_t>(most_keys, 1) : kKeysPerChunk;
+  const bool whole = tokens >= kTokensWithoutChunks;
+  const int64_t keys_per_chunk = whole ? std::max<int64_t>(most_keys, 1) : kKeysPerChunk;
   FillArgs(p, most_keys);
-  const int64_t lists = CutTokens(p, keys_per_chunk);
   KernelArgs& a = p.args;
+  a.scan.wanted = WantsScan(p, level, most_keys);
+  a.scan.always = p.pruning == Pruning::kOn;
+  a.scan.keys_per_chunk = keys_per_chunk;
+  const int64_t lists = CutTokens(p, keys_per_chunk);
   a.chunks = p.chunks.data();
   a.rows = p.rows.data();
+  a.scan.groups = p.groups.data();
 
+  const auto chunks = static_cast<int64_t>(p.chunks.size());
+  const auto groups = static_cast<int64_t>(p.groups.size());
   prim::CpuWork work;
   work.args = &a;
-  work.phases = {{static_cast<int64_t>(p.chunks.size()), kKernels.at(level, a.bfloat16)},
-                 {static_cast<int64_t>(p.rows.size()), &FinishRow}};
-  work.scratch_bytes = LayOut(a).total * static_cast<int64_t>(sizeof(float));
-  if (!base::CheckedMul(lists, (a.keep + 1) * 8, &work.shared_bytes)) work.shared_bytes = -1;
+  if (!a.scan.wanted) {
+    work.phases = {{chunks, kScore.at(level, a.bfloat16)}};
+  } else if (whole) {
+    work.phases = {{chunks, kPruned.at(level, a.bfloat16)}};
+  } else {
+    work.phases = {{groups, kPrepare.at(level, a.bfloat16)},
+                   {chunks, kScan.at(level, a.bfloat16)},
+                   {chunks, kRescore.at(level, a.bfloat16)}};
+  }
+  work.phases.push_back({static_cast<int64_t>(p.rows.size()), &FinishRow});
+  work.scratch_bytes = (a.scan.wanted ? LayOutScan(a, whole).total : LayOut(a).total) *
+                       static_cast<int64_t>(sizeof(float));
+  work.shared_bytes = SharedBytes(a, lists, groups, whole);
   work.blocking = std::to_string(a.tokens_per_chunk) + " tokens x " + std::to_string(p.heads) +
-                  " heads per item, " + std::to_string(keys_per_chunk) + " keys at a time";
+                  " heads per item, " + std::to_string(keys_per_chunk) + " keys at a time" +
+                  (a.scan.wanted ? ", after a scan in 8-bit integers" : "");
   return work;
 }
 

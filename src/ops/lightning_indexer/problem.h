@@ -13,13 +13,16 @@ namespace tamis::lightning_indexer {
 
 struct Problem : prim::TokenProblem {
   TensorView query, key, weights;
+  TensorView shadow;  // of the keys; may be absent
   TensorView indices, values;
   int64_t heads = 0;
   int64_t dim = 0;
   int64_t sparse_count = 0;
   bool causal = true;
+  Pruning pruning = Pruning::kAuto;
   std::vector<Chunk> chunks;  // first phase, filled by OnCpu
-  std::vector<Row> rows;      // second phase, one per output row
+  std::vector<Row> rows;      // last phase, one per output row
+  std::vector<Group> groups;  // of chunks with the same tokens
   KernelArgs args = {};       // the kernels' view, filled by OnCpu
 };
 

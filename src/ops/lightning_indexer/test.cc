@@ -339,19 +339,35 @@ TEST(LightningIndexer, TheWorkspaceIsTheFormulasAndFits256MiB) {
     const int64_t t = c.tokens_per_item;
     ASSERT_LE(c.dim, 208);
     const int64_t stride = 208;
-    const int64_t scratch =
-        up(t * up(c.heads, 16) * (c.dim + 1) + 16 * stride + 272, 16) + 8 * t * (keep + 16);
+    const int64_t rows = up(c.heads, 16);
+    const int64_t plain = up(t * rows * (c.dim + 1) + 16 * stride + 272, 16) + 8 * t * (keep + 16);
     const int64_t lists = c.tokens * c.lists_per_token;
-    const int64_t items = std::max((c.tokens + t - 1) / t * c.lists_per_token, c.tokens);
+    const int64_t groups = (c.tokens + t - 1) / t;
+    const int64_t items = std::max(groups * c.lists_per_token, c.tokens);
+    // A scan.
+    const bool whole = c.tokens >= 64;
+    const int64_t bytes = up(c.dim, 64);
+    const int64_t state = up(up(c.heads, 4) * (bytes / 4 + 2) + 7, 16);
+    const int64_t worker = up(plain, 16) + rows * (2 * up(c.dim, 16) + c.dim + 2 * rows) +
+                           4 * bytes + 4 * up(4 * bytes + 48, 16) + 2048 +
+                           (whole ? t * (state + 256) + up(t * c.keys, 16) : 0);
+    const int64_t shared =
+        up(groups * t * state * 4, 64) + up(lists * 1024, 64) + up(lists * 4 * 8192, 64);
     for (Level level : base::AvailableLevels()) {
-      for (int32_t threads : {1, 4, 64}) {
-        const auto plan = lightning_indexer::plan(params, {.threads = threads, .level = level});
-        ASSERT_TRUE(plan.ok()) << plan.status().message();
-        EXPECT_EQ(plan->workspace_bytes(),
-                  up(8 * lists * (keep + 1), 64) +
-                      std::min<int64_t>(threads, items) * up(4 * scratch, 64))
-            << c.tokens << " tokens";
-        EXPECT_LE(plan->workspace_bytes(), int64_t{256} << 20);
+      for (const auto pruning :
+           {lightning_indexer::Pruning::kAuto, lightning_indexer::Pruning::kOff}) {
+        params.pruning = pruning;
+        const bool scan = pruning == lightning_indexer::Pruning::kAuto && c.heads == 64 &&
+                          level >= Level::kAvx512Vnni;
+        for (int32_t threads : {1, 4, 32}) {
+          const auto plan = lightning_indexer::plan(params, {.threads = threads, .level = level});
+          ASSERT_TRUE(plan.ok()) << plan.status().message();
+          EXPECT_EQ(plan->workspace_bytes(),
+                    up(8 * lists * (keep + 1), 64) + (scan && !whole ? shared : 0) +
+                        std::min<int64_t>(threads, items) * up(4 * (scan ? worker : plain), 64))
+              << c.tokens << " tokens";
+          EXPECT_LE(plan->workspace_bytes(), int64_t{256} << 20);
+        }
       }
     }
   }

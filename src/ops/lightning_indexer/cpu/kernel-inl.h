@@ -1,191 +1,72 @@
 // lightning_indexer, one level: an item is a few query tokens over a run of keys.
 //
-// All heads of a token lie on the lanes. A tile of 16 keys is widened once (or, as pairs, copied)
-// and scored against every token of the item: a register tile of keys x heads, then relu, weights
-// and the sum over the heads' vectors in registers; what is left of a key is one vector, and a
-// transposition turns as many of those as there are lanes into one vector of scores. 16 keys of 128
-// dims are 8 KiB, which stay in L1 beside 64 heads' queries (32 KiB) and the keys that are on their
-// way.
-#include "ops/lightning_indexer/cpu/kernel.h"
-#include "prim/cpu/attention_tile-inl.h"
+// Without a scan, or where chunks hold all keys, an item is all there is to do but for merging
+// lists. Few tokens, whose keys are in many chunks, are scanned in phases: prepare the tokens, scan
+// the chunks, score what is left of them.
+#include "ops/lightning_indexer/cpu/pruned-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
-namespace {
-
-namespace indexer {
-
-using tamis::lightning_indexer::Chunk;
-using tamis::lightning_indexer::IndexerScratch;
-using tamis::lightning_indexer::KernelArgs;
-using tamis::lightning_indexer::kIndexerKeyTile;
-using tamis::lightning_indexer::LayOut;
-using tamis::lightning_indexer::ListOf;
-
-struct Item {
-  const KernelArgs& a;
-  const Chunk& chunk;
-  int64_t vectors;  // of heads; at least one
-  int64_t rows;
-  int64_t columns;  // of a key
-  int64_t key_stride;
-  float* query;
-  float* weights;
-  float* key;
-  float* partial;
-  float* scores;
-};
-
-inline const uint16_t* KeyRow(const Item& it, int64_t position) {
-  if (it.a.page_table == nullptr)
-    return it.a.key + it.chunk.key_offset + position * it.a.key_stride;
-  const int64_t page = it.a.page_table[it.chunk.table_offset + position / it.a.page_size];
-  return it.a.key + page * it.a.page_stride + position % it.a.page_size * it.a.key_stride;
-}
-
-TAMIS_INLINE const uint16_t* QueryRow(const Item& it, int64_t token, int64_t head) {
-  return it.a.query + it.chunk.query_offset + token * it.a.query_token_stride +
-         head * it.a.query_head_stride;
-}
-
-// Heads past the last get zero queries and zero weights.
-inline void PackQueries(const Item& it) {
-  for (int64_t t = 0; t < it.chunk.tokens; ++t) {
-    float* panel = it.query + t * it.rows * it.columns;
-    float* weights = it.weights + t * it.rows;
-    for (int64_t h = 0; h < it.rows; h += kLanes) {
-      const uint16_t* from[kLanes];
-      for (int i = 0; i < kLanes; ++i)
-        from[i] = h + i < it.a.heads ? QueryRow(it, t, h + i) : nullptr;
-      PackRows(it.a.bfloat16, from, it.a.dim, panel + h * it.columns);
-    }
-    for (int64_t h = it.a.heads; h < it.rows; ++h) weights[h] = 0.0f;
-    const int64_t at = it.chunk.weights_offset + t * it.a.weights_token_stride;
-    if (it.a.weights_float32) {
-      for (int64_t h = 0; h < it.a.heads; ++h)
-        weights[h] = static_cast<const float*>(it.a.weights)[at + h];
-    } else {
-      Widen(it.a.bfloat16, static_cast<const uint16_t*>(it.a.weights) + at, it.a.heads, weights);
-    }
-  }
-}
-
-// Inlined by force: gcc 12 takes a function that only prefetches for one without effect and drops
-// its calls.
-TAMIS_INLINE void Prefetch(const Item& it, int64_t position) {
-  if (position >= it.chunk.key_end) return;
-  const char* row = reinterpret_cast<const char*>(KeyRow(it, position));
-  for (int64_t byte = 0; byte < 2 * it.a.dim; byte += 64) __builtin_prefetch(row + byte, 0, 3);
-}
-
-inline void LoadKeys(const Item& it, int64_t first, int64_t count) {
-  for (int64_t k = 0; k < count; ++k) {
-    Spread(it.a.bfloat16, KeyRow(it, first + k), it.a.dim, it.key + k * it.key_stride);
-  }
-  for (int64_t k = count; k < kIndexerKeyTile; ++k) {
-    for (int64_t c = 0; c < it.columns; ++c) it.key[k * it.key_stride + c] = 0.0f;
-  }
-}
-
-// partial[key] += sum over kVectors vectors of heads of weight * relu(query . key), for the kKeys
-// keys of the tile from k on. The first vectors of heads begin the sum; meanwhile they ask for as
-// many keys from `ahead` on.
-template <int64_t kStride, int kKeys, int kVectors>
-TAMIS_INLINE void ScoreTile(const Item& it, int64_t token, int64_t v, int64_t k, int64_t ahead) {
-  const int64_t columns = it.columns;
-  const float* weights = it.weights + token * it.rows + v * kLanes;
-  int64_t next = v == 0 ? 0 : kKeys;
-  const auto prefetch = [&](int64_t c) __attribute__((always_inline)) {
-    for (; next < kKeys && next * columns <= c * kKeys; ++next) Prefetch(it, ahead + k + next);
-  };
-  V sum[kKeys][kVectors];
-  ProductTile<kStride>(it.key + k * it.key_stride, it.key_stride,
-                       it.query + (token * it.rows + v * kLanes) * columns, columns, sum, prefetch);
-  for (int i = 0; i < kKeys; ++i) {
-    float* partial = it.partial + (k + i) * kLanes;
-    V total = v == 0 ? Zero() : Load(partial);
-    for (int j = 0; j < kVectors; ++j) {
-      total = Fma(Max(Zero(), sum[i][j]), Load(weights + j * kLanes), total);  // relu keeps NaN
-    }
-    Store(partial, total);
-  }
-}
-
-template <int64_t kStride, int kKeys, int kVectors>
-inline void ScoreTiles(const Item& it, int64_t token, int64_t v, int64_t ahead) {
-  for (int64_t k = 0; k < kIndexerKeyTile; k += kKeys)
-    ScoreTile<kStride, kKeys, kVectors>(it, token, v, k, ahead);
-}
-
-// 64 heads are 4 vectors of 16 lanes: one pass with all of them, in the 32 registers of that level.
-template <int64_t kStride>
-inline void ScoreHeads(const Item& it, int64_t token, int64_t ahead) {
-  int64_t v = 0;
-  if (kLanes == 16) {
-    for (; v + 4 <= it.vectors; v += 4)
-      ScoreTiles<kStride, kTileHeight / 2, 4>(it, token, v, ahead);
-  }
-  for (; v + 2 <= it.vectors; v += 2) ScoreTiles<kStride, kTileHeight, 2>(it, token, v, ahead);
-  if (v < it.vectors) ScoreTiles<kStride, 2 * kTileHeight, 1>(it, token, v, ahead);
-}
-
-// Scores of the tile. `ahead`: the tile that is asked for meanwhile.
-inline void Scores(const Item& it, int64_t token, int64_t ahead) {
-  if (it.key_stride == prim::kNarrowKeyStride) {
-    ScoreHeads<prim::kNarrowKeyStride>(it, token, ahead);
-  } else {
-    ScoreHeads<0>(it, token, ahead);
-  }
-  for (int64_t k = 0; k < kIndexerKeyTile; k += kLanes) {
-    V block[kLanes];
-    for (int i = 0; i < kLanes; ++i) block[i] = Load(it.partial + (k + i) * kLanes);
-    Store(it.scores + k, SumRows(block));
-  }
-}
-
-}  // namespace indexer
-}  // namespace
 
 void LightningIndexer(const void* args, int64_t item, void* scratch, void* shared) {
   using namespace indexer;
   const auto& a = *static_cast<const KernelArgs*>(args);
-  const Chunk& chunk = a.chunks[item];
-  const IndexerScratch at = LayOut(a);
-  float* floats = static_cast<float*>(scratch);
-  const Item it = {a,
-                   chunk,
-                   a.heads > 0 ? (a.heads + kLanes - 1) / kLanes : 1,
-                   at.rows,
-                   ColumnsOf(a.dim),
-                   at.key_stride,
-                   floats + at.query,
-                   floats + at.weights,
-                   floats + at.key,
-                   floats + at.partial,
-                   floats + at.scores};
+  auto* const floats = static_cast<float*>(scratch);
+  const Item it = MakeItem(a, a.chunks[item], floats);
   PackQueries(it);
-  auto* ranks = reinterpret_cast<uint64_t*>(floats + at.ranks);
-  const int64_t capacity = prim::SelectorCapacity(a.keep);
-  prim::Selector selectors[tamis::lightning_indexer::kMostTokens];
-  for (int64_t t = 0; t < chunk.tokens; ++t)
-    selectors[t] = prim::MakeSelector(ranks + t * capacity, a.keep);
-  for (int64_t first = chunk.key_begin; first < chunk.key_end; first += kIndexerKeyTile) {
-    const int64_t count =
-        chunk.key_end - first < kIndexerKeyTile ? chunk.key_end - first : kIndexerKeyTile;
-    LoadKeys(it, first, count);
-    for (int64_t t = 0; t < chunk.tokens; ++t) {
-      const int64_t visible = chunk.visible + t * chunk.visible_step - first;
-      if (visible <= 0) continue;
-      // Two tiles are some 2 us of work: enough for a line, and a page's entry, from memory.
-      Scores(it, t, t == 0 ? first + kIndexerKeyTile : chunk.key_end);
-      prim::Offer(&selectors[t], it.scores, visible < count ? visible : count, first);
-    }
-  }
-  for (int64_t t = 0; t < chunk.tokens; ++t) {
-    uint64_t* list = ListOf(a, shared, chunk.list + t);
-    const int64_t count = prim::Shrink(&selectors[t]);
-    list[0] = static_cast<uint64_t>(count);
-    for (int64_t i = 0; i < count; ++i) list[1 + i] = selectors[t].ranks[i];
-  }
+  ScoreChunk(it, floats, shared);
+}
+
+void LightningIndexerPrepare(const void* args, int64_t item, void* scratch, void* shared) {
+  using namespace indexer;
+  const auto& a = *static_cast<const KernelArgs*>(args);
+  const Group& group = a.scan.groups[item];
+  Chunk all = a.chunks[group.chunk];
+  all.key_end = group.key_end;
+  auto* const floats = static_cast<float*>(scratch);
+  const Item it = MakeItem(a, all, floats);
+  PackQueries(it);
+  PrepareTokens(it, SharedSpace(a, group, shared), floats);
+}
+
+void LightningIndexerScan(const void* args, int64_t item, void* scratch, void* shared) {
+  using namespace indexer;
+  const auto& a = *static_cast<const KernelArgs*>(args);
+  const Chunk& chunk = a.chunks[item];
+  auto* const floats = static_cast<float*>(scratch);
+  const Item it = MakeItem(a, chunk, floats);
+  const ScanSpace space = SharedSpace(a, a.scan.groups[chunk.group], shared);
+  if (Scanned(it, space)) return ScanChunk(it, space, floats);
+  PackQueries(it);
+  ScoreChunk(it, floats, shared);
+}
+
+void LightningIndexerRescore(const void* args, int64_t item, void* scratch, void* shared) {
+  using namespace indexer;
+  const auto& a = *static_cast<const KernelArgs*>(args);
+  const Chunk& chunk = a.chunks[item];
+  const Group& group = a.scan.groups[chunk.group];
+  auto* const floats = static_cast<float*>(scratch);
+  const Item it = MakeItem(a, chunk, floats);
+  const ScanSpace space = SharedSpace(a, group, shared);
+  if (!Scanned(it, space)) return;
+  PackQueries(it);
+  RescoreChunk(it, space, space.bins + a.chunks[group.chunk].list * kBins, group.chunks, floats,
+               shared);
+}
+
+void LightningIndexerPruned(const void* args, int64_t item, void* scratch, void* shared) {
+  using namespace indexer;
+  const auto& a = *static_cast<const KernelArgs*>(args);
+  const Chunk& chunk = a.chunks[item];
+  auto* const floats = static_cast<float*>(scratch);
+  const Item it = MakeItem(a, chunk, floats);
+  PackQueries(it);
+  const ScanScratch at = LayOutScan(a, true);
+  const ScanSpace space = {floats + at.states, reinterpret_cast<uint32_t*>(floats + at.bins),
+                           floats + at.scanned, chunk.list};
+  if (!PrepareTokens(it, space, floats)) return ScoreChunk(it, floats, shared);
+  ScanChunk(it, space, floats);
+  RescoreChunk(it, space, space.bins, 1, floats, shared);
 }
 
 }  // namespace tamis::TAMIS_LEVEL

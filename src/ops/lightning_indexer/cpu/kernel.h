@@ -14,13 +14,24 @@ struct Chunk {
   int64_t query_offset;
   int64_t weights_offset;
   int64_t tokens;
-  int64_t key_offset;    // of key 0 of the sequence, where keys are not paged
-  int64_t table_offset;  // of the sequence's entries, where they are
+  int64_t key_offset;     // of key 0 of the sequence, where keys are not paged
+  int64_t table_offset;   // of the sequence's entries, where they are
+  int64_t shadow_offset;  // of the sequence's first panel, in bytes, where keys are not paged
+  int64_t shadow_key;     // which key of it key 0 of the sequence is
   int64_t key_begin;
   int64_t key_end;
   int64_t visible;       // keys that the first token sees
   int64_t visible_step;  // how many more the next one sees: 1 causal, else 0
   int64_t list;          // first of this chunk's lists of ranks: one per token
+  int64_t group;         // which tokens
+};
+
+/// The query tokens of some chunks, whose keys follow each other.
+struct Group {
+  int64_t chunk;  // the first
+  int64_t chunks;
+  int64_t key_end;  // of the last
+  int64_t token;    // the first, of all tokens of all groups
 };
 
 /// One query token: the lists that its chunks left, and where the result goes.
@@ -30,6 +41,22 @@ struct Row {
   int64_t lists;
   int64_t indices_offset;
   int64_t values_offset;
+};
+
+/// The scan in 8-bit integers that says which keys need no score (docs/exact-selection.md).
+struct Scan {
+  bool wanted;
+  bool always;                 // however few keys, however many candidates
+  const uint8_t* shadow;       // null: keys are quantised on the way
+  int64_t shadow_page_stride;  // of a page, or a sequence of BSND keys, in bytes
+  int64_t shadow_panel_stride;
+  const Group* groups;
+  int64_t keys_per_chunk;
+  // Where things lie in the shared part of the workspace, in bytes; in a worker's scratch where
+  // chunks hold all keys.
+  int64_t states_at;
+  int64_t bins_at;
+  int64_t uppers_at;
 };
 
 struct KernelArgs {
@@ -47,6 +74,7 @@ struct KernelArgs {
   void* values;  // null: not wanted
   const Chunk* chunks;
   const Row* rows;
+  Scan scan;
   int64_t heads;
   int64_t dim;
   int64_t sparse_count;

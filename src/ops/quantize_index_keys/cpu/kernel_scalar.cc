@@ -1,0 +1,2 @@
+#define TAMIS_LEVEL scalar
+#include "ops/quantize_index_keys/cpu/kernel-inl.h"

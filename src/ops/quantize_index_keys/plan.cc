@@ -1,0 +1,71 @@
+#include <string>
+
+#include "base/checked.h"
+#include "base/errors.h"
+#include "ops/quantize_index_keys/problem.h"
+#include "prim/key_shadow_contract.h"
+#include "prim/room.h"
+
+namespace tamis::quantize_index_keys {
+
+Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
+  const prim::TokenLayout layout = prim::LayoutOf(params.layout_key);
+  TAMIS_RETURN_IF_ERROR(prim::SetShadowDims("key", layout, dims));
+  const base::Dims& d = *dims;
+  problem->key = params.key;
+  problem->shadow = params.key_shadow;
+  problem->pages = layout == prim::TokenLayout::kPaged ? d["pages"]
+                   : layout == prim::TokenLayout::kTnd ? 1
+                                                       : d["Bk"];
+  problem->page_size = layout == prim::TokenLayout::kPaged ? d["page_size"]
+                       : layout == prim::TokenLayout::kTnd ? d["T2"]
+                                                           : d["S2"];
+  problem->panels = d["panels"];
+  problem->dim = d["D"];
+  return Status::Ok();
+}
+
+prim::CpuWork Room::OnCpu(Problem& p, Level level) {
+  static constexpr prim::KernelTable kKernels = TAMIS_KERNEL_TABLE(QuantizeIndexKeys);
+  KernelArgs& a = p.args;
+  a = {};
+  const int page = p.key.rank == 4 ? 0 : -1;  // the dimension that counts pages
+  a.key = static_cast<const uint16_t*>(p.key.data);
+  a.key_page_stride = page < 0 ? 0 : p.key.strides[0];
+  a.key_stride = p.key.strides[page + 1];
+  a.shadow = static_cast<uint8_t*>(p.shadow.data);
+  a.shadow_page_stride = page < 0 ? 0 : p.shadow.strides[0];
+  a.panel_stride = p.shadow.strides[page + 1];
+  a.panels = p.panels;
+  a.page_size = p.page_size;
+  a.dim = p.dim;
+  a.bfloat16 = p.key.dtype == DType::kBFloat16;
+  prim::CpuWork work;
+  work.args = &a;
+  if (!base::CheckedMul(p.pages, p.panels, &a.count)) work.scratch_bytes = -1;
+  work.phases = {{base::CeilDiv(a.count, kPanelsPerItem), kKernels.at(level)}};
+  if (work.scratch_bytes == 0)
+    work.scratch_bytes = prim::kShadowKeys * 4 * prim::ShadowGroups(p.dim);
+  work.blocking = std::to_string(kPanelsPerItem) + " panels of 16 keys per item";
+  return work;
+}
+
+Cost Room::CountCost(const Problem& p) {
+  const double keys = static_cast<double>(p.pages) * static_cast<double>(p.page_size);
+  Cost cost;
+  cost.flops = keys * static_cast<double>(p.dim);
+  cost.read_bytes = 2.0 * keys * static_cast<double>(p.dim);
+  cost.write_bytes = static_cast<double>(p.pages) * static_cast<double>(p.panels) *
+                     static_cast<double>(prim::ShadowPanelBytes(p.dim));
+  return cost;
+}
+
+Result<Plan> plan(const Params& params, const Context& context) {
+  return prim::MakePlan<Room>(params, context);
+}
+
+Status run(const Params& params, const Context& context) {
+  return prim::RunOnce<Room>(params, context);
+}
+
+}  // namespace tamis::quantize_index_keys

@@ -1,0 +1,35 @@
+// The normalised quantize_index_keys, and the room as the rest of the house takes it.
+#pragma once
+
+#include <vector>
+
+#include "base/operator.h"
+#include "ops/quantize_index_keys/cpu/kernel.h"
+#include "prim/cpu/work.h"
+#include "tamis/ops/quantize_index_keys.hpp"
+
+namespace tamis::quantize_index_keys {
+
+/// Pages of keys; a batch of sequences, or all packed keys, are pages too.
+struct Problem {
+  TensorView key, shadow;
+  int64_t pages = 0;
+  int64_t page_size = 0;
+  int64_t panels = 0;  // of a page
+  int64_t dim = 0;
+  KernelArgs args = {};  // the kernels' view, filled by OnCpu
+};
+
+struct Room {
+  using Params = quantize_index_keys::Params;
+  using Problem = quantize_index_keys::Problem;
+
+  static const base::Contract& contract();
+  static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
+  static void ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden);
+  static prim::CpuWork OnCpu(Problem& problem, Level level);
+  static Cost CountCost(const Problem& problem);
+  static const std::vector<base::Example>& examples();
+};
+
+}  // namespace tamis::quantize_index_keys
