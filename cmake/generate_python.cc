@@ -206,7 +206,7 @@ std::string Docstring(const Contract& contract) {
   for (const Field* field : Fields(contract, IsRequiredAttribute))
     text += AttributeDoc(contract, *field);
   for (const Field* field : Fields(contract, IsOptionalInput))
-    text += TensorDoc(*field, ", optional");
+    text += TensorDoc(*field, IsUpdated(*field) ? ", updated in place, optional" : ", optional");
   for (const Field* field : Fields(contract, IsOptionalAttribute))
     text += AttributeDoc(contract, *field);
   text += OutputsDoc(contract) + kHowToRun + "\n    Returns\n    -------\n";

@@ -35,12 +35,14 @@ inline std::string Joined(const Lines& items, const std::string& separator) {
 }
 
 inline bool IsInput(const Field& field) { return field.is_input(); }
-inline bool IsResult(const Field& field) { return field.is_output() && field.role != Role::kInOut; }
-inline bool IsUpdated(const Field& field) { return field.role == Role::kInOut; }
+inline bool IsResult(const Field& field) { return field.is_output() && !field.is_updated(); }
+inline bool IsUpdated(const Field& field) { return field.is_updated(); }
 inline bool IsAttribute(const Field& field) { return !field.is_tensor(); }
 inline bool IsPositional(const Field& field) { return field.is_input() && field.is_required(); }
 inline bool IsRequiredAttribute(const Field& field) { return IsAttribute(field) && field.required; }
-inline bool IsOptionalInput(const Field& field) { return field.role == Role::kOptionalInput; }
+inline bool IsOptionalInput(const Field& field) {
+  return field.role == Role::kOptionalInput || field.role == Role::kOptionalInOut;
+}
 inline bool IsOptionalAttribute(const Field& field) {
   return IsAttribute(field) && !field.required;
 }

@@ -46,15 +46,16 @@ std::string SchemaDefault(const Contract& contract, const Field& field) {
 std::string Schema(const Contract& contract) {
   Lines arguments;
   char alias = 'a';
-  for (const Field* field : Fields(contract, IsPositional)) {
-    const std::string mark = IsUpdated(*field) ? std::string("(") + alias++ + "!)" : "";
-    arguments.push_back("Tensor" + mark + " " + field->name);
-  }
+  const auto type = [&](const Field& field) {
+    return "Tensor" + (IsUpdated(field) ? std::string("(") + alias++ + "!)" : "");
+  };
+  for (const Field* field : Fields(contract, IsPositional))
+    arguments.push_back(type(*field) + " " + field->name);
   arguments.emplace_back("*");
   for (const Field* field : Fields(contract, IsRequiredAttribute))
     arguments.push_back(SchemaType(*field) + " " + field->name);
   for (const Field* field : Fields(contract, IsOptionalInput))
-    arguments.push_back("Tensor? " + field->name + "=None");
+    arguments.push_back(type(*field) + "? " + field->name + "=None");
   for (const Field* field : Fields(contract, IsOptionalAttribute)) {
     arguments.push_back(SchemaType(*field) + " " + field->name + "=" +
                         SchemaDefault(contract, *field));
@@ -75,7 +76,7 @@ std::string Kind(const Field& field) {
     case Type::kChoice: return "kString";
     case Type::kInts: return field.required ? "kInts" : "kOptionalInts";
   }
-  if (IsUpdated(field)) return "kUpdatedTensor";
+  if (IsUpdated(field)) return IsPositional(field) ? "kUpdatedTensor" : "kOptionalUpdatedTensor";
   return IsPositional(field) ? "kTensor" : "kOptionalTensor";
 }
 

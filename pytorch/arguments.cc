@@ -109,6 +109,7 @@ Arguments::Arguments(const Operator& op, StableIValue* stack) {
       case Kind::kTensor:
       case Kind::kUpdatedTensor: given.emplace_back(&argument, to<Tensor>(stack[i])); break;
       case Kind::kOptionalTensor:
+      case Kind::kOptionalUpdatedTensor:
         if (auto tensor = to<std::optional<Tensor>>(stack[i]))
           given.emplace_back(&argument, *std::move(tensor));
         break;
@@ -134,7 +135,7 @@ void Arguments::TakeTensor(const Argument& argument, Tensor tensor) {
         "torch.no_grad() or pass .detach()), got one that requires grad");
   }
   if (!IsReadable(tensor)) {
-    if (argument.kind == Kind::kUpdatedTensor) {
+    if (argument.kind == Kind::kUpdatedTensor || argument.kind == Kind::kOptionalUpdatedTensor) {
       ThrowInvalid(std::string(argument.name) +
                    ": expected a contiguous last dimension (it is written in place), got shape " +
                    ShapeText(tensor) + " with other strides");

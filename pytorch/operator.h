@@ -9,6 +9,7 @@ namespace tamis::torch_ops {
 enum class Kind {
   kTensor,
   kUpdatedTensor,  // written by the call
+  kOptionalUpdatedTensor,
   kOptionalTensor,
   kInt,
   kFloat,

@@ -339,6 +339,9 @@ typedef struct tamis_indexer_prolog_params {
   tamis_tensor cache_index;
   /* updated in place [pages, page_size, 1, Di] as x: index keys, updated at the slots */
   tamis_tensor index_k_cache;
+  /* updated in place, optional [pages, panels, panel_bytes] uint8: the cache in 8 bits, of
+   * quantize_index_keys, updated with it */
+  tamis_tensor index_k_shadow;
   /* default 1e-06: of the layer norm, at least 0 */
   double epsilon;
   /* 0 or 1, default true: true: rope takes interleaved pairs, as the document's; false: halves,

@@ -1094,8 +1094,12 @@ _INDEXER_PROLOG = Operator(
         "cos",
         "cache_index",
         "index_k_cache",
+        "index_k_shadow",
     ),
-    updated=("index_k_cache",),
+    updated=(
+        "index_k_cache",
+        "index_k_shadow",
+    ),
     attributes=(
         ("epsilon", "float"),
         ("rope_interleaved", "bool"),
@@ -1130,6 +1134,7 @@ def indexer_prolog(
     query_norm: NumpyArray | None = None,
     w_idx_qb: NumpyArray | None = None,
     w_idx_proj: NumpyArray | None = None,
+    index_k_shadow: NumpyArray | None = None,
     epsilon: float = 1e-06,
     rope_interleaved: bool = True,
     weight_format: Literal["ND", "NZ"] = "ND",
@@ -1156,6 +1161,7 @@ def indexer_prolog(
     query_norm: Array | None = None,
     w_idx_qb: Array | None = None,
     w_idx_proj: Array | None = None,
+    index_k_shadow: Array | None = None,
     epsilon: float = 1e-06,
     rope_interleaved: bool = True,
     weight_format: Literal["ND", "NZ"] = "ND",
@@ -1181,6 +1187,7 @@ def indexer_prolog(
     query_norm: Array | None = None,
     w_idx_qb: Array | None = None,
     w_idx_proj: Array | None = None,
+    index_k_shadow: Array | None = None,
     epsilon: float = 1e-06,
     rope_interleaved: bool = True,
     weight_format: Literal["ND", "NZ"] = "ND",
@@ -1220,6 +1227,8 @@ def indexer_prolog(
         [Lq, qb_width]: up-projection, Ni heads of Di columns; for query only
     w_idx_proj : array, dtype as x, optional
         [H, Ni]: projection of head weights; for weights only
+    index_k_shadow : array of uint8, updated in place, optional
+        [pages, panels, panel_bytes]: the cache in 8 bits, of quantize_index_keys, updated with it
     epsilon : float, default 1e-06
         of the layer norm, at least 0
     rope_interleaved : bool, default True
@@ -1267,6 +1276,7 @@ def indexer_prolog(
             cos,
             cache_index,
             index_k_cache,
+            index_k_shadow,
         ),
         (
             epsilon,

@@ -409,7 +409,7 @@ Status Contract::CheckOutputs(const void* params, const Dims& dims) const {
     }
     if (const std::string* missing = Missing(field, params); missing != nullptr)
       return NullArgument(*missing);
-    if (field.role != Role::kInOut) TAMIS_RETURN_IF_ERROR(CheckOutputTensor(field, params, dims));
+    if (!field.is_updated()) TAMIS_RETURN_IF_ERROR(CheckOutputTensor(field, params, dims));
     if (Memory(view).bytes > 0 && !HasDistinctElements(view))
       return Invalid(field.name, "strides that keep elements apart", "overlapping ones");
   }

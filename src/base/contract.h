@@ -19,8 +19,16 @@
 
 namespace tamis::base {
 
-/// kInOut: an input that the run updates in place.
-enum class Role { kInput, kOptionalInput, kOutput, kOptionalOutput, kInOut, kAttribute };
+/// kInOut, kOptionalInOut: an input that the run updates in place.
+enum class Role {
+  kInput,
+  kOptionalInput,
+  kOutput,
+  kOptionalOutput,
+  kInOut,
+  kOptionalInOut,
+  kAttribute
+};
 enum class Type { kTensor, kInt, kFloat, kBool, kChoice, kInts };
 
 /// One admissible shape. `dims` is "T, N, D": each entry a product of dimension names, attribute
@@ -63,11 +71,12 @@ struct Field {
 
   bool is_tensor() const { return type == Type::kTensor; }
   bool is_input() const {
-    return role == Role::kInput || role == Role::kOptionalInput || role == Role::kInOut;
+    return role == Role::kInput || role == Role::kOptionalInput || is_updated();
   }
   bool is_output() const {
-    return role == Role::kOutput || role == Role::kOptionalOutput || role == Role::kInOut;
+    return role == Role::kOutput || role == Role::kOptionalOutput || is_updated();
   }
+  bool is_updated() const { return role == Role::kInOut || role == Role::kOptionalInOut; }
   bool is_required() const {
     return role == Role::kInput || role == Role::kOutput || role == Role::kInOut;
   }
@@ -224,6 +233,9 @@ class ContractBuilder {
   /// Required, checked as an input, updated by the run.
   ContractBuilder& InOut(const char* name, TensorView Params::*member, TensorSpec spec) {
     return Tensor(Role::kInOut, name, member, std::move(spec));
+  }
+  ContractBuilder& OptionalInOut(const char* name, TensorView Params::*member, TensorSpec spec) {
+    return Tensor(Role::kOptionalInOut, name, member, std::move(spec));
   }
 
   /// An attribute without a default.

@@ -33,7 +33,7 @@ bool WritesAny(const Contract& contract, const void* params) {
 Status CountRows(const Contract& contract, const void* params, const Dims& dims, int64_t* rows) {
   *rows = 0;
   for (const Field& field : contract.fields) {
-    if (!field.is_output() || field.role == Role::kInOut) continue;
+    if (!field.is_output() || field.is_updated()) continue;
     DType dtype = DType::kNone;
     std::vector<int64_t> shape;
     TAMIS_RETURN_IF_ERROR(contract.OutputShape(field, params, dims, &dtype, &shape));
@@ -53,7 +53,7 @@ Status PrepareGolden(const Contract& contract, const void* params, const Dims& d
     if (!field.is_output()) continue;
     DType dtype = DType::kNone;
     std::vector<int64_t> shape;
-    if (field.role == Role::kInOut) {
+    if (field.is_updated()) {
       const TensorView& view = Contract::tensor(params, field);
       shape.assign(view.shape, view.shape + view.rank);
     } else {
@@ -61,7 +61,7 @@ Status PrepareGolden(const Contract& contract, const void* params, const Dims& d
     }
     GoldenOutput output;
     output.rows = golden->rows;
-    if (field.role == Role::kInOut) output.rows.assign(rows, -1);
+    if (field.is_updated()) output.rows.assign(rows, -1);
     output.row_elems = 1;
     for (auto i = static_cast<size_t>(contract.RowDimsOf(field, params)); i < shape.size(); ++i)
       output.row_elems *= shape[i];

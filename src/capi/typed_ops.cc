@@ -127,6 +127,7 @@ constexpr Member kIndexerPrologMembers[] = {
     {"cos", base::Type::kTensor, offsetof(tamis_indexer_prolog_params, cos)},
     {"cache_index", base::Type::kTensor, offsetof(tamis_indexer_prolog_params, cache_index)},
     {"index_k_cache", base::Type::kTensor, offsetof(tamis_indexer_prolog_params, index_k_cache)},
+    {"index_k_shadow", base::Type::kTensor, offsetof(tamis_indexer_prolog_params, index_k_shadow)},
     {"epsilon", base::Type::kFloat, offsetof(tamis_indexer_prolog_params, epsilon)},
     {"rope_interleaved", base::Type::kBool, offsetof(tamis_indexer_prolog_params, rope_interleaved)},
     {"weight_format", base::Type::kChoice, offsetof(tamis_indexer_prolog_params, weight_format)},

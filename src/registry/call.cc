@@ -119,7 +119,7 @@ Result<std::vector<Call::Output>> Call::Outputs() const {
   TAMIS_RETURN_IF_ERROR(op_->infer(params(), &dims));
   std::vector<Output> outputs;
   for (const base::Field& field : contract().fields) {
-    if (!field.is_output() || field.role == base::Role::kInOut) continue;
+    if (!field.is_output() || field.is_updated()) continue;
     if (!contract().Wants(field, params())) continue;
     if (contract().Missing(field, params()) != nullptr) continue;
     Output output;

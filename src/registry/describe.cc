@@ -20,8 +20,8 @@ using base::ShapeForm;
 using base::Type;
 
 const char* RoleName(Role role) {
-  static constexpr const char* kNames[] = {"input",           "optional_input", "output",
-                                           "optional_output", "inout",          "attribute"};
+  static constexpr const char* kNames[] = {"input", "optional_input", "output",   "optional_output",
+                                           "inout", "optional_inout", "attribute"};
   return kNames[static_cast<int>(role)];
 }
 
@@ -127,6 +127,7 @@ std::string RoleText(Role role) {
     case Role::kOutput: return "output";
     case Role::kOptionalOutput: return "output, optional";
     case Role::kInOut: return "updated in place";
+    case Role::kOptionalInOut: return "updated in place, optional";
     case Role::kAttribute: break;
   }
   return "attribute";

@@ -24,7 +24,7 @@ std::string JsonString(std::string_view text);
 ///      attributes: "required", "default" (absent if required; null: not given), "choices"
 ///    "limits": [{"argument", "quantity", "rule", "bounds": [..], "text"}],
 ///    "envelope": [..], "examples": [{"name", "doc", "timed"}]}
-/// role: input, optional_input, output, optional_output, inout, attribute.
+/// role: input, optional_input, output, optional_output, inout, optional_inout, attribute.
 /// type: tensor, int, float, bool, choice, ints.
 std::string DescribeJson(const base::Operator& op);
 /// {"version", "operators": [..]}

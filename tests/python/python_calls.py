@@ -103,7 +103,13 @@ def command_line(folder: Path, *options: str) -> dict[str, Array]:
 
 def updated(op: str) -> list[str]:
     """Tensors that the operator updates in place."""
-    return [a["name"] for a in tamis.describe(op)["arguments"] if a["role"] == "inout"]
+    roles = ("inout", "optional_inout")
+    return [a["name"] for a in tamis.describe(op)["arguments"] if a["role"] in roles]
+
+
+def updated_of(op: str, tensors: dict[str, Any]) -> dict[str, Any]:
+    """Those of them that a call has."""
+    return {name: tensors[name] for name in updated(op) if name in tensors}
 
 
 def outputs(op: str, result: Any) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from python_calls import (
     run_tamis,
     same_bits,
     to_library,
-    updated,
+    updated_of,
 )
 
 import tamis
@@ -84,7 +84,7 @@ def test_a_dumped_call_verifies(tmp_path: Path, op: str, library: str) -> None:
     tensors = {name: to_library(library, t) for name, t in case.tensors.items()}
     before = {name: to_library(library, t) for name, t in case.tensors.items()}
     outputs = call(Case(op, tensors, case.attributes))
-    outputs.update({name: tensors[name] for name in updated(op)})
+    outputs.update(updated_of(op, tensors))
     path = tmp_path / "dump.safetensors"
     tamis.case.dump(path, op, before, case.attributes, outputs)
     run_tamis("verify", path, "--against", "expected")

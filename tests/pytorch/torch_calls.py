@@ -191,6 +191,11 @@ def forms(folder: Path) -> Iterator[tuple[str, Case]]:
         yield f"indexer_prolog of {rows}", _prolog("indexer_prolog", folder, rows)
     keys_only = ("query_norm", "w_idx_qb", "w_idx_proj")
     yield "indexer_prolog, keys", _prolog("indexer_prolog", folder, (5,), keys_only)
+    shadowed = _prolog("indexer_prolog", folder, (5,))
+    shadowed.tensors["index_k_shadow"] = torch.ops.tamis.quantize_index_keys(
+        shadowed.tensors["index_k_cache"], layout_key="PA_BSND"
+    )
+    yield "indexer_prolog with a shadow", shadowed
     no_weights = _prolog("indexer_prolog", folder, (5,), ("w_idx_proj",))
     yield "indexer_prolog without weights", no_weights
     for dtype in ("bfloat16", "float16"):

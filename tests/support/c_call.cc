@@ -216,7 +216,7 @@ tamis_status CCall::LayOutputs() {
   if (status != TAMIS_OK) return status;
   std::erase_if(tensors, [&](const tamis_named_tensor& t) {
     const base::Field* field = contract().Find(t.name);
-    return field != nullptr && field->is_output() && field->role != base::Role::kInOut;
+    return field != nullptr && field->is_output() && !field->is_updated();
   });
   for (int64_t i = 0; i < count; ++i) {
     const tamis_output& o = outputs[i];

@@ -51,7 +51,7 @@ void ExpectUnchangedElsewhere(TestCall& call, const registry::Call& made) {
   for (const base::Field& field : made.contract().fields) {
     if (!field.is_output()) continue;
     const base::GoldenOutput& output = golden.outputs[index++];
-    if (field.role != base::Role::kInOut) continue;
+    if (!field.is_updated() || base::Contract::tensor(made.params(), field).absent()) continue;
     const TestCall::Memory& memory = call.memory(field.name);
     std::vector<unsigned char> expected = memory.before;
     for (const int64_t row : output.rows) {
@@ -82,7 +82,7 @@ void ExpectAgrees(TestCall& call, const Context& context) {
   for (const registry::OutputComparison& c : *comparisons) EXPECT_TRUE(c.ok()) << Differing(c);
   const std::vector<base::Field>& fields = with_outputs->contract().fields;
   if (std::any_of(fields.begin(), fields.end(),
-                  [](const base::Field& f) { return f.role == base::Role::kInOut; }))
+                  [](const base::Field& f) { return f.is_updated(); }))
     ExpectUnchangedElsewhere(call, *with_outputs);
 }
 

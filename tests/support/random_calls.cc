@@ -185,7 +185,10 @@ void IndexerProlog(ContractCall* c) {
       .Size("Ni", heads)
       .Size("Di", dim)
       .Size("qb_width", heads * dim)
-      .Size("rope", 2 * c->random().Between(0, dim / 2));
+      .Size("rope", 2 * c->random().Between(0, dim / 2))
+      .Size("panels", prim::ShadowPanels(c->size("page_size")))
+      .Size("panel_bytes", prim::ShadowPanelBytes(dim))
+      .Values("index_k_shadow", [](int64_t) { return 77.0; });
 }
 
 void WeightFormat(ContractCall* c) {

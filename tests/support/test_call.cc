@@ -167,7 +167,7 @@ Result<registry::Call> TestCall::WithOutputs() {
   std::vector<std::pair<std::string, TensorView>> tensors = tensors_;
   for (auto& [name, view] : tensors) {
     const base::Field* field = op == nullptr ? nullptr : op->contract->Find(name);
-    if (field != nullptr && field->role == base::Role::kInOut) view = Copy(view, &outputs_[name]);
+    if (field != nullptr && field->is_updated()) view = Copy(view, &outputs_[name]);
   }
   Result<registry::Call> call = Build(tensors);
   if (!call.ok()) return call;

@@ -198,8 +198,9 @@ Result<Outputs> AllocateOutputs(registry::Call* call, const std::vector<std::str
     TAMIS_RETURN_IF_ERROR(call->SetTensor(output.name, outputs.tensors.back().view()));
   }
   for (const base::Field& field : call->contract().fields) {
-    if (field.role != base::Role::kInOut) continue;
+    if (!field.is_updated()) continue;
     const TensorView& view = base::Contract::tensor(call->params(), field);
+    if (view.absent()) continue;
     StoredTensor updated = {field.name,
                             view.dtype,
                             {view.shape, view.shape + view.rank},

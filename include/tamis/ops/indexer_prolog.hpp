@@ -11,6 +11,7 @@ namespace tamis::indexer_prolog {
 ///   q = r(query_norm w_idx_qb)          query[g] = (r(rope(q[g, ..rope])), q[g, rope..])
 ///   k = r(layernorm(x w_idx_k, in_gamma_k, in_beta_k, epsilon))     its input is not rounded
 ///   index_k_cache[slot] = (r(rope(k[..rope])), k[rope..])
+///   index_k_shadow, of the same row: its integers and bounds as quantize_index_keys makes them
 ///   weights = r(x w_idx_proj)
 /// layernorm(v) = (v - mean) / sqrt(variance + epsilon) gamma + beta, variance = mean of squares.
 /// rope rotates the first channels of a head, as many as sin has: u cos + (-u[half..], u[..half])
@@ -25,17 +26,18 @@ namespace tamis::indexer_prolog {
 ///
 /// Shapes are [T, ...] or [B, S1, ...]; everything has the dtype of x except cache_index.
 struct Params {
-  TensorView x = {};              // [T, H] fp16 or bf16
-  TensorView query_norm = {};     // [T, Lq], as mla_prolog gives it; for query only
-  TensorView w_idx_qb = {};       // [Lq, Ni Di]; for query only
-  TensorView w_idx_k = {};        // [H, Di]
-  TensorView w_idx_proj = {};     // [H, Ni]; for weights only
-  TensorView in_gamma_k = {};     // [Di]
-  TensorView in_beta_k = {};      // [Di]
-  TensorView sin = {};            // [T, rope], rope at most Di
-  TensorView cos = {};            // [T, rope]
-  TensorView cache_index = {};    // [T] int32 or int64
-  TensorView index_k_cache = {};  // [pages, page_size, 1, Di], updated
+  TensorView x = {};               // [T, H] fp16 or bf16
+  TensorView query_norm = {};      // [T, Lq], as mla_prolog gives it; for query only
+  TensorView w_idx_qb = {};        // [Lq, Ni Di]; for query only
+  TensorView w_idx_k = {};         // [H, Di]
+  TensorView w_idx_proj = {};      // [H, Ni]; for weights only
+  TensorView in_gamma_k = {};      // [Di]
+  TensorView in_beta_k = {};       // [Di]
+  TensorView sin = {};             // [T, rope], rope at most Di
+  TensorView cos = {};             // [T, rope]
+  TensorView cache_index = {};     // [T] int32 or int64
+  TensorView index_k_cache = {};   // [pages, page_size, 1, Di], updated
+  TensorView index_k_shadow = {};  // [pages, panels, panel_bytes] uint8, updated; optional
   double epsilon = 1e-6;
   bool rope_interleaved = true;
   WeightFormat weight_format = WeightFormat::kNd;  // of the three weights

@@ -30,6 +30,11 @@ const base::Contract& Room::contract() {
           .Input("cache_index", &Params::cache_index, prim::CacheIndex())
           .InOut("index_k_cache", &Params::index_k_cache,
                  prim::Cache("index keys, updated at the slots", "pages, page_size, 1, Di"))
+          .OptionalInOut("index_k_shadow", &Params::index_k_shadow,
+                         {.shape = "pages, panels, panel_bytes",
+                          .doc = "the cache in 8 bits, of quantize_index_keys, updated with it",
+                          .dtypes = {DType::kUInt8},
+                          .row_dims = {{"", 2}}})
           .Optional("epsilon", &Params::epsilon, "of the layer norm, at least 0")
           .Optional("rope_interleaved", &Params::rope_interleaved,
                     "true: rope takes interleaved pairs, as the document's; false: halves, as the "

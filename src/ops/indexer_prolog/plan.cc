@@ -5,6 +5,7 @@
 #include "base/errors.h"
 #include "ops/indexer_prolog/problem.h"
 #include "prim/cache_slots.h"
+#include "prim/key_shadow_contract.h"
 #include "prim/linear.h"
 #include "prim/prologs.h"
 #include "prim/room.h"
@@ -45,6 +46,11 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
     return base::Invalid("sin", "a width of at most Di = " + std::to_string(d["Di"]), d["rope"]);
   if (!(params.epsilon >= 0))
     return base::Invalid("epsilon", "at least 0", std::to_string(params.epsilon));
+  if (!params.index_k_shadow.absent()) {
+    base::Dims keys = d;
+    keys.Set("D", d["Di"]);
+    TAMIS_RETURN_IF_ERROR(prim::CheckShadowDims("index_k_shadow", prim::TokenLayout::kPaged, keys));
+  }
   Problem& p = *problem;
   const WeightFormat format = params.weight_format;
   TAMIS_RETURN_IF_ERROR(NormaliseOptional("w_idx_qb", params.w_idx_qb, format, &p.qb));
@@ -64,8 +70,18 @@ namespace {
 void FillArgs(Problem& p) {
   const Params& in = p.params;
   p.cache_rows.clear();
-  for (int64_t slot : p.slots)
+  p.shadow_keys.clear();
+  for (int64_t slot : p.slots) {
     p.cache_rows.push_back(slot < 0 ? -1 : prim::SlotOffset(in.index_k_cache, slot));
+    if (in.index_k_shadow.absent() || slot < 0) {
+      p.shadow_keys.push_back({});
+    } else {
+      const int64_t key = slot % in.index_k_cache.shape[1];
+      p.shadow_keys.push_back({slot / in.index_k_cache.shape[1] * in.index_k_shadow.strides[0] +
+                                   key / prim::kShadowKeys * in.index_k_shadow.strides[1],
+                               key % prim::kShadowKeys});
+    }
+  }
   KernelArgs& a = p.args;
   a = {};
   a.x = prim::Data<const uint16_t>(in.x);
@@ -83,6 +99,8 @@ void FillArgs(Problem& p) {
   a.cos_at = prim::TokenStridesOf(in.cos, p.batched);
   a.cache = prim::Data<uint16_t>(in.index_k_cache);
   a.cache_rows = p.cache_rows.data();
+  a.shadow = prim::Data<uint8_t>(in.index_k_shadow);
+  a.shadow_keys = p.shadow_keys.data();
   a.query = prim::Data<uint16_t>(in.query);
   a.query_at = prim::TokenStridesOf(in.query, p.batched);
   a.query_head_stride = in.query.strides[p.batched ? 2 : 1];
@@ -133,12 +151,14 @@ Cost Room::CountCost(const Problem& p) {
   const bool keys = prim::WritesAny(p.slots);
   const double elems =
       (keys ? hidden * dim : 0) + (query ? rank * heads * dim : 0) + (weights ? hidden * heads : 0);
+  const bool shadow = keys && !p.params.index_k_shadow.absent();
   Cost cost;
   cost.flops = 2 * tokens * elems;
   cost.read_bytes =
       2 * (elems + tokens * (hidden + (query ? rank : 0) + 2 * static_cast<double>(p.rope)));
   cost.write_bytes =
-      2 * tokens * ((keys ? dim : 0) + (query ? heads * dim : 0) + (weights ? heads : 0));
+      2 * tokens * ((keys ? dim : 0) + (query ? heads * dim : 0) + (weights ? heads : 0)) +
+      (shadow ? tokens * (4.0 * static_cast<double>(prim::ShadowGroups(p.dim)) + 12.0) : 0.0);
   return cost;
 }
 

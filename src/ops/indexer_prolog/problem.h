@@ -15,11 +15,12 @@ struct Problem : prim::PrologProblem {
   Params params;
   int64_t heads = 0;
   int64_t dim = 0;
-  prim::LinearWeight qb = {};       // [Lq, heads dim]; no data where absent
-  prim::LinearWeight k = {};        // [H, dim]
-  prim::LinearWeight proj = {};     // [H, heads]; no data where absent
-  std::vector<int64_t> cache_rows;  // the slots as offsets, filled by OnCpu
-  KernelArgs args = {};             // the kernels' view, filled by OnCpu
+  prim::LinearWeight qb = {};            // [Lq, heads dim]; no data where absent
+  prim::LinearWeight k = {};             // [H, dim]
+  prim::LinearWeight proj = {};          // [H, heads]; no data where absent
+  std::vector<int64_t> cache_rows;       // the slots as offsets, filled by OnCpu
+  std::vector<ShadowPlace> shadow_keys;  // the slots as places in the shadow, filled by OnCpu
+  KernelArgs args = {};                  // the kernels' view, filled by OnCpu
 };
 
 struct Room {

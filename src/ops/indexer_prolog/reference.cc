@@ -1,7 +1,13 @@
 // The specification: the formula of indexer_prolog.hpp, step by step in float64, rounded to the
 // dtype where it says so.
+#include <algorithm>
+#include <vector>
+
+#include "base/dtype.h"
 #include "ops/indexer_prolog/problem.h"
+#include "prim/cache_slots.h"
 #include "prim/estimate.h"
+#include "prim/key_shadow_reference.h"
 
 namespace tamis::indexer_prolog {
 
@@ -9,26 +15,85 @@ using prim::EstimateRow;
 using prim::Part;
 using prim::Put;
 
+namespace {
+
+// A head's channels, of which rope rotates the first, into an output's slot.
+void PutHead(const Problem& p, int64_t token, const EstimateRow& head, int64_t at, size_t slot,
+             base::GoldenOutput* output) {
+  const EstimateRow sin = prim::ExactTokenRow(p.params.sin, p.batched, token);
+  const EstimateRow cos = prim::ExactTokenRow(p.params.cos, p.batched, token);
+  Put(prim::RopeEstimate(Part(head, 0, p.rope), sin, cos, p.params.rope_interleaved), at, slot,
+      output);
+  Put(Part(head, p.rope, p.dim - p.rope), at + p.rope, slot, output);
+}
+
+void PutKey(const Problem& p, int64_t token, size_t slot, base::GoldenOutput* output) {
+  const Params& in = p.params;
+  const EstimateRow x = prim::ExactTokenRow(in.x, p.batched, token);
+  const EstimateRow unrounded = prim::LinearEstimate(x, p.k, p.dtype, 0, p.dim);
+  EstimateRow key = prim::LayerNormEstimate(unrounded, prim::ExactRow(in.in_gamma_k),
+                                            prim::ExactRow(in.in_beta_k), in.epsilon);
+  prim::RoundTo(p.dtype, &key);
+  PutHead(p, token, key, 0, slot, output);
+}
+
+// The row that a token writes: as it stands in the cache, or of this reference.
+std::vector<float> CacheRow(const Problem& p, int64_t token, bool as_it_stands) {
+  const TensorView& cache = p.params.index_k_cache;
+  const int64_t at = prim::SlotOffset(cache, p.slots[static_cast<size_t>(token)]);
+  base::GoldenOutput row;
+  row.row_elems = p.dim;
+  row.value.resize(static_cast<size_t>(p.dim));
+  row.bound.resize(static_cast<size_t>(p.dim));
+  if (!as_it_stands) PutKey(p, token, 0, &row);
+  std::vector<float> key(static_cast<size_t>(p.dim));
+  for (int64_t c = 0; c < p.dim; ++c) {
+    uint16_t half = 0;
+    base::StoreDouble(&half, p.dtype, 0, row.value[static_cast<size_t>(c)]);
+    key[static_cast<size_t>(c)] =
+        static_cast<float>(as_it_stands ? base::LoadAsDouble(cache.data, p.dtype, at + c)
+                                        : base::LoadAsDouble(&half, p.dtype, 0));
+  }
+  return key;
+}
+
+// The panel that holds a token's key, with the keys of all tokens of the call that are in it.
+void PutPanel(const Problem& p, int64_t token, size_t slot, bool as_it_stands,
+              base::GoldenOutput* output) {
+  const TensorView& shadow = p.params.index_k_shadow;
+  const int64_t page_size = p.params.index_k_cache.shape[1];
+  const auto panel_of = [&](int64_t key) {
+    return key / page_size * shadow.shape[1] + key % page_size / prim::kShadowKeys;
+  };
+  const int64_t panel = panel_of(p.slots[static_cast<size_t>(token)]);
+  const auto* from = static_cast<const uint8_t*>(shadow.data) +
+                     panel / shadow.shape[1] * shadow.strides[0] +
+                     panel % shadow.shape[1] * shadow.strides[1];
+  std::vector<uint8_t> bytes(from, from + shadow.shape[2]);
+  for (int64_t t = 0; t < p.tokens; ++t) {
+    const int64_t key = p.slots[static_cast<size_t>(t)];
+    if (key < 0 || panel_of(key) != panel) continue;
+    prim::StoreShadow(prim::EncodeShadow(CacheRow(p, t, as_it_stands)), p.dim,
+                      key % page_size % prim::kShadowKeys, bytes.data());
+  }
+  output->rows[slot] = panel;
+  std::copy(bytes.begin(), bytes.end(), output->Row(static_cast<int64_t>(slot)));
+}
+
+}  // namespace
+
 void Room::ReferenceRow(const Problem& p, int64_t token, size_t slot, base::Golden* golden) {
-  enum { kCache, kQuery, kWeights };  // the contract's outputs, in order
+  enum { kCache, kShadow, kQuery, kWeights };  // the contract's outputs, in order
   std::vector<base::GoldenOutput>& out = golden->outputs;
   const Params& in = p.params;
   const EstimateRow x = prim::ExactTokenRow(in.x, p.batched, token);
-  const EstimateRow sin = prim::ExactTokenRow(in.sin, p.batched, token);
-  const EstimateRow cos = prim::ExactTokenRow(in.cos, p.batched, token);
-  const auto put_head = [&](const EstimateRow& head, int64_t at, base::GoldenOutput* output) {
-    Put(prim::RopeEstimate(Part(head, 0, p.rope), sin, cos, in.rope_interleaved), at, slot, output);
-    Put(Part(head, p.rope, p.dim - p.rope), at + p.rope, slot, output);
-  };
 
   const int64_t cache_row = p.slots[static_cast<size_t>(token)];
   out[kCache].rows[slot] = cache_row;
   if (cache_row >= 0) {
-    const EstimateRow unrounded = prim::LinearEstimate(x, p.k, p.dtype, 0, p.dim);
-    EstimateRow key = prim::LayerNormEstimate(unrounded, prim::ExactRow(in.in_gamma_k),
-                                              prim::ExactRow(in.in_beta_k), in.epsilon);
-    prim::RoundTo(p.dtype, &key);
-    put_head(key, 0, &out[kCache]);
+    PutKey(p, token, slot, &out[kCache]);
+    if (!in.index_k_shadow.absent())
+      PutPanel(p, token, slot, golden->follow_selection, &out[kShadow]);
   }
   if (!in.weights.absent())
     Put(prim::LinearEstimate(x, p.proj, p.dtype, 0, p.heads), 0, slot, &out[kWeights]);
@@ -37,7 +102,7 @@ void Room::ReferenceRow(const Problem& p, int64_t token, size_t slot, base::Gold
   for (int64_t g = 0; g < p.heads; ++g) {
     EstimateRow head = prim::LinearEstimate(norm, p.qb, p.dtype, g * p.dim, p.dim);
     prim::RoundTo(p.dtype, &head);
-    put_head(head, g * p.dim, &out[kQuery]);
+    PutHead(p, token, head, g * p.dim, slot, &out[kQuery]);
   }
 }
 

@@ -1,8 +1,12 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "base/cpu_features.h"
+#include "base/dtype.h"
+#include "prim/key_shadow_reference.h"
 #include "tests/support/prologs.h"
 #include "tests/support/refusals.h"
 
@@ -72,6 +76,73 @@ TEST(IndexerProlog, TokensTogetherGiveTheBitsOfTokensAlone) {
   s.heads = 3;
   ExpectTokensGiveTheirBitsAlone(&Build, s, {{"query", s.heads * s.dim}, {"weights", s.heads}},
                                  {{"index_k_cache", s.dim}});
+}
+
+// With a shadow of the cache, full of a byte that says nothing about what is there.
+TestCall BuildWithShadow(const Idx& s) {
+  TestCall call = Build(s);
+  call.Strided("index_k_shadow", DType::kUInt8,
+               {s.pages, prim::ShadowPanels(s.page), prim::ShadowPanelBytes(s.dim)}, s.gap,
+               [](int64_t) { return 77.0; });
+  return call;
+}
+
+TEST(IndexerProlog, TheShadowFollowsTheCacheAndNothingElse) {
+  Random random(915);
+  for (int i = 0; i < 24; ++i) {
+    Idx s;
+    DrawTokens(&s, i, &random);
+    s.hidden = DrawSize(s, 60, &random);
+    s.rank = DrawSize(s, 40, &random);
+    s.dim = DrawSize(s, 140, &random);
+    s.heads = s.nz ? 16 : random.Between(1, 3);
+    s.rope = 2 * random.Between(0, s.dim / 2);
+    DrawCache(&s, &random);
+    s.page = random.Between(1, 40);
+    s.slots = RandomSlots(s.tokens, s.pages * s.page, &random);
+    TestCall call = BuildWithShadow(s);
+    SCOPED_TRACE("case " + std::to_string(i));
+    ExpectConforms(call);
+    std::vector<Context> contexts = {{.implementation = Implementation::kReference}};
+    for (Level level : base::AvailableLevels()) contexts.push_back({.level = level});
+    for (const Context& context : contexts) {
+      ASSERT_TRUE(call.Run(context).ok());
+      const TensorView cache = call.memory("index_k_cache").view;
+      const TensorView shadow = call.memory("index_k_shadow").view;
+      for (int64_t key = 0; key < s.pages * s.page; ++key) {
+        const int64_t page = key / s.page;
+        const int64_t row = key % s.page;
+        const auto* panel = static_cast<const uint8_t*>(shadow.data) + page * shadow.strides[0] +
+                            row / prim::kShadowKeys * shadow.strides[1];
+        const auto found = prim::LoadShadow(panel, s.dim, row % prim::kShadowKeys);
+        if (std::find(s.slots.begin(), s.slots.end(), key) == s.slots.end()) {
+          EXPECT_EQ(std::count(found.integers.begin(), found.integers.end(), 77 - 128), s.dim);
+          continue;
+        }
+        std::vector<float> values(static_cast<size_t>(s.dim));
+        for (int64_t c = 0; c < s.dim; ++c) {
+          values[static_cast<size_t>(c)] = static_cast<float>(base::LoadAsDouble(
+              cache.data, s.dtype, page * cache.strides[0] + row * cache.strides[1] + c));
+        }
+        const auto expected = prim::EncodeShadow(values);
+        EXPECT_EQ(found.integers, expected.integers);
+        EXPECT_EQ(std::memcmp(&found.bounds, &expected.bounds, sizeof(found.bounds)), 0);
+      }
+    }
+  }
+}
+
+TEST(IndexerProlog, AShadowOfAnotherCacheIsRefused) {
+  const Idx s;
+  TestCall call = BuildWithShadow(s);
+  const int64_t bytes = prim::ShadowPanelBytes(s.dim);
+  for (const std::vector<int64_t>& shape : {std::vector<int64_t>{s.pages, 2, bytes},
+                                            {s.pages, 1, bytes + 1},
+                                            {s.pages + 1, 1, bytes}}) {
+    ExpectRefusedAfter(call, Filled("index_k_shadow", DType::kUInt8, shape), "index_k_shadow");
+  }
+  ExpectRefusedAfter(call, Filled("index_k_shadow", DType::kInt8, {s.pages, 1, bytes}),
+                     "index_k_shadow");
 }
 
 // Conformance list of the family, line 18.

@@ -221,8 +221,10 @@ void ExpectEmptyStates(TestCall& call) {
 TEST(MergeAttentionStates, AllPartsEmptyOrNoneGiveTheEmptyState) {
   TestCall all = MergeStates({.parts = 3}, 708, [](int64_t, int64_t) { return true; });
   ExpectEmptyStates(all);
-  TestCall none = MergeStates({.parts = 0}, 709, None);
-  ExpectEmptyStates(none);
+  for (const int64_t dim : {5, 150}) {
+    TestCall none = MergeStates({.parts = 0, .dim = dim}, 709, None);
+    ExpectEmptyStates(none);
+  }
 }
 
 // -inf beside any sum, and a sum of 0 or less beside any max, mark an empty part.

@@ -1,6 +1,7 @@
 // indexer_prolog, one level, in two phases per block of tokens: all products by strips of columns
 // or heads; then norms, rope and cache rows of keys by tokens.
 #include "ops/indexer_prolog/cpu/kernel.h"
+#include "prim/cpu/key_shadow-inl.h"
 #include "prim/cpu/linear-inl.h"
 #include "prim/cpu/norm-inl.h"
 #include "prim/cpu/rope-inl.h"
@@ -11,6 +12,7 @@ namespace {
 namespace indexer_prolog {
 
 using tamis::indexer_prolog::KernelArgs;
+using tamis::indexer_prolog::ShadowPlace;
 using tamis::prim::kNormTokens;
 using tamis::prim::LinearWeight;
 using tamis::prim::OffsetOf;
@@ -94,6 +96,10 @@ void Norm(const KernelArgs& a, int64_t item, float* scratch, float* keys) {
     LayerNorm<Half>(keys + (tokens.in_block + i) * a.dim, a.gamma, a.beta, a.dim, a.epsilon,
                     a.cache + row);
     RotateHead<Half>(a, tokens.first + i, scratch, a.cache + row);
+    if (a.shadow == nullptr) continue;
+    const ShadowPlace& place = a.shadow_keys[tokens.first + i];
+    ShadowKey<Half>(a.cache + row, a.dim, place.key,
+                    reinterpret_cast<uint8_t*>(scratch + 5 * a.rope), a.shadow + place.panel);
   }
 }
 

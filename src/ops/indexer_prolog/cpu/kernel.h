@@ -6,8 +6,15 @@
 #include "prim/cpu/kernel.h"
 #include "prim/cpu/linear.h"
 #include "prim/cpu/token_blocks.h"
+#include "prim/key_shadow.h"
 
 namespace tamis::indexer_prolog {
+
+/// A key's place in a shadow.
+struct ShadowPlace {
+  int64_t panel;  // offset
+  int64_t key;    // of the panel
+};
 
 /// Absent outputs are null.
 struct KernelArgs {
@@ -26,6 +33,8 @@ struct KernelArgs {
   prim::TokenStrides cos_at;
   uint16_t* cache;
   const int64_t* cache_rows;  // offset of each token's row; negative: it writes none
+  uint8_t* shadow;
+  const ShadowPlace* shadow_keys;  // of each token that writes a row
   uint16_t* query;
   prim::TokenStrides query_at;
   int64_t query_head_stride;
@@ -59,9 +68,10 @@ static inline int64_t NormItems(const KernelArgs& a) {
 /// What a block leaves for the norms: keys, not rounded.
 static inline int64_t SharedFloats(const KernelArgs& a) { return a.blocks.block_tokens * a.dim; }
 
-/// Of a worker: a product, then the rows of rope.
+/// Of a worker: a product, then the rows of rope; or rows of rope, then a key's integers.
 static inline int64_t ScratchFloats(const KernelArgs& a) {
-  return prim::LinearScratchFloats(a.blocks.chunk_tokens) + 5 * a.rope;
+  return prim::LinearScratchFloats(a.blocks.chunk_tokens) + 5 * a.rope +
+         (a.shadow != nullptr ? prim::ShadowGroups(a.dim) : 0);
 }
 
 }  // namespace tamis::indexer_prolog

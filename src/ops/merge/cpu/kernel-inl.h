@@ -78,14 +78,15 @@ inline void Weigh(const Parts& parts, float* merged_max, float* merged_sum) {
   *merged_sum = static_cast<float>(sum);
 }
 
-// kVectors vectors of columns, or the first `n` columns of one, in the order of the parts.
+// kVectors vectors of columns from `c` on, or the first `n` columns of one, in the order of the
+// parts; `outs` may be null where there are none.
 template <class In, class Out, int kVectors, class InT, class OutT>
-TAMIS_INLINE void MergeColumns(const KernelArgs& a, const Parts& parts, const InT* outs, OutT* out,
-                               int n) {
+TAMIS_INLINE void MergeColumns(const KernelArgs& a, const Parts& parts, const InT* outs, int64_t c,
+                               OutT* out, int n) {
   V sum[kVectors];
   for (int v = 0; v < kVectors; ++v) sum[v] = Zero();
   for (int64_t i = 0; i < parts.count; ++i) {
-    const InT* from = outs + parts.index[i] * a.outs_part_stride;
+    const InT* from = outs + parts.index[i] * a.outs_part_stride + c;
     const V weight = Set(parts.weight[i]);
     for (int v = 0; v < kVectors; ++v) {
       const V x = n < kLanes ? In::LoadHalfN(from, n) : In::LoadHalf(from + v * kLanes);
@@ -94,9 +95,9 @@ TAMIS_INLINE void MergeColumns(const KernelArgs& a, const Parts& parts, const In
   }
   for (int v = 0; v < kVectors; ++v) {
     if (n < kLanes) {
-      Out::StoreHalfN(out, sum[v], n);
+      Out::StoreHalfN(out + c, sum[v], n);
     } else {
-      Out::StoreHalf(out + v * kLanes, sum[v]);
+      Out::StoreHalf(out + c + v * kLanes, sum[v]);
     }
   }
 }
@@ -110,10 +111,10 @@ inline void MergeRow(const KernelArgs& a, const Parts& parts, int64_t token, int
   OutT* out = static_cast<OutT*>(a.out) + token * a.out_token_stride + head * a.out_head_stride;
   int64_t c = 0;
   for (; c + 4 * kLanes <= a.dim; c += 4 * kLanes)
-    MergeColumns<In, Out, 4>(a, parts, outs + c, out + c, kLanes);
+    MergeColumns<In, Out, 4>(a, parts, outs, c, out, kLanes);
   for (; c < a.dim; c += kLanes) {
     const int n = a.dim - c < kLanes ? static_cast<int>(a.dim - c) : kLanes;
-    MergeColumns<In, Out, 1>(a, parts, outs + c, out + c, n);
+    MergeColumns<In, Out, 1>(a, parts, outs, c, out, n);
   }
 }
 
