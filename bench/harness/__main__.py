@@ -1,10 +1,11 @@
-"""`./dev bench`: every shape, ours and its peers in turns; `--growth`: time against context.
+"""`./dev bench`: every shape, ours and its peers in turns.
 
-Prints a table, and with `--json` writes its rows: operator, shape, dtype, level, threads, impl
-("tamis" or the peer's name), median_ms, gflops, gbytes_per_s, bound ("fma" or "read": the nearer
-floor), percent_of_bound, ratio_to_tamis with ratio_min and ratio_max (this row's time over Tamis's
-of the same round), max_error (against the float64 reference), and the peaks fma_gflops and
-read_gbytes_per_s that the bound was taken from.
+`--growth`: time against context; `--pruning`: the indexer's scan. Prints a table, and with `--json`
+writes its rows: operator, shape, dtype, level, threads, impl ("tamis" or the peer's name),
+median_ms, gflops, gbytes_per_s, bound ("fma" or "read": the nearer floor), percent_of_bound,
+ratio_to_tamis with ratio_min and ratio_max (this row's time over Tamis's of the same round),
+max_error (against the float64 reference), and the peaks fma_gflops and read_gbytes_per_s that the
+bound was taken from.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from harness import growth, ours
+from harness import growth, ours, pruning
 from harness.checks import Error, disagreement, error_of
 from harness.peers import DTYPES, Peers, need_compiler
 from harness.rounds import Calibration, Contender, all_processors, levels, run, run_once, use
@@ -44,6 +45,12 @@ def arguments(given: list[str] | None) -> argparse.Namespace:
         help="time and memory against context instead, written to this file",
     )
     parser.add_argument(
+        "--pruning",
+        type=Path,
+        metavar="FILE",
+        help="the indexer's scan beside its plain way instead, over many kinds of keys",
+    )
+    parser.add_argument(
         "--peers",
         choices=["all", "eager", "none"],
         default="all",
@@ -58,7 +65,11 @@ def arguments(given: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument(
-        "--most", type=int, default=20, metavar="POWER", help="--growth: contexts up to 2^POWER"
+        "--most",
+        type=int,
+        default=20,
+        metavar="POWER",
+        help="--growth, --pruning: contexts up to 2^POWER",
     )
     options = parser.parse_args(given)
     known = {shape.operator for shape in shapes()}
@@ -131,6 +142,9 @@ def main(given: list[str] | None = None) -> int:
     calibration = Calibration()
     if options.growth:
         growth.main(options, calibration)
+        return 0
+    if options.pruning:
+        pruning.main(options, calibration)
         return 0
     if options.peers == "all":
         need_compiler()

@@ -141,6 +141,7 @@ def selection(
         make,
         dtypes=("bfloat16", "float16"),
         probe=probe if tokens > 2 else whole,
+        variants={"tamis, accuracy fp32": {"accuracy": "fp32"}},
     )
 
 
@@ -167,6 +168,7 @@ def indexer(
         2.0 * pairs * heads * dim,
         2.0 * (keys + tokens * heads) * dim,
         make,
+        variants={"tamis, no scan": {"pruning": "off"}},
     )
 
 
@@ -465,6 +467,7 @@ def shapes() -> list[Shape]:
     return [
         selection(1, 128),
         selection(1, 128, huge=True),
+        selection(1, 64),
         selection(1, 16),
         selection(1, 16, huge=True),
         selection(32, 128, sets=4),

@@ -19,7 +19,7 @@ Singles = npt.NDArray[np.float32]
 def dims_of_bytes(dim: int) -> npt.NDArray[np.int64]:
     """The dim of byte [group, byte]; from `dim` on there is none."""
     blocks = np.arange(-(-dim // 64))[:, None, None] * 64
-    order = blocks + np.arange(16)[None, :, None] + np.array([0, 32, 16, 48])
+    order: npt.NDArray[np.int64] = blocks + np.arange(16)[None, :, None] + np.array([0, 32, 16, 48])
     return order.reshape(-1, 4)
 
 

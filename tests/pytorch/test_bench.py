@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from harness import __main__ as bench
-from harness import checks, growth, ours, peers, rounds, rows, shapes
+from harness import checks, growth, ours, peers, pruning, rounds, rows, shapes
 from harness.rounds import Contender, Peaks
 from harness.shapes import Shape
 
@@ -307,3 +307,14 @@ def test_exponents_and_steps() -> None:
     contexts = [1024, 2048, 4096]
     assert growth.exponent(contexts, [n**1.5 for n in contexts]) == pytest.approx(1.5)
     assert growth.worst_step([1, 2, 8, 9]) == 4
+
+
+@pytest.mark.usefixtures("_quick")
+def test_the_scan_is_timed_beside_the_plain_way_over_every_kind_of_keys(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    small = ["--most", "12", "--rounds", "1", "--threads", "1", "--level", "scalar"]
+    assert bench.main(["--pruning", str(path), *small]) == 0
+    found = json.loads(path.read_text(encoding="utf-8"))
+    assert [row["impl"] for row in found[:3]] == ["plain", "scan", "scan of a shadow"]
+    assert len(found) == 3 * 2 * len(pruning.KINDS)
+    assert all(row["speedup"] > 0 and row["percent_of_fma"] > 0 for row in found)
