@@ -100,7 +100,7 @@ TEST(KvRows, Int8IsTheNearestMultipleOfTheScaleTiesToEven) {
   for (Level level : base::AvailableLevels()) {
     ASSERT_TRUE(pack.Run({.level = level}).ok());
     for (int64_t i = 0; i < 10; ++i)
-      EXPECT_EQ(static_cast<int8_t>(pack.Got("rows", i)), kCodes[i]) << i;
+      EXPECT_EQ(static_cast<int8_t>(static_cast<uint8_t>(pack.Got("rows", i))), kCodes[i]) << i;
     EXPECT_EQ(pack.Got("rows", 128 + 2), 0x80);  // 1.0f
     EXPECT_EQ(pack.Got("rows", 128 + 3), 0x3f);
   }
