@@ -189,14 +189,17 @@ inline void ShadowPanelAs(const uint16_t* const* rows, int64_t count, int64_t di
                      static_cast<size_t>((kKeys - count) * stride));
   __builtin_memcpy(panel + tamis::prim::ShadowScalesAt(dim), bounds, sizeof(bounds));
   const int64_t groups = tamis::prim::ShadowGroups(dim);
-  if constexpr (kLanes == kKeys) {
-    for (int64_t g = 0; g < groups; g += kLanes) {
-      V block[kLanes];
-      for (int k = 0; k < kLanes; ++k)
-        block[k] = Load(reinterpret_cast<const float*>(bytes + k * stride + g * 4));
-      Transpose(block);
-      for (int64_t i = 0; i < kLanes && g + i < groups; ++i)
-        Store(reinterpret_cast<float*>(panel + (g + i) * kKeys * 4), block[i]);
+  if constexpr (kLanes > 1) {
+    static_assert(kKeys % kLanes == 0);  // and groups are a multiple of 16
+    for (int64_t k = 0; k < kKeys; k += kLanes) {
+      for (int64_t g = 0; g < groups; g += kLanes) {
+        V block[kLanes];
+        for (int i = 0; i < kLanes; ++i)
+          block[i] = Load(reinterpret_cast<const float*>(bytes + (k + i) * stride + g * 4));
+        Transpose(block);
+        for (int i = 0; i < kLanes; ++i)
+          Store(reinterpret_cast<float*>(panel + ((g + i) * kKeys + k) * 4), block[i]);
+      }
     }
   } else {
     for (int64_t k = 0; k < kKeys; ++k) {

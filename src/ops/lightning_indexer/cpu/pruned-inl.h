@@ -67,7 +67,7 @@ inline float Sample(const Item& it, const ScanScratch& at, int64_t keys, float* 
     QuantiseBlock(it, at, scratch, &block);
     float low[kScanKeys];
     float high[kScanKeys];
-    ScanBlock(it, block, state, low, high, [](int64_t) {});
+    ScanBlock(it, block, state, low, high, [](int64_t, int64_t) {});
     for (int64_t p = 0; p < kScanPanels; ++p) {
       const PanelKeys& part = block.parts[p];
       for (int64_t i = p * kShadowKeys + part.lane; i < p * kShadowKeys + part.lane + part.count;
@@ -122,7 +122,6 @@ inline void ScanChunk(const Item& it, const ScanSpace& space, float* scratch) {
   uint32_t* const bins = space.bins + (chunk.list - space.first_list) * kBins;
   float* const all = space.uppers + (chunk.list - space.first_list) * it.a.scan.keys_per_chunk;
   __builtin_memset(bins, 0, static_cast<size_t>(tokens * kBins) * sizeof(*bins));
-  const int64_t quads = tamis::lightning_indexer::QuadsOf(it.a.heads);
   Block blocks[2] = {};
   FindBlock(it, chunk.key_begin, chunk.key_end, &blocks[0]);
   for (int now = 0;; now ^= 1) {
@@ -136,10 +135,10 @@ inline void ScanChunk(const Item& it, const ScanSpace& space, float* scratch) {
       float* const state = StateOfToken(it, space, t);
       float low[kScanKeys];
       float high[kScanKeys];
-      ScanBlock(
-          it, block, state, low, high, [&](int64_t quad) __attribute__((always_inline)) {
-            if (t == 0 && ahead.parts[0].count > 0) PrefetchPart(it, ahead, quad, quads);
-          });
+      const auto ask = [&](int64_t part, int64_t parts) __attribute__((always_inline)) {
+        if (t == 0 && ahead.parts[0].count > 0) PrefetchPart(it, ahead, part, parts);
+      };
+      ScanBlock(it, block, state, low, high, ask);
       const TokenBound bound = *BoundOf(it, state);
       uint32_t* const count = bins + t * kBins;
       float* const uppers = all + t * it.a.scan.keys_per_chunk - chunk.key_begin;

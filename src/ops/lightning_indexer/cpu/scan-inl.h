@@ -2,8 +2,10 @@
 // bounds the keys' scores.
 //
 // A register tile is 4 heads x 4 panels: a panel has 4 dims of 16 keys in a vector, so that the sum
-// over the heads needs no sum of lanes, and 16 products share 8 loads. 64 keys of 128 dims are 9
-// KiB, which stay in L1 beside 8 KiB of queries; the next 64 are asked for meanwhile.
+// over the heads needs no sum of lanes, and 16 products share 8 loads. With 16 registers it is 4
+// heads x 3 vectors, half panels: 12 accumulators cover a latency of 5 on 2 ports, 4 x 4 would
+// spill. 64 keys of 128 dims are 9 KiB, which stay in L1 beside 8 KiB of queries; the next 64 are
+// asked for meanwhile.
 #pragma once
 
 #include "ops/lightning_indexer/cpu/bound-inl.h"
@@ -105,11 +107,11 @@ inline void QuantiseBlock(const Item& it, const ScanScratch& at, float* scratch,
   }
 }
 
-// Bounds of the scores of the keys of a block, [panel][16 keys]. between(quad) before each 4 heads.
-template <class Between>
-inline void ScanBlock(const Item& it, const Block& block, const float* state, float* lowers,
-                      float* uppers, const Between& between) {
-  constexpr int kVectors = 4;
+// Bounds of the scores of kVectors vectors of keys, from key k of a block on. between() before each
+// 4 heads.
+template <int kVectors, class Between>
+TAMIS_INLINE void ScanVectors(const Item& it, const Block& block, int64_t k, const float* state,
+                              float* lowers, float* uppers, const Between& between) {
   const StateLayout at = StateOf(it.a);
   const int64_t groups = tamis::prim::ShadowGroups(it.a.dim);
   const int64_t quads = tamis::lightning_indexer::QuadsOf(it.a.heads);
@@ -117,49 +119,64 @@ inline void ScanBlock(const Item& it, const Block& block, const float* state, fl
   const auto* const starts = reinterpret_cast<const int32_t*>(state + at.starts);
   const float* const factors = state + at.factors;
   const auto& bound = *reinterpret_cast<const TokenBound*>(state + at.bound);
-  for (int64_t k = 0; k < kScanKeys; k += kVectors * kLanes) {
-    const uint8_t* keys[kVectors];
-    for (int v = 0; v < kVectors; ++v) {
-      const int64_t key = k + v * kLanes;
-      keys[v] = block.parts[key / kShadowKeys].panel + key % kShadowKeys * 4;
+  const uint8_t* keys[kVectors];
+  for (int v = 0; v < kVectors; ++v) {
+    const int64_t key = k + v * kLanes;
+    keys[v] = block.parts[key / kShadowKeys].panel + key % kShadowKeys * 4;
+  }
+  V total[kVectors];
+  for (V& t : total) t = Zero();
+  for (int64_t quad = 0; quad < quads; ++quad) {
+    between();
+    const int32_t* const query = queries + quad * groups * kScanHeads;
+    I sum[kScanHeads][kVectors];
+    for (int h = 0; h < kScanHeads; ++h) {
+      for (int v = 0; v < kVectors; ++v) sum[h][v] = SetInts(starts[quad * kScanHeads + h]);
     }
-    V total[kVectors];
-    for (V& t : total) t = Zero();
-    for (int64_t quad = 0; quad < quads; ++quad) {
-      if (k == 0) between(quad);
-      const int32_t* const query = queries + quad * groups * kScanHeads;
-      I sum[kScanHeads][kVectors];
+    for (int64_t g = 0; g < groups; ++g) {
+      I key[kVectors];
+      for (int v = 0; v < kVectors; ++v)
+        key[v] = LoadInts(reinterpret_cast<const int32_t*>(keys[v] + g * kShadowKeys * 4));
       for (int h = 0; h < kScanHeads; ++h) {
-        for (int v = 0; v < kVectors; ++v) sum[h][v] = SetInts(starts[quad * kScanHeads + h]);
-      }
-      for (int64_t g = 0; g < groups; ++g) {
-        I key[kVectors];
-        for (int v = 0; v < kVectors; ++v)
-          key[v] = LoadInts(reinterpret_cast<const int32_t*>(keys[v] + g * kShadowKeys * 4));
-        for (int h = 0; h < kScanHeads; ++h) {
-          const I q = SetInts(query[g * kScanHeads + h]);
-          for (int v = 0; v < kVectors; ++v) sum[h][v] = DotInt8(key[v], q, sum[h][v]);
-        }
-      }
-      for (int h = 0; h < kScanHeads; ++h) {
-        const V factor = Set(factors[quad * kScanHeads + h]);
-        for (int v = 0; v < kVectors; ++v)
-          total[v] = Fma(FloatsOf(MaxInts(sum[h][v], ZeroInts())), factor, total[v]);
+        const I q = SetInts(query[g * kScanHeads + h]);
+        for (int v = 0; v < kVectors; ++v) sum[h][v] = DotInt8(key[v], q, sum[h][v]);
       }
     }
-    for (int v = 0; v < kVectors; ++v) {
-      const uint8_t* const from = keys[v] + groups * kShadowKeys * 4;
-      const auto load = [&](int64_t which) __attribute__((always_inline)) {
-        return FloatBits(
-            LoadInts(reinterpret_cast<const int32_t*>(from + which * kShadowKeys * 4)));
-      };
-      const V score = Mul(total[v], load(0));
-      const V off = Fma(Set(bound.per_error), load(1),
-                        Fma(Set(bound.per_norm), load(2), Set(bound.constant)));
-      Store(lowers + k + v * kLanes, Sub(score, off));
-      Store(uppers + k + v * kLanes, Add(score, off));
+    for (int h = 0; h < kScanHeads; ++h) {
+      const V factor = Set(factors[quad * kScanHeads + h]);
+      for (int v = 0; v < kVectors; ++v)
+        total[v] = Fma(FloatsOf(MaxInts(sum[h][v], ZeroInts())), factor, total[v]);
     }
   }
+  for (int v = 0; v < kVectors; ++v) {
+    const uint8_t* const from = keys[v] + groups * kShadowKeys * 4;
+    const auto load = [&](int64_t which) __attribute__((always_inline)) {
+      return FloatBits(LoadInts(reinterpret_cast<const int32_t*>(from + which * kShadowKeys * 4)));
+    };
+    const V score = Mul(total[v], load(0));
+    const V off =
+        Fma(Set(bound.per_error), load(1), Fma(Set(bound.per_norm), load(2), Set(bound.constant)));
+    Store(lowers + k + v * kLanes, Sub(score, off));
+    Store(uppers + k + v * kLanes, Add(score, off));
+  }
+}
+
+// Bounds of the scores of the keys of a block, [panel][16 keys]. between(part, parts) before each 4
+// heads of a register tile.
+template <class Between>
+inline void ScanBlock(const Item& it, const Block& block, const float* state, float* lowers,
+                      float* uppers, const Between& between) {
+  constexpr int kVectors = kLanes == 8 ? 3 : 4;
+  constexpr int64_t kStep = kVectors * kLanes;
+  constexpr int64_t kRest = kScanKeys % kStep;
+  constexpr int64_t kTiles = (kScanKeys + kStep - 1) / kStep;
+  const int64_t parts = kTiles * tamis::lightning_indexer::QuadsOf(it.a.heads);
+  int64_t part = 0;
+  const auto next = [&]() __attribute__((always_inline)) { between(part++, parts); };
+  for (int64_t k = 0; k + kStep <= kScanKeys; k += kStep)
+    ScanVectors<kVectors>(it, block, k, state, lowers, uppers, next);
+  if constexpr (kRest > 0)
+    ScanVectors<kRest / kLanes>(it, block, kScanKeys - kRest, state, lowers, uppers, next);
 }
 
 }  // namespace indexer
