@@ -1,12 +1,12 @@
 #!/bin/sh
 # level_objects.sh NM OBJECT_DIR SOURCE_DIR: the objects of files compiled for one level (-m flags) define no weak symbol:
 # the linker could otherwise take an inline function's AVX-512 copy for the whole library. Finds them by name: every
-# *_scalar.cc, *_avx2.cc and *_avx512.cc under SOURCE_DIR/src must have its object under OBJECT_DIR.
+# *_scalar.cc, *_avx2*.cc and *_avx512*.cc under SOURCE_DIR/src must have its object under OBJECT_DIR.
 # DW.ref.* is a pointer that the compiler emits for exceptions (with sanitizers here): data, the same for every level.
 set -eu
 nm=$1 objects=$2 source=$3
 count=0 bad=0
-for file in $(cd "$source" && find src -name '*_scalar.cc' -o -name '*_avx2.cc' -o -name '*_avx512.cc'); do
+for file in $(cd "$source" && find src -name '*_scalar.cc' -o -name '*_avx2*.cc' -o -name '*_avx512*.cc'); do
   object=$objects/$file.o
   [ -f "$object" ] || { echo "$object: expected the object of $file, found none"; exit 1; }
   weak=$("$nm" -C "$object" | grep -E '^[0-9a-f]+ [WwVvu] ' | grep -v ' V DW\.ref\.' || true)
