@@ -7,7 +7,8 @@
 #include "bench/calibrate.h"
 
 /// `peaks`: GFLOP/s and GB/s of reads at the level, by `threads` threads. 0, or 1 without memory.
-/// Levels above avx512 add instructions, not wider registers: their peak is that of its FMAs.
+/// Levels above avx512 add instructions, not wider registers: their peak is that of its FMAs, as
+/// avx2_vnni's is that of avx2's.
 extern "C" __attribute__((visibility("default"))) int32_t tamis_calibrate(int32_t level,
                                                                           int32_t threads,
                                                                           double* peaks) {

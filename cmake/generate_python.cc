@@ -26,8 +26,9 @@ from tamis._typing import Array, Implementation, Level, NumpyArray
 
 // What every operator's docstring says alike.
 constexpr const char* kHowToRun =
-    R"(    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
-        by default `TAMIS_LEVEL`, else the best of this processor
+    R"(    level : str, optional
+        "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
+        `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
     threads : int, optional

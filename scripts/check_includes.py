@@ -37,7 +37,7 @@ SIMD_SYSTEM_HEADERS = LEVEL_SYSTEM_HEADERS | {"immintrin.h"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 TEST_FILE = re.compile(r"/(\w+_)?test\.cc$|/test_\w+\.h$")
-LEVEL_UNIT = re.compile(r"_(scalar|avx2|avx512|avx512_vnni|avx512_bf16)\.cc$")
+LEVEL_UNIT = re.compile(r"_(scalar|avx2|avx2_vnni|avx512|avx512_vnni|avx512_bf16)\.cc$")
 SOURCES = ("*.cc", "*.c", "*.h", "*.hpp")
 FOLDERS = ("include", "src", "pytorch", "tools", "tests", "bench", "examples")
 

@@ -19,11 +19,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 # What a level needs, by the names of /proc/cpuinfo: the second opinion on what `tamis info` says.
+AVX2 = {"avx2", "fma", "f16c", "bmi2"}
+AVX512 = AVX2 | {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"}
 LEVEL_FLAGS = {
-    "avx2": {"avx2", "fma", "f16c", "bmi2"},
-    "avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"},
-    "avx512_vnni": {"avx512_vnni"},
-    "avx512_bf16": {"avx512_bf16"},
+    "avx2": AVX2,
+    "avx2_vnni": AVX2 | {"avx_vnni"},
+    "avx512": AVX512,
+    "avx512_vnni": AVX512 | {"avx512_vnni"},
+    "avx512_bf16": AVX512 | {"avx512_vnni", "avx512_bf16"},
 }
 
 
@@ -82,10 +85,7 @@ def expected_levels(machine: str, flags: set[str]) -> list[str]:
     """The levels that a processor with these flags must offer, ascending."""
     levels = ["scalar"]
     if machine in ("x86_64", "AMD64"):
-        for level, needed in LEVEL_FLAGS.items():
-            if not needed <= flags:
-                break
-            levels.append(level)
+        levels += [level for level, needed in LEVEL_FLAGS.items() if needed <= flags]
     return levels
 
 

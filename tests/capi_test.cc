@@ -543,7 +543,7 @@ TEST_F(CApi, ContextsAreCheckedAndUsed) {
   }
   tamis_context* context = nullptr;
   ASSERT_EQ(tamis_context_create(&context), TAMIS_OK);
-  for (const int32_t bad : {-1, 6}) {
+  for (const int32_t bad : {-1, 7}) {
     EXPECT_EQ(tamis_context_set_level(context, bad), TAMIS_INVALID_ARGUMENT);
     EXPECT_EQ(tamis_context_set_implementation(context, bad), TAMIS_INVALID_ARGUMENT);
   }

@@ -43,7 +43,7 @@ class Calibration:
         self._measure.argtypes = [ctypes.c_int32, ctypes.c_int32, ctypes.POINTER(ctypes.c_double)]
 
     def peaks(self, level: str, threads: int) -> Peaks:
-        """At the level, now; levels above avx512 have its peaks."""
+        """At the level, now; levels above avx512 have its peaks, avx2_vnni has those of avx2."""
         time.sleep(_SETTLE_SECONDS)
         found = (ctypes.c_double * 2)()
         if self._measure(_library.LEVELS.index(level), threads, found) != 0:

@@ -13,14 +13,16 @@ enum class Implementation : int32_t {
   kCuda = 3,
 };
 
-/// Instruction sets that kernels are compiled for; what each needs is a superset of the one before.
+/// Instruction sets that kernels are compiled for; what each needs is a superset of the one before,
+/// but for AVX-VNNI, which only kAvx2Vnni needs.
 enum class Level : int32_t {
   kAuto = 0,
   kScalar = 1,
-  kAvx2 = 2,
-  kAvx512 = 3,      ///< AVX-512 F BW DQ VL CD
-  kAvx512Vnni = 4,  ///< and VNNI: products of 16-bit integers, two at a time (see Accuracy)
-  kAvx512Bf16 = 5,  ///< and BF16: products of two bfloat16 tensors, two at a time
+  kAvx2 = 2,        ///< AVX2 FMA F16C BMI2
+  kAvx2Vnni = 3,    ///< and AVX-VNNI: products of 16-bit integers, two at a time (see Accuracy)
+  kAvx512 = 4,      ///< AVX-512 F BW DQ VL CD
+  kAvx512Vnni = 5,  ///< and VNNI: products of 16-bit integers, two at a time
+  kAvx512Bf16 = 6,  ///< and BF16: products of two bfloat16 tensors, two at a time
 };
 
 /// The seam for a host's threads: run(state, tasks, task, arg) calls task(arg, i) exactly once for

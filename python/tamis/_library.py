@@ -10,7 +10,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 
-LEVELS = ("auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16")
+LEVELS = ("auto", "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni", "avx512_bf16")
 IMPLEMENTATIONS = ("auto", "reference", "cpu", "cuda")
 
 _NULL_ARGUMENT, _INVALID_ARGUMENT = 161001, 161002

@@ -135,8 +135,9 @@ def nsa_compress(
         also enforce the document's limits
     output : array, optional
         where to write, never copied; None: allocated
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
-        by default `TAMIS_LEVEL`, else the best of this processor
+    level : str, optional
+        "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
+        `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
     threads : int, optional
@@ -357,8 +358,9 @@ def nsa_compress_attention(
         also enforce the document's limits
     attention_out, topk_indices, softmax_max, softmax_sum : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
-        by default `TAMIS_LEVEL`, else the best of this processor
+    level : str, optional
+        "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
+        `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
     threads : int, optional
@@ -610,8 +612,9 @@ def nsa_compress_attention_infer(
         also enforce the document's limits
     attention_out, topk_indices : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
-        by default `TAMIS_LEVEL`, else the best of this processor
+    level : str, optional
+        "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
+        `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
     threads : int, optional
@@ -805,8 +808,9 @@ def sliding_window_attention(
         no limit of a document applies: changes nothing
     attention_out, softmax_max, softmax_sum : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
-        by default `TAMIS_LEVEL`, else the best of this processor
+    level : str, optional
+        "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
+        `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
     threads : int, optional
@@ -1022,8 +1026,9 @@ def mla_prolog(
         no limit of a document applies: changes nothing
     query, query_rope, query_norm : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
-        by default `TAMIS_LEVEL`, else the best of this processor
+    level : str, optional
+        "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
+        `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
     threads : int, optional
@@ -1240,8 +1245,9 @@ def indexer_prolog(
         no limit of a document applies: changes nothing
     query, weights : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
-        by default `TAMIS_LEVEL`, else the best of this processor
+    level : str, optional
+        "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
+        `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
     threads : int, optional
@@ -1349,8 +1355,9 @@ def nd_to_nz(
         no limit of a document applies: changes nothing
     output : array, optional
         where to write, never copied; None: allocated
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
-        by default `TAMIS_LEVEL`, else the best of this processor
+    level : str, optional
+        "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
+        `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
     threads : int, optional
@@ -1435,8 +1442,9 @@ def nz_to_nd(
         no limit of a document applies: changes nothing
     output : array, optional
         where to write, never copied; None: allocated
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
-        by default `TAMIS_LEVEL`, else the best of this processor
+    level : str, optional
+        "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
+        `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
     threads : int, optional
@@ -1530,8 +1538,9 @@ def quantize_index_keys(
         no limit of a document applies: changes nothing
     key_shadow : array, optional
         where to write, never copied; None: allocated
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
-        by default `TAMIS_LEVEL`, else the best of this processor
+    level : str, optional
+        "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
+        `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
     threads : int, optional
@@ -1720,8 +1729,9 @@ def lightning_indexer(
         no limit of a document applies: changes nothing
     sparse_indices, sparse_values : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
-        by default `TAMIS_LEVEL`, else the best of this processor
+    level : str, optional
+        "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
+        `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
     threads : int, optional
@@ -1964,8 +1974,9 @@ def sparse_flash_attention(
         no statistics
     out, softmax_max, softmax_sum : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
-        by default `TAMIS_LEVEL`, else the best of this processor
+    level : str, optional
+        "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
+        `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
     threads : int, optional
@@ -2265,8 +2276,9 @@ def sparse_attention_pto(
         only bfloat16, as the document
     out, sparse_indices : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
-        by default `TAMIS_LEVEL`, else the best of this processor
+    level : str, optional
+        "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
+        `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
     threads : int, optional
@@ -2403,8 +2415,9 @@ def pack_kv_rows(
         no limit of a document applies: changes nothing
     rows : array, optional
         where to write, never copied; None: allocated
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
-        by default `TAMIS_LEVEL`, else the best of this processor
+    level : str, optional
+        "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
+        `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
     threads : int, optional
@@ -2528,8 +2541,9 @@ def unpack_kv_rows(
         no limit of a document applies: changes nothing
     latent, rope : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
-        by default `TAMIS_LEVEL`, else the best of this processor
+    level : str, optional
+        "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
+        `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
     threads : int, optional
@@ -2664,8 +2678,9 @@ def merge_attention_states(
         no limit of a document applies: changes nothing
     out, softmax_max, softmax_sum : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
-        by default `TAMIS_LEVEL`, else the best of this processor
+    level : str, optional
+        "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
+        `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
     threads : int, optional
@@ -2794,8 +2809,9 @@ def merge_topk(
         no limit of a document applies: changes nothing
     sparse_indices, sparse_values : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
-        by default `TAMIS_LEVEL`, else the best of this processor
+    level : str, optional
+        "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
+        `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
     threads : int, optional
@@ -2924,8 +2940,9 @@ def localize_indices(
         no limit of a document applies: changes nothing
     sparse_indices, counts : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
-    level : {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"}, optional
-        by default `TAMIS_LEVEL`, else the best of this processor
+    level : str, optional
+        "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
+        `TAMIS_LEVEL`, else the best of this processor
     implementation : {"auto", "reference", "cpu"}, optional
         "reference" is float64: the specification
     threads : int, optional

@@ -22,5 +22,5 @@ class SupportsDLPack(Protocol):
 NumpyArray: TypeAlias = npt.NDArray[Any]
 Array = TypeVar("Array", bound=SupportsDLPack)
 
-Level = Literal["auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16"]
+Level = Literal["auto", "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni", "avx512_bf16"]
 Implementation = Literal["auto", "reference", "cpu"]

@@ -16,7 +16,7 @@
 namespace tamis::base {
 namespace {
 
-constexpr std::string_view kLevelNames[] = {"auto",   "scalar",      "avx2",
+constexpr std::string_view kLevelNames[] = {"auto",   "scalar",      "avx2",       "avx2_vnni",
                                             "avx512", "avx512_vnni", "avx512_bf16"};
 constexpr std::string_view kImplementationNames[] = {"auto", "reference", "cpu", "cuda"};
 constexpr int32_t kMaxThreads = 1024;
@@ -25,6 +25,12 @@ constexpr int32_t kMaxThreads = 1024;
 bool HasF16c() {
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
   return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & (1u << 29)) != 0;
+}
+
+bool HasAvxVnni() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0 || eax < 1) return false;  // subleaves
+  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & (1u << 4)) != 0;
 }
 #endif
 
@@ -39,6 +45,7 @@ std::vector<Level> DetectLevels() {
                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd");
   if (avx2) levels.push_back(Level::kAvx2);
+  if (avx2 && HasAvxVnni()) levels.push_back(Level::kAvx2Vnni);
   if (avx512) levels.push_back(Level::kAvx512);
   const bool vnni = avx512 && __builtin_cpu_supports("avx512vnni");
   if (vnni) levels.push_back(Level::kAvx512Vnni);
@@ -93,7 +100,8 @@ Status ResolveLevel(Level wanted, Level* level) {
       if (kLevelNames[i] == text) wanted = static_cast<Level>(i);
     }
     if (wanted == Level::kAuto)
-      return Invalid(argument, "auto, scalar, avx2, avx512, avx512_vnni or avx512_bf16", text);
+      return Invalid(argument, "auto, scalar, avx2, avx2_vnni, avx512, avx512_vnni or avx512_bf16",
+                     text);
   }
   std::string here;
   for (Level available : AvailableLevels()) {

@@ -49,7 +49,7 @@ tamis_status tamis_context_set_level(tamis_context* context, int32_t level) {
   return Guard([&]() -> Status {
     if (context == nullptr) return NullArgument("context");
     if (level < TAMIS_LEVEL_AUTO || level > TAMIS_LEVEL_AVX512_BF16)
-      return Invalid("level", "0 to 4 (TAMIS_LEVEL_*)", level);
+      return Invalid("level", "0 to 6 (TAMIS_LEVEL_*)", level);
     context->context.level = static_cast<tamis::Level>(level);
     return Status::Ok();
   });

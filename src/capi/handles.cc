@@ -44,6 +44,7 @@ static_assert(TAMIS_DEVICE_CUDA == static_cast<int>(DeviceType::kCuda));
 static_assert(TAMIS_LEVEL_AUTO == static_cast<int>(Level::kAuto));
 static_assert(TAMIS_LEVEL_SCALAR == static_cast<int>(Level::kScalar));
 static_assert(TAMIS_LEVEL_AVX2 == static_cast<int>(Level::kAvx2));
+static_assert(TAMIS_LEVEL_AVX2_VNNI == static_cast<int>(Level::kAvx2Vnni));
 static_assert(TAMIS_LEVEL_AVX512 == static_cast<int>(Level::kAvx512));
 static_assert(TAMIS_LEVEL_AVX512_VNNI == static_cast<int>(Level::kAvx512Vnni));
 static_assert(TAMIS_LEVEL_AVX512_BF16 == static_cast<int>(Level::kAvx512Bf16));

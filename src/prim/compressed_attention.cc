@@ -25,7 +25,8 @@ int64_t RowMultipleOf(Level level) {
     case Level::kAvx512:
     case Level::kAvx512Vnni:
     case Level::kAvx512Bf16: return 16;
-    case Level::kAvx2: return 8;
+    case Level::kAvx2:
+    case Level::kAvx2Vnni: return 8;
     default: return 4;
   }
 }

@@ -1,8 +1,8 @@
 // The SIMD layer: one vector of floats V with kLanes lanes and the functions below, one header per
 // level.
 //
-// A translation unit is compiled for one level: it defines TAMIS_LEVEL as scalar, avx2, avx512,
-// avx512_vnni or avx512_bf16 and includes kernel bodies (`-inl.h`), which live in namespace
+// A translation unit is compiled for one level: it defines TAMIS_LEVEL as scalar, avx2, avx2_vnni,
+// avx512, avx512_vnni or avx512_bf16 and includes kernel bodies (`-inl.h`), which live in namespace
 // tamis::TAMIS_LEVEL, inside an unnamed namespace: no symbol of theirs may be merged with another
 // level's. For the same reason nothing of the C++ library is included in such a unit.
 //
@@ -59,8 +59,7 @@
 #include <stdint.h>
 
 #if !defined(TAMIS_LEVEL)
-#error \
-    "define TAMIS_LEVEL as scalar, avx2, avx512, avx512_vnni or avx512_bf16 before including a kernel"
+#error "define TAMIS_LEVEL as the name of a header of a level before including a kernel"
 #endif
 
 #define TAMIS_LEVEL_HEADER(level) <simd/level.h>

@@ -65,6 +65,9 @@ def test_levels_follow_the_flags_of_the_processor() -> None:
     wide = ["scalar", "avx2", "avx512", "avx512_vnni"]
     assert expected_levels("x86_64", vnni) == wide
     assert expected_levels("x86_64", vnni | {"avx512_bf16"}) == [*wide, "avx512_bf16"]
+    narrow = ["scalar", "avx2", "avx2_vnni"]
+    assert expected_levels("x86_64", avx2 | {"avx_vnni"}) == narrow
+    assert expected_levels("x86_64", vnni | {"avx_vnni"}) == [*narrow, "avx512", "avx512_vnni"]
     assert expected_levels("x86_64", avx512) == ["scalar"]
     assert expected_levels("aarch64", avx2) == ["scalar"]
 

@@ -29,7 +29,9 @@ void ContextOptions::AddTo(CLI::App* command, bool with_implementation) {
     command->add_option("--impl", implementation, "auto, reference, cpu or cuda")
         ->capture_default_str();
   }
-  command->add_option("--level", level, "auto, scalar, avx2, avx512, avx512_vnni or avx512_bf16")
+  command
+      ->add_option("--level", level,
+                   "auto, scalar, avx2, avx2_vnni, avx512, avx512_vnni or avx512_bf16")
       ->capture_default_str();
   command->add_option("--threads", threads, "0: all processors")->capture_default_str();
 }

@@ -161,7 +161,7 @@ bool WantsScan(const Problem& p, Level level, int64_t most_keys) {
   if (p.pruning == Pruning::kOff || p.heads == 0 || p.dim == 0) return false;
   if (p.dim > prim::kShadowMostDims || p.heads > kMostScanHeads) return false;
   if (p.pruning == Pruning::kOn) return true;
-  return level >= Level::kAvx512Vnni && p.heads >= kLeastScanHeads && most_keys >= kLeastScanned &&
+  return prim::HasFastIntegers(level) && p.heads >= kLeastScanHeads && most_keys >= kLeastScanned &&
          most_keys / kLeastPerSelected >= p.sparse_count;
 }
 

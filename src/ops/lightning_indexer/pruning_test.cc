@@ -11,6 +11,7 @@
 #include "base/dtype.h"
 #include "ops/lightning_indexer/cpu/scan.h"
 #include "ops/lightning_indexer/problem.h"
+#include "prim/cpu/work.h"
 #include "prim/key_shadow_reference.h"
 #include "tamis/ops/quantize_index_keys.hpp"
 #include "tests/support/refusals.h"
@@ -379,7 +380,7 @@ TEST(LightningIndexerPruning, HopelessKeysAreLeftToThePlainWay) {
     indexer::Params params = ParamsOf(d, 64, &indices, &values);
     params.pruning = indexer::Pruning::kAuto;
     for (Level level : base::AvailableLevels()) {
-      if (level < Level::kAvx512Vnni) continue;
+      if (!prim::HasFastIntegers(level)) continue;
       EXPECT_EQ(Scanned(params, level).scanned(0), spread > 0);
     }
   }

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "base/cpu_features.h"
+#include "prim/cpu/work.h"
 #include "tamis/ops/lightning_indexer.hpp"
 #include "tests/support/refusals.h"
 #include "tests/support/token_calls.h"
@@ -358,7 +359,7 @@ TEST(LightningIndexer, TheWorkspaceIsTheFormulasAndFits256MiB) {
            {lightning_indexer::Pruning::kAuto, lightning_indexer::Pruning::kOff}) {
         params.pruning = pruning;
         const bool scan = pruning == lightning_indexer::Pruning::kAuto && c.heads == 64 &&
-                          level >= Level::kAvx512Vnni;
+                          prim::HasFastIntegers(level);
         for (int32_t threads : {1, 4, 32}) {
           const auto plan = lightning_indexer::plan(params, {.threads = threads, .level = level});
           ASSERT_TRUE(plan.ok()) << plan.status().message();

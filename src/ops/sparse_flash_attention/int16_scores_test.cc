@@ -59,7 +59,7 @@ bool UsesIntegers(double scale, const std::function<double(int64_t k)>& factor, 
 std::vector<Level> LevelsOfIntegers() {
   std::vector<Level> levels = {Level::kScalar};
   for (Level level : base::AvailableLevels()) {
-    if (level == Level::kAvx512Vnni) levels.push_back(level);
+    if (level == Level::kAvx2Vnni || level == Level::kAvx512Vnni) levels.push_back(level);
   }
   return levels;
 }

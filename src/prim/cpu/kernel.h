@@ -20,6 +20,9 @@ using CpuKernel = void(const void* args, int64_t item, void* scratch, void* shar
   namespace tamis::avx2 {          \
   ::tamis::prim::CpuKernel name;   \
   }                                \
+  namespace tamis::avx2_vnni {     \
+  ::tamis::prim::CpuKernel name;   \
+  }                                \
   namespace tamis::avx512 {        \
   ::tamis::prim::CpuKernel name;   \
   }                                \

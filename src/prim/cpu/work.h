@@ -27,16 +27,22 @@ struct CpuWork {
   std::string blocking;  ///< For explain.
 };
 
-/// Whether a level multiplies 16-bit integers faster than fp32, or for tests what such a level
-/// does.
-inline bool HasInt16(Level level) { return level == Level::kScalar || level >= Level::kAvx512Vnni; }
+/// Whether a level multiplies 8- and 16-bit integers faster than fp32.
+inline bool HasFastIntegers(Level level) {
+  return level == Level::kAvx2Vnni || level >= Level::kAvx512Vnni;
+}
+
+/// Whether a level multiplies 16-bit integers where it may: `scalar` does so for tests.
+inline bool HasInt16(Level level) { return level == Level::kScalar || HasFastIntegers(level); }
 
 /// One kernel per level. Levels that a build lacks are null and never asked for. Only kernels with
-/// products of 16-bit integers have one of level avx512_vnni, and only kernels whose products can
-/// be of pairs of bfloat16 one of level avx512_bf16; others are those of the level below.
+/// products of integers have those of levels avx2_vnni and avx512_vnni, and only kernels whose
+/// products can be of pairs of bfloat16 one of level avx512_bf16; others are those of levels avx2
+/// and avx512.
 struct KernelTable {
   CpuKernel* scalar = nullptr;
   CpuKernel* avx2 = nullptr;
+  CpuKernel* avx2_vnni = nullptr;
   CpuKernel* avx512 = nullptr;
   CpuKernel* avx512_vnni = nullptr;
   CpuKernel* avx512_bf16 = nullptr;
@@ -49,6 +55,9 @@ struct KernelTable {
         [[fallthrough]];
       case Level::kAvx512Vnni: return avx512_vnni != nullptr ? avx512_vnni : avx512;
       case Level::kAvx512: return avx512;
+      case Level::kAvx2Vnni:
+        if (avx2_vnni != nullptr) return avx2_vnni;
+        [[fallthrough]];
       case Level::kAvx2: return avx2;
       default: return scalar;
     }
@@ -56,19 +65,19 @@ struct KernelTable {
 };
 
 // The entries of a kernel `name`, where the build has them; the second form with level avx512_bf16,
-// the third with avx512_vnni too.
+// the third with avx2_vnni and avx512_vnni too.
 #if defined(TAMIS_X86_LEVELS)
 #define TAMIS_KERNEL_TABLE(name) \
-  { &::tamis::scalar::name, &::tamis::avx2::name, &::tamis::avx512::name }
-#define TAMIS_PAIR_KERNEL_TABLE(name)                                              \
-  {                                                                                \
-    &::tamis::scalar::name, &::tamis::avx2::name, &::tamis::avx512::name, nullptr, \
-        &::tamis::avx512_bf16::name                                                \
+  { &::tamis::scalar::name, &::tamis::avx2::name, nullptr, &::tamis::avx512::name }
+#define TAMIS_PAIR_KERNEL_TABLE(name)                                                       \
+  {                                                                                         \
+    &::tamis::scalar::name, &::tamis::avx2::name, nullptr, &::tamis::avx512::name, nullptr, \
+        &::tamis::avx512_bf16::name                                                         \
   }
-#define TAMIS_INT16_KERNEL_TABLE(name)                                    \
-  {                                                                       \
-    &::tamis::scalar::name, &::tamis::avx2::name, &::tamis::avx512::name, \
-        &::tamis::avx512_vnni::name, &::tamis::avx512_bf16::name          \
+#define TAMIS_INT16_KERNEL_TABLE(name)                                                   \
+  {                                                                                      \
+    &::tamis::scalar::name, &::tamis::avx2::name, &::tamis::avx2_vnni::name,             \
+        &::tamis::avx512::name, &::tamis::avx512_vnni::name, &::tamis::avx512_bf16::name \
   }
 #else
 #define TAMIS_KERNEL_TABLE(name) \
