@@ -2,8 +2,9 @@
 
 gcc 12 copies the accumulator around the intrinsics of VNNI, two moves a product, and may spill it.
 The SIMD layer has them in assembly; this reads what came of it. In every object of a level with
-VNNI, each innermost loop with at least 8 products may have no move from register to register and no
-access of a vector to the stack. Every source that sums products of integers must have such a loop.
+VNNI, each innermost loop with at least 8 products, a quarter of its instructions, may have no move
+from register to register and no access of a vector to the stack. Every source that sums products of
+integers must have such a loop.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 
 LEAST_PRODUCTS = 8
 SUFFIXES = ("_avx2_vnni.cc", "_avx512_vnni.cc")
-INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\s+(\S+)\s*(.*)$")
+INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\s+(?:\{vex\} )?(\S+)\s*(.*)$")
 JUMP = re.compile(r"^([0-9a-f]+)\b")
 PRODUCT = re.compile(r"^vpdp(busd|wssd)s?$")
 VECTOR = re.compile(r"%[xyz]mm\d+")
@@ -88,12 +89,14 @@ def main(objdump: str, objects: Path, source: Path) -> int:
         for body in functions(objdump, path):
             for loop in innermost_loops(body):
                 products = sum(PRODUCT.match(i.name) is not None for i in loop)
-                if products < LEAST_PRODUCTS:
+                if products < LEAST_PRODUCTS or 4 * products < len(loop):
                     continue
                 tight += 1
                 wrong = [i for i in loop if i.moves_a_register or i.spills]
                 for i in wrong:
-                    print(f"{path}: {i.at:x}: {i.name} {i.operands}, in a loop of {products} products")
+                    print(
+                        f"{path}: {i.at:x}: {i.name} {i.operands}, in a loop of {products} products"
+                    )
                 bad += len(wrong)
         if tight == 0:
             print(f"{path}: expected a loop of products of integers, found none")

@@ -72,6 +72,7 @@ template <class Half>
 inline tamis::prim::ShadowBounds ShadowRow(const uint16_t* row, int64_t dim, int32_t offset,
                                            uint8_t* bytes) {
   using namespace tamis::prim;
+  if (dim == 0) return {0.0f, 0.0f, 0.0f};  // `bytes` may be null
   uint16_t bits[kLanes] = {static_cast<uint16_t>(MaxHalf(MagnitudesOfRow(row, dim)))};
   float most_lanes[kLanes];
   Store(most_lanes, Half::LoadHalf(bits));
@@ -184,7 +185,7 @@ inline void ShadowPanelAs(const uint16_t* const* rows, int64_t count, int64_t di
       bounds[2][i] = of_row.norm;
     }
   }
-  if (count < kKeys)
+  if (count < kKeys && dim > 0)
     __builtin_memset(bytes + count * stride, kShadowOffset,
                      static_cast<size_t>((kKeys - count) * stride));
   __builtin_memcpy(panel + tamis::prim::ShadowScalesAt(dim), bounds, sizeof(bounds));
