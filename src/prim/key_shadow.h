@@ -49,7 +49,9 @@ inline int64_t ShadowScalesAt(int64_t dim) { return kShadowKeys * 4 * ShadowGrou
 inline int64_t ShadowPanelBytes(int64_t dim) {
   return ShadowScalesAt(dim) + kShadowKeys * static_cast<int64_t>(sizeof(ShadowBounds));
 }
-inline int64_t ShadowPanels(int64_t keys) { return (keys + kShadowKeys - 1) / kShadowKeys; }
+inline int64_t ShadowPanels(int64_t keys) {
+  return keys / kShadowKeys + (keys % kShadowKeys != 0 ? 1 : 0);
+}
 
 }  // namespace
 }  // namespace tamis::prim
