@@ -81,35 +81,28 @@ inline float Sample(const Item& it, const ScanScratch& at, int64_t keys, float* 
                                           BoundOf(it, state));
 }
 
+// Prepares a token; true where a scan pays for it.
+inline bool PrepareOne(const Item& it, int64_t token, float* scratch, float* state) {
+  const auto& scan = it.a.scan;
+  const int64_t keys = VisibleTo(it.chunk, token);
+  if (keys <= 0) return false;
+  if (!scan.always && (keys < kLeastScanned || keys / kLeastPerSelected < it.a.keep)) return false;
+  const ScanScratch at = LayOutScan(it.a, false);  // the parts that both ways have
+  if (it.a.bfloat16) {
+    PrepareToken<BF16>(it, at, token, scratch, state);
+  } else {
+    PrepareToken<F16>(it, at, token, scratch, state);
+  }
+  if (BoundOf(it, state)->scanned == 0) return false;
+  const float most = scan.shadow != nullptr ? kMostCandidates : kMostCandidatesWithoutShadow;
+  return Sample(it, at, keys, scratch, state) <= most || scan.always;
+}
+
 // Prepares the tokens of the chunk, which holds all their keys; true where a scan pays for all.
 inline bool PrepareTokens(const Item& it, const ScanSpace& space, float* scratch) {
-  const auto& scan = it.a.scan;
-  const ScanScratch at = LayOutScan(it.a, false);  // the parts that both ways have
-  const float most = scan.shadow != nullptr ? kMostCandidates : kMostCandidatesWithoutShadow;
   bool pays = true;
-  for (int64_t t = 0; t < it.chunk.tokens && pays; ++t) {
-    const int64_t keys = VisibleTo(it.chunk, t);
-    if (keys <= 0) {
-      pays = false;
-      break;
-    }
-    if (!scan.always && (keys < kLeastScanned || keys / kLeastPerSelected < it.a.keep)) {
-      pays = false;
-      break;
-    }
-    float* const state = StateOfToken(it, space, t);
-    if (it.a.bfloat16) {
-      PrepareToken<BF16>(it, at, t, scratch, state);
-    } else {
-      PrepareToken<F16>(it, at, t, scratch, state);
-    }
-    if (BoundOf(it, state)->scanned == 0) {
-      pays = false;
-      break;
-    }
-    const float share = Sample(it, at, keys, scratch, state);
-    pays = scan.always || share <= most;
-  }
+  for (int64_t t = 0; t < it.chunk.tokens && pays; ++t)
+    pays = PrepareOne(it, t, scratch, StateOfToken(it, space, t));
   BoundOf(it, StateOfToken(it, space, 0))->scanned = pays ? 1 : 0;
   return pays;
 }
