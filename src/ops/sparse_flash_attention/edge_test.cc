@@ -107,8 +107,8 @@ TEST(SparseFlashAttention, StridedInputsAndOutputs) {
   }
 }
 
-// More rows than are cut into segments for several workers, against each of them alone.
-void ExpectRowsStandAlone(int64_t heads, bool statistics) {
+// So many rows that they are not cut into segments for several workers, against each of them alone.
+void ExpectRowsStandAlone(int64_t heads, bool statistics, int64_t rows = 70) {
   Shape s;
   s.statistics = statistics;
   s.tnd = true;
@@ -117,7 +117,7 @@ void ExpectRowsStandAlone(int64_t heads, bool statistics) {
   s.heads = heads;
   s.latent = 17;
   s.rope = 5;
-  s.q = {70};
+  s.q = {rows};
   s.n = {1500};
   s.count = 1300;
   s.mode = 0;
@@ -130,7 +130,7 @@ void ExpectRowsStandAlone(int64_t heads, bool statistics) {
   };
   for (Level level : base::AvailableLevels()) {
     ASSERT_TRUE(all.Run({.level = level}).ok());
-    for (int64_t row : {0, 13, 69}) {
+    for (int64_t row : {int64_t{0}, rows / 5, rows - 1}) {
       TestCall one = Attention(s, 109);
       for (const char* name : {"query", "query_rope", "sparse_indices"})
         one.View(name, view(all.view(name), row));
@@ -150,6 +150,8 @@ void ExpectRowsStandAlone(int64_t heads, bool statistics) {
 TEST(SparseFlashAttention, ARowGivesTheSameBitsAloneAndAmongMany) {
   ExpectRowsStandAlone(3, true);
   ExpectRowsStandAlone(11, false);
+  ExpectRowsStandAlone(40, false);      // groups of 16 heads, and 8
+  ExpectRowsStandAlone(897, false, 9);  // blocks of 128 heads, and 1
 }
 
 TEST(SparseFlashAttention, LongSelectionsHaveLongerSegments) {

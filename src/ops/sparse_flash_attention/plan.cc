@@ -244,29 +244,33 @@ void FillArgs(Problem& p) {
   a.sequence_count = static_cast<int64_t>(p.kernel_sequences.size());
 }
 
-// One task per segment of every row; returns how many.
-int64_t CutRows(Problem& p) {
-  const KernelArgs& a = p.args;
+// One task per segment of every row.
+void CutRows(Problem& p) {
+  KernelArgs& a = p.args;
   p.tasks.clear();
-  p.merges.clear();
+  p.cuts.clear();
   int64_t partials = 0;
   for (const Sequence& s : p.kernel_sequences) {
     for (int64_t token = 0; token < s.rows; ++token) {
       const Walk walk(a, s, token);
       for (int64_t block = 0; block < a.head_blocks; ++block) {
-        p.merges.push_back({s.row_begin + token, block, partials, walk.segments});
-        for (int64_t i = 0; i < walk.segments; ++i)
-          p.tasks.push_back({s.row_begin + token, block, i, partials++});
+        const auto cut = static_cast<int64_t>(p.cuts.size());
+        p.cuts.push_back({s.row_begin + token, block, partials, walk.segments});
+        for (int64_t i = 0; i < walk.segments; ++i) p.tasks.push_back({cut, i, partials++});
       }
     }
   }
-  return partials;
+  a.cuts = p.cuts.data();
+  a.cut_count = static_cast<int64_t>(p.cuts.size());
+  a.tasks = p.tasks.data();
 }
 
 }  // namespace
 
 prim::CpuWork Room::OnCpu(Problem& p, Level level) {
   static constexpr prim::KernelTable kWhole = TAMIS_INT16_KERNEL_TABLE(SparseFlashAttention);
+  static constexpr prim::KernelTable kQueries =
+      TAMIS_INT16_KERNEL_TABLE(SparseFlashAttentionQueries);
   static constexpr prim::KernelTable kSegments =
       TAMIS_INT16_KERNEL_TABLE(SparseFlashAttentionSegment);
   static constexpr prim::KernelTable kMerge = TAMIS_INT16_KERNEL_TABLE(SparseFlashAttentionMerge);
@@ -286,16 +290,21 @@ prim::CpuWork Room::OnCpu(Problem& p, Level level) {
   int64_t items = 0;
   const Scratch at(a);
   const bool countable = base::CheckedMul(rows, a.head_blocks, &items);
+  int64_t of_one = 0;
   int64_t shared = 0;
-  const bool cut = countable && items < kRowsWithoutTasks && most_segments > 1 && at.state > 0 &&
-                   base::CheckedMul(items * most_segments, at.state, &shared) &&
-                   shared <= kMostSharedFloats;
+  const bool cut = countable && items < kRowsWithoutTasks && most_segments > 1 && at.total > 0 &&
+                   base::CheckedMul(most_segments, at.state, &of_one) &&
+                   base::CheckedAdd(of_one, at.packed_floats, &of_one) &&
+                   base::CheckedMul(items, of_one, &shared) && shared <= kMostSharedFloats;
   if (cut) {
-    work.shared_bytes = CutRows(p) * at.state * static_cast<int64_t>(sizeof(float));
-    a.tasks = p.tasks.data();
-    a.merges = p.merges.data();
-    work.phases = {{static_cast<int64_t>(p.tasks.size()), kSegments.at(level, a.pairs)},
-                   {static_cast<int64_t>(p.merges.size()), kMerge.at(level, a.pairs)}};
+    CutRows(p);
+    const auto tasks = static_cast<int64_t>(p.tasks.size());
+    const int64_t groups = a.cut_count * base::CeilDiv(a.head_block, kHeadGroup);
+    work.shared_bytes =
+        (a.cut_count * at.packed_floats + tasks * at.state) * static_cast<int64_t>(sizeof(float));
+    work.phases = {{groups, kQueries.at(level, a.pairs)},
+                   {tasks, kSegments.at(level, a.pairs)},
+                   {groups, kMerge.at(level, a.pairs)}};
   } else {
     work.phases = {{items, kWhole.at(level, a.pairs)}};
   }

@@ -25,8 +25,8 @@ struct Problem : prim::TokenProblem {
   bool packed = false;  // key holds rows of bytes
   prim::KvRow row;
   std::vector<Sequence> kernel_sequences;  // filled by OnCpu, as all that follows
+  std::vector<Cut> cuts;
   std::vector<Task> tasks;
-  std::vector<Merge> merges;
   KernelArgs args = {};
 
   /// TokenOffset in softmax_max and softmax_sum, which have one dimension more.

@@ -96,19 +96,12 @@ TAMIS_INLINE RowScale ScaleOf(uint32_t most) {
           __builtin_bit_cast(float, (exponent + 1u - kValueBits) << 23)};
 }
 
-// Two rows of `dim` values (the second may be null) as pairs, and 1 / s of both. `dim` is rounded
-// up to whole vectors. Returns whether both are in range.
+// Two rows of `dim` values as pairs. `dim` is rounded up to whole vectors.
 template <class Half, class Element>
-TAMIS_INLINE bool PairValues(const Element* first, const Element* second, int64_t dim, int32_t* to,
-                             float* inverse) {
-  const RowScale a = ScaleOf(MostOf<Half>(first, dim));
-  const RowScale b = ScaleOf(second == nullptr ? 0 : MostOf<Half>(second, dim));
-  if (!a.fits || !b.fits) return false;
-  inverse[0] = a.inverse;
-  inverse[1] = b.inverse;
+TAMIS_INLINE void PairRows(const Element* first, const Element* second, int64_t dim,
+                           const RowScale& a, const RowScale& b, int32_t* to) {
   const V va = Set(a.scale);
   const V vb = Set(b.scale);
-  if (second == nullptr) second = first;
   int64_t c = 0;
   for (; c + kLanes <= dim; c += kLanes)
     StoreInts(to + c, PairInt16(LoadValues<Half>(first + c), va, LoadValues<Half>(second + c), vb));
@@ -117,6 +110,18 @@ TAMIS_INLINE bool PairValues(const Element* first, const Element* second, int64_
     StoreInts(to + c, PairInt16(LoadValuesN<Half>(first + c, rest), va,
                                 LoadValuesN<Half>(second + c, rest), vb));
   }
+}
+
+// The same and 1 / s of both; the second may be null. Returns whether both are in range.
+template <class Half, class Element>
+TAMIS_INLINE bool PairValues(const Element* first, const Element* second, int64_t dim, int32_t* to,
+                             float* inverse) {
+  const RowScale a = ScaleOf(MostOf<Half>(first, dim));
+  const RowScale b = ScaleOf(second == nullptr ? 0 : MostOf<Half>(second, dim));
+  if (!a.fits || !b.fits) return false;
+  inverse[0] = a.inverse;
+  inverse[1] = b.inverse;
+  PairRows<Half>(first, second == nullptr ? first : second, dim, a, b, to);
   return true;
 }
 

@@ -2,17 +2,18 @@
 #pragma once
 
 #include "ops/sparse_flash_attention/cpu/kernel.h"
-#include "prim/cpu/product_tile-inl.h"
+#include "prim/cpu/int16_scores-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {
 
 namespace sparse_attention {
 
+using sparse_flash_attention::Cut;
 using sparse_flash_attention::Heads;
 using sparse_flash_attention::KernelArgs;
+using sparse_flash_attention::kHeadGroup;
 using sparse_flash_attention::kKeyTile;
-using sparse_flash_attention::Merge;
 using sparse_flash_attention::Rows;
 using sparse_flash_attention::Scratch;
 using sparse_flash_attention::Sequence;
@@ -49,11 +50,34 @@ struct Item {
   int64_t pairs;      // of a key's dims in integers
   int32_t* query_pairs;
   float* query_factor;
+  Quanta* quanta;  // of groups of heads
+  bool packed;     // `query`, or those three, are filled
   float* key_step;
   float* scores;
   float* alpha;
   float* factor;
 };
+
+static_assert(sizeof(Quanta) <= sparse_flash_attention::kQuantaFloats * sizeof(float));
+
+TAMIS_INLINE int64_t Groups(int64_t heads) { return (heads + kHeadGroup - 1) / kHeadGroup; }
+
+// The item of one group of the heads.
+inline Item GroupOf(Item it, int64_t group) {
+  const int64_t head = group * kHeadGroup;
+  it.head += head;
+  it.heads = it.heads - head < kHeadGroup ? it.heads - head : kHeadGroup;
+  it.vectors = (it.heads + kLanes - 1) / kLanes;
+  it.query += head * it.columns;
+  it.query_pairs += head * it.pairs;
+  it.query_factor += head;
+  it.quanta += group;
+  return it;
+}
+inline State GroupOf(const Scratch& at, const State& state, int64_t group) {
+  const int64_t head = group * kHeadGroup;
+  return {state.out + head * at.value_dim, state.max + head, state.sum + head};
+}
 
 // Positions of a tile, as pages and slots (page 0 where keys are not paged).
 struct Tile {

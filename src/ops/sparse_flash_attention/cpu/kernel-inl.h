@@ -5,8 +5,8 @@
 // table and widened once (keys as pairs stay as they are, or become integers); it gives the scores,
 // S[key][head] = K Q, and then, its first columns being the values, O += e V. Positions come in
 // segments. Each gives a state (out, max, sum) of its own and states are merged in order, by the
-// worker itself or, where rows are few and their segments go to several workers, in a second phase:
-// the same operations in the same order, so the same bits.
+// worker itself or, where rows are few and their segments go to several workers, in a phase of its
+// own: the same operations in the same order, so the same bits.
 #include "ops/sparse_flash_attention/cpu/tile-inl.h"
 #include "prim/cpu/find-inl.h"
 
@@ -106,13 +106,12 @@ __attribute__((noinline)) bool Attend(const Item& it, int64_t first, int64_t cou
   int current = 0;
   NextTile(it, &cursor, &tiles[0]);
   if (tiles[0].count == 0) return false;
+  PrefetchPages(it, tiles[0]);
+  const int64_t groups = Groups(it.heads);
+  for (int64_t i = 0; i < groups && !it.packed; ++i) PackGroup(GroupOf(it, i));
   Quanta queries;
+  for (int64_t i = 0; i < groups && it.int16_scores; ++i) queries.Add(it.quanta[i]);
   bool panels = !it.int16_scores;  // of columns, not of integers
-  if (it.int16_scores) {
-    queries = PairUpQueries(it);
-  } else {
-    PackQueries(it);
-  }
   const int64_t tiles_per_segment = it.walk.segment / kKeyTile;
   for (int64_t segment = 0; segment < count && tiles[current].count > 0; ++segment) {
     const State& state = segment == 0 ? to : other;
@@ -126,12 +125,14 @@ __attribute__((noinline)) bool Attend(const Item& it, int64_t first, int64_t cou
       integers = integers && PairUpTile(it, queries, tile);
       bool int16 = integers;
       if (integers) {
-        Int16Scores(it, next, tile.count);
+        PrefetchPages(it, next);
+        Int16Scores(it, tile.count);
       } else {
         if (!panels) PackQueries(it);
         panels = true;
         int16 = LoadTile(it, tile);
-        Scores(it, next, tile.count);
+        PrefetchPages(it, next);
+        Scores(it, tile.count);
       }
       SoftmaxTile(it.vectors, it.at.score_stride, tile.count, it.scores, state.max, state.sum,
                   it.alpha);
@@ -148,13 +149,18 @@ __attribute__((noinline)) bool Attend(const Item& it, int64_t first, int64_t cou
   return true;
 }
 
+// `packed`: where the item's queries are packed already; null: in scratch, and not yet.
 inline Item MakeItem(const KernelArgs& a, const Scratch& at, int64_t row, int64_t head_block,
-                     float* scratch) {
+                     float* scratch, float* packed) {
   const Sequence& s =
       a.sequences[LastBeginningBy(a.sequences, a.sequence_count, &Sequence::row_begin, row)];
   const int64_t token = row - s.row_begin;
   const int64_t head = head_block * a.head_block;
   const int64_t heads = a.heads - head < a.head_block ? a.heads - head : a.head_block;
+  // A block of few heads takes columns where others take integers.
+  const bool int16_scores = kInt16 && !kPairs && a.int16_scores && heads >= kTileHeight;
+  const bool is_packed = packed != nullptr && int16_scores == a.int16_scores;
+  float* queries = is_packed ? packed : scratch + at.packed;
   return {a,
           s,
           at,
@@ -165,20 +171,33 @@ inline Item MakeItem(const KernelArgs& a, const Scratch& at, int64_t row, int64_
           (heads + kLanes - 1) / kLanes,
           ColumnsOf(a.latent_dim) + ColumnsOf(a.rope_dim),
           a.indices + s.indices_offset + token * a.indices_token_stride,
-          scratch + at.query,
+          a.int16_scores ? scratch + at.query : queries,
           scratch + at.key,
           scratch + (kPairs || a.value.data != nullptr ? at.value : at.key),
           kInt16 && a.storage && heads >= kTileHeight,
           reinterpret_cast<int32_t*>(scratch + at.value_pairs),
           scratch + at.inverse,
-          kInt16 && !kPairs && a.int16_scores && heads >= kTileHeight,
+          int16_scores,
           PairsOf(a.latent_dim) + PairsOf(a.rope_dim),
-          reinterpret_cast<int32_t*>(scratch + at.query_pairs),
-          scratch + at.query_factor,
+          reinterpret_cast<int32_t*>(queries),
+          queries + (at.query_factor - at.query_pairs),
+          reinterpret_cast<Quanta*>(queries + (at.quanta - at.query_pairs)),
+          is_packed,
           scratch + at.key_step,
           scratch + at.scores,
           scratch + at.alpha,
           scratch + at.factor};
+}
+
+// What workers share of cut rows: packed queries, then states.
+inline Item CutItem(const KernelArgs& a, const Scratch& at, int64_t cut, void* scratch,
+                    void* shared) {
+  return MakeItem(a, at, a.cuts[cut].row, a.cuts[cut].head_block, static_cast<float*>(scratch),
+                  static_cast<float*>(shared) + cut * at.packed_floats);
+}
+inline State PartialAt(const KernelArgs& a, const Scratch& at, int64_t partial, void* shared) {
+  return StateAt(at,
+                 static_cast<float*>(shared) + a.cut_count * at.packed_floats + partial * at.state);
 }
 
 }  // namespace sparse_attention
@@ -189,7 +208,7 @@ void SparseFlashAttention(const void* args, int64_t item, void* scratch, void*) 
   const auto& a = *static_cast<const KernelArgs*>(args);
   auto* floats = static_cast<float*>(scratch);
   const Scratch at(a);
-  const Item it = MakeItem(a, at, item / a.head_blocks, item % a.head_blocks, floats);
+  const Item it = MakeItem(a, at, item / a.head_blocks, item % a.head_blocks, floats, nullptr);
   const State state = StateAt(at, floats + at.before);
   if (Attend(it, 0, it.walk.segments, state, StateAt(at, floats + at.segment))) {
     Write(it, state);
@@ -198,14 +217,24 @@ void SparseFlashAttention(const void* args, int64_t item, void* scratch, void*) 
   }
 }
 
+void SparseFlashAttentionQueries(const void* args, int64_t item, void* scratch, void* shared) {
+  using namespace sparse_attention;
+  const auto& a = *static_cast<const KernelArgs*>(args);
+  const Scratch at(a);
+  const int64_t cut = item / Groups(a.head_block);
+  const int64_t group = item % Groups(a.head_block);
+  const Item it = CutItem(a, at, cut, scratch, shared);
+  if (it.packed && group < Groups(it.heads) && a.cuts[cut].partials > 0)
+    PackGroup(GroupOf(it, group));
+}
+
 void SparseFlashAttentionSegment(const void* args, int64_t item, void* scratch, void* shared) {
   using namespace sparse_attention;
   const auto& a = *static_cast<const KernelArgs*>(args);
   const Task& task = a.tasks[item];
-  auto* floats = static_cast<float*>(scratch);
   const Scratch at(a);
-  const Item it = MakeItem(a, at, task.row, task.head_block, floats);
-  const State state = StateAt(at, static_cast<float*>(shared) + task.partial * at.state);
+  const Item it = CutItem(a, at, task.cut, scratch, shared);
+  const State state = PartialAt(a, at, task.partial, shared);
   if (Attend(it, task.segment, 1, state, state)) return;
   for (int64_t head = 0; head < it.heads; ++head) state.sum[head] = -1.0f;  // none: no position
 }
@@ -213,14 +242,20 @@ void SparseFlashAttentionSegment(const void* args, int64_t item, void* scratch, 
 void SparseFlashAttentionMerge(const void* args, int64_t item, void* scratch, void* shared) {
   using namespace sparse_attention;
   const auto& a = *static_cast<const KernelArgs*>(args);
-  const Merge& merge = a.merges[item];
   const Scratch at(a);
-  const Item it = MakeItem(a, at, merge.row, merge.head_block, static_cast<float*>(scratch));
-  float* partials = static_cast<float*>(shared) + merge.partial * at.state;
-  const State state = StateAt(at, partials);
-  if (merge.partials == 0 || state.sum[0] < 0.0f) return WriteEmpty(it);
-  for (int64_t i = 1; i < merge.partials; ++i) {
-    const State next = StateAt(at, partials + i * at.state);
+  const int64_t group = item % Groups(a.head_block);
+  const Cut& cut = a.cuts[item / Groups(a.head_block)];
+  const Item whole = CutItem(a, at, item / Groups(a.head_block), scratch, shared);
+  if (group >= Groups(whole.heads)) return;
+  const Item it = GroupOf(whole, group);
+  const auto partial = [&](int64_t i) {
+    return GroupOf(at, PartialAt(a, at, cut.partial + i, shared), group);
+  };
+  if (cut.partials == 0) return WriteEmpty(it);
+  const State state = partial(0);
+  if (state.sum[0] < 0.0f) return WriteEmpty(it);
+  for (int64_t i = 1; i < cut.partials; ++i) {
+    const State next = partial(i);
     if (next.sum[0] < 0.0f) break;  // the segments after the last position are empty
     MergeStates(it, state, next);
   }

@@ -44,21 +44,20 @@ struct Heads {
   int64_t head_stride;
 };
 
-/// One segment of a row's selected positions, for one block of heads: the first of two phases,
-/// where rows are so few that one is cut among workers.
-struct Task {
-  int64_t row;
-  int64_t head_block;
-  int64_t segment;
-  int64_t partial;  // where its state goes
-};
-
-/// A row and a block of heads, whose states lie one after the other: the second phase.
-struct Merge {
+/// A row and a block of heads, cut among workers where rows are few. Its heads, a group at a time,
+/// are packed in the first phase; its states, which lie one after the other, merged in the third.
+struct Cut {
   int64_t row;
   int64_t head_block;
   int64_t partial;
   int64_t partials;
+};
+
+/// One segment of a cut row's selected positions: the second phase.
+struct Task {
+  int64_t cut;
+  int64_t segment;
+  int64_t partial;  // where its state goes
 };
 
 struct KernelArgs {
@@ -83,8 +82,9 @@ struct KernelArgs {
 
   const Sequence* sequences;
   int64_t sequence_count;
+  const Cut* cuts;
+  int64_t cut_count;
   const Task* tasks;
-  const Merge* merges;
   int64_t heads;
   int64_t latent_dim;
   int64_t rope_dim;
@@ -107,6 +107,9 @@ struct KernelArgs {
 // 300 KB, which with out and the queries is what L2 holds.
 inline constexpr int64_t kKeyTile = 128;
 inline constexpr int64_t kHeadBlock = 128;
+// Heads that are packed and merged by themselves: whole vectors of every level.
+inline constexpr int64_t kHeadGroup = 16;
+inline constexpr int64_t kQuantaFloats = 4;  // room for one
 // Positions that give one partial state. Fixed, so that a row's result does not depend on how the
 // work was cut; longer only where a row would have too many of them.
 inline constexpr int64_t kSegment = 512;
@@ -144,22 +147,25 @@ struct Scratch {
   int64_t key_stride;    // between rows of the tile
   int64_t value_dim;     // latent in whole vectors
   int64_t query;         // [vectors of heads][columns of dim][lanes]
+  int64_t pairs;         // of a query's or a key's dims in integers
+  int64_t query_pairs;   // [vectors of heads][pairs][lanes]
+  int64_t query_factor;  // [rows]: of the scores in integers
+  int64_t quanta;        // [groups of heads]: what they add to the error of scores in integers
+  int64_t packed;        // begin of what stands for the queries: the first of these, or the others
+  int64_t packed_floats;
   int64_t key;           // [kKeyTile][key_stride]
   int64_t value;         // the same, where values are not the latent part of `key`
   int64_t score_stride;  // between keys of the scores: an odd number of cache lines
   int64_t value_pairs;   // [kKeyTile / 2][key_stride] pairs of integers, and [kKeyTile] 1 / scale
   int64_t inverse;
-  int64_t pairs;         // of a query's or a key's dims in integers
-  int64_t query_pairs;   // [vectors of heads][pairs][lanes]
-  int64_t query_factor;  // [rows]: of the scores in integers
-  int64_t key_step;      // [kKeyTile]: likewise
-  int64_t scores;        // [kKeyTile][score_stride]
-  int64_t alpha;         // [rows]
-  int64_t factor;        // [rows]: of the sums of integers
-  int64_t segment;       // state of the segment under way
-  int64_t before;        // state of those before it
-  int64_t state;         // floats of a state
-  int64_t total;         // floats in all; negative where that overflows
+  int64_t key_step;  // [kKeyTile]: of the scores in integers
+  int64_t scores;    // [kKeyTile][score_stride]
+  int64_t alpha;     // [rows]
+  int64_t factor;    // [rows]: of the sums of integers
+  int64_t segment;   // state of the segment under way
+  int64_t before;    // state of those before it
+  int64_t state;     // floats of a state
+  int64_t total;     // floats in all; negative where that overflows
 
   explicit Scratch(const KernelArgs& a) {
     constexpr int64_t kLine = 16;
@@ -171,21 +177,24 @@ struct Scratch {
     score_stride = rows / kLine % 2 == 0 ? rows + kLine : rows;
     state = parts.Times(rows, value_dim + 2);
     query = parts.Take(parts.Times(dim, rows));
-    key = parts.Take(parts.Times(key_stride, kKeyTile));
-    value = parts.Take(a.value.data != nullptr || a.pairs ? parts.Times(key_stride, kKeyTile) : 0);
-    value_pairs = parts.Take(a.storage ? parts.Times(key_stride, kKeyTile / 2) : 0);
-    inverse = parts.Take(a.storage ? kKeyTile : 0);
     pairs = a.int16_scores ? prim::ScratchLayout::RoundUp(a.latent_dim, 2 * kLine) / 2 +
                                  prim::ScratchLayout::RoundUp(a.rope_dim, 2 * kLine) / 2
                            : 0;
     query_pairs = parts.Take(parts.Times(pairs, rows));
     query_factor = parts.Take(a.int16_scores ? rows : 0);
+    quanta = parts.Take(a.int16_scores ? rows / kHeadGroup * kQuantaFloats : 0);
+    packed = a.int16_scores ? query_pairs : query;
+    key = parts.Take(parts.Times(key_stride, kKeyTile));
+    value = parts.Take(a.value.data != nullptr || a.pairs ? parts.Times(key_stride, kKeyTile) : 0);
+    value_pairs = parts.Take(a.storage ? parts.Times(key_stride, kKeyTile / 2) : 0);
+    inverse = parts.Take(a.storage ? kKeyTile : 0);
     key_step = parts.Take(a.int16_scores ? kKeyTile : 0);
     scores = parts.Take(parts.Times(score_stride, kKeyTile));
     alpha = parts.Take(rows);
     factor = parts.Take(a.storage ? rows : 0);
     segment = parts.Take(state);
     before = parts.Take(state);
+    packed_floats = key - packed;
     total = parts.Total();
   }
 };
@@ -195,5 +204,6 @@ struct Scratch {
 }  // namespace tamis::sparse_flash_attention
 
 TAMIS_DECLARE_KERNEL(SparseFlashAttention)
+TAMIS_DECLARE_KERNEL(SparseFlashAttentionQueries)
 TAMIS_DECLARE_KERNEL(SparseFlashAttentionSegment)
 TAMIS_DECLARE_KERNEL(SparseFlashAttentionMerge)
