@@ -67,6 +67,11 @@ Status CheckPackedKeys(const Params& params, const base::Dims& dims, Problem* pr
   return Status::Ok();
 }
 
+bool IsSame(const TensorView& a, const TensorView& b) {
+  return a.data == b.data && a.rank == b.rank && std::equal(a.shape, a.shape + a.rank, b.shape) &&
+         std::equal(a.strides, a.strides + a.rank, b.strides);
+}
+
 bool IsDense(const TensorView& view) {
   int64_t stride = 1;
   for (int i = view.rank - 1; i >= 0; --i) {
@@ -128,7 +133,8 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   TAMIS_RETURN_IF_ERROR(CheckAttributes(params));
   if (params.kv_format == KvFormat::kSplit) {
     TAMIS_RETURN_IF_ERROR(CheckSplitKeys(params, d));
-    problem->value = params.value;
+    // Whoever gives key as the value, as the document has it, reads and prepares its rows once.
+    if (!IsSame(params.value, params.key)) problem->value = params.value;
   } else {
     TAMIS_RETURN_IF_ERROR(CheckPackedKeys(params, d, problem));
   }
