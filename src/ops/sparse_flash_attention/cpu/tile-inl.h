@@ -46,12 +46,15 @@ inline void Int16ScoreTiles(const Item& it, int64_t count) {
     ForTiles(
         count, it.vectors,
         [&](auto height, auto width, int64_t k, int64_t v) __attribute__((always_inline)) {
-          constexpr int kKeys = decltype(height)::value;
-          Int16ScoreTile<kStride, kKeys, decltype(width)::value>(
-              reinterpret_cast<const int32_t*>(it.key) + k * it.at.key_stride, it.at.key_stride,
-              it.query_pairs + v * it.pairs * kLanes, it.pairs, begin, end,
-              it.query_factor + v * kLanes, it.key_step + k,
-              it.scores + k * it.at.score_stride + v * kLanes, it.at.score_stride);
+          // 16 rows whose distance is not known here have more addresses than there are registers.
+          constexpr int kKeys = kStride == 0 ? kTileHeight : decltype(height)::value;
+          for (int64_t i = k; i < k + decltype(height)::value; i += kKeys) {
+            Int16ScoreTile<kStride, kKeys, decltype(width)::value>(
+                reinterpret_cast<const int32_t*>(it.key) + i * it.at.key_stride, it.at.key_stride,
+                it.query_pairs + v * it.pairs * kLanes, it.pairs, begin, end,
+                it.query_factor + v * kLanes, it.key_step + i,
+                it.scores + i * it.at.score_stride + v * kLanes, it.at.score_stride);
+          }
         });
   }
 }
