@@ -59,18 +59,13 @@ TAMIS_INLINE TwoVectors LoadTwoN(const uint16_t* row, int64_t count) {
   return {Half::LoadHalfN(row, low), Half::LoadHalfN(row + low, static_cast<int>(count) - low)};
 }
 
-// body(TwoVectors, pair) of every 2 lanes dims.
+// body(TwoVectors, pair) of every 2 lanes dims, the first of them at `pair`.
 template <class Half, class Body>
 TAMIS_INLINE void ForPairs(const uint16_t* row, int64_t dims, int64_t pair, const Body& body) {
   int64_t c = 0;
   for (; c + 2 * kLanes <= dims; c += 2 * kLanes, pair += kLanes)
     body(LoadTwo<Half>(row + c), pair);
   if (c < dims) body(LoadTwoN<Half>(row + c, dims - c), pair);
-}
-template <class Half, class Body>
-TAMIS_INLINE void ForPairs(const HalfRow& row, const Body& body) {
-  ForPairs<Half>(row.first, row.first_dims, 0, body);
-  ForPairs<Half>(row.second, row.second_dims, PairsOf(row.first_dims), body);
 }
 
 // The exponent of a positive normal number: 2^e <= x < 2^(e + 1).
@@ -81,7 +76,7 @@ TAMIS_INLINE float PowerOfTwo(int32_t e) {
   return __builtin_bit_cast(float, static_cast<uint32_t>(e + 127) << 23);
 }
 
-// Squares of a row's elements, by chunks, and the bits of its largest magnitudes.
+// Squares of a row's elements, by chunks.
 struct RowSums {
   V chunk = Zero();  // squares of the chunk under way
   int64_t end = kChunkPairs;
@@ -94,7 +89,7 @@ struct RowSums {
     most_chunk = sum > most_chunk ? sum : most_chunk;
     chunk = Zero();
   }
-  // Adds a part that begins at `pair`; returns its largest magnitude.
+  // Adds a part that begins at `pair`; returns the bits of its largest magnitude.
   template <class Half>
   TAMIS_INLINE uint32_t Add(const uint16_t* row, int64_t dims, int64_t pair) {
     I most = ZeroInts();

@@ -243,17 +243,17 @@ void SparseFlashAttentionMerge(const void* args, int64_t item, void* scratch, vo
   using namespace sparse_attention;
   const auto& a = *static_cast<const KernelArgs*>(args);
   const Scratch at(a);
+  const int64_t index = item / Groups(a.head_block);
   const int64_t group = item % Groups(a.head_block);
-  const Cut& cut = a.cuts[item / Groups(a.head_block)];
-  const Item whole = CutItem(a, at, item / Groups(a.head_block), scratch, shared);
+  const Cut& cut = a.cuts[index];
+  const Item whole = CutItem(a, at, index, scratch, shared);
   if (group >= Groups(whole.heads)) return;
   const Item it = GroupOf(whole, group);
   const auto partial = [&](int64_t i) {
     return GroupOf(at, PartialAt(a, at, cut.partial + i, shared), group);
   };
-  if (cut.partials == 0) return WriteEmpty(it);
+  if (cut.partials == 0 || partial(0).sum[0] < 0.0f) return WriteEmpty(it);
   const State state = partial(0);
-  if (state.sum[0] < 0.0f) return WriteEmpty(it);
   for (int64_t i = 1; i < cut.partials; ++i) {
     const State next = partial(i);
     if (next.sum[0] < 0.0f) break;  // the segments after the last position are empty
