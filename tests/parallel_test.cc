@@ -13,15 +13,15 @@
 namespace tamis::parallel {
 namespace {
 
-constexpr int32_t kThreadCounts[] = {1, 2, 7, 64};
-constexpr int64_t kItemCounts[] = {0, 1, 5, 1000};
+constexpr int32_t kThreadCounts[] = {1, 2, 7, 64, 100};
+constexpr int64_t kItemCounts[] = {0, 1, 5, 99, 1000};
 
 // Runs a loop; true if every item ran exactly once, on a worker in range, no worker twice at once.
-bool RunsEachItemOnce(const Executor& executor, int32_t threads, int64_t items) {
+bool RunsEachItemOnce(const Executor& executor, int32_t threads, int64_t items, Order order) {
   std::vector<std::atomic<int>> runs(static_cast<size_t>(items));
   std::vector<std::atomic<bool>> busy(static_cast<size_t>(threads));
   std::atomic<bool> sound{true};
-  ForEach(executor, threads, items, [&](int64_t item, int32_t worker) {
+  ForEach(executor, threads, items, order, [&](int64_t item, int32_t worker) {
     if (worker < 0 || worker >= threads || item < 0 || item >= items) {
       sound = false;
       return;
@@ -33,6 +33,11 @@ bool RunsEachItemOnce(const Executor& executor, int32_t threads, int64_t items) 
   });
   for (const std::atomic<int>& count : runs) sound = sound && count == 1;
   return sound;
+}
+
+bool RunsEachItemOnce(const Executor& executor, int32_t threads, int64_t items) {
+  return RunsEachItemOnce(executor, threads, items, Order::kAscending) &&
+         RunsEachItemOnce(executor, threads, items, Order::kByShare);
 }
 
 void ExpectEachItemOnce(const Executor& executor) {
@@ -62,6 +67,42 @@ TEST(Parallel, LoopsNest) {
     ForEach({}, 4, 100, [&](int64_t inner, int32_t) { sum += outer * 100 + inner; });
   });
   EXPECT_EQ(sum, 799 * 800 / 2);
+}
+
+TEST(Parallel, OfEqualSharesEveryWorkerDoesItsOwn) {
+  constexpr int32_t kThreads = 3;
+  for (int i = 0; i < 20; ++i) {
+    std::atomic<int32_t> begun{0};
+    std::vector<int32_t> by(kThreads, -1);
+    ForEach({}, kThreads, kThreads, Order::kByShare, [&](int64_t item, int32_t worker) {
+      by[static_cast<size_t>(item)] = worker;
+      ++begun;
+      while (begun < kThreads) std::this_thread::yield();  // or one might do the others', too
+    });
+    for (int32_t item = 0; item < kThreads; ++item)
+      EXPECT_EQ(by[static_cast<size_t>(item)], item) << i;
+  }
+}
+
+TEST(Parallel, WhoIsDoneHelpsWithOtherShares) {
+  std::atomic<int32_t> done{0};
+  ForEach({}, 2, 100, Order::kByShare, [&](int64_t item, int32_t) {
+    while (item == 0 && done < 99) std::this_thread::yield();  // until all else is done
+    ++done;
+  });
+  EXPECT_EQ(done, 100);
+}
+
+TEST(Parallel, ACallerHasTheFirstShare) {
+  std::thread::id by[2];
+  std::atomic<int32_t> begun{0};
+  ForEach({}, 2, 2, Order::kByShare, [&](int64_t item, int32_t) {
+    by[item] = std::this_thread::get_id();
+    ++begun;
+    while (begun < 2) std::this_thread::yield();
+  });
+  EXPECT_EQ(by[0], std::this_thread::get_id());
+  EXPECT_NE(by[1], std::this_thread::get_id());
 }
 
 TEST(Parallel, HostThreadsShareThePool) {

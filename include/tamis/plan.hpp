@@ -40,9 +40,9 @@ class TAMIS_API Plan {
   /// Bytes of scratch that run() needs; the formula stands in the operator's README.
   int64_t workspace_bytes() const;
 
-  /// Runs on `workspace` (64-byte aligned, at least workspace_bytes(); null lets the call allocate
-  /// and free it). `stream` is the device stream; CPU plans take null and return when the work is
-  /// done.
+  /// Runs on `workspace` (64-byte aligned, at least workspace_bytes()). Null: memory of the
+  /// library, of which the calling thread keeps up to 32 MiB for its next such run, until it ends.
+  /// `stream` is the device stream; CPU plans take null and return when the work is done.
   Status run(void* workspace = nullptr, int64_t workspace_size_bytes = 0,
              void* stream = nullptr) const;
 

@@ -1,22 +1,13 @@
 #include "tamis/plan.hpp"
 
-#include <cstdlib>
 #include <new>
 
 #include "base/errors.h"
 #include "base/plan_body.h"
+#include "base/workspace.h"
 #include "tamis/tamis.hpp"
 
 namespace tamis {
-namespace {
-
-constexpr std::align_val_t kAlignment{64};
-
-struct AlignedFree {
-  void operator()(void* memory) const { ::operator delete(memory, kAlignment); }
-};
-
-}  // namespace
 
 const char* version() { return TAMIS_VERSION; }
 
@@ -36,13 +27,12 @@ Cost Plan::cost() const { return body_->CountCost(); }
 Status Plan::run(void* workspace, int64_t workspace_size_bytes, void* stream) const try {
   if (stream != nullptr) return base::Invalid("stream", "null for a plan on the CPU", "a stream");
   if (workspace == nullptr && body_->workspace_bytes > 0) {
-    std::unique_ptr<void, AlignedFree> own(
-        ::operator new(static_cast<size_t>(body_->workspace_bytes), kAlignment, std::nothrow));
-    if (own == nullptr) {
+    const base::Workspace own(body_->workspace_bytes);
+    if (own.data() == nullptr) {
       return {StatusCode::kNoMemory,
               "workspace: cannot allocate " + std::to_string(body_->workspace_bytes) + " bytes"};
     }
-    return body_->Run(own.get());
+    return body_->Run(own.data());
   }
   if (workspace != nullptr) {
     if (workspace_size_bytes < body_->workspace_bytes) {

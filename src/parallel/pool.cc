@@ -22,12 +22,13 @@ struct Job {
   void (*task)(void* arg, int32_t index);
   void* arg;
   int32_t tasks;
-  int32_t claimed = 0;              // guarded by the pool's mutex
+  int32_t claimed = 1;              // guarded by the pool's mutex; the first is the caller's
   std::atomic<int32_t> running{0};  // claimed by workers and not finished
 };
 
 class Pool {
  public:
+  // Of at least two tasks.
   void Run(int32_t tasks, void (*task)(void*, int32_t), void* arg) {
     Job job{task, arg, tasks};
     {
@@ -38,7 +39,8 @@ class Pool {
     }
     wake_.notify_all();
     // The caller works too, so a job ends even if every worker is busy elsewhere (or could not be
-    // started).
+    // started). It always has the first task, and with it the same share of a loop.
+    task(arg, 0);
     for (int32_t index; (index = Claim(&job)) >= 0;) task(arg, index);
     while (job.running.load(std::memory_order_acquire) != 0) Pause();
   }

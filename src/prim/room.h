@@ -56,8 +56,11 @@ class RoomPlan final : public internal::PlanBody {
     if (implementation == Implementation::kReference) return RunReference();
     char* const shared = static_cast<char*>(workspace);
     char* const scratch = shared + cpu_.shared_bytes;
+    // What a phase leaves for the next one lies with the worker that made it.
+    const auto order =
+        cpu_.phases.size() > 1 ? parallel::Order::kByShare : parallel::Order::kAscending;
     for (const CpuPhase& phase : cpu_.phases) {
-      parallel::ForEach(executor_, threads_, phase.items, [&](int64_t item, int32_t worker) {
+      parallel::ForEach(executor_, threads_, phase.items, order, [&](int64_t item, int32_t worker) {
         phase.kernel(cpu_.args, phase.first + item, scratch + worker * cpu_.scratch_bytes, shared);
       });
     }

@@ -31,20 +31,31 @@ TAMIS_INLINE void PackRows(bool bfloat16, const uint16_t* const (&from)[kLanes],
   }
 }
 
+// What a softmax may do beside its own with the e of a vector of rows: here nothing.
+struct NothingElse {
+  TAMIS_INLINE void Begin() {}
+  TAMIS_INLINE void Take(int64_t /*key*/, V /*e*/) {}
+  TAMIS_INLINE void End(int64_t /*row*/) {}
+};
+
 // Replaces the scores of `count` keys by e = exp(score - running max); alpha becomes the factor by
 // which earlier sums shrink. `stride` is that of a key's scores; `vectors` of rows are in use.
+template <class Also = NothingElse>
 TAMIS_INLINE void SoftmaxTile(int64_t vectors, int64_t stride, int64_t count, float* scores,
-                              float* max, float* sum, float* alpha) {
+                              float* max, float* sum, float* alpha, Also also = {}) {
   for (int64_t v = 0; v < vectors * kLanes; v += kLanes) {
     const V before = Load(max + v);
     V now = before;
     for (int64_t k = 0; k < count; ++k) now = Max(now, Load(scores + k * stride + v));
     V total = Zero();
+    also.Begin();
     for (int64_t k = 0; k < count; ++k) {
       const V e = ExpNonPositive(Sub(Load(scores + k * stride + v), now));
       Store(scores + k * stride + v, e);
       total = Add(total, e);
+      also.Take(k, e);
     }
+    also.End(v);
     const V shrink = AllEqual(before, now) ? Set(1.0f) : ExpNonPositive(Sub(before, now));
     Store(alpha + v, shrink);
     Store(max + v, now);

@@ -125,7 +125,13 @@ inline bool PairUpHead(const Item& it, int64_t count) {
 }
 
 inline void Int16Values(const Item& it, int64_t count, const float* e, RowCopy* copy) {
-  PairWeights(it.vectors, it.rows, count, e, it.inverse, it.weights, it.factor);
+  WeightRange range = {it.inverse, it.factor};
+  for (int64_t v = 0; v < it.vectors * kLanes; v += kLanes) {
+    range.Begin();
+    for (int64_t k = 0; k < count; ++k) range.Take(k, Load(e + k * it.rows + v));
+    range.End(v);
+  }
+  PairWeights(it.vectors, it.rows, count, e, it.inverse, it.factor, it.weights);
   const int64_t used = it.tokens * it.a.group;
   const int64_t pairs = (count + 1) / 2;
   ForWidths(

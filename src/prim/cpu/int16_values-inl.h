@@ -125,23 +125,33 @@ TAMIS_INLINE bool PairValues(const Element* first, const Element* second, int64_
   return true;
 }
 
+// Finds the 1 / p of weights, a vector of rows at a time: of e of one key after the other.
+// `inverse` are the values' 1 / s_k.
+struct WeightRange {
+  const float* inverse;
+  float* factor;  // [rows]: 1 / p
+  V most = Zero();
+  V sum = Zero();
+
+  TAMIS_INLINE void Begin() { most = sum = Zero(); }
+  TAMIS_INLINE void Take(int64_t key, V e) {
+    const V weight = Mul(e, Set(inverse[key]));
+    most = Max(weight, most);
+    sum = Add(sum, weight);
+  }
+  // A NaN among the weights is in the sum, and 1 / p is NaN: so is what it multiplies.
+  TAMIS_INLINE void End(int64_t row) {
+    Store(factor + row, Max(Mul(most, Set(1.0f / kMostWeight)),
+                            Max(Set(0x1p-100f), Mul(sum, Set(1.0f / kMostWeights)))));
+  }
+};
+
 // Weights of `count` keys (rows of e, e_stride apart) as pairs, which may take their place; row i
-// of `pairs` holds keys 2i and 2i + 1. `inverse` are the values' 1 / s_k; 1 / p goes to `factor`.
+// of `pairs` holds keys 2i and 2i + 1. `factor` is what a WeightRange of them has found.
 TAMIS_INLINE void PairWeights(int64_t vectors, int64_t e_stride, int64_t count, const float* e,
-                              const float* inverse, int32_t* pairs, float* factor) {
+                              const float* inverse, const float* factor, int32_t* pairs) {
   for (int64_t v = 0; v < vectors * kLanes; v += kLanes) {
-    V most = Zero();
-    V sum = Zero();
-    for (int64_t k = 0; k < count; ++k) {
-      const V weight = Mul(Load(e + k * e_stride + v), Set(inverse[k]));
-      most = Max(weight, most);
-      sum = Add(sum, weight);
-    }
-    // A NaN among the weights is in the sum, and 1 / p is NaN: so is what it multiplies.
-    const V inverse_p = Max(Mul(most, Set(1.0f / kMostWeight)),
-                            Max(Set(0x1p-100f), Mul(sum, Set(1.0f / kMostWeights))));
-    const V p = Div(Set(1.0f), inverse_p);
-    Store(factor + v, inverse_p);
+    const V p = Div(Set(1.0f), Load(factor + v));
     int64_t k = 0;
     for (; k + 2 <= count; k += 2) {
       const I pair = PairInt16(Load(e + k * e_stride + v), Mul(Set(inverse[k]), p),

@@ -22,24 +22,37 @@ inline void Begin(const Item& it, const State& state) {
   }
 }
 
-// to becomes the state over the keys of both. Both have some.
-inline void MergeStates(const Item& it, const State& to, const State& from) {
+// The first state becomes the one over the keys of all `count`, merged in order, each read once.
+// All have some. The others' sum and max become what `out` so far and their own are multiplied by.
+inline void MergeStates(const Item& it, const State* states, int64_t count) {
+  if (count == 1) return;
+  const State& to = states[0];
   for (int64_t v = 0; v < it.vectors * kLanes; v += kLanes) {
-    const V max = Max(Load(to.max + v), Load(from.max + v));
-    const V a = ExpNonPositive(Sub(Load(to.max + v), max));
-    const V b = ExpNonPositive(Sub(Load(from.max + v), max));
-    Store(to.sum + v, Fma(Load(from.sum + v), b, Mul(Load(to.sum + v), a)));
+    V max = Load(to.max + v);
+    V sum = Load(to.sum + v);
+    for (int64_t i = 1; i < count; ++i) {
+      const State& from = states[i];
+      const V before = max;
+      max = Max(before, Load(from.max + v));
+      const V a = ExpNonPositive(Sub(before, max));
+      const V b = ExpNonPositive(Sub(Load(from.max + v), max));
+      sum = Fma(Load(from.sum + v), b, Mul(sum, a));
+      Store(from.sum + v, a);
+      Store(from.max + v, b);
+    }
     Store(to.max + v, max);
-    Store(it.alpha + v, a);
-    Store(from.max + v, b);
+    Store(to.sum + v, sum);
   }
   for (int64_t head = 0; head < it.heads; ++head) {
-    const V a = Set(it.alpha[head]);
-    const V b = Set(from.max[head]);
-    float* to_out = to.out + head * it.at.value_dim;
-    const float* from_out = from.out + head * it.at.value_dim;
-    for (int64_t c = 0; c < it.at.value_dim; c += kLanes)
-      Store(to_out + c, Fma(Load(from_out + c), b, Mul(Load(to_out + c), a)));
+    const int64_t row = head * it.at.value_dim;
+    for (int64_t c = row; c < row + it.at.value_dim; c += kLanes) {
+      V out = Load(to.out + c);
+      for (int64_t i = 1; i < count; ++i) {
+        const State& from = states[i];
+        out = Fma(Load(from.out + c), Set(from.max[head]), Mul(out, Set(from.sum[head])));
+      }
+      Store(to.out + c, out);
+    }
   }
 }
 
@@ -111,10 +124,11 @@ __attribute__((noinline)) bool Attend(const Item& it, int64_t first, int64_t cou
   for (int64_t i = 0; i < groups && !it.packed; ++i) PackGroup(GroupOf(it, i));
   Quanta queries;
   for (int64_t i = 0; i < groups && it.int16_scores; ++i) queries.Add(it.quanta[i]);
+  const State states[] = {to, other};
   bool panels = !it.int16_scores;  // of columns, not of integers
   const int64_t tiles_per_segment = it.walk.segment / kKeyTile;
   for (int64_t segment = 0; segment < count && tiles[current].count > 0; ++segment) {
-    const State& state = segment == 0 ? to : other;
+    const State& state = states[segment > 0];
     Begin(it, state);
     bool integers = it.int16_scores && queries.fit;
     for (int64_t i = 0; i < tiles_per_segment && tiles[current].count > 0; ++i) {
@@ -134,17 +148,19 @@ __attribute__((noinline)) bool Attend(const Item& it, int64_t first, int64_t cou
         PrefetchPages(it, next);
         Scores(it, tile.count);
       }
-      SoftmaxTile(it.vectors, it.at.score_stride, tile.count, it.scores, state.max, state.sum,
-                  it.alpha);
       if (int16) {
+        SoftmaxTile(it.vectors, it.at.score_stride, tile.count, it.scores, state.max, state.sum,
+                    it.alpha, WeightRange{it.inverse, it.factor});
         Int16Values(it, state, i == 0, tile.count);
       } else {
+        SoftmaxTile(it.vectors, it.at.score_stride, tile.count, it.scores, state.max, state.sum,
+                    it.alpha);
         if (kPairs && it.int16) WidenValues(it, tile);
         Values(it, state, i == 0, tile.count);
       }
       current = 1 - current;
     }
-    if (segment > 0) MergeStates(it, to, other);
+    if (segment > 0) MergeStates(it, states, 2);
   }
   return true;
 }
@@ -249,17 +265,15 @@ void SparseFlashAttentionMerge(const void* args, int64_t item, void* scratch, vo
   const Item whole = CutItem(a, at, index, scratch, shared);
   if (group >= Groups(whole.heads)) return;
   const Item it = GroupOf(whole, group);
-  const auto partial = [&](int64_t i) {
-    return GroupOf(at, PartialAt(a, at, cut.partial + i, shared), group);
-  };
-  if (cut.partials == 0 || partial(0).sum[0] < 0.0f) return WriteEmpty(it);
-  const State state = partial(0);
-  for (int64_t i = 1; i < cut.partials; ++i) {
-    const State next = partial(i);
-    if (next.sum[0] < 0.0f) break;  // the segments after the last position are empty
-    MergeStates(it, state, next);
+  State states[sparse_flash_attention::kMostSegments];
+  int64_t count = 0;
+  for (; count < cut.partials; ++count) {
+    states[count] = GroupOf(at, PartialAt(a, at, cut.partial + count, shared), group);
+    if (states[count].sum[0] < 0.0f) break;  // the segments after the last position are empty
   }
-  Write(it, state);
+  if (count == 0) return WriteEmpty(it);
+  MergeStates(it, states, count);
+  Write(it, states[0]);
 }
 
 }  // namespace tamis::TAMIS_LEVEL

@@ -115,7 +115,7 @@ __attribute__((noinline)) void Values(const Item& it, const State& to, bool firs
 __attribute__((noinline)) void Int16Values(const Item& it, const State& to, bool first,
                                            int64_t count) {
   auto* weights = reinterpret_cast<int32_t*>(it.scores);
-  PairWeights(it.vectors, it.at.score_stride, count, it.scores, it.inverse, weights, it.factor);
+  PairWeights(it.vectors, it.at.score_stride, count, it.scores, it.inverse, it.factor, weights);
   const int64_t pairs = (count + 1) / 2;
   ForWidths(
       VectorsOfValues(it), [&](auto width, int64_t v) __attribute__((always_inline)) {
