@@ -9,7 +9,8 @@
 //                                inputs are checked; finds derived dimensions
 //   void ReferenceRow(const Problem&, int64_t row, size_t slot, base::Golden*)
 //   prim::CpuWork OnCpu(Problem&, Level)
-//                                the problem is where it will stay, outputs present
+//                                the problem is where it will stay, outputs present; may take the
+//                                number of threads, too, if bits do not depend on it
 //   Cost CountCost(const Problem&)
 //   const std::vector<base::Example>& examples()
 #pragma once
@@ -99,7 +100,11 @@ class RoomPlan final : public internal::PlanBody {
     }
     implementation = Implementation::kCpu;
     TAMIS_RETURN_IF_ERROR(base::ResolveLevel(context.level, &level));
-    cpu_ = Room::OnCpu(problem_, level);
+    if constexpr (requires { Room::OnCpu(problem_, level, threads_); }) {
+      cpu_ = Room::OnCpu(problem_, level, threads_);
+    } else {
+      cpu_ = Room::OnCpu(problem_, level);
+    }
     const bool too_large = cpu_.scratch_bytes < 0 || cpu_.shared_bytes < 0;
     cpu_.scratch_bytes = base::RoundUp(cpu_.scratch_bytes, kScratchAlignment);
     cpu_.shared_bytes = base::RoundUp(cpu_.shared_bytes, kScratchAlignment);

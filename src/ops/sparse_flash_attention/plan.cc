@@ -10,10 +10,18 @@
 namespace tamis::sparse_flash_attention {
 namespace {
 
-// Fewer rows than these (times blocks of heads) are cut into segments for several workers, as long
-// as their states take no more than this.
-constexpr int64_t kRowsWithoutTasks = 64;
+// Rows are cut into segments for several workers where, whole, they would leave more than a sixth
+// of the workers' time unused, as long as their states take no more than this. For 32 tokens of 128
+// heads, which one or two workers share evenly, states would be 38 MB to and from memory: a third
+// more time.
+constexpr int64_t kMostUnused = 6;
 constexpr int64_t kMostSharedFloats = int64_t{1} << 26;
+
+bool LeavesWorkersUnused(int64_t items, int64_t threads) {
+  if (items >= kMostUnused * threads) return false;
+  const int64_t turns = base::CeilDiv(items, threads) * threads;
+  return (turns - items) * kMostUnused > turns;
+}
 
 Status CheckAttributes(const Params& params) {
   if (params.sparse_block_size < 1)
@@ -273,7 +281,7 @@ void CutRows(Problem& p) {
 
 }  // namespace
 
-prim::CpuWork Room::OnCpu(Problem& p, Level level) {
+prim::CpuWork Room::OnCpu(Problem& p, Level level, int32_t threads) {
   static constexpr prim::KernelTable kWhole = TAMIS_INT16_KERNEL_TABLE(SparseFlashAttention);
   static constexpr prim::KernelTable kQueries =
       TAMIS_INT16_KERNEL_TABLE(SparseFlashAttentionQueries);
@@ -298,8 +306,8 @@ prim::CpuWork Room::OnCpu(Problem& p, Level level) {
   const bool countable = base::CheckedMul(rows, a.head_blocks, &items);
   int64_t of_one = 0;
   int64_t shared = 0;
-  const bool cut = countable && items < kRowsWithoutTasks && most_segments > 1 && at.total > 0 &&
-                   base::CheckedMul(most_segments, at.state, &of_one) &&
+  const bool cut = countable && LeavesWorkersUnused(items, threads) && most_segments > 1 &&
+                   at.total > 0 && base::CheckedMul(most_segments, at.state, &of_one) &&
                    base::CheckedAdd(of_one, at.packed_floats, &of_one) &&
                    base::CheckedMul(items, of_one, &shared) && shared <= kMostSharedFloats;
   if (cut) {

@@ -50,7 +50,7 @@ struct Room {
   static const base::Contract& contract();
   static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
   static void ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden);
-  static prim::CpuWork OnCpu(Problem& problem, Level level);
+  static prim::CpuWork OnCpu(Problem& problem, Level level, int32_t threads);
   static Cost CountCost(const Problem& problem);
   static const std::vector<base::Example>& examples();
 };
