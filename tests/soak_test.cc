@@ -31,6 +31,14 @@ int64_t Steps() {
   return text == nullptr ? 1500 : std::atoll(text);
 }
 
+// The address sanitizer holds 256 MB of freed blocks back: what is resident then is its own, and
+// only blocks are counted.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kResidentIsOurs = false;
+#else
+constexpr bool kResidentIsOurs = true;
+#endif
+
 int64_t ResidentBytes() {
   std::ifstream file("/proc/self/statm");
   int64_t all = 0, resident = 0;
@@ -242,7 +250,9 @@ TEST(Soak, DecodingOverReusedPagesStaysRightAndTakesNoMemory) {
     }
   }
   EXPECT_LE(LiveAllocations(), live) << "blocks were lost";
-  EXPECT_LT(ResidentBytes() - resident, int64_t{4} << 20) << "memory grows";
+  if (kResidentIsOurs) {
+    EXPECT_LT(ResidentBytes() - resident, int64_t{4} << 20) << "memory grows";
+  }
   EXPECT_GT(decoder.evictions(), steps / 200);
   RecordProperty("steps", std::to_string(steps));
   RecordProperty("evictions", std::to_string(decoder.evictions()));
