@@ -146,8 +146,8 @@ typedef struct tamis_plan tamis_plan;
 /* Bytes of scratch that a run needs; -1 for a null plan. */
 TAMIS_C_API int64_t tamis_plan_workspace_bytes(const tamis_plan* plan);
 /* `workspace`: 64-byte aligned, or NULL: memory of the library, of which the calling thread keeps
- * up to 32 MiB for its next such run, until it ends. `stream`: NULL on a CPU, where the call returns
- * when the work is done. */
+ * up to 32 MiB for its next such run, until it ends. `stream`: NULL on a CPU, where the call
+ * returns when the work is done. */
 TAMIS_C_API tamis_status tamis_plan_run(const tamis_plan* plan, void* workspace,
                                         int64_t workspace_bytes, void* stream);
 /* One line: which implementation runs and why. Lives as long as the plan; NULL for a null plan. */
