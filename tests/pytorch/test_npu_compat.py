@@ -6,7 +6,6 @@ import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +16,18 @@ from python_calls import layer_case, to_library
 from torch import Tensor
 
 import tamis.npu_compat
+from tamis.npu_compat.options import options
 
 torch_npu = importlib.import_module("torch_npu")
 custom = importlib.import_module("custom")
-device: Any = importlib.import_module("torch.npu")
 
 SIZES = (32, 16, 64, 2)  # l, d, l', selected blocks
 
 
 @pytest.fixture(autouse=True)
-def _wide_again() -> Iterator[None]:
-    yield
-    tamis.npu_compat.enable()
+def _as_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    for option, value in vars(options).items():
+        monkeypatch.setattr(options, option, value)
 
 
 def random(*shape: int) -> Tensor:
@@ -47,22 +46,6 @@ def attention(query: Tensor, key: Tensor, q_prefix: list[int], n_prefix: list[in
         actual_seq_qlen=q_prefix,
         actual_cmp_seq_kvlen=n_prefix,
     )
-
-
-def test_scripts_find_the_device_and_no_device() -> None:
-    assert tamis.npu_compat.REAL is None
-    x: Any = random(3, 4)
-    assert x.npu() is x
-    module = torch.nn.Linear(2, 2)
-    assert module.npu() is module
-    assert x.npu("npu:0", non_blocking=True) is x
-    assert torch_npu.npu_format_cast(x, 29) is x
-    assert device is torch_npu.npu is getattr(torch, "npu")  # noqa: B009
-    assert device.is_available() is False
-    assert device.device_count() == 0
-    assert device.set_device("npu:0") is None
-    assert device.current_device() == 0
-    assert device.synchronize() is None
 
 
 def test_modules_and_namespaces_lead_to_the_same_calls() -> None:
@@ -209,6 +192,7 @@ def test_compiled_and_exported_programs_update_the_caches() -> None:
             out: Tensor = torch.ops.custom.npu_sparse_attention_pto(*arguments)
             return out + 1
 
+    tamis.npu_compat.enable(weight_format="ND")
     case = layer_case("bfloat16")
     arguments = [to_library("torch", array) for array in case.tensors.values()]
     caches = [list(case.tensors).index(f"{name}_cache") for name in ("kv", "kr", "index_k")]

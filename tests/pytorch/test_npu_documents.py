@@ -20,6 +20,7 @@ from torch import Tensor
 import tamis.npu_compat
 
 custom = importlib.import_module("custom")
+torch_npu = importlib.import_module("torch_npu")
 
 
 def uniform(low: float, high: float, *shape: int) -> Tensor:
@@ -173,7 +174,7 @@ Arguments = dict[str, Tensor]
 @pytest.fixture(scope="module")
 def weights() -> Arguments:
     torch.manual_seed(3)
-    return {
+    made = {
         "w_dq": uniform(-0.1, 0.1, 7168, 1536),
         "w_uq_qr": uniform(-0.1, 0.1, 1536, HEADS * 192),
         "w_uk": uniform(-0.1, 0.1, HEADS, 128, LATENT),
@@ -185,6 +186,10 @@ def weights() -> Arguments:
         "w_idx_proj": uniform(-1, 1, 7168, INDEX_HEADS),
         "in_gamma_k": torch.ones(INDEX_DIM, dtype=torch.bfloat16),
         "in_beta_k": torch.zeros(INDEX_DIM, dtype=torch.bfloat16),
+    }
+    return {
+        name: torch_npu.npu_format_cast(tensor, 29) if name.startswith("w_") else tensor
+        for name, tensor in made.items()
     }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tamis.npu_compat import calls, stand_ins
+from tamis.npu_compat import calls, register
 from tamis.npu_compat.schemas import SCHEMAS, name_of, signature_of
 
 LINES = (Path(__file__).parent / "npu_prototypes.txt").read_text(encoding="utf-8").splitlines()
@@ -74,4 +74,4 @@ def test_a_function_that_differs_from_the_table_is_refused(monkeypatch: pytest.M
 
     monkeypatch.setattr(calls, "npu_nsa_compress", npu_nsa_compress)
     with pytest.raises(TypeError, match=r"npu_nsa_compress: expected \(input, weight, compress_b"):
-        stand_ins.function_of(SCHEMAS["npu"][0])
+        register.function_of("npu", SCHEMAS["npu"][0])

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 import tamis.torch  # noqa: F401  (registers torch.ops.tamis)
-
-strict = False  # what `enable` says
+from tamis.npu_compat.formats import row_major
+from tamis.npu_compat.options import options
 
 _T = TypeVar("_T")
 
@@ -51,7 +51,7 @@ def npu_nsa_compress(
         act_seq_len=_required("actual_seq_len", actual_seq_len),
         compress_block_size=compress_block_size,
         compress_stride=compress_stride,
-        strict=strict,
+        strict=options.strict,
     )
     return out
 
@@ -93,7 +93,7 @@ def npu_nsa_compress_attention(
         actual_sel_seq_kvlen=actual_sel_seq_kvlen,
         atten_mask=atten_mask,
         topk_mask=topk_mask,
-        strict=strict,
+        strict=options.strict,
     )
     return (
         out,
@@ -147,7 +147,7 @@ def npu_nsa_compress_attention_infer(
         layout=layout,
         actual_seq_qlen=actual_seq_qlen,
         actual_sel_seq_kvlen=actual_sel_seq_kvlen,
-        strict=strict,
+        strict=options.strict,
     )
     return out, blocks
 
@@ -185,7 +185,7 @@ def npu_sparse_flash_attention(
         layout_query=layout_query,
         layout_kv=layout_kv,
         sparse_mode=sparse_mode,
-        strict=strict,
+        strict=options.strict,
     )[0]
     return out
 
@@ -215,7 +215,7 @@ def npu_lightning_indexer(
         layout_key=layout_key,
         sparse_count=sparse_count,
         sparse_mode=sparse_mode,
-        strict=strict,
+        strict=options.strict,
     )[0]
     return indices
 
@@ -244,14 +244,25 @@ def npu_sparse_attention_pto(
 ) -> Tensor:
     """`tamis.sparse_attention_pto`, with its defaults; the three caches are updated in place.
 
-    Weights are row-major: `npu_format_cast` leaves them as they are.
+    Its six weights are NZ, as `tamis.npu_compat.formats` reads them; w_uk is row-major.
     """
+    weights, weight_format = row_major(
+        "npu_sparse_attention_pto",
+        {
+            "w_dq": w_dq,
+            "w_uq_qr": w_uq_qr,
+            "w_dkv_kr": w_dkv_kr,
+            "w_idx_qb": w_idx_qb,
+            "w_idx_k": w_idx_k,
+            "w_idx_proj": w_idx_proj,
+        },
+    )
     out: Tensor = torch.ops.tamis.sparse_attention_pto(
         x,
-        w_dq,
-        w_uq_qr,
+        weights["w_dq"],
+        weights["w_uq_qr"],
         w_uk,
-        w_dkv_kr,
+        weights["w_dkv_kr"],
         gamma_cq,
         gamma_ckv,
         sin,
@@ -261,12 +272,13 @@ def npu_sparse_attention_pto(
         kr_cache,
         block_table,
         act_seqs,
-        w_idx_qb,
-        w_idx_k,
-        w_idx_proj,
+        weights["w_idx_qb"],
+        weights["w_idx_k"],
+        weights["w_idx_proj"],
         in_gamma_k,
         in_beta_k,
         index_k_cache,
-        strict=strict,
+        weight_format=weight_format,
+        strict=options.strict,
     )[0]
     return out

@@ -52,6 +52,10 @@ SCHEMAS: dict[str, tuple[str, ...]] = {
 }
 
 
+# Calls whose weights are in the device's format NZ: see formats.py.
+READ_WEIGHTS = frozenset({"npu_sparse_attention_pto"})
+
+
 def name_of(schema: str) -> str:
     """The call that a schema describes."""
     return schema.partition("(")[0]

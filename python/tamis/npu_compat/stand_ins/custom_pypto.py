@@ -1,0 +1,7 @@
+"""Stands in for the device's module of operators made with PyPTO: see `tamis.npu_compat`."""
+
+from __future__ import annotations
+
+from tamis.npu_compat.register import calls_of
+
+globals().update(calls_of("custom_pypto"))

@@ -1,0 +1,1 @@
+"""What the documents' example programs take from the device's tests."""
