@@ -11,7 +11,8 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 import pytest
-from python_calls import SHAPES, call, libraries, make_case, same_bits, to_library, updated_of
+from check_docs import blocks_of
+from python_calls import ROOT, SHAPES, call, libraries, make_case, same_bits, to_library, updated_of
 
 import tamis
 from tamis.case import Case
@@ -276,3 +277,8 @@ if "jax" in libraries():
             line = rf"^{name}: expected .*jax\.pure_callback"
             with pytest.raises(TypeError, match=line):
                 jax.jit(traced)(jax.numpy.array([64]))
+
+    def test_the_example_of_pure_callback_in_the_guide_runs() -> None:
+        (block,) = (b for b in blocks_of(ROOT / "docs/guide.md") if b.needs == {"jax"})
+        assert "jax.pure_callback(" in block.code
+        exec(compile(block.code, "docs/guide.md", "exec"), {})
