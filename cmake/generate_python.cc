@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/dtype.h"
 #include "generate_text.h"
 #include "registry/describe.h"
 #include "registry/registry.h"
@@ -17,11 +18,10 @@ constexpr const char* kHead =
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Generic, Literal, NamedTuple, overload
 
 from tamis._call import Operator
-from tamis._typing import Array, Implementation, Level, NumpyArray
+from tamis._typing import Array, Implementation, Integers, Level, Nested, NumpyArray
 )";
 
 // What every operator's docstring says alike.
@@ -109,9 +109,17 @@ std::string DefaultText(const Contract& contract, const Field& field) {
 std::string AttributeAnnotation(const Field& field) {
   switch (field.type) {
     case Type::kChoice: return "Literal[" + Choices(field) + "]";
-    case Type::kInts: return field.required ? "Sequence[int]" : "Sequence[int] | None";
+    case Type::kInts: return field.required ? "Integers" : "Integers | None";
     default: return AttributeTypeName(field.type);
   }
+}
+
+// Integers may be nested sequences, too, and of another library than the rest: but for the first
+// tensor, whose library is that of the results.
+std::string InputAnnotation(const Contract& contract, const Field& field,
+                            const std::string& array) {
+  if (!IsIntegers(field)) return array;
+  return &field == Fields(contract, IsInput).front() ? array + " | Nested" : "Integers | Nested";
 }
 
 std::string OutputAnnotation(const Field& field, const std::string& array) {
@@ -126,13 +134,14 @@ std::string ResultType(const Contract& contract, const std::string& array) {
 
 std::string Signature(const Contract& contract, const std::string& array) {
   Lines lines;
-  for (const std::string& name : Names(contract, IsPositional, false))
-    lines.push_back(name + ": " + array);
+  for (const Field* field : Fields(contract, IsPositional))
+    lines.push_back(field->name + ": " + InputAnnotation(contract, *field, array));
   lines.emplace_back("*");
   for (const Field* field : Fields(contract, IsRequiredAttribute))
     lines.push_back(field->name + ": " + AttributeAnnotation(*field));
   for (const Field* field : Fields(contract, IsOptionalInput))
-    lines.push_back(field->name + ": " + array + " | None = None");
+    lines.push_back(field->name + ": " + InputAnnotation(contract, *field, array) +
+                    " | None = None");
   for (const Field* field : Fields(contract, IsOptionalAttribute)) {
     lines.push_back(field->name + ": " + AttributeAnnotation(*field) + " = " +
                     DefaultText(contract, *field));
@@ -157,6 +166,7 @@ std::string Signatures(const Contract& contract) {
 
 std::string ArrayType(const Field& field) {
   const std::string dtypes = registry::DTypesText(field);
+  if (IsIntegers(field)) return "array or nested sequence of " + dtypes;
   return field.dtype_as.empty() ? "array of " + dtypes : "array, dtype " + dtypes;
 }
 
@@ -168,7 +178,7 @@ std::string TensorDoc(const Field& field, const std::string& qualifier) {
 std::string AttributeDoc(const Contract& contract, const Field& field) {
   std::string type = AttributeTypeName(field.type);
   if (field.type == Type::kChoice) type = "{" + Choices(field) + "}";
-  if (field.type == Type::kInts) type = "sequence of int";
+  if (field.type == Type::kInts) type = "sequence or array of int";
   if (!field.required) {
     type += field.type == Type::kInts ? ", optional" : ", default " + DefaultText(contract, field);
   }
@@ -234,9 +244,18 @@ std::string Constant(const Contract& contract) {
     attributes.push_back("(" + Quoted(field->name) + ", " + Quoted(AttributeTypeName(field->type)) +
                          ")");
   }
+  std::string integers;
+  for (const Field* field : Fields(contract, IsIntegers)) {
+    Lines dtypes;
+    for (const DType dtype : field->dtypes)
+      dtypes.push_back(Quoted(std::string(base::Name(dtype))));
+    integers += "        " + Quoted(field->name) + ": (" + Joined(dtypes, ", ") +
+                (dtypes.size() == 1 ? "," : "") + "),\n";
+  }
   const Lines parts = {Quoted(contract.name),
                        "inputs=" + Tuple("    ", Names(contract, IsInput, true)),
                        "updated=" + Tuple("    ", Names(contract, IsUpdated, true)),
+                       "integers={" + (integers.empty() ? "" : "\n" + integers + "    ") + "}",
                        "attributes=" + Tuple("    ", attributes),
                        "outputs=" + Tuple("    ", Names(contract, IsResult, true))};
   return "\n\n_" + UpperCase(contract.name) + " = Operator(\n    " + Joined(parts, ",\n    ") +

@@ -1,6 +1,7 @@
 // What the generators of Python and of PyTorch's operators write alike.
 #pragma once
 
+#include <algorithm>
 #include <cctype>
 #include <string>
 #include <vector>
@@ -37,6 +38,12 @@ inline std::string Joined(const Lines& items, const std::string& separator) {
 inline bool IsInput(const Field& field) { return field.is_input(); }
 inline bool IsResult(const Field& field) { return field.is_output() && !field.is_updated(); }
 inline bool IsUpdated(const Field& field) { return field.is_updated(); }
+// A tensor of lengths, positions or slots, and nothing else.
+inline bool IsIntegers(const Field& field) {
+  return field.is_input() && !field.dtypes.empty() &&
+         std::all_of(field.dtypes.begin(), field.dtypes.end(),
+                     [](DType dtype) { return dtype == DType::kInt32 || dtype == DType::kInt64; });
+}
 inline bool IsAttribute(const Field& field) { return !field.is_tensor(); }
 inline bool IsPositional(const Field& field) { return field.is_input() && field.is_required(); }
 inline bool IsRequiredAttribute(const Field& field) { return IsAttribute(field) && field.required; }

@@ -77,6 +77,8 @@ std::string Kind(const Field& field) {
     case Type::kInts: return field.required ? "kInts" : "kOptionalInts";
   }
   if (IsUpdated(field)) return IsPositional(field) ? "kUpdatedTensor" : "kOptionalUpdatedTensor";
+  if (IsIntegers(field) && field.dtypes.size() == 1)
+    return IsPositional(field) ? "kInt32Tensor" : "kOptionalInt32Tensor";
   return IsPositional(field) ? "kTensor" : "kOptionalTensor";
 }
 

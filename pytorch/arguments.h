@@ -27,6 +27,7 @@ class Arguments {
 
  private:
   void TakeTensor(const Argument& argument, torch::stable::Tensor tensor);
+  bool IsStrict() const;
   void TakeAttribute(const Argument& argument, StableIValue value);
   void SetInts(std::vector<int64_t> ints, tamis_named_attribute* attribute);
 

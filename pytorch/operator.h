@@ -11,6 +11,8 @@ enum class Kind {
   kUpdatedTensor,  // written by the call
   kOptionalUpdatedTensor,
   kOptionalTensor,
+  kInt32Tensor,  // of 64 bits, it is copied
+  kOptionalInt32Tensor,
   kInt,
   kFloat,
   kBool,

@@ -2,7 +2,7 @@
 
 ```cpp, ```c    a whole program: compiled against the installed library, must exit with 0
 ```bash         run with `tamis` on the path; the blocks of a document share a folder
-```python       run with the package and library of the build; what imports torch, where torch is
+```python       run with the package and library of the build; torch and jax where they are
 ``` and others  shown, not run, as is all indented code
 """
 
@@ -21,7 +21,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-TORCH = re.compile(r"^\s*(import|from) (torch|tamis\.(torch|nn|npu_compat))\b", re.MULTILINE)
+# Modules that may be absent, and those that import them.
+OPTIONAL = {"torch": r"torch|tamis\.(torch|nn|npu_compat)", "jax": "jax"}
 
 
 @dataclass
@@ -34,9 +35,14 @@ class Block:
     code: str
 
     @property
-    def needs_torch(self) -> bool:
-        """Whether it imports torch, or a module of tamis that does."""
-        return self.language == "python" and bool(TORCH.search(self.code))
+    def needs(self) -> set[str]:
+        """Modules that may be absent, and that it imports, or has imported by one of tamis."""
+        return {
+            module
+            for module, names in OPTIONAL.items()
+            if self.language == "python"
+            and re.search(rf"^\s*(import|from) ({names})\b", self.code, re.MULTILINE)
+        }
 
 
 def documents(root: Path) -> list[Path]:
@@ -134,10 +140,14 @@ def make_checks(build: Path, prefix: Path) -> dict[str, Callable[[Block, Path], 
     }
 
 
-def summary(pages: int, ran: int, with_torch: int, has_torch: bool, failures: int) -> str:
-    """One line: what was run, and what was not because torch is absent."""
-    torch = f"{with_torch} of them with torch" if has_torch else f"{with_torch} more need torch"
-    return f"docs: {pages} documents, {ran} blocks of code run, {torch}, {failures} failures"
+def summary(pages: int, ran: int, counts: dict[str, int], absent: set[str], failures: int) -> str:
+    """One line: what was run, and what was not because a module is absent."""
+    needs = [
+        f"{count} more need {module}" if module in absent else f"{count} of them with {module}"
+        for module, count in counts.items()
+    ]
+    blocks = ", ".join([f"{ran} blocks of code run", *needs])
+    return f"docs: {pages} documents, {blocks}, {failures} failures"
 
 
 def main() -> int:
@@ -145,10 +155,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="links and code of the documents")
     parser.add_argument("--build", type=Path, required=True, help="a build of the library")
     build: Path = parser.parse_args().build
-    has_torch = importlib.util.find_spec("torch") is not None
+    absent = {module for module in OPTIONAL if importlib.util.find_spec(module) is None}
+    counts = dict.fromkeys(OPTIONAL, 0)
     pages = documents(ROOT)
     failures: list[str] = []
-    ran = with_torch = 0
+    ran = 0
     with tempfile.TemporaryDirectory() as temporary:
         prefix = Path(temporary) / "prefix"
         install(build, prefix)
@@ -160,8 +171,9 @@ def main() -> int:
             for block in blocks_of(document):
                 if block.language not in checks:
                     continue
-                with_torch += block.needs_torch
-                if block.needs_torch and not has_torch:
+                for module in block.needs:
+                    counts[module] += 1
+                if block.needs & absent:
                     continue
                 ran += 1
                 failure = checks[block.language](block, folder)
@@ -170,7 +182,7 @@ def main() -> int:
                     failures.append(f"{where}:{block.line}: {block.language}: {failure}")
     for line in failures:
         print(line)
-    print(summary(len(pages), ran, with_torch, has_torch, len(failures)))
+    print(summary(len(pages), ran, counts, absent, len(failures)))
     return 1 if failures else 0
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from ctypes import byref
 from typing import Any
 
-from tamis import _library
+from tamis import _integers, _library
 from tamis._tensors import MAX_RANK, Slot, allocate, library_of, to_jax
 
 _OUTPUT = struct.Struct(f"=Qii{MAX_RANK}q8x")  # tamis_output
@@ -58,7 +58,7 @@ def _choice(value: Any, _keep: list[object]) -> tuple[Any, Any]:
 def _ints(value: Any, keep: list[object]) -> tuple[Any, Any]:
     if value is None:
         return 0, 0
-    integers = array("q", value.tolist() if hasattr(value, "tolist") else value)
+    integers = _integers.to_list(value)
     keep.append(integers)
     # A null pointer would say that the list is absent; an empty list is none of that.
     return integers.buffer_info() if integers else (_SOMEWHERE.buffer_info()[0], 0)
@@ -106,7 +106,7 @@ class _Attributes:
             try:
                 struct.pack("=" + layout, *packer(value, []))
             except (TypeError, OverflowError, ValueError, struct.error):
-                return TypeError(f"{name}: expected {expected}, got {value!r}")
+                return TypeError(f"{name}: expected {expected}, got {_integers.shown(value)}")
         return TypeError("attributes: expected values that can be packed")
 
 
@@ -121,6 +121,8 @@ class Operator:
         Tensors that are read, in the order in which the function passes them.
     updated : tuple of str
         Those among them that the call updates in place.
+    integers : dict of str to tuple of str
+        The dtypes of those that hold integers: given as sequences, too.
     attributes : tuple of (str, str)
         Name and type of each attribute.
     outputs : tuple of str
@@ -132,13 +134,19 @@ class Operator:
         name: str,
         inputs: tuple[str, ...],
         updated: tuple[str, ...],
+        integers: dict[str, tuple[str, ...]],
         attributes: tuple[tuple[str, str], ...],
         outputs: tuple[str, ...],
     ) -> None:
         self._name = name.encode()
-        self._inputs = [Slot(n, _names[n], n in updated) for n in inputs]
+        # The document's limits speak of dtypes: a strict call is judged as it came.
+        self._inputs, self._strict_inputs = (
+            [Slot(n, _names[n], n in updated, integers.get(n, ()), narrows) for n in inputs]
+            for narrows in (True, False)
+        )
         self._outputs = [Slot(n, _names[n], True) for n in outputs]
         self._attributes = _Attributes(attributes)
+        self._strict_at = [name for name, _ in attributes].index("strict")
         self._found_type = ctypes.c_char * (_OUTPUT.size * len(outputs))
         self._output_at: dict[int, int] = {}  # index of an output by the address of its name
 
@@ -153,11 +161,12 @@ class Operator:
     ) -> list[Any]:
         """Plan and run; an output that is None is allocated, one that is False left out."""
         keep: list[object] = []
+        packed = self._attributes.pack(attributes, keep)
+        slots = self._strict_inputs if attributes[self._strict_at] else self._inputs
         views = [
             slot.absent if tensor is None else slot.pack(tensor, keep)
-            for slot, tensor in zip(self._inputs, inputs, strict=True)
+            for slot, tensor in zip(slots, inputs, strict=True)
         ]
-        packed = self._attributes.pack(attributes, keep)
         library = library_of(next((t for t in inputs if t is not None), None))
         results: list[Any] = [None if given is False else given for given in outputs]
         if any(given is None for given in outputs):

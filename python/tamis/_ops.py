@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Generic, Literal, NamedTuple, overload
 
 from tamis._call import Operator
-from tamis._typing import Array, Implementation, Level, NumpyArray
+from tamis._typing import Array, Implementation, Integers, Level, Nested, NumpyArray
 
 __all__ = [
     "IndexerProlog",
@@ -48,6 +47,7 @@ _NSA_COMPRESS = Operator(
         "weight",
     ),
     updated=(),
+    integers={},
     attributes=(
         ("act_seq_len", "ints"),
         ("compress_block_size", "int"),
@@ -65,7 +65,7 @@ def nsa_compress(
     input: NumpyArray,
     weight: NumpyArray,
     *,
-    act_seq_len: Sequence[int],
+    act_seq_len: Integers,
     compress_block_size: int,
     compress_stride: int,
     layout: Literal["TND"] = "TND",
@@ -83,7 +83,7 @@ def nsa_compress(
     input: Array,
     weight: Array,
     *,
-    act_seq_len: Sequence[int],
+    act_seq_len: Integers,
     compress_block_size: int,
     compress_stride: int,
     layout: Literal["TND"] = "TND",
@@ -100,7 +100,7 @@ def nsa_compress(
     input: Array,
     weight: Array,
     *,
-    act_seq_len: Sequence[int],
+    act_seq_len: Integers,
     compress_block_size: int,
     compress_stride: int,
     layout: Literal["TND"] = "TND",
@@ -121,7 +121,7 @@ def nsa_compress(
         [T, N, D]: tokens, sequences packed
     weight : array, dtype as input
         [compress_block_size, N]: weight of each token of a window, per head
-    act_seq_len : sequence of int
+    act_seq_len : sequence or array of int
         inclusive prefix sums of the sequence lengths; the last is T
     compress_block_size : int
         tokens in a window (l)
@@ -188,6 +188,7 @@ _NSA_COMPRESS_ATTENTION = Operator(
         "topk_mask",
     ),
     updated=(),
+    integers={},
     attributes=(
         ("scale_value", "float"),
         ("head_num", "int"),
@@ -233,11 +234,11 @@ def nsa_compress_attention(
     compress_stride: int,
     select_block_size: int,
     select_block_count: int,
-    actual_seq_qlen: Sequence[int],
-    actual_cmp_seq_kvlen: Sequence[int],
+    actual_seq_qlen: Integers,
+    actual_cmp_seq_kvlen: Integers,
     atten_mask: NumpyArray | None = None,
     topk_mask: NumpyArray | None = None,
-    actual_sel_seq_kvlen: Sequence[int] | None = None,
+    actual_sel_seq_kvlen: Integers | None = None,
     importance: Literal["cann", "exact_overlap"] = "cann",
     masked_rows: Literal["uniform", "zero"] = "uniform",
     accuracy: Literal["storage", "fp32"] = "storage",
@@ -264,11 +265,11 @@ def nsa_compress_attention(
     compress_stride: int,
     select_block_size: int,
     select_block_count: int,
-    actual_seq_qlen: Sequence[int],
-    actual_cmp_seq_kvlen: Sequence[int],
+    actual_seq_qlen: Integers,
+    actual_cmp_seq_kvlen: Integers,
     atten_mask: Array | None = None,
     topk_mask: Array | None = None,
-    actual_sel_seq_kvlen: Sequence[int] | None = None,
+    actual_sel_seq_kvlen: Integers | None = None,
     importance: Literal["cann", "exact_overlap"] = "cann",
     masked_rows: Literal["uniform", "zero"] = "uniform",
     accuracy: Literal["storage", "fp32"] = "storage",
@@ -294,11 +295,11 @@ def nsa_compress_attention(
     compress_stride: int,
     select_block_size: int,
     select_block_count: int,
-    actual_seq_qlen: Sequence[int],
-    actual_cmp_seq_kvlen: Sequence[int],
+    actual_seq_qlen: Integers,
+    actual_cmp_seq_kvlen: Integers,
     atten_mask: Array | None = None,
     topk_mask: Array | None = None,
-    actual_sel_seq_kvlen: Sequence[int] | None = None,
+    actual_sel_seq_kvlen: Integers | None = None,
     importance: Literal["cann", "exact_overlap"] = "cann",
     masked_rows: Literal["uniform", "zero"] = "uniform",
     accuracy: Literal["storage", "fp32"] = "storage",
@@ -335,16 +336,16 @@ def nsa_compress_attention(
         tokens in a select block (l'), a multiple of compress_stride; M = l' / d
     select_block_count : int
         blocks to select; 0: attention only
-    actual_seq_qlen : sequence of int
+    actual_seq_qlen : sequence or array of int
         inclusive prefix sums over query; the last is T
-    actual_cmp_seq_kvlen : sequence of int
+    actual_cmp_seq_kvlen : sequence or array of int
         inclusive prefix sums over key; the last is Tc
     atten_mask : array of bool, uint8, optional
         [max_q, max_n]: by positions in the sequence; not 0: the key is hidden from the query
     topk_mask : array of bool, uint8, optional
         [max_q, max_blocks]: not 0: the block is selected whatever its importance; max_blocks =
         ceil(max_n / M)
-    actual_sel_seq_kvlen : sequence of int, optional
+    actual_sel_seq_kvlen : sequence or array of int, optional
         accepted and not used, as on the device
     importance : {"cann", "exact_overlap"}, default "cann"
         how compressed tokens count towards a block: as the device (shifted by one token), or by
@@ -432,6 +433,9 @@ _NSA_COMPRESS_ATTENTION_INFER = Operator(
         "atten_mask",
     ),
     updated=(),
+    integers={
+        "block_table": ("int32",),
+    },
     attributes=(
         ("scale_value", "float"),
         ("head_num", "int"),
@@ -469,7 +473,7 @@ def nsa_compress_attention_infer(
     query: NumpyArray,
     key: NumpyArray,
     value: NumpyArray,
-    block_table: NumpyArray,
+    block_table: Integers | Nested,
     *,
     scale_value: float,
     head_num: int,
@@ -479,11 +483,11 @@ def nsa_compress_attention_infer(
     page_block_size: int,
     compress_block_size: int,
     compress_stride: int,
-    actual_cmp_seq_kvlen: Sequence[int],
+    actual_cmp_seq_kvlen: Integers,
     atten_mask: NumpyArray | None = None,
     layout: Literal["TND", "BSND"] = "TND",
-    actual_seq_qlen: Sequence[int] | None = None,
-    actual_sel_seq_kvlen: Sequence[int] | None = None,
+    actual_seq_qlen: Integers | None = None,
+    actual_sel_seq_kvlen: Integers | None = None,
     importance: Literal["cann", "exact_overlap"] = "cann",
     masked_rows: Literal["uniform", "zero"] = "uniform",
     accuracy: Literal["storage", "fp32"] = "storage",
@@ -501,7 +505,7 @@ def nsa_compress_attention_infer(
     query: Array,
     key: Array,
     value: Array,
-    block_table: Array,
+    block_table: Integers | Nested,
     *,
     scale_value: float,
     head_num: int,
@@ -511,11 +515,11 @@ def nsa_compress_attention_infer(
     page_block_size: int,
     compress_block_size: int,
     compress_stride: int,
-    actual_cmp_seq_kvlen: Sequence[int],
+    actual_cmp_seq_kvlen: Integers,
     atten_mask: Array | None = None,
     layout: Literal["TND", "BSND"] = "TND",
-    actual_seq_qlen: Sequence[int] | None = None,
-    actual_sel_seq_kvlen: Sequence[int] | None = None,
+    actual_seq_qlen: Integers | None = None,
+    actual_sel_seq_kvlen: Integers | None = None,
     importance: Literal["cann", "exact_overlap"] = "cann",
     masked_rows: Literal["uniform", "zero"] = "uniform",
     accuracy: Literal["storage", "fp32"] = "storage",
@@ -532,7 +536,7 @@ def nsa_compress_attention_infer(
     query: Array,
     key: Array,
     value: Array,
-    block_table: Array,
+    block_table: Integers | Nested,
     *,
     scale_value: float,
     head_num: int,
@@ -542,11 +546,11 @@ def nsa_compress_attention_infer(
     page_block_size: int,
     compress_block_size: int,
     compress_stride: int,
-    actual_cmp_seq_kvlen: Sequence[int],
+    actual_cmp_seq_kvlen: Integers,
     atten_mask: Array | None = None,
     layout: Literal["TND", "BSND"] = "TND",
-    actual_seq_qlen: Sequence[int] | None = None,
-    actual_sel_seq_kvlen: Sequence[int] | None = None,
+    actual_seq_qlen: Integers | None = None,
+    actual_sel_seq_kvlen: Integers | None = None,
     importance: Literal["cann", "exact_overlap"] = "cann",
     masked_rows: Literal["uniform", "zero"] = "uniform",
     accuracy: Literal["storage", "fp32"] = "storage",
@@ -571,7 +575,7 @@ def nsa_compress_attention_infer(
         [pages, page_block_size, key_value_head_num*D]: paged cache of compressed keys
     value : array, dtype as query
         [pages, page_block_size, key_value_head_num*D2]: paged cache of compressed values
-    block_table : array of int32
+    block_table : array or nested sequence of int32
         [B, max_pages]: page of each page_block_size compressed keys; entries past a sequence's keys
         are not read
     scale_value : float
@@ -590,15 +594,15 @@ def nsa_compress_attention_infer(
         tokens in a compression window (l), a multiple of compress_stride
     compress_stride : int
         tokens between the starts of windows (d)
-    actual_cmp_seq_kvlen : sequence of int
+    actual_cmp_seq_kvlen : sequence or array of int
         compressed keys per sequence
     atten_mask : array of bool, uint8, optional
         [*, *]: a switch, its content is not read: hide windows that end after the query's token
     layout : {"TND", "BSND"}, default "TND"
         of query and the outputs
-    actual_seq_qlen : sequence of int, optional
+    actual_seq_qlen : sequence or array of int, optional
         query tokens per sequence; absent: one each
-    actual_sel_seq_kvlen : sequence of int, optional
+    actual_sel_seq_kvlen : sequence or array of int, optional
         raw tokens per sequence; needed with atten_mask
     importance : {"cann", "exact_overlap"}, default "cann"
         how compressed tokens count towards a block: as the device (shifted by one token), or by
@@ -685,6 +689,11 @@ _SLIDING_WINDOW_ATTENTION = Operator(
         "actual_seq_lengths_kv",
     ),
     updated=(),
+    integers={
+        "block_table": ("int32",),
+        "actual_seq_lengths_query": ("int32", "int64"),
+        "actual_seq_lengths_kv": ("int32", "int64"),
+    },
     attributes=(
         ("scale_value", "float"),
         ("window_size", "int"),
@@ -716,9 +725,9 @@ def sliding_window_attention(
     *,
     scale_value: float,
     window_size: int,
-    block_table: NumpyArray | None = None,
-    actual_seq_lengths_query: NumpyArray | None = None,
-    actual_seq_lengths_kv: NumpyArray | None = None,
+    block_table: Integers | Nested | None = None,
+    actual_seq_lengths_query: Integers | Nested | None = None,
+    actual_seq_lengths_kv: Integers | Nested | None = None,
     layout_query: Literal["BSND", "TND"] = "BSND",
     layout_kv: Literal["BSND", "TND", "PA_BSND"] = "BSND",
     strict: bool = False,
@@ -739,9 +748,9 @@ def sliding_window_attention(
     *,
     scale_value: float,
     window_size: int,
-    block_table: Array | None = None,
-    actual_seq_lengths_query: Array | None = None,
-    actual_seq_lengths_kv: Array | None = None,
+    block_table: Integers | Nested | None = None,
+    actual_seq_lengths_query: Integers | Nested | None = None,
+    actual_seq_lengths_kv: Integers | Nested | None = None,
     layout_query: Literal["BSND", "TND"] = "BSND",
     layout_kv: Literal["BSND", "TND", "PA_BSND"] = "BSND",
     strict: bool = False,
@@ -761,9 +770,9 @@ def sliding_window_attention(
     *,
     scale_value: float,
     window_size: int,
-    block_table: Array | None = None,
-    actual_seq_lengths_query: Array | None = None,
-    actual_seq_lengths_kv: Array | None = None,
+    block_table: Integers | Nested | None = None,
+    actual_seq_lengths_query: Integers | Nested | None = None,
+    actual_seq_lengths_kv: Integers | Nested | None = None,
     layout_query: Literal["BSND", "TND"] = "BSND",
     layout_kv: Literal["BSND", "TND", "PA_BSND"] = "BSND",
     strict: bool = False,
@@ -791,13 +800,13 @@ def sliding_window_attention(
         factor of the scores
     window_size : int
         keys that a token sees at most, that of its own position among them
-    block_table : array of int32, optional
+    block_table : array or nested sequence of int32, optional
         [*, *]: [B, max_pages], with PA_BSND only; entries of pages without a key in a window are
         not read
-    actual_seq_lengths_query : array of int32, int64, optional
+    actual_seq_lengths_query : array or nested sequence of int32, int64, optional
         [*]: BSND: tokens per sequence, or one for all; absent: S1. TND: inclusive prefix sums,
         required; rows past the last are padding
-    actual_seq_lengths_kv : array of int32, int64, optional
+    actual_seq_lengths_kv : array or nested sequence of int32, int64, optional
         [*]: keys per sequence, or one for all (BSND, PA_BSND); TND: inclusive prefix sums; absent:
         S2 (BSND only)
     layout_query : {"BSND", "TND"}, default "BSND"
@@ -882,6 +891,9 @@ _MLA_PROLOG = Operator(
         "kv_cache",
         "kr_cache",
     ),
+    integers={
+        "cache_index": ("int32", "int64"),
+    },
     attributes=(
         ("epsilon_cq", "float"),
         ("epsilon_ckv", "float"),
@@ -915,7 +927,7 @@ def mla_prolog(
     gamma_ckv: NumpyArray,
     sin: NumpyArray,
     cos: NumpyArray,
-    cache_index: NumpyArray,
+    cache_index: Integers | Nested,
     kv_cache: NumpyArray,
     kr_cache: NumpyArray,
     *,
@@ -943,7 +955,7 @@ def mla_prolog(
     gamma_ckv: Array,
     sin: Array,
     cos: Array,
-    cache_index: Array,
+    cache_index: Integers | Nested,
     kv_cache: Array,
     kr_cache: Array,
     *,
@@ -970,7 +982,7 @@ def mla_prolog(
     gamma_ckv: Array,
     sin: Array,
     cos: Array,
-    cache_index: Array,
+    cache_index: Integers | Nested,
     kv_cache: Array,
     kr_cache: Array,
     *,
@@ -1009,7 +1021,7 @@ def mla_prolog(
         TH [T, rope]; BSH [B, S1, rope]: full width; its halves may differ
     cos : array, dtype as x
         TH [T, rope]; BSH [B, S1, rope]: full width; its halves may differ
-    cache_index : array of int32, int64
+    cache_index : array or nested sequence of int32, int64
         TH [T]; BSH [B, S1]: slot = page * page_size + row; negative: not written; of equal ones the
         last wins; read when planning
     kv_cache : array, dtype as x, updated in place
@@ -1105,6 +1117,9 @@ _INDEXER_PROLOG = Operator(
         "index_k_cache",
         "index_k_shadow",
     ),
+    integers={
+        "cache_index": ("int32", "int64"),
+    },
     attributes=(
         ("epsilon", "float"),
         ("rope_interleaved", "bool"),
@@ -1133,7 +1148,7 @@ def indexer_prolog(
     in_beta_k: NumpyArray,
     sin: NumpyArray,
     cos: NumpyArray,
-    cache_index: NumpyArray,
+    cache_index: Integers | Nested,
     index_k_cache: NumpyArray,
     *,
     query_norm: NumpyArray | None = None,
@@ -1160,7 +1175,7 @@ def indexer_prolog(
     in_beta_k: Array,
     sin: Array,
     cos: Array,
-    cache_index: Array,
+    cache_index: Integers | Nested,
     index_k_cache: Array,
     *,
     query_norm: Array | None = None,
@@ -1186,7 +1201,7 @@ def indexer_prolog(
     in_beta_k: Array,
     sin: Array,
     cos: Array,
-    cache_index: Array,
+    cache_index: Integers | Nested,
     index_k_cache: Array,
     *,
     query_norm: Array | None = None,
@@ -1221,7 +1236,7 @@ def indexer_prolog(
         TH [T, rope]; BSH [B, S1, rope]: full width; its halves may differ; rope at most Di
     cos : array, dtype as x
         TH [T, rope]; BSH [B, S1, rope]: full width; its halves may differ
-    cache_index : array of int32, int64
+    cache_index : array or nested sequence of int32, int64
         TH [T]; BSH [B, S1]: slot = page * page_size + row; negative: not written; of equal ones the
         last wins; read when planning
     index_k_cache : array, dtype as x, updated in place
@@ -1305,6 +1320,7 @@ _ND_TO_NZ = Operator(
     "nd_to_nz",
     inputs=("weight",),
     updated=(),
+    integers={},
     attributes=(("strict", "bool"),),
     outputs=("output",),
 )
@@ -1392,6 +1408,7 @@ _NZ_TO_ND = Operator(
     "nz_to_nd",
     inputs=("weight",),
     updated=(),
+    integers={},
     attributes=(("strict", "bool"),),
     outputs=("output",),
 )
@@ -1479,6 +1496,7 @@ _QUANTIZE_INDEX_KEYS = Operator(
     "quantize_index_keys",
     inputs=("key",),
     updated=(),
+    integers={},
     attributes=(
         ("layout_key", "choice"),
         ("strict", "bool"),
@@ -1587,6 +1605,11 @@ _LIGHTNING_INDEXER = Operator(
         "key_shadow",
     ),
     updated=(),
+    integers={
+        "actual_seq_lengths_query": ("int32", "int64"),
+        "actual_seq_lengths_key": ("int32", "int64"),
+        "block_table": ("int32",),
+    },
     attributes=(
         ("layout_query", "choice"),
         ("layout_key", "choice"),
@@ -1617,9 +1640,9 @@ def lightning_indexer(
     key: NumpyArray,
     weights: NumpyArray,
     *,
-    actual_seq_lengths_query: NumpyArray | None = None,
-    actual_seq_lengths_key: NumpyArray | None = None,
-    block_table: NumpyArray | None = None,
+    actual_seq_lengths_query: Integers | Nested | None = None,
+    actual_seq_lengths_key: Integers | Nested | None = None,
+    block_table: Integers | Nested | None = None,
     key_shadow: NumpyArray | None = None,
     layout_query: Literal["BSND", "TND"] = "BSND",
     layout_key: Literal["BSND", "TND", "PA_BSND"] = "BSND",
@@ -1643,9 +1666,9 @@ def lightning_indexer(
     key: Array,
     weights: Array,
     *,
-    actual_seq_lengths_query: Array | None = None,
-    actual_seq_lengths_key: Array | None = None,
-    block_table: Array | None = None,
+    actual_seq_lengths_query: Integers | Nested | None = None,
+    actual_seq_lengths_key: Integers | Nested | None = None,
+    block_table: Integers | Nested | None = None,
     key_shadow: Array | None = None,
     layout_query: Literal["BSND", "TND"] = "BSND",
     layout_key: Literal["BSND", "TND", "PA_BSND"] = "BSND",
@@ -1668,9 +1691,9 @@ def lightning_indexer(
     key: Array,
     weights: Array,
     *,
-    actual_seq_lengths_query: Array | None = None,
-    actual_seq_lengths_key: Array | None = None,
-    block_table: Array | None = None,
+    actual_seq_lengths_query: Integers | Nested | None = None,
+    actual_seq_lengths_key: Integers | Nested | None = None,
+    block_table: Integers | Nested | None = None,
     key_shadow: Array | None = None,
     layout_query: Literal["BSND", "TND"] = "BSND",
     layout_key: Literal["BSND", "TND", "PA_BSND"] = "BSND",
@@ -1698,13 +1721,13 @@ def lightning_indexer(
         BSND [Bk, S2, 1, D]; TND [T2, 1, D]; PA_BSND [pages, page_size, 1, D]: index keys, one head
     weights : array of float16, bfloat16, float32
         BSND [B, S1, N]; TND [T1, N]: weight of each head, as query or float32; may be negative
-    actual_seq_lengths_query : array of int32, int64, optional
+    actual_seq_lengths_query : array or nested sequence of int32, int64, optional
         [*]: BSND: tokens per sequence, or one for all; absent: S1. TND: inclusive prefix sums,
         required; rows past the last are padding
-    actual_seq_lengths_key : array of int32, int64, optional
+    actual_seq_lengths_key : array or nested sequence of int32, int64, optional
         [*]: keys per sequence, or one for all (BSND, PA_BSND); TND: inclusive prefix sums; absent:
         S2 (BSND only)
-    block_table : array of int32, optional
+    block_table : array or nested sequence of int32, optional
         [*, *]: [B, max_pages], with PA_BSND only; entries past a sequence's keys are not read
     key_shadow : array of uint8, optional
         BSND [Bk, panels, panel_bytes]; TND [panels, panel_bytes]; PA_BSND [pages, panels,
@@ -1801,6 +1824,12 @@ _SPARSE_FLASH_ATTENTION = Operator(
         "sinks",
     ),
     updated=(),
+    integers={
+        "sparse_indices": ("int32",),
+        "block_table": ("int32",),
+        "actual_seq_lengths_query": ("int32", "int64"),
+        "actual_seq_lengths_kv": ("int32", "int64"),
+    },
     attributes=(
         ("scale_value", "float"),
         ("sparse_block_size", "int"),
@@ -1832,13 +1861,13 @@ class SparseFlashAttention(NamedTuple, Generic[Array]):
 def sparse_flash_attention(
     query: NumpyArray,
     key: NumpyArray,
-    sparse_indices: NumpyArray,
+    sparse_indices: Integers | Nested,
     *,
     scale_value: float,
     value: NumpyArray | None = None,
-    block_table: NumpyArray | None = None,
-    actual_seq_lengths_query: NumpyArray | None = None,
-    actual_seq_lengths_kv: NumpyArray | None = None,
+    block_table: Integers | Nested | None = None,
+    actual_seq_lengths_query: Integers | Nested | None = None,
+    actual_seq_lengths_kv: Integers | Nested | None = None,
     query_rope: NumpyArray | None = None,
     key_rope: NumpyArray | None = None,
     sinks: NumpyArray | None = None,
@@ -1863,13 +1892,13 @@ def sparse_flash_attention(
 def sparse_flash_attention(
     query: Array,
     key: Array,
-    sparse_indices: Array,
+    sparse_indices: Integers | Nested,
     *,
     scale_value: float,
     value: Array | None = None,
-    block_table: Array | None = None,
-    actual_seq_lengths_query: Array | None = None,
-    actual_seq_lengths_kv: Array | None = None,
+    block_table: Integers | Nested | None = None,
+    actual_seq_lengths_query: Integers | Nested | None = None,
+    actual_seq_lengths_kv: Integers | Nested | None = None,
     query_rope: Array | None = None,
     key_rope: Array | None = None,
     sinks: Array | None = None,
@@ -1893,13 +1922,13 @@ def sparse_flash_attention(
 def sparse_flash_attention(
     query: Array,
     key: Array,
-    sparse_indices: Array,
+    sparse_indices: Integers | Nested,
     *,
     scale_value: float,
     value: Array | None = None,
-    block_table: Array | None = None,
-    actual_seq_lengths_query: Array | None = None,
-    actual_seq_lengths_kv: Array | None = None,
+    block_table: Integers | Nested | None = None,
+    actual_seq_lengths_query: Integers | Nested | None = None,
+    actual_seq_lengths_kv: Integers | Nested | None = None,
     query_rope: Array | None = None,
     key_rope: Array | None = None,
     sinks: Array | None = None,
@@ -1929,7 +1958,7 @@ def sparse_flash_attention(
     key : array of float16, bfloat16, int8, uint8
         BSND [Bk, S2, 1, W]; TND [T2, 1, W]; PA_BSND [pages, page_size, 1, W]: latent keys, W = D,
         as query; or rows of W bytes, see kv_format
-    sparse_indices : array of int32
+    sparse_indices : array or nested sequence of int32
         BSND [B, S1, 1, K]; TND [T1, 1, K]: blocks of each token's sequence, in any order; a
         negative one ends a list
     scale_value : float
@@ -1937,12 +1966,12 @@ def sparse_flash_attention(
     value : array, dtype as key, optional
         BSND [Bk, S2, 1, W]; TND [T2, 1, W]; PA_BSND [pages, page_size, 1, W]: values; absent: the
         latent part of key
-    block_table : array of int32, optional
+    block_table : array or nested sequence of int32, optional
         [*, *]: [B, max_pages], with PA_BSND only; entries past a sequence's keys are not read
-    actual_seq_lengths_query : array of int32, int64, optional
+    actual_seq_lengths_query : array or nested sequence of int32, int64, optional
         [*]: BSND: tokens per sequence, or one for all; absent: S1. TND: inclusive prefix sums,
         required; rows past the last are padding
-    actual_seq_lengths_kv : array of int32, int64, optional
+    actual_seq_lengths_kv : array or nested sequence of int32, int64, optional
         [*]: keys per sequence, or one for all (BSND, PA_BSND); TND: inclusive prefix sums; absent:
         S2 (BSND only)
     query_rope : array, dtype as query, optional
@@ -2065,6 +2094,11 @@ _SPARSE_ATTENTION_PTO = Operator(
         "kr_cache",
         "index_k_cache",
     ),
+    integers={
+        "cache_index": ("int32", "int64"),
+        "block_table": ("int32",),
+        "act_seqs": ("int32", "int64"),
+    },
     attributes=(
         ("scale_value", "float"),
         ("epsilon_cq", "float"),
@@ -2101,11 +2135,11 @@ def sparse_attention_pto(
     gamma_ckv: NumpyArray,
     sin: NumpyArray,
     cos: NumpyArray,
-    cache_index: NumpyArray,
+    cache_index: Integers | Nested,
     kv_cache: NumpyArray,
     kr_cache: NumpyArray,
-    block_table: NumpyArray,
-    act_seqs: NumpyArray,
+    block_table: Integers | Nested,
+    act_seqs: Integers | Nested,
     w_idx_qb: NumpyArray,
     w_idx_k: NumpyArray,
     w_idx_proj: NumpyArray,
@@ -2141,11 +2175,11 @@ def sparse_attention_pto(
     gamma_ckv: Array,
     sin: Array,
     cos: Array,
-    cache_index: Array,
+    cache_index: Integers | Nested,
     kv_cache: Array,
     kr_cache: Array,
-    block_table: Array,
-    act_seqs: Array,
+    block_table: Integers | Nested,
+    act_seqs: Integers | Nested,
     w_idx_qb: Array,
     w_idx_k: Array,
     w_idx_proj: Array,
@@ -2180,11 +2214,11 @@ def sparse_attention_pto(
     gamma_ckv: Array,
     sin: Array,
     cos: Array,
-    cache_index: Array,
+    cache_index: Integers | Nested,
     kv_cache: Array,
     kr_cache: Array,
-    block_table: Array,
-    act_seqs: Array,
+    block_table: Integers | Nested,
+    act_seqs: Integers | Nested,
     w_idx_qb: Array,
     w_idx_k: Array,
     w_idx_proj: Array,
@@ -2232,16 +2266,16 @@ def sparse_attention_pto(
         [B, S1, Dr]: sines of the new tokens, full width
     cos : array, dtype as x
         [B, S1, Dr]: cosines of the new tokens, full width
-    cache_index : array of int32, int64
+    cache_index : array or nested sequence of int32, int64
         [B, S1]: row of all three caches that each new token gets: page * page_size + offset;
         negative: none
     kv_cache : array, dtype as x, updated in place
         [pages, page_size, 1, D]: latents
     kr_cache : array, dtype as x, updated in place
         [pages, page_size, 1, Dr]: rope keys
-    block_table : array of int32
+    block_table : array or nested sequence of int32
         [B, max_pages]: pages of each sequence; entries past its positions are not read
-    act_seqs : array of int32, int64
+    act_seqs : array or nested sequence of int32, int64
         [B]: positions of each sequence, the new tokens included
     w_idx_qb : array, dtype as x
         [Lq, I]: index queries; I = Ni * Di
@@ -2352,6 +2386,7 @@ _PACK_KV_ROWS = Operator(
         "rope",
     ),
     updated=(),
+    integers={},
     attributes=(
         ("kv_format", "choice"),
         ("strict", "bool"),
@@ -2458,6 +2493,7 @@ _UNPACK_KV_ROWS = Operator(
     "unpack_kv_rows",
     inputs=("rows",),
     updated=(),
+    integers={},
     attributes=(
         ("rope_dim", "int"),
         ("kv_format", "choice"),
@@ -2592,6 +2628,7 @@ _MERGE_ATTENTION_STATES = Operator(
         "softmax_sums",
     ),
     updated=(),
+    integers={},
     attributes=(
         ("out_dtype", "choice"),
         ("strict", "bool"),
@@ -2733,6 +2770,9 @@ _MERGE_TOPK = Operator(
         "indices",
     ),
     updated=(),
+    integers={
+        "indices": ("int32",),
+    },
     attributes=(
         ("sparse_count", "int"),
         ("strict", "bool"),
@@ -2754,7 +2794,7 @@ class MergeTopk(NamedTuple, Generic[Array]):
 @overload
 def merge_topk(
     values: NumpyArray,
-    indices: NumpyArray,
+    indices: Integers | Nested,
     *,
     sparse_count: int,
     strict: bool = False,
@@ -2769,7 +2809,7 @@ def merge_topk(
 @overload
 def merge_topk(
     values: Array,
-    indices: Array,
+    indices: Integers | Nested,
     *,
     sparse_count: int,
     strict: bool = False,
@@ -2783,7 +2823,7 @@ def merge_topk(
 
 def merge_topk(
     values: Array,
-    indices: Array,
+    indices: Integers | Nested,
     *,
     sparse_count: int,
     strict: bool = False,
@@ -2801,7 +2841,7 @@ def merge_topk(
     ----------
     values : array of float32
         [parts, T, K]: scores
-    indices : array of int32
+    indices : array or nested sequence of int32
         [parts, T, K]: their positions; a negative one is no entry
     sparse_count : int
         entries to keep
@@ -2857,6 +2897,9 @@ _LOCALIZE_INDICES = Operator(
     "localize_indices",
     inputs=("indices",),
     updated=(),
+    integers={
+        "indices": ("int32",),
+    },
     attributes=(
         ("rank", "int"),
         ("world", "int"),
@@ -2879,7 +2922,7 @@ class LocalizeIndices(NamedTuple, Generic[Array]):
 
 @overload
 def localize_indices(
-    indices: NumpyArray,
+    indices: NumpyArray | Nested,
     *,
     rank: int,
     world: int,
@@ -2895,7 +2938,7 @@ def localize_indices(
 
 @overload
 def localize_indices(
-    indices: Array,
+    indices: Array | Nested,
     *,
     rank: int,
     world: int,
@@ -2910,7 +2953,7 @@ def localize_indices(
 
 
 def localize_indices(
-    indices: Array,
+    indices: Array | Nested,
     *,
     rank: int,
     world: int,
@@ -2928,7 +2971,7 @@ def localize_indices(
 
     Parameters
     ----------
-    indices : array of int32
+    indices : array or nested sequence of int32
         [T, K]: positions; the first negative one ends its row
     rank : int
         whose positions to keep; 0 to world - 1

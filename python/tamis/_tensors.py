@@ -11,7 +11,7 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from tamis import _dlpack
+from tamis import _dlpack, _integers
 
 MAX_RANK = 8
 
@@ -27,6 +27,7 @@ NUMPY_DTYPES: dict[int, np.dtype[Any]] = {
     8: np.dtype(np.int64),
     9: np.dtype(np.bool_),
 }
+_INT64 = 8
 _CODES = {dtype: code for code, dtype in NUMPY_DTYPES.items()}
 _KNOWN = ", ".join(dtype.name for dtype in NUMPY_DTYPES.values())
 
@@ -37,22 +38,36 @@ _NAMED = [
 ]
 _ABSENT_BYTES = bytes(_NAMED[0].size - 8)
 
+# numpy's own classes whose elements are all of what they mean.
+_PLAIN = (np.ndarray, np.memmap, np.matrix, np.recarray)
+
 _IN_PLACE = "it is written to and never copied"
 
 
 class Slot:
     """One tensor of an operator: makes a `tamis_named_tensor` of what the caller passes."""
 
-    __slots__ = ("absent", "address", "name", "writable")
+    __slots__ = ("absent", "address", "integers", "name", "narrows", "writable")
 
-    def __init__(self, name: str, address: int, writable: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        address: int,
+        writable: bool,
+        integers: tuple[str, ...] = (),
+        narrows: bool = True,
+    ) -> None:
         self.name = name
         self.address = address
         self.writable = writable
+        self.integers = integers  # its dtypes, where it is a tensor of integers that is read
+        self.narrows = narrows and integers == ("int32",)  # integers of 64 bits are copied
         self.absent = address.to_bytes(8, sys.byteorder) + _ABSENT_BYTES
 
     def pack(self, array: Any, keep: list[object]) -> bytes:
         """The view of `array`; what must outlive it is appended to `keep`."""
+        if self.integers and _integers.is_sequence(array):
+            array = _integers.to_numpy(self.name, array, self.integers)
         if type(array) is np.ndarray:
             return self._pack_numpy(array, keep)
         torch = sys.modules.get("torch")
@@ -65,6 +80,8 @@ class Slot:
         flags = array.flags
         if code is None or not flags.aligned:
             return self._pack_numpy(self._native(array), keep)
+        if self.narrows and code == _INT64:
+            return self._pack_numpy(_integers.narrowed(self.name, array), keep)
         if self.writable and not flags.writeable:
             raise ValueError(f"{self.name}: expected a writable array, got a read-only one")
         keep.append(array)
@@ -76,6 +93,7 @@ class Slot:
         )
 
     def _pack_torch(self, torch: Any, tensor: Any, keep: list[object]) -> bytes:
+        self._refuse_other_meaning(torch, tensor)
         if tensor.device.type != "cpu":
             raise NotImplementedError(
                 f"{self.name}: expected memory of the CPU, got device {tensor.device}"
@@ -92,6 +110,8 @@ class Slot:
             raise self._unknown(tensor.dtype)
         if tensor.is_neg():
             tensor = self._dense(tensor, torch.resolve_neg)
+        if self.narrows and code == _INT64:
+            return self._pack_numpy(_integers.narrowed(self.name, tensor.numpy()), keep)
         keep.append(tensor)
         return self._pack(
             tensor.data_ptr(), code, tensor.shape, tensor.stride()
@@ -137,6 +157,15 @@ class Slot:
 
     def _to_numpy(self, array: Any) -> npt.NDArray[Any]:
         """The memory of a foreign array, not copied."""
+        if isinstance(array, np.ndarray) and type(array) not in _PLAIN:
+            raise TypeError(
+                f"{self.name}: expected a plain array (a subclass may mean more than its memory "
+                f"says; numpy.asarray drops that), got {_kind(array)}"
+            )
+        if _integers.is_tracer(array):
+            raise TypeError(
+                f"{self.name}: expected an array with values, got {_integers.shown(array)}"
+            )
         interface = getattr(array, "__array_interface__", None)
         if interface is not None:
             found: npt.NDArray[Any] = np.asarray(array)
@@ -150,7 +179,7 @@ class Slot:
         if not hasattr(array, "__dlpack__"):
             raise TypeError(
                 f"{self.name}: expected an array (numpy, torch, or with __array_interface__ or "
-                f"__dlpack__), got {type(array).__name__}"
+                f"__dlpack__), got {_kind(array)}"
             )
         if library_of(array) == "jax":
             if self.writable:
@@ -158,8 +187,21 @@ class Slot:
             array.block_until_ready()
         return _dlpack.to_numpy(self.name, array)
 
+    def _refuse_other_meaning(self, torch: Any, tensor: Any) -> None:
+        """A subclass that answers torch's calls itself, or a batch of ragged tensors."""
+        plain = type(tensor).__torch_dispatch__ is torch.Tensor.__torch_dispatch__
+        if not plain or tensor.is_nested:
+            raise TypeError(
+                f"{self.name}: expected a plain tensor (a subclass may mean more than its memory "
+                f"says), got {'a nested one' if plain else type(tensor).__name__}"
+            )
+
     def _unknown(self, dtype: object) -> ValueError:
         return ValueError(f"{self.name}: expected a dtype of {_KNOWN}, got {dtype}")
+
+
+def _kind(array: object) -> str:
+    return "a masked array" if _integers.is_masked(array) else type(array).__name__
 
 
 def library_of(array: object) -> str:

@@ -369,12 +369,6 @@ def test_types_of_results_are_those_of_arguments() -> None:
     assert_type(merged.sparse_indices, npt.NDArray[Any])
 
 
-def test_lists_of_integers_may_be_any_sequence_or_array() -> None:
-    exact = compress(tokens(), weights())
-    for lengths in ((64,), np.array([64]), np.array([64], np.int32), range(64, 65)):
-        assert same_bits(compress(tokens(), weights(), act_seq_len=lengths), exact)
-
-
 @pytest.mark.parametrize("library", list(libraries()))
 def test_empty_tensors_are_read_and_written(library: str) -> None:
     none, weight = to_library(library, tokens()[:0]), to_library(library, weights())

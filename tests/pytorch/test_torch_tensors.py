@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch_calls import arguments, forms, overload, results
 
 import tamis
 
@@ -81,3 +83,57 @@ def test_outputs_are_written_into_views() -> None:
     assert not wide[:, 1::2].any()
     with pytest.raises(ValueError, match="output: expected a contiguous last dimension"):
         compress(tokens(), weights(), output=torch.zeros(3, 4, 64).bfloat16()[:, :, ::2])
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of")
+def test_tensors_that_mean_more_than_their_memory_are_refused() -> None:
+    ones = torch.ones(64, 4, 32)
+    wrong = {
+        "a nested one": torch.nested.nested_tensor([ones, ones]),
+        "NestedTensor": torch.nested.nested_tensor([ones, ones], layout=torch.jagged),
+        "MaskedTensor": torch.masked.masked_tensor(ones, ones > 0),
+    }
+    for kind, tensor in wrong.items():
+        with pytest.raises(TypeError, match=f"^input: expected a plain tensor .*, got {kind}$"):
+            compress(tensor, weights())
+
+
+def is_table(name: str, tensor: torch.Tensor) -> bool:
+    """Whether the contract has it in 32 bits alone."""
+    return tensor.dtype == torch.int32 and name in ("block_table", "sparse_indices", "indices")
+
+
+def test_torch_operators_take_integers_of_64_bits(tmp_path: Path) -> None:
+    seen = set()
+    for label, case in forms(tmp_path):
+        exact = results(case.op, overload(case.op)(*arguments(case)[0], **arguments(case)[1]))
+        wide = {n: t for n, t in case.tensors.items() if is_table(n, t)}
+        for name, table in wide.items():
+            strided = table.long().repeat_interleave(2, dim=-1)[..., ::2]
+            case.tensors[name] = strided
+            positional, named = arguments(case)
+            found = results(case.op, overload(case.op)(*positional, **named))
+            assert all(torch.equal(found[n], t) for n, t in exact.items()), label
+            seen.add((case.op, name))
+            if case.op != "sparse_flash_attention":  # strict has more to say there
+                with pytest.raises(ValueError, match=f"^{name}: expected dtype int32, got int64"):
+                    overload(case.op)(*positional, **{**named, "strict": True})
+            case.tensors[name] = table
+    assert len(seen) >= 4
+
+
+def test_torch_operators_refuse_integers_that_do_not_fit() -> None:
+    indices = torch.tensor([[1, 2**31]])
+    with pytest.raises(ValueError, match=r"^indices: expected integers that fit int32, got 2147"):
+        torch.ops.tamis.localize_indices(indices, rank=0, world=2)
+    with pytest.raises(ValueError, match=r"^indices: expected integers that fit int32, got 2147"):
+        tamis.localize_indices(indices, rank=0, world=2)
+
+
+def test_lists_of_torch_operators_may_be_tensors() -> None:
+    exact = compress(tokens(), weights())
+    for lengths in (torch.tensor([64]), torch.tensor([64], dtype=torch.int32), (64,)):
+        found = torch.ops.tamis.nsa_compress(
+            tokens(), weights(), act_seq_len=lengths, compress_block_size=32, compress_stride=16
+        )
+        assert torch.equal(found, exact)

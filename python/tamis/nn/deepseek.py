@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 import tamis.torch  # noqa: F401  (registers torch.ops.tamis)
-from tamis.nn.paged_cache import PagedCache, check_counts
+from tamis.nn.checkpoint import Checkpoint
+from tamis.nn.counts import Counts, counted
+from tamis.nn.memory import sizes
+from tamis.nn.paged_cache import PagedCache
+from tamis.nn.rope import rope_of
 
 # Weights of a linear layer, by their names in the checkpoint, where they are transposed.
 _LINEAR = {
@@ -21,11 +25,22 @@ _LINEAR = {
     "w_idx_k": "indexer.wk.weight",
     "w_idx_proj": "indexer.weights_proj.weight",
 }
+_KV = "kv_b_proj.weight"  # what keys are absorbed with, and what values are made of
 _NORMS = {
     "gamma_cq": "q_a_layernorm.weight",
     "gamma_ckv": "kv_a_layernorm.weight",
     "in_gamma_k": "indexer.k_norm.weight",
     "in_beta_k": "indexer.k_norm.bias",
+}
+# `rope_scaling` in the config of DeepSeek-V3.2.
+YARN: dict[str, Any] = {
+    "type": "yarn",
+    "factor": 40,
+    "original_max_position_embeddings": 4096,
+    "beta_fast": 32,
+    "beta_slow": 1,
+    "mscale": 1.0,
+    "mscale_all_dim": 1.0,
 }
 
 
@@ -44,10 +59,12 @@ class DeepSeekSparseAttention(torch.nn.Module):
         channels of a head: with positions, without, and of its values
     index_heads, index_dim, topk : int
         the indexer's heads, their channels, keys that it selects
-    max_position : int, default 163840
-        beyond `original_max_position`, yarn stretches positions by `rope_factor`
-    original_max_position, rope_factor, rope_theta, mscale
-        of yarn
+    rope_scaling : mapping, optional
+        how positions turn, as the checkpoint's config has it: `rope_scaling` or `rope_parameters`
+        of its `config.json` (`rope_type` or `type` "default", "linear" or "yarn", with its keys),
+        or the keys of DeepSeek's own inference config; None: default. By default the model's, yarn
+    rope_theta : float, optional
+        base of the frequencies; 10000 if `rope_scaling` has none
     rope_interleaved : bool, default False
         the indexer's rope takes interleaved pairs, as document 003 has it; the released checkpoint
         takes halves
@@ -70,11 +87,8 @@ class DeepSeekSparseAttention(torch.nn.Module):
         index_heads: int = 64,
         index_dim: int = 128,
         topk: int = 2048,
-        max_position: int = 163840,
-        original_max_position: int = 4096,
-        rope_factor: float = 40.0,
-        rope_theta: float = 10000.0,
-        mscale: float = 1.0,
+        rope_scaling: Mapping[str, Any] | None = YARN,
+        rope_theta: float | None = None,
         rope_interleaved: bool = False,
         epsilon: float = 1e-6,
         dtype: torch.dtype = torch.bfloat16,
@@ -86,13 +100,8 @@ class DeepSeekSparseAttention(torch.nn.Module):
             "kr": (1, rope_dim),
             "index_k": (1, index_dim),
         }
-        self.scale_value = (nope_dim + rope_dim) ** -0.5
-        self.frequencies = rope_theta ** (-torch.arange(0, rope_dim, 2).double() / rope_dim)
-        if max_position > original_max_position:
-            self.scale_value *= (0.1 * mscale * math.log(rope_factor) + 1) ** 2
-            self.frequencies = _stretched(
-                self.frequencies, rope_theta, original_max_position, rope_factor
-            )
+        self.rope = rope_of(rope_scaling, rope_theta, rope_dim)
+        self.scale_value = (nope_dim + rope_dim) ** -0.5 * self.rope.softmax_factor
 
         def weight(*shape: int) -> torch.nn.Parameter:
             scaled = torch.randn(shape, dtype=dtype) * shape[-2] ** -0.5
@@ -115,23 +124,39 @@ class DeepSeekSparseAttention(torch.nn.Module):
         self.w_uv = weight(heads, kv_lora_rank, v_dim)
         self.w_o = weight(heads * v_dim, hidden)
 
-    def load_checkpoint(self, state: Mapping[str, Tensor]) -> None:
+    def load_checkpoint(self, state: Mapping[str, Tensor], prefix: str = "") -> None:
         """Takes one layer's weights under the names of the released checkpoint.
 
         Parameters
         ----------
         state : mapping of str to Tensor
-            `q_a_proj.weight` and so on: names below `model.layers.<i>.self_attn`, in 16 or 32 bits
-            (fp8 weights times their scales)
+            `q_a_proj.weight` and so on: names below `model.layers.<i>.self_attn`, in 16, 32 or 64
+            bits, or weights in float8_e4m3fn with their `<name>_scale_inv`, one for every 128 x 128
+            elements or one for all. The product of both is rounded to float32, then to the layer's
+            dtype, as the release's own conversion does
+        prefix : str, default ""
+            such as "model.layers.3.self_attn.": names that begin otherwise are left alone
+
+        Raises
+        ------
+        ValueError
+            A tensor is missing, is none of the layer's, or has another shape or dtype; one line
+            that names all of them. Nothing has changed.
         """
-        for name, source in _LINEAR.items():
-            self.get_parameter(name).copy_(state[source].T)
-        for name, source in _NORMS.items():
-            self.get_parameter(name).copy_(state[source])
         heads, nope_dim, latent = self.w_uk.shape
-        both = state["kv_b_proj.weight"].reshape(heads, -1, latent)  # [N, nope + v, latent]
-        self.w_uk.copy_(both[:, :nope_dim])
-        self.w_uv.copy_(both[:, nope_dim:].mT)
+        v_dim = self.w_uv.shape[-1]
+        shapes = {source: self.get_parameter(n).shape[::-1] for n, source in _LINEAR.items()}
+        shapes |= {source: self.get_parameter(n).shape for n, source in _NORMS.items()}
+        shapes[_KV] = torch.Size((heads * (nope_dim + v_dim), latent))
+        checkpoint = Checkpoint(state, shapes, prefix)
+        with torch.no_grad():
+            for name, source in _LINEAR.items():
+                self.get_parameter(name).copy_(checkpoint[source].T)
+            for name, source in _NORMS.items():
+                self.get_parameter(name).copy_(checkpoint[source])
+            both = checkpoint[_KV].reshape(heads, -1, latent)  # [N, nope + v, latent]
+            self.w_uk.copy_(both[:, :nope_dim])
+            self.w_uv.copy_(both[:, nope_dim:].mT)
 
     def make_cache(self, *, sequences: int, pages: int, page_size: int = 64) -> PagedCache:
         """An empty cache for this layer, see `PagedCache`."""
@@ -143,14 +168,14 @@ class DeepSeekSparseAttention(torch.nn.Module):
             dtype=self.w_dq.dtype,
         )
 
-    def forward(self, x: Tensor, counts: Sequence[int], cache: PagedCache) -> Tensor:
+    def forward(self, x: Tensor, counts: Counts, cache: PagedCache) -> Tensor:
         """Attention of new tokens to themselves and to all before them.
 
         Parameters
         ----------
         x : Tensor [sum(counts), H]
             hidden states of the new tokens, packed
-        counts : sequence of int
+        counts : sequence or array of int
             new tokens of each sequence of the cache, 0 for none
         cache : PagedCache
             of `make_cache`; the new tokens are appended
@@ -163,13 +188,13 @@ class DeepSeekSparseAttention(torch.nn.Module):
         values = torch.einsum("tnl,nlv->tnv", self.attend(x, counts, cache), self.w_uv)
         return values.flatten(1) @ self.w_o
 
-    def attend(self, x: Tensor, counts: Sequence[int], cache: PagedCache) -> Tensor:
+    def attend(self, x: Tensor, counts: Counts, cache: PagedCache) -> Tensor:
         """As `forward`, but in the latent space: [sum(counts), N, kv_lora_rank].
 
         The bits of a token's row do not depend on how its sequence was cut into calls. A call that
         is refused leaves the cache's lengths as they were.
         """
-        check_counts(counts, len(cache.lengths), x=x)
+        counts = counted(counts, len(cache.lengths), x=x)
         before = list(cache.lengths)
         slots, positions = cache.append(counts)
         try:
@@ -179,7 +204,7 @@ class DeepSeekSparseAttention(torch.nn.Module):
             raise
 
     def _attend(
-        self, x: Tensor, counts: Sequence[int], cache: PagedCache, slots: Tensor, positions: Tensor
+        self, x: Tensor, counts: list[int], cache: PagedCache, slots: Tensor, positions: Tensor
     ) -> Tensor:
         ops, kv, kr, index_k = torch.ops.tamis, *cache.tensors.values()
         turn = [*self._rotation(positions), slots]
@@ -241,22 +266,28 @@ class DeepSeekSparseAttention(torch.nn.Module):
 
     def _rotation(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Sine and cosine of each position, [T, rope] each: both halves are the same."""
-        angles = (positions.double()[:, None] * self.frequencies).repeat(1, 2)
-        return angles.sin().to(self.w_dq.dtype), angles.cos().to(self.w_dq.dtype)
+        angles = (positions.double()[:, None] * self.rope.frequencies).repeat(1, 2)
+        sin, cos = (turn * self.rope.attention_factor for turn in (angles.sin(), angles.cos()))
+        return sin.to(self.w_dq.dtype), cos.to(self.w_dq.dtype)
 
-
-def _stretched(frequencies: Tensor, theta: float, original: int, factor: float) -> Tensor:
-    """Frequencies of yarn: slow turns are `factor` slower, fast ones stay, a ramp between.
-
-    A channel stays where it turns 32 times within the original context, and is stretched in full
-    where it turns once.
-    """
-    pairs = len(frequencies)
-
-    def channel(turns: float) -> float:
-        return pairs * math.log(original / (turns * 2 * math.pi)) / math.log(theta)
-
-    low = max(math.floor(channel(32)), 0)
-    high = min(math.ceil(channel(1)), 2 * pairs - 1)
-    ramp = ((torch.arange(pairs).double() - low) / max(high - low, 1e-3)).clamp(0, 1)
-    return frequencies * (1 - ramp) + frequencies / factor * ramp
+    def extra_repr(self) -> str:
+        """Sizes, as `repr` shows them."""
+        heads, nope_dim, latent = self.w_uk.shape
+        rope_dim, index_dim = self.cache_rows["kr"][1], self.cache_rows["index_k"][1]
+        return sizes(
+            hidden=self.w_dq.shape[0],
+            heads=heads,
+            q_lora_rank=self.w_dq.shape[1],
+            kv_lora_rank=latent,
+            rope_dim=rope_dim,
+            nope_dim=nope_dim,
+            v_dim=self.w_uv.shape[-1],
+            index_heads=self.w_idx_proj.shape[1],
+            index_dim=index_dim,
+            topk=self.topk,
+            rope=self.rope.kind,
+            scale_value=f"{self.scale_value:.6g}",
+            dtype=self.w_dq.dtype,
+            bytes=sum(p.nbytes for p in self.parameters()),
+            cache_bytes_per_token=(latent + rope_dim + index_dim) * self.w_dq.itemsize,
+        )

@@ -38,3 +38,20 @@ def empty_in_huge_pages(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         # Only advice: a kernel without huge pages refuses it, and nothing changes.
         ctypes.CDLL(None).madvise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), advice)
     return tensor
+
+
+def sizes(**named: object) -> str:
+    """What `repr` says of a layer or a cache: names and values, bytes in the unit that suits."""
+    return ", ".join(
+        f"{name}={_bytes(value) if isinstance(value, int) and 'bytes' in name else value}"
+        for name, value in named.items()
+    )
+
+
+def _bytes(count: int) -> str:
+    size, unit = float(count), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if size < 1024 or unit == "TiB":
+            break
+        size /= 1024
+    return f"{size:.4g} {unit}"

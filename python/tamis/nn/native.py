@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -10,7 +9,9 @@ import torch
 from torch import Tensor
 
 import tamis.torch  # noqa: F401  (registers torch.ops.tamis)
-from tamis.nn.paged_cache import PagedCache, check_counts
+from tamis.nn.counts import Counts, counted
+from tamis.nn.memory import sizes
+from tamis.nn.paged_cache import PagedCache
 
 
 @dataclass
@@ -31,6 +32,13 @@ class CompressedCache:
     key_tails: list[Tensor]
     value_tails: list[Tensor]
     lengths: list[int]
+
+    def __repr__(self) -> str:
+        """Sizes, not contents."""
+        kept = [len(tail) for tail in self.key_tails]
+        pools = self.windows.tensors.values()
+        held = sum(t.nbytes for t in (*pools, *self.key_tails, *self.value_tails))
+        return f"CompressedCache({sizes(lengths=self.lengths, kept=kept, bytes=held)})"
 
     def free(self, sequence: int) -> None:
         """Gives the pages of a sequence back, which is then empty."""
@@ -109,12 +117,28 @@ class NativeCompressedAttention(torch.nn.Module):
             windows, [no_keys] * sequences, [no_values] * sequences, [0] * sequences
         )
 
+    def extra_repr(self) -> str:
+        """Sizes, as `repr` shows them."""
+        dtype = self.key_weight.dtype
+        window = self.kv_heads * (self.qk_dim + self.v_dim) * dtype.itemsize
+        return sizes(
+            heads=self.heads,
+            kv_heads=self.kv_heads,
+            qk_dim=self.qk_dim,
+            v_dim=self.v_dim,
+            **self.compression,
+            **self.selection,
+            dtype=dtype,
+            bytes=sum(p.nbytes for p in self.parameters()),
+            cache_bytes_per_window=window,
+        )
+
     def forward(
         self,
         query: Tensor,
         key: Tensor,
         value: Tensor,
-        counts: Sequence[int],
+        counts: Counts,
         cache: CompressedCache,
     ) -> tuple[Tensor, Tensor]:
         """Attention of new tokens to the windows of their sequence.
@@ -130,7 +154,7 @@ class NativeCompressedAttention(torch.nn.Module):
         ----------
         query, key, value : Tensor [T, N, D], [T, N2, D], [T, N2, D2]
             of the new tokens, packed, T = sum(counts)
-        counts : sequence of int
+        counts : sequence or array of int
             new tokens of each sequence of the cache, 0 for none
         cache : CompressedCache
             of `make_cache`; the new tokens are appended
@@ -142,7 +166,7 @@ class NativeCompressedAttention(torch.nn.Module):
         blocks : Tensor [T, N2, select_block_count] of int32
             numbers of select blocks, best first, then -1
         """
-        check_counts(counts, len(cache.lengths), query=query, key=key, value=value)
+        counts = counted(counts, len(cache.lengths), query=query, key=key, value=value)
         first = not any(cache.lengths)
         keys, values, windows = self._compress(key, value, counts, cache)
         if first:
@@ -150,12 +174,12 @@ class NativeCompressedAttention(torch.nn.Module):
         return self._decode(query, counts, cache)
 
     def _compress(
-        self, key: Tensor, value: Tensor, counts: Sequence[int], cache: CompressedCache
+        self, key: Tensor, value: Tensor, counts: list[int], cache: CompressedCache
     ) -> tuple[Tensor, Tensor, list[int]]:
         """The windows that the new tokens complete, packed and in the cache, and their counts."""
         length, stride = self.compression["compress_block_size"], self.stride
         key_tails, value_tails = (
-            [torch.cat(pair) for pair in zip(tails, torch.split(new, list(counts)), strict=True)]
+            [torch.cat(pair) for pair in zip(tails, torch.split(new, counts), strict=True)]
             for tails, new in ((cache.key_tails, key), (cache.value_tails, value))
         )
         tokens = [len(tail) for tail in key_tails]
@@ -178,7 +202,7 @@ class NativeCompressedAttention(torch.nn.Module):
         return keys, values, windows
 
     def _prefill(
-        self, query: Tensor, keys: Tensor, values: Tensor, counts: Sequence[int], windows: list[int]
+        self, query: Tensor, keys: Tensor, values: Tensor, counts: list[int], windows: list[int]
     ) -> tuple[Tensor, Tensor]:
         """Windows that end later are hidden; first, own and previous block are selected."""
         length, block = self.compression["compress_block_size"], self.selection["select_block_size"]
@@ -203,7 +227,7 @@ class NativeCompressedAttention(torch.nn.Module):
         return out, blocks
 
     def _decode(
-        self, query: Tensor, counts: Sequence[int], cache: CompressedCache
+        self, query: Tensor, counts: list[int], cache: CompressedCache
     ) -> tuple[Tensor, Tensor]:
         out, blocks = torch.ops.tamis.nsa_compress_attention_infer(
             query,
@@ -215,7 +239,7 @@ class NativeCompressedAttention(torch.nn.Module):
             key_value_head_num=self.kv_heads,
             page_block_size=cache.windows.page_size,
             atten_mask=torch.ones(1, 1, dtype=torch.bool),  # a switch: hide what ends later
-            actual_seq_qlen=list(counts),
+            actual_seq_qlen=counts,
             actual_cmp_seq_kvlen=cache.windows.lengths,
             actual_sel_seq_kvlen=cache.lengths,
             masked_rows="zero",

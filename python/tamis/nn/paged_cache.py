@@ -7,16 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from tamis.nn.memory import empty_in_huge_pages
-
-
-def check_counts(counts: Sequence[int], sequences: int, **packed: Tensor) -> None:
-    """Complains unless there is one count per sequence, and packed tensors have as many rows."""
-    if len(counts) != sequences or min(counts, default=0) < 0:
-        raise ValueError(f"counts: expected {sequences} numbers of at least 0, got {list(counts)}")
-    for name, tensor in packed.items():
-        if len(tensor) != sum(counts):
-            raise ValueError(f"{name}: expected {sum(counts)} rows, as counts, got {len(tensor)}")
+from tamis.nn.counts import Counts, as_counts, counted
+from tamis.nn.memory import empty_in_huge_pages, sizes
 
 
 class PagedCache:
@@ -64,12 +56,29 @@ class PagedCache:
         self._unused = list(range(pages))
         self._pages: list[list[int]] = [[] for _ in range(sequences)]
 
-    def append(self, counts: Sequence[int]) -> tuple[Tensor, Tensor]:
+    def __repr__(self) -> str:
+        """Sizes, not contents."""
+        rows = {name: list(pool.shape[2:]) for name, pool in self.tensors.items()}
+        return f"PagedCache({self._sizes()}, rows={rows})"
+
+    def _sizes(self) -> str:
+        pools = list(self.tensors.values())
+        return sizes(
+            sequences=len(self.lengths),
+            lengths=self.lengths,
+            page_size=self.page_size,
+            pages=len(self._unused) + sum(map(len, self._pages)),
+            unused=len(self._unused),
+            dtype=pools[0].dtype if pools else None,
+            bytes=sum(pool.nbytes for pool in pools),
+        )
+
+    def append(self, counts: Counts) -> tuple[Tensor, Tensor]:
         """Makes room for new rows.
 
         Parameters
         ----------
-        counts : sequence of int
+        counts : sequence or array of int
             new rows of each sequence, 0 for none
 
         Returns
@@ -81,12 +90,14 @@ class PagedCache:
 
         Raises
         ------
+        TypeError
+            `counts` holds something else than integers.
         ValueError
             `counts` does not have one number, at least 0, per sequence.
         MemoryError
             The pool has too few pages left; nothing has changed.
         """
-        check_counts(counts, len(self.lengths))
+        counts = counted(counts, len(self.lengths))
         lengths = [length + count for length, count in zip(self.lengths, counts, strict=True)]
         missing = [
             -(-length // self.page_size) - len(pages)
@@ -106,12 +117,12 @@ class PagedCache:
         page = self.block_table()[sequence, positions // self.page_size].long()
         return page * self.page_size + positions % self.page_size, positions
 
-    def truncate(self, lengths: Sequence[int]) -> None:
+    def truncate(self, lengths: Counts) -> None:
         """Forgets the last rows of sequences: draft tokens that were not accepted.
 
         Parameters
         ----------
-        lengths : sequence of int
+        lengths : sequence or array of int
             rows that each sequence keeps, at most those that it has
 
         Raises
@@ -120,16 +131,17 @@ class PagedCache:
             There is not one number per sequence, or a sequence has fewer rows; nothing has
             changed.
         """
+        lengths = as_counts("lengths", lengths)
         fit = len(lengths) == len(self.lengths) and all(
             0 <= kept <= n for kept, n in zip(lengths, self.lengths, strict=True)
         )
         if not fit:
-            raise ValueError(f"lengths: expected at most {self.lengths}, got {list(lengths)}")
+            raise ValueError(f"lengths: expected at most {self.lengths}, got {lengths}")
         for pages, kept in zip(self._pages, lengths, strict=True):
             needed = -(-kept // self.page_size)
             self._unused += pages[needed:]
             del pages[needed:]
-        self.lengths = list(lengths)
+        self.lengths = lengths
 
     def block_table(self) -> Tensor:
         """Pages of each sequence: [sequences, most pages] of int32, -1 past the last."""
