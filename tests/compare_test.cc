@@ -23,8 +23,8 @@ const std::vector<double> kScores = {9, 5, 5 - 1.5 * kBound, 3, 1, 1};
 struct Params {
   TensorView input;  // [rows]
   bool strict = false;
-  TensorView twice;  // [rows, 2] fp32: input, 2 x input
-  TensorView best;   // [rows, 1, 4] int32: 0, 1, 2, then -1
+  OutputView twice;  // [rows, 2] fp32: input, 2 x input
+  OutputView best;   // [rows, 1, 4] int32: 0, 1, 2, then -1
 };
 
 const base::Contract& FakeContract() {

@@ -30,8 +30,8 @@ struct Toy {
   IntList lengths;
   IntList extra;
   bool strict = false;
-  TensorView out;
-  TensorView sums;
+  OutputView out;
+  OutputView sums;
 };
 
 const Contract& ToyContract() {
@@ -69,7 +69,7 @@ class Contracts : public testing::Test {
     toy_.a = {memory_, DType::kFloat16, {5, 4}};
     toy_.b = {memory_ + 512, DType::kFloat16, {3, 8}};
     toy_.mask = {memory_ + 1024, DType::kBool, {7, 4}};
-    toy_.lengths = {lengths_, 2};
+    toy_.lengths = {2, 5};
     toy_.out = {memory_ + 1536, DType::kFloat16, {5, 4}};
     toy_.sums = {memory_ + 2048, DType::kFloat32, {3, 4}};
   }
@@ -82,7 +82,6 @@ class Contracts : public testing::Test {
   }
 
   alignas(64) unsigned char memory_[4096] = {};
-  int64_t lengths_[2] = {2, 5};
   Toy toy_;
 };
 
@@ -206,7 +205,7 @@ TEST_F(Contracts, ShapesMustAgreeWithEachOther) {
   toy_.b.shape[1] = 8;
   toy_.size = 4;
   ExpectNames(Check(), StatusCode::kInvalidArgument, "b", "size");
-  toy_.size = std::numeric_limits<int64_t>::min();
+  toy_.size = std::numeric_limits<int64_t>::min() + 1;
   ExpectNames(Check(), StatusCode::kInvalidArgument, "b", "a hostile attribute");
   toy_.size = 3;
   toy_.out.shape[0] = 6;
@@ -309,14 +308,10 @@ TEST_F(Contracts, AttributesAreChecked) {
     ExpectNames(Check(), StatusCode::kInvalidArgument, "scale", "not finite");
   }
   toy_.scale = 0;
-  toy_.lengths.size = -1;
-  ExpectNames(Check(), StatusCode::kInvalidArgument, "lengths", "a negative size");
   toy_.lengths = {};
   ExpectNames(Check(), StatusCode::kNullArgument, "lengths", "absent");
-  toy_.lengths = {lengths_, 0};
+  toy_.lengths = std::vector<int64_t>();
   EXPECT_TRUE(Check().ok()) << "an empty list is given: " << Check().message();
-  toy_.extra = {nullptr, 3};
-  ExpectNames(Check(), StatusCode::kNullArgument, "extra", "three integers at null");
 }
 
 TEST_F(Contracts, LimitsHoldOnlyWithStrict) {
@@ -376,8 +371,7 @@ TEST(OperatorContracts, FieldsCoverTheParamsStructInOrder) {
           << op.contract->name << "." << field.name;
       end = field.offset + SizeOf(field.type);
     }
-    EXPECT_EQ(op.contract->default_params.size(), AlignUp(end, alignof(TensorView)))
-        << op.contract->name;
+    EXPECT_EQ(op.contract->params_size, AlignUp(end, alignof(TensorView))) << op.contract->name;
   }
 }
 
@@ -471,9 +465,9 @@ TEST(OperatorContracts, ReferToWhatExists) {
 // own.
 struct Cache {
   TensorView x = {};
-  TensorView cache = {};
+  OutputView cache = {};
   bool strict = false;
-  TensorView out = {};
+  OutputView out = {};
 };
 
 const Contract& CacheContract() {

@@ -79,7 +79,7 @@ struct Odd {
   IntList lengths;
   int64_t needed = 0;
   bool strict = false;
-  TensorView output;
+  OutputView output;
 };
 
 base::Contract OddContract() {

@@ -18,6 +18,8 @@ namespace tamis::test {
 namespace {
 
 constexpr int kCalls = 6;
+constexpr uint64_t kHugeCalls = 2;
+constexpr int64_t kSmallHost = int64_t{1} << 24;
 constexpr size_t kLargestAllocation = size_t{1} << 28;
 
 // The columns of the table in docs/trust.md, and the kinds of changes that count in each.
@@ -104,6 +106,24 @@ TEST_P(Hostile, EveryArgumentChangedInEveryWayIsRefusedOrRight) {
   EXPECT_TRUE(HasLine(std::string(TAMIS_SOURCE_DIR) + "/docs/trust.md", row))
       << "docs/trust.md lacks the line\n"
       << row;
+}
+
+TEST_P(Hostile, SizesThatNoMemoryHoldsAreRefusedInOneLineAndNothingIsWritten) {
+  const LargestAllocation largest(kSmallHost);
+  const std::vector<Level> levels = base::AvailableLevels();
+  size_t turn = 0;
+  for (uint64_t seed = 1; seed <= kHugeCalls; ++seed) {
+    TestCall source = CallOf(*GetParam(), seed);
+    for (const Change& change : HugeSizes(CCall(&source))) {
+      CCall call(&source);
+      change.apply(&call);
+      Manner manner = {.threads = 1 + static_cast<int32_t>(turn % 3)};
+      manner.host_bytes = kSmallHost;
+      manner.level = levels[turn++ % levels.size()];
+      EXPECT_EQ(Judge(&call, manner).failure, "") << seed << ": " << change.what;
+    }
+  }
+  EXPECT_GT(turn, 5u);
 }
 
 TEST_P(Hostile, SoundRandomCallsAgreeWithTheReference) {

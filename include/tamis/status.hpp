@@ -34,6 +34,7 @@ class [[nodiscard]] Status {
 
   static Status Ok() { return {}; }
   bool ok() const { return code_ == StatusCode::kOk; }
+  explicit operator bool() const { return ok(); }
   StatusCode code() const { return code_; }
   const std::string& message() const { return message_; }
 
@@ -50,6 +51,7 @@ class [[nodiscard]] Result {
   Result(Status status) : status_(std::move(status)) {}  // NOLINT(google-explicit-constructor)
 
   bool ok() const { return value_.has_value(); }
+  explicit operator bool() const { return ok(); }
   const Status& status() const { return status_; }
   T& operator*() { return *value_; }
   const T& operator*() const { return *value_; }

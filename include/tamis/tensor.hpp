@@ -1,25 +1,17 @@
-// TensorView: a borrowed, strided view of somebody's memory.
+// TensorView, OutputView: borrowed, strided views of somebody's memory.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <span>
+#include <type_traits>
+
+#include "tamis/dtype.hpp"
+#include "tamis/int_list.hpp"   // IWYU pragma: export
+#include "tamis/not_given.hpp"  // IWYU pragma: export
 
 namespace tamis {
-
-/// Element types. kNone marks an absent tensor.
-enum class DType : int32_t {
-  kNone = 0,
-  kFloat16 = 1,
-  kBFloat16 = 2,
-  kFloat32 = 3,
-  kFloat64 = 4,
-  kInt8 = 5,
-  kUInt8 = 6,
-  kInt32 = 7,
-  kInt64 = 8,
-  kBool = 9,
-};
 
 enum class DeviceType : int32_t { kCpu = 0, kCuda = 1 };
 
@@ -59,26 +51,34 @@ struct TensorView {
   TensorView(const void* dense_data, DType element_type, std::initializer_list<int64_t> dims)
       : TensorView(dense_data, element_type, std::span<const int64_t>(dims.begin(), dims.size())) {}
 
+  /// The same of elements whose C++ type says the dtype: float16, bfloat16, float, int32_t, ...
+  template <Element T>
+  TensorView(const T* dense_data, std::span<const int64_t> dims)
+      : TensorView(dense_data, kDTypeOf<T>, dims) {}
+  template <Element T>
+  TensorView(const T* dense_data, std::initializer_list<int64_t> dims)
+      : TensorView(dense_data, kDTypeOf<T>, dims) {}
+
   bool absent() const { return dtype == DType::kNone; }
 };
 
-/// A borrowed list of integers, as the documents' `list[int]`. Absent when `data` is null.
-struct IntList {
-  const int64_t* data = nullptr;
-  int64_t size = 0;
+/// A view of memory that a run writes: of outputs, and of caches that are updated in place. Made of
+/// pointers to memory that is not const; a TensorView becomes one explicitly only.
+struct OutputView : TensorView {
+  OutputView() = default;
 
-  IntList() = default;
-  IntList(const int64_t* first, int64_t count) : data(first), size(count) {}
-  /// Any contiguous container of int64_t that outlives the call to plan().
-  template <class Container>
-  requires requires(const Container& c) { static_cast<const int64_t*>(c.data()); }
-  IntList(const Container& c)  // NOLINT(google-explicit-constructor)
-      : data(c.data()), size(static_cast<int64_t>(c.size())) {
-    static constexpr int64_t kEmpty = 0;
-    if (data == nullptr) data = &kEmpty;  // an empty vector is an empty list, not an absent one
-  }
+  OutputView(void* dense_data, DType element_type, std::span<const int64_t> dims)
+      : TensorView(dense_data, element_type, dims) {}
+  OutputView(void* dense_data, DType element_type, std::initializer_list<int64_t> dims)
+      : TensorView(dense_data, element_type, dims) {}
+  template <Element T>
+  OutputView(T* dense_data, std::span<const int64_t> dims) : TensorView(dense_data, dims) {}
+  template <Element T>
+  OutputView(T* dense_data, std::initializer_list<int64_t> dims) : TensorView(dense_data, dims) {}
 
-  bool absent() const { return data == nullptr; }
+  /// Takes the caller's word that the memory may be written.
+  explicit OutputView(const TensorView& view) : TensorView(view) {}
 };
+static_assert(sizeof(OutputView) == sizeof(TensorView) && std::is_standard_layout_v<OutputView>);
 
 }  // namespace tamis

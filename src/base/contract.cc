@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 #include <limits>
+#include <string_view>
 #include <utility>
 
 #include "base/checked.h"
@@ -42,6 +43,37 @@ std::string NumberText(double number) {
 
 bool IsNumber(const std::string& term) {
   return !term.empty() && term.find_first_not_of("0123456789") == std::string::npos;
+}
+
+// What dimension names mean: in complaints they stand beside the name, "heads N = 8". Names that
+// are words already, and those of attributes, need none.
+constexpr std::pair<std::string_view, std::string_view> kWords[] = {
+    {"1", "key heads"},   {"B", "batch"},       {"Bk", "batch"},        {"C", "width"},
+    {"D", "dim"},         {"D2", "value dim"},  {"Di", "index dim"},    {"Dq", "nope dim"},
+    {"Dr", "rope dim"},   {"H", "hidden size"}, {"I", "width"},         {"K", "entries"},
+    {"Lq", "query rank"}, {"N", "heads"},       {"N2", "key heads"},    {"Ni", "index heads"},
+    {"Q", "width"},       {"R", "rows"},        {"S", "query tokens"},  {"S1", "query tokens"},
+    {"S2", "keys"},       {"T", "tokens"},      {"T1", "query tokens"}, {"T2", "keys"},
+    {"Tc", "windows"},    {"W", "width"},
+};
+
+bool HasTerm(std::string_view product, const std::string& name) {
+  const std::vector<std::string> terms = Split(product, '*');
+  return std::find(terms.begin(), terms.end(), name) != terms.end();
+}
+
+// "heads N", of "N"; "key heads" of "1", which is always theirs.
+std::string InWords(const std::string& entry,
+                    const std::vector<std::pair<std::string, std::string>>& own) {
+  std::string word;
+  for (const auto& [name, meaning] : kWords) {
+    if (name == entry) word = meaning;
+  }
+  for (const auto& [name, meaning] : own) {
+    if (name == entry) word = meaning;
+  }
+  if (word.empty() || IsNumber(entry)) return word.empty() ? entry : word;
+  return word + " " + entry;
 }
 
 std::string DTypeList(const std::vector<DType>& dtypes) {
@@ -275,27 +307,95 @@ void Contract::ForgetUnusedStrides(void* params) const {
   }
 }
 
+// "[batch B = 2, keys S2 = 100, key heads = 1, dim D as query has = 64]": a form in words, with the
+// sizes that are known.
+std::string Contract::ShapeWanted(const Field& field, const void* params, const Dims& dims,
+                                  const std::string& symbol, const std::string& witness) const {
+  std::string text;
+  for (const std::string& entry : SplitDims(FormOf(field, params))) {
+    int64_t size = 0;
+    const bool known = entry != "*" && Evaluate(entry, params, dims, &size);
+    text += text.empty() ? "[" : ", ";
+    text += InWords(entry, words);
+    if (known) text += " = " + std::to_string(size);
+    if (!symbol.empty() && HasTerm(entry, symbol)) text += " as " + witness + " has";
+  }
+  return "shape " + (text.empty() ? "[" : text) + "]";
+}
+
+// The size of a dimension as this tensor has it; -1 where it does not say, or is absent.
+int64_t Contract::SizeIn(const Field& field, const std::string& symbol, const void* params) const {
+  if (!field.is_tensor()) return -1;
+  const TensorView& view = tensor(params, field);
+  const std::vector<std::string> entries = SplitDims(FormOf(field, params));
+  if (view.absent() || view.rank != static_cast<int32_t>(entries.size())) return -1;
+  for (size_t i = 0; i < entries.size(); ++i) {
+    int64_t others = 1;
+    bool named = false;
+    bool known = true;
+    for (const std::string& term : Split(entries[i], '*')) {
+      int64_t factor = 0;
+      if (term == symbol) {
+        named = true;
+      } else {
+        known = known && Evaluate(term, params, {}, &factor) && CheckedMul(others, factor, &others);
+      }
+    }
+    if (named && known && others > 0 && view.shape[i] >= 0 && view.shape[i] % others == 0)
+      return view.shape[i] / others;
+  }
+  return -1;
+}
+
+// `field` and the tensors before it give a dimension different sizes. To blame is who has fewer
+// tensors on its side; of two, the one whose width is no multiple of 8 as all models' are, else
+// `field`.
+Status Contract::Disagreement(const Field& field, const std::string& symbol, const void* params,
+                              const Dims& dims) const {
+  const int64_t before = dims[symbol];
+  const int64_t here = SizeIn(field, symbol, params);
+  const auto with = [&](int64_t size) {
+    std::vector<const Field*> found;
+    for (const Field& other : fields) {
+      if (SizeIn(other, symbol, params) == size) found.push_back(&other);
+    }
+    return found;
+  };
+  const std::vector<const Field*> agree = with(before);
+  const std::vector<const Field*> differ = with(here);
+  if (here < 0 || agree.empty())
+    return Invalid(field.name, ShapeWanted(field, params, dims), ShapeText(tensor(params, field)));
+  const auto is_width = [&](const Field& tensor) {
+    return HasTerm(SplitDims(FormOf(tensor, params)).back(), symbol);
+  };
+  const bool odd_width =
+      is_width(*agree.front()) && is_width(field) && before % 8 != 0 && here % 8 == 0;
+  const bool first_is_odd =
+      agree.size() != differ.size() ? agree.size() < differ.size() : odd_width;
+  const Field& odd = first_is_odd ? *agree.front() : field;
+  const Field& witness = first_is_odd ? field : *agree.front();
+  Dims agreed = dims;
+  agreed.Set(symbol, first_is_odd ? here : before);
+  return Invalid(odd.name, ShapeWanted(odd, params, agreed, symbol, witness.name),
+                 ShapeText(tensor(params, odd)));
+}
+
 // Compares a shape with its form; an entry with one unknown name binds it.
 Status Contract::BindShape(const Field& field, const void* params, Dims* dims) const {
   const TensorView& view = tensor(params, field);
-  const std::string& form = FormOf(field, params);
-  const std::vector<std::string> entries = SplitDims(form);
+  const std::vector<std::string> entries = SplitDims(FormOf(field, params));
   const auto mismatch = [&]() {
-    std::string want = "[";
-    for (size_t i = 0; i < entries.size(); ++i) {
-      int64_t size = 0;
-      const bool known = entries[i] != "*" && Evaluate(entries[i], params, *dims, &size);
-      want += (i == 0 ? "" : ", ") + entries[i] + (known ? " = " + std::to_string(size) : "");
-    }
-    return Invalid(field.name, "shape " + want + "]", ShapeText(view));
+    return Invalid(field.name, ShapeWanted(field, params, *dims), ShapeText(view));
   };
   if (view.rank != static_cast<int32_t>(entries.size())) return mismatch();
   for (size_t i = 0; i < entries.size(); ++i) {
     if (entries[i] == "*") continue;
     int64_t known = 1;
     std::string unknown;
+    std::string symbol;
     for (const std::string& term : Split(entries[i], '*')) {
       int64_t factor = 0;
+      if (dims->Has(term)) symbol = term;
       if (!Evaluate(term, params, *dims, &factor)) {
         unknown = term;
       } else if (!CheckedMul(known, factor, &known)) {
@@ -303,11 +403,11 @@ Status Contract::BindShape(const Field& field, const void* params, Dims* dims) c
       }
     }
     if (unknown.empty()) {
-      if (view.shape[i] != known) return mismatch();
-    } else {
-      if (known <= 0 || view.shape[i] % known != 0) return mismatch();
-      dims->Set(unknown, view.shape[i] / known);
+      if (view.shape[i] == known) continue;
+      return symbol.empty() ? mismatch() : Disagreement(field, symbol, params, *dims);
     }
+    if (known <= 0 || view.shape[i] % known != 0) return mismatch();
+    dims->Set(unknown, view.shape[i] / known);
   }
   return Status::Ok();
 }
@@ -331,6 +431,18 @@ Status Contract::CheckInputTensor(const Field& field, const void* params, Dims* 
   return BindShape(field, params, dims);
 }
 
+bool Contract::IsGiven(const Field& field, const void* params) {
+  switch (field.type) {
+    case Type::kTensor: return !tensor(params, field).absent();
+    case Type::kInt: return is_given(At<const int64_t>(params, field));
+    case Type::kFloat: return is_given(At<const double>(params, field));
+    case Type::kInts: return !At<const IntList>(params, field).absent();
+    case Type::kBool:
+    case Type::kChoice: break;
+  }
+  return true;
+}
+
 Status Contract::CheckInputs(const void* params, Dims* dims) const {
   for (const Field& field : fields) {
     if (field.type == Type::kChoice) {
@@ -338,16 +450,11 @@ Status Contract::CheckInputs(const void* params, Dims* dims) const {
       if (choice < 0 || choice >= static_cast<int32_t>(field.choices.size())) {
         return Invalid(field.name, "one of its named choices", choice);
       }
+    } else if (!field.is_tensor() && field.required && !IsGiven(field, params)) {
+      return NullArgument(field.name);
     } else if (field.type == Type::kFloat && !IsFiniteFloat(At<const double>(params, field))) {
       return Invalid(field.name, "a finite number, in float32 too",
                      NumberText(At<const double>(params, field)));
-    } else if (field.type == Type::kInts) {
-      const IntList& list = At<const IntList>(params, field);
-      if (field.required && list.absent()) return NullArgument(field.name);
-      if (list.size < 0) return Invalid(field.name, "a list size of at least 0", list.size);
-      if (list.absent() && list.size > 0) {
-        return {StatusCode::kNullArgument, field.name + ": expected data, got a null pointer"};
-      }
     }
   }
   for (const Field& field : fields) {
@@ -390,8 +497,7 @@ Status Contract::CheckOutputTensor(const Field& field, const void* params, const
   if (view.dtype != dtype)
     return Invalid(field.name, "dtype " + std::string(Name(dtype)), Name(view.dtype));
   if (shape != std::vector<int64_t>(view.shape, view.shape + view.rank)) {
-    return Invalid(field.name, "shape [" + FormOf(field, params) + "] = " + ShapeText(shape),
-                   ShapeText(view));
+    return Invalid(field.name, ShapeWanted(field, params, dims), ShapeText(view));
   }
   return Status::Ok();
 }

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -118,8 +119,12 @@ class Contract {
   std::string layout_attribute;  ///< Selects among shape forms; empty if there is one form only.
   std::string layout_tensor;     ///< Or: the tensor whose rank selects.
   RowDimsByLayout row_dims;      ///< Of every output that brings none of its own.
-  std::vector<unsigned char>
-      default_params;  ///< A default-constructed params struct, byte for byte.
+  /// What dimension names mean, where that is not what they mean elsewhere ("heads" for N).
+  std::vector<std::pair<std::string, std::string>> words;
+  std::shared_ptr<const void> default_params;  ///< A default-constructed params struct.
+  size_t params_size = 0;
+  /// Another params struct, a copy of this one.
+  std::shared_ptr<void> (*copy_params)(const void* params) = nullptr;
 
   const Field* Find(std::string_view field_name) const;
 
@@ -140,6 +145,8 @@ class Contract {
   size_t ChoiceOf(std::string_view attribute, const void* params) const {
     return static_cast<size_t>(At<const int32_t>(params, *Find(attribute)));
   }
+  /// Whether the argument has a value; a number without one is kNotGiven.
+  static bool IsGiven(const Field& field, const void* params);
   /// Whether this call asks for the output.
   bool Wants(const Field& field, const void* params) const {
     return field.wanted_by.empty() || At<const bool>(params, *Find(field.wanted_by));
@@ -177,6 +184,11 @@ class Contract {
   Status CheckInputTensor(const Field& field, const void* params, Dims* dims) const;
   Status CheckOutputTensor(const Field& field, const void* params, const Dims& dims) const;
   Status BindShape(const Field& field, const void* params, Dims* dims) const;
+  Status Disagreement(const Field& field, const std::string& symbol, const void* params,
+                      const Dims& dims) const;
+  int64_t SizeIn(const Field& field, const std::string& symbol, const void* params) const;
+  std::string ShapeWanted(const Field& field, const void* params, const Dims& dims,
+                          const std::string& symbol = {}, const std::string& witness = {}) const;
   Status CheckOverlaps(const void* params) const;
   std::string LayoutName(const std::string& attribute, const void* params) const;
 };
@@ -206,15 +218,16 @@ struct TensorSpec {
 /// Describes a params struct field by field; defaults are those of a default-constructed Params.
 template <class Params>
 class ContractBuilder {
-  static_assert(std::is_trivially_copyable_v<Params>);
-
  public:
   ContractBuilder(std::string name, std::string summary, std::string source) {
     contract_.name = std::move(name);
     contract_.summary = std::move(summary);
     contract_.source = std::move(source);
-    const auto* bytes = reinterpret_cast<const unsigned char*>(&defaults_);
-    contract_.default_params.assign(bytes, bytes + sizeof(Params));
+    contract_.default_params = std::make_shared<const Params>();
+    contract_.params_size = sizeof(Params);
+    contract_.copy_params = [](const void* params) -> std::shared_ptr<void> {
+      return std::make_shared<Params>(*static_cast<const Params*>(params));
+    };
   }
 
   ContractBuilder& Input(const char* name, TensorView Params::*member, TensorSpec spec) {
@@ -223,18 +236,18 @@ class ContractBuilder {
   ContractBuilder& OptionalInput(const char* name, TensorView Params::*member, TensorSpec spec) {
     return Tensor(Role::kOptionalInput, name, member, std::move(spec));
   }
-  ContractBuilder& Output(const char* name, TensorView Params::*member, TensorSpec spec) {
+  ContractBuilder& Output(const char* name, OutputView Params::*member, TensorSpec spec) {
     return Tensor(Role::kOutput, name, member, std::move(spec));
   }
-  ContractBuilder& OptionalOutput(const char* name, TensorView Params::*member, TensorSpec spec) {
+  ContractBuilder& OptionalOutput(const char* name, OutputView Params::*member, TensorSpec spec) {
     return Tensor(Role::kOptionalOutput, name, member, std::move(spec));
   }
 
   /// Required, checked as an input, updated by the run.
-  ContractBuilder& InOut(const char* name, TensorView Params::*member, TensorSpec spec) {
+  ContractBuilder& InOut(const char* name, OutputView Params::*member, TensorSpec spec) {
     return Tensor(Role::kInOut, name, member, std::move(spec));
   }
-  ContractBuilder& OptionalInOut(const char* name, TensorView Params::*member, TensorSpec spec) {
+  ContractBuilder& OptionalInOut(const char* name, OutputView Params::*member, TensorSpec spec) {
     return Tensor(Role::kOptionalInOut, name, member, std::move(spec));
   }
 
@@ -271,6 +284,10 @@ class ContractBuilder {
     contract_.row_dims = std::move(row_dims);
     return *this;
   }
+  ContractBuilder& Words(std::vector<std::pair<std::string, std::string>> words) {
+    contract_.words = std::move(words);
+    return *this;
+  }
   ContractBuilder& Strict(const char* argument, const char* quantity, Limit::Rule rule,
                           std::vector<std::string> bounds) {
     contract_.limits.push_back({argument, quantity, rule, std::move(bounds)});
@@ -285,7 +302,7 @@ class ContractBuilder {
  private:
   template <class T>
   static constexpr Type TypeOf() {
-    if constexpr (std::is_same_v<T, TensorView>) return Type::kTensor;
+    if constexpr (std::is_base_of_v<TensorView, T>) return Type::kTensor;
     if constexpr (std::is_same_v<T, int64_t>) return Type::kInt;
     if constexpr (std::is_same_v<T, double>) return Type::kFloat;
     if constexpr (std::is_same_v<T, bool>) return Type::kBool;
@@ -305,8 +322,8 @@ class ContractBuilder {
     return contract_.fields.back();
   }
 
-  ContractBuilder& Tensor(Role role, const char* name, TensorView Params::*member,
-                          TensorSpec spec) {
+  template <class View>
+  ContractBuilder& Tensor(Role role, const char* name, View Params::*member, TensorSpec spec) {
     Field& field = Add(name, member, spec.doc.c_str());
     field.role = role;
     field.dtypes = std::move(spec.dtypes);

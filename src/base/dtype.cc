@@ -68,30 +68,10 @@ DType DTypeNamed(std::string_view name) {
   return DType::kNone;
 }
 
-float BFloat16ToFloat(uint16_t bits) {
-  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
-}
-
-float Float16ToFloat(uint16_t bits) {
-  const uint32_t sign = static_cast<uint32_t>(bits & 0x8000u) << 16;
-  const uint32_t magnitude = bits & 0x7fffu;
-  if (magnitude >= 0x7c00u) {  // inf and NaN
-    return std::bit_cast<float>(sign | 0x7f800000u | ((magnitude & 0x3ffu) << 13));
-  }
-  if (magnitude >= 0x0400u) {  // normal: exponent bias 15 -> 127
-    return std::bit_cast<float>(sign | ((magnitude << 13) + (112u << 23)));
-  }
-  const float subnormal = static_cast<float>(magnitude) * 0x1p-24f;  // exact
-  return (bits & 0x8000u) != 0 ? -subnormal : subnormal;
-}
-
-uint16_t FloatToBFloat16(float value) {
-  const uint32_t bits = std::bit_cast<uint32_t>(value);
-  if (std::isnan(value)) return static_cast<uint16_t>((bits >> 16) | 0x40u);  // keep quiet
-  return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
-}
-
-uint16_t FloatToFloat16(float value) { return DoubleToFloat16(static_cast<double>(value)); }
+float Float16ToFloat(uint16_t bits) { return float16::from_bits(bits); }
+float BFloat16ToFloat(uint16_t bits) { return bfloat16::from_bits(bits); }
+uint16_t FloatToFloat16(float value) { return float16(value).bits; }
+uint16_t FloatToBFloat16(float value) { return bfloat16(value).bits; }
 
 uint16_t DoubleToBFloat16(double value) {
   if (std::isnan(value)) return 0x7fc0u;

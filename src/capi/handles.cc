@@ -17,7 +17,6 @@ static_assert(offsetof(tamis_tensor, shape) == offsetof(TensorView, shape));
 static_assert(offsetof(tamis_tensor, strides) == offsetof(TensorView, strides));
 static_assert(offsetof(tamis_tensor, device) == offsetof(TensorView, device));
 static_assert(offsetof(tamis_tensor, device_index) == offsetof(TensorView, device_index));
-static_assert(sizeof(tamis_int_list) == sizeof(IntList));
 static_assert(TAMIS_MAX_RANK == kMaxRank);
 
 static_assert(TAMIS_OK == static_cast<int>(StatusCode::kOk));

@@ -58,13 +58,20 @@ Status CheckStructSize(const Typed& typed, const void* params, size_t size) {
   return Status::Ok();
 }
 
+// A required number that still is what params_init has set stays unset.
 Status SetMember(const Member& member, const void* params, registry::Call* call) {
+  const bool required = call->contract().Find(member.name)->required;
   switch (member.type) {
     case base::Type::kTensor:
       return call->SetTensor(member.name, ViewOf(Read<tamis_tensor>(params, member.offset)));
-    case base::Type::kInt: return call->SetInt(member.name, Read<int64_t>(params, member.offset));
-    case base::Type::kFloat:
-      return call->SetFloat(member.name, Read<double>(params, member.offset));
+    case base::Type::kInt: {
+      const auto value = Read<int64_t>(params, member.offset);
+      return required && !is_given(value) ? Status::Ok() : call->SetInt(member.name, value);
+    }
+    case base::Type::kFloat: {
+      const auto value = Read<double>(params, member.offset);
+      return required && !is_given(value) ? Status::Ok() : call->SetFloat(member.name, value);
+    }
     case base::Type::kBool: return SetBool(call, member.name, Read<int64_t>(params, member.offset));
     case base::Type::kChoice: {
       const char* choice = Read<const char*>(params, member.offset);
@@ -79,7 +86,7 @@ Status SetMember(const Member& member, const void* params, registry::Call* call)
 // Choices and lists default to absent, which means the same and needs no storage here.
 void WriteDefault(const Member& member, const base::Contract& contract, void* params) {
   const base::Field& field = *contract.Find(member.name);
-  const void* defaults = contract.default_params.data();
+  const void* defaults = contract.default_params.get();
   switch (member.type) {
     case base::Type::kTensor: return Write(params, member.offset, tamis_tensor{});
     case base::Type::kInt:

@@ -47,9 +47,7 @@ KeyView ViewOf(const TensorView& view, bool paged, int64_t dim) {
 }
 
 bool KeepScores(int64_t rows, int64_t keys) {
-  int64_t bytes = 0;
-  return base::CheckedMul(rows, base::RoundUp(keys, kKeyTile), &bytes) &&
-         base::CheckedMul(bytes, 4, &bytes) && bytes <= kKeptScoreBytes;
+  return Times(Times(rows, RoundedUp(keys, kKeyTile)), sizeof(float)) <= kKeptScoreBytes;
 }
 
 // Kv heads per item. Few rows leave little time for the next keys to arrive, and the rows of all
@@ -60,10 +58,10 @@ int64_t HeadsPerItem(const AttentionProblem& p, const AttentionArgs& a, int64_t 
   if (rows > kRowsPerItem / 2) return 1;
   int64_t token_blocks = 0;
   for (const AttentionSequence& s : p.sequences)
-    token_blocks += base::CeilDiv(s.rows, a.tokens_per_item);
+    token_blocks = Plus(token_blocks, base::CeilDiv(s.rows, a.tokens_per_item));
   int64_t heads = kMostHeadsPerItem;
   while (heads > 1 &&
-         (p.kv_heads % heads != 0 || p.kv_heads / heads * token_blocks < kEnoughItems ||
+         (p.kv_heads % heads != 0 || Times(p.kv_heads / heads, token_blocks) < kEnoughItems ||
           (a.keep_scores && !KeepScores(rows * heads, a.max_keys)))) {
     --heads;
   }
@@ -197,13 +195,14 @@ CpuWork CompressedAttentionRoom::OnCpu(AttentionProblem& p, Level level) {
     a.max_blocks = std::max(a.max_blocks, s.blocks);
   }
   a.tokens_per_item = std::min(std::max<int64_t>(kRowsPerItem / p.group, 1), most_tokens);
-  const int64_t rows = base::RoundUp(a.tokens_per_item * p.group, a.row_multiple);
+  const int64_t rows = RoundedUp(Times(a.tokens_per_item, p.group), a.row_multiple);
   a.keep_scores = a.topk != nullptr && KeepScores(rows, a.max_keys);
   a.heads_per_item = HeadsPerItem(p, a, rows);
   int64_t items = 0;
   for (AttentionSequence& s : p.sequences) {
     s.item_begin = items;
-    items += base::CeilDiv(s.rows, a.tokens_per_item) * (p.kv_heads / a.heads_per_item);
+    const int64_t blocks = base::CeilDiv(s.rows, a.tokens_per_item);
+    items = Plus(items, Times(blocks, p.kv_heads / a.heads_per_item));
   }
   a.sequences = p.sequences.data();
   a.sequence_count = static_cast<int64_t>(p.sequences.size());
@@ -211,8 +210,7 @@ CpuWork CompressedAttentionRoom::OnCpu(AttentionProblem& p, Level level) {
   CpuWork work;
   work.phases = {{items, kKernels.at(level, a.bfloat16)}};
   work.args = &a;
-  const int64_t floats = items > 0 ? AttentionScratch(a).total : 0;
-  work.scratch_bytes = floats < 0 ? -1 : floats * static_cast<int64_t>(sizeof(float));
+  work.scratch_bytes = items > 0 ? Times(AttentionScratch(a).total, sizeof(float)) : 0;
   work.blocking = std::to_string(a.tokens_per_item) + " tokens x " + std::to_string(p.group) +
                   " heads of " + std::to_string(a.heads_per_item) + " kv heads per item, " +
                   (a.topk == nullptr ? "no selection"

@@ -19,6 +19,8 @@
 
 #include <stdint.h>
 
+#include "prim/cpu/scratch.h"
+
 namespace tamis::prim {
 
 inline constexpr int64_t kShadowKeys = 16;
@@ -39,15 +41,15 @@ struct ShadowBounds {
 
 namespace {  // inline functions: no level's copy may be merged with another's
 
-inline int64_t ShadowGroups(int64_t dim) { return (dim + 63) / 64 * 16; }
+inline int64_t ShadowGroups(int64_t dim) { return RoundedUp(dim, 64) / 4; }
 /// The dim of a byte of a group; beyond the key's dims a zero.
 inline int64_t ShadowDim(int64_t group, int64_t byte) {
   return group / 16 * 64 + group % 16 + byte % 2 * 32 + byte / 2 * 16;
 }
 /// Where a panel's scales begin; errors and norms follow.
-inline int64_t ShadowScalesAt(int64_t dim) { return kShadowKeys * 4 * ShadowGroups(dim); }
+inline int64_t ShadowScalesAt(int64_t dim) { return Times(kShadowKeys * 4, ShadowGroups(dim)); }
 inline int64_t ShadowPanelBytes(int64_t dim) {
-  return ShadowScalesAt(dim) + kShadowKeys * static_cast<int64_t>(sizeof(ShadowBounds));
+  return Plus(ShadowScalesAt(dim), kShadowKeys * static_cast<int64_t>(sizeof(ShadowBounds)));
 }
 inline int64_t ShadowPanels(int64_t keys) {
   return keys / kShadowKeys + (keys % kShadowKeys != 0 ? 1 : 0);

@@ -16,9 +16,6 @@
 
 namespace tamis::prim {
 
-/// A workspace for rows of more elements cannot be counted in 63 bits.
-inline constexpr int64_t kLargestPrologDim = int64_t{1} << 40;
-
 struct PrologProblem {
   DType dtype = DType::kNone;
   bool batched = false;  // [B, S1, ...] instead of [T, ...]

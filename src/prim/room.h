@@ -21,18 +21,24 @@
 #include <string>
 #include <utility>
 
-#include "base/checked.h"
 #include "base/cpu_features.h"
 #include "base/errors.h"
 #include "base/operator.h"
 #include "base/plan_body.h"
 #include "parallel/parallel.h"
+#include "prim/cpu/scratch.h"
 #include "prim/cpu/work.h"
 
 namespace tamis::prim {
 
 inline constexpr int64_t kScratchAlignment = 64;
 inline constexpr int64_t kReferenceChunkRows = 256;
+
+/// Of a size that is computed as prim/cpu/scratch.h has it.
+inline Status CheckWorkspace(int64_t bytes) {
+  if (bytes <= kMostBytes) return Status::Ok();
+  return base::Invalid("workspace", "at most 2^56 bytes", "a call that needs more");
+}
 
 template <class Room>
 class RoomPlan final : public internal::PlanBody {
@@ -105,16 +111,15 @@ class RoomPlan final : public internal::PlanBody {
     } else {
       cpu_ = Room::OnCpu(problem_, level);
     }
-    const bool too_large = cpu_.scratch_bytes < 0 || cpu_.shared_bytes < 0;
-    cpu_.scratch_bytes = base::RoundUp(cpu_.scratch_bytes, kScratchAlignment);
-    cpu_.shared_bytes = base::RoundUp(cpu_.shared_bytes, kScratchAlignment);
+    cpu_.scratch_bytes = RoundedUp(cpu_.scratch_bytes, kScratchAlignment);
+    cpu_.shared_bytes = RoundedUp(cpu_.shared_bytes, kScratchAlignment);
     int64_t most_items = 0;
     for (const CpuPhase& phase : cpu_.phases) most_items = std::max(most_items, phase.items);
+    if (most_items == INT64_MAX)
+      return base::Invalid("workspace", "fewer than 2^63 - 1 items of work", "a call of more");
     const int64_t workers = std::min<int64_t>(threads_, most_items);
-    if (too_large || !base::CheckedMul(workers, cpu_.scratch_bytes, &workspace_bytes) ||
-        !base::CheckedAdd(workspace_bytes, cpu_.shared_bytes, &workspace_bytes)) {
-      return base::Invalid("workspace", "a size below 2^63 bytes", "an overflow");
-    }
+    workspace_bytes = Plus(Times(workers, cpu_.scratch_bytes), cpu_.shared_bytes);
+    TAMIS_RETURN_IF_ERROR(CheckWorkspace(workspace_bytes));
     explanation = "cpu at level " + std::string(base::Name(level)) +
                   (context.level == Level::kAuto ? ", the best here" : ", as asked") + "; " +
                   cpu_.blocking;

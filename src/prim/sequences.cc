@@ -11,14 +11,14 @@ Status SpansFromPrefix(std::string_view argument, const IntList& prefix, int64_t
                        std::string_view total_name, std::vector<Span>* spans) {
   spans->clear();
   int64_t end = 0;
-  for (int64_t i = 0; i < prefix.size; ++i) {
-    if (prefix.data[i] < end) {
+  for (int64_t i = 0; i < prefix.size(); ++i) {
+    if (prefix[i] < end) {
       return base::Invalid(base::Indexed(argument, i),
                            "prefix sums that never decrease (at least " + std::to_string(end) + ")",
-                           prefix.data[i]);
+                           prefix[i]);
     }
-    spans->push_back({end, prefix.data[i] - end});
-    end = prefix.data[i];
+    spans->push_back({end, prefix[i] - end});
+    end = prefix[i];
   }
   if (end != total) {
     return base::Invalid(
@@ -32,11 +32,11 @@ Status SpansFromCounts(std::string_view argument, const IntList& counts, int64_t
                        std::string_view total_name, std::vector<Span>* spans) {
   spans->clear();
   int64_t end = 0;
-  for (int64_t i = 0; i < counts.size; ++i) {
-    if (counts.data[i] < 0)
-      return base::Invalid(base::Indexed(argument, i), "a length of at least 0", counts.data[i]);
-    spans->push_back({end, counts.data[i]});
-    if (!base::CheckedAdd(end, counts.data[i], &end)) {
+  for (int64_t i = 0; i < counts.size(); ++i) {
+    if (counts[i] < 0)
+      return base::Invalid(base::Indexed(argument, i), "a length of at least 0", counts[i]);
+    spans->push_back({end, counts[i]});
+    if (!base::CheckedAdd(end, counts[i], &end)) {
       return base::Invalid(argument, "lengths whose sum stays below 2^63", "an overflow");
     }
   }

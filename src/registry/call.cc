@@ -1,7 +1,7 @@
 #include "registry/call.h"
 
 #include <algorithm>
-#include <cstring>
+#include <utility>
 
 #include "base/errors.h"
 
@@ -16,11 +16,8 @@ const char* TypeName(base::Type type) {
 
 }  // namespace
 
-Call::Call(const base::Operator* op) : op_(op) {
-  const std::vector<unsigned char>& defaults = op->contract->default_params;
-  params_.resize((defaults.size() + sizeof(Block) - 1) / sizeof(Block));
-  std::memcpy(params_.data(), defaults.data(), defaults.size());
-}
+Call::Call(const base::Operator* op)
+    : op_(op), params_(op->contract->copy_params(op->contract->default_params.get())) {}
 
 Result<Call> Call::Of(std::string_view operator_name) {
   const base::Operator* op = Find(operator_name);
@@ -53,7 +50,7 @@ Status Call::Claim(std::string_view name, base::Type type, const base::Field** f
 Status Call::SetTensor(std::string_view name, const TensorView& view) {
   const base::Field* field = nullptr;
   TAMIS_RETURN_IF_ERROR(Claim(name, base::Type::kTensor, &field));
-  base::Contract::At<TensorView>(params_.data(), *field) = view;
+  base::Contract::At<TensorView>(params_.get(), *field) = view;
   return Status::Ok();
 }
 
@@ -61,9 +58,11 @@ Status Call::SetInt(std::string_view name, int64_t value) {
   const base::Field* field = nullptr;
   TAMIS_RETURN_IF_ERROR(Claim(name, base::Type::kInt, &field));
   if (field->type == base::Type::kFloat) {
-    base::Contract::At<double>(params_.data(), *field) = static_cast<double>(value);
+    base::Contract::At<double>(params_.get(), *field) = static_cast<double>(value);
+  } else if (field->required && !is_given(value)) {
+    return base::Invalid(name, "an integer above -2^63", value);
   } else {
-    base::Contract::At<int64_t>(params_.data(), *field) = value;
+    base::Contract::At<int64_t>(params_.get(), *field) = value;
   }
   return Status::Ok();
 }
@@ -71,14 +70,15 @@ Status Call::SetInt(std::string_view name, int64_t value) {
 Status Call::SetFloat(std::string_view name, double value) {
   const base::Field* field = nullptr;
   TAMIS_RETURN_IF_ERROR(Claim(name, base::Type::kFloat, &field));
-  base::Contract::At<double>(params_.data(), *field) = value;
+  if (!is_given(value)) return base::Invalid(name, "a finite number, in float32 too", "nan");
+  base::Contract::At<double>(params_.get(), *field) = value;
   return Status::Ok();
 }
 
 Status Call::SetBool(std::string_view name, bool value) {
   const base::Field* field = nullptr;
   TAMIS_RETURN_IF_ERROR(Claim(name, base::Type::kBool, &field));
-  base::Contract::At<bool>(params_.data(), *field) = value;
+  base::Contract::At<bool>(params_.get(), *field) = value;
   return Status::Ok();
 }
 
@@ -91,7 +91,7 @@ Status Call::SetChoice(std::string_view name, std::string_view value) {
     for (const std::string& choice : field->choices) known += (known.empty() ? "" : ", ") + choice;
     return base::Invalid(name, (field->choices.size() > 1 ? "one of " : "") + known, value);
   }
-  base::Contract::At<int32_t>(params_.data(), *field) =
+  base::Contract::At<int32_t>(params_.get(), *field) =
       static_cast<int32_t>(found - field->choices.begin());
   return Status::Ok();
 }
@@ -99,8 +99,7 @@ Status Call::SetChoice(std::string_view name, std::string_view value) {
 Status Call::SetInts(std::string_view name, std::vector<int64_t> values) {
   const base::Field* field = nullptr;
   TAMIS_RETURN_IF_ERROR(Claim(name, base::Type::kInts, &field));
-  lists_.push_back(std::move(values));
-  base::Contract::At<IntList>(params_.data(), *field) = IntList(lists_.back());
+  base::Contract::At<IntList>(params_.get(), *field) = std::move(values);
   return Status::Ok();
 }
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstdint>
-#include <list>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,10 +19,12 @@ class Call {
 
   Call(Call&&) = default;
   Call& operator=(Call&&) = default;
+  Call(const Call&) = delete;  // two would set the same params
+  Call& operator=(const Call&) = delete;
 
   const base::Operator& op() const { return *op_; }
   const base::Contract& contract() const { return *op_->contract; }
-  const void* params() const { return params_.data(); }
+  const void* params() const { return params_.get(); }
 
   /// Each refuses unknown names, names of another type, and a name given twice.
   Status SetTensor(std::string_view name, const TensorView& view);
@@ -51,13 +53,9 @@ class Call {
   explicit Call(const base::Operator* op);
   Status Claim(std::string_view name, base::Type type, const base::Field** field);
 
-  struct alignas(16) Block {
-    unsigned char bytes[16];
-  };
   const base::Operator* op_;
-  std::vector<Block> params_;  // holds the params struct
+  std::shared_ptr<void> params_;
   std::vector<std::string> given_;
-  std::list<std::vector<int64_t>> lists_;  // what IntList fields point to
 };
 
 }  // namespace tamis::registry

@@ -43,9 +43,7 @@ const char* TypeForPeople(Type type) {
 
 template <class T>
 T DefaultOf(const Contract& contract, const Field& field) {
-  T value;
-  std::memcpy(static_cast<void*>(&value), contract.default_params.data() + field.offset, sizeof(T));
-  return value;
+  return Contract::At<const T>(contract.default_params.get(), field);
 }
 
 // The shortest text that reads back as the same number, whatever the locale.

@@ -207,7 +207,13 @@ tamis_status CCall::Plan(const tamis_context* context, tamis_plan** plan) const 
                             static_cast<int64_t>(attributes.size()), plan);
 }
 
-tamis_status CCall::LayOutputs() {
+void* CCall::Nowhere() {
+  nowhere_ += uintptr_t{1} << 57;
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): a place where no memory is
+  return reinterpret_cast<void*>(nowhere_);
+}
+
+tamis_status CCall::LayOutputs(Place place) {
   tamis_output outputs[8];
   int64_t count = 0;
   const tamis_status status = tamis_outputs_by_name(
@@ -221,8 +227,9 @@ tamis_status CCall::LayOutputs() {
   for (int64_t i = 0; i < count; ++i) {
     const tamis_output& o = outputs[i];
     const int64_t bytes = BytesOf(o.dtype, o.rank, o.shape);
-    void* const data =
-        bytes > kMostOutputBytes ? nullptr : Memory(static_cast<size_t>(bytes), kUntouched);
+    void* const data = place == Place::kNowhere   ? Nowhere()
+                       : bytes > kMostOutputBytes ? nullptr
+                                                  : Memory(static_cast<size_t>(bytes), kUntouched);
     tensors.push_back({o.name, tamis_dense_tensor(data, o.dtype, o.rank, o.shape)});
   }
   return status;
@@ -250,6 +257,18 @@ Verdict Judge(CCall* call, const Manner& manner) {
     return verdict;
   }
   const OwnedPlan plan(made);
+  if (manner.host_bytes > 0) {
+    verdict.outcome = Verdict::Outcome::kTooLarge;
+    const int64_t bytes = tamis_plan_workspace_bytes(made);
+    if (bytes < 0) verdict.failure = "planned with a workspace of " + std::to_string(bytes);
+    if (bytes <= manner.host_bytes) return verdict;
+    status = tamis_plan_run(made, nullptr, 0, nullptr);
+    verdict.line = tamis_last_error();
+    if (status != TAMIS_NO_MEMORY || ArgumentOf(verdict.line) != "workspace" ||
+        verdict.line.find('\n') != std::string::npos)
+      verdict.failure = "ran without memory: " + verdict.line;
+    return verdict;
+  }
   const bool reference = manner.implementation == Implementation::kReference;
   if (tamis_plan_workspace_bytes(made) > kMostWorkspaceBytes || (reference && ManyBlocks(*call))) {
     verdict.outcome = Verdict::Outcome::kTooLarge;

@@ -37,9 +37,13 @@ class CCall {
   const char* Text(std::string text);
 
   tamis_status Plan(const tamis_context* context, tamis_plan** plan) const;
-  /// Gives the outputs of the call as it now stands memory of their own, or where they are large,
-  /// none. Refused as the call itself is.
-  tamis_status LayOutputs();
+  /// kMemory: of their own, or where they are large, none. kNowhere: addresses far from each other
+  /// and from everything, behind which nothing is.
+  enum class Place { kMemory, kNowhere };
+  /// Gives the outputs of the call as it now stands a place. Refused as the call itself is.
+  tamis_status LayOutputs(Place place = Place::kMemory);
+  /// The next address of Place::kNowhere.
+  void* Nowhere();
   /// The same call without the C interface.
   Result<registry::Call> Cpp() const;
 
@@ -49,6 +53,7 @@ class CCall {
   std::deque<std::vector<unsigned char>> memory_;
   std::deque<std::vector<int64_t>> lists_;
   std::deque<std::string> texts_;
+  uintptr_t nowhere_ = 0;
 };
 
 /// How to run.
@@ -56,6 +61,9 @@ struct Manner {
   int32_t threads = 1;
   Level level = Level::kAuto;
   Implementation implementation = Implementation::kAuto;
+  /// Not 0: memory is missing behind the tensors, and the host has so many bytes. Only calls are
+  /// run that need a larger workspace, and must then say so.
+  int64_t host_bytes = 0;
 };
 
 struct Verdict {

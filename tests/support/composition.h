@@ -68,7 +68,7 @@ struct Held {
   Held& operator=(const Held&) = delete;
 
   std::vector<unsigned char> memory;
-  TensorView view;
+  OutputView view;
 };
 
 /// Of a call that has run: ok, or the first element that is not the reference's within its bound.

@@ -428,7 +428,7 @@ bool SoundAttribute(const CCall& call, const base::Field& field, tamis_named_att
   *sound = {};
   sound->name = field.name.c_str();
   sound->type = field.type == base::Type::kInt ? TAMIS_ATTRIBUTE_INT : TAMIS_ATTRIBUTE_BOOL;
-  const void* defaults = call.contract().default_params.data();
+  const void* defaults = call.contract().default_params.get();
   sound->value.as_int = field.type == base::Type::kInt
                             ? base::Contract::At<const int64_t>(defaults, field)
                             : base::Contract::At<const bool>(defaults, field);

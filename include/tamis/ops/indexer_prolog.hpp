@@ -36,14 +36,14 @@ struct Params {
   TensorView sin = {};             // [T, rope], rope at most Di
   TensorView cos = {};             // [T, rope]
   TensorView cache_index = {};     // [T] int32 or int64
-  TensorView index_k_cache = {};   // [pages, page_size, 1, Di], updated
-  TensorView index_k_shadow = {};  // [pages, panels, panel_bytes] uint8, updated; optional
+  OutputView index_k_cache = {};   // [pages, page_size, 1, Di], updated
+  OutputView index_k_shadow = {};  // [pages, panels, panel_bytes] uint8, updated; optional
   double epsilon = 1e-6;
   bool rope_interleaved = true;
   WeightFormat weight_format = WeightFormat::kNd;  // of the three weights
   bool strict = false;
-  TensorView query = {};    // [T, Ni, Di]
-  TensorView weights = {};  // [T, Ni]
+  OutputView query = {};    // [T, Ni, Di]
+  OutputView weights = {};  // [T, Ni]
 };
 
 /// Checks, normalises and chooses an implementation. Errors name the argument, what was expected

@@ -38,8 +38,8 @@ struct Params {
   ValueDtype value_dtype = ValueDtype::kInput;
   Pruning pruning = Pruning::kAuto;
   bool strict = false;
-  TensorView sparse_indices = {};  // BSND [B, S1, 1, sparse_count], TND [T1, 1, sparse_count] int32
-  TensorView sparse_values = {};   // the same shape; with return_value only
+  OutputView sparse_indices = {};  // BSND [B, S1, 1, sparse_count], TND [T1, 1, sparse_count] int32
+  OutputView sparse_values = {};   // the same shape; with return_value only
 };
 
 /// Checks, normalises and chooses an implementation. Errors name the argument, what was expected

@@ -12,13 +12,13 @@ namespace tamis::localize_indices {
 /// row of which the rank holds nothing is all -1. Deterministic for any number of threads. Outputs
 /// must not overlap inputs.
 struct Params {
-  TensorView indices = {};  // [T, K] int32
-  int64_t rank = 0;         // in [0, world)
-  int64_t world = 0;        // at least 1
-  int64_t interleave = 1;   // at least 1
+  TensorView indices = {};    // [T, K] int32
+  int64_t rank = kNotGiven;   // in [0, world)
+  int64_t world = kNotGiven;  // at least 1
+  int64_t interleave = 1;     // at least 1
   bool strict = false;
-  TensorView sparse_indices = {};  // [T, K] int32
-  TensorView counts = {};          // [T] int32; may be absent
+  OutputView sparse_indices = {};  // [T, K] int32
+  OutputView counts = {};          // [T] int32; may be absent
 };
 
 /// Checks, normalises and chooses an implementation. Errors name the argument, what was expected

@@ -24,9 +24,9 @@ struct Params {
   TensorView softmax_sums = {};   // [parts, T, N] fp32
   OutDtype out_dtype = OutDtype::kInput;
   bool strict = false;
-  TensorView out = {};          // [T, N, D], as outs, or fp32
-  TensorView softmax_max = {};  // [T, N] fp32; may be absent
-  TensorView softmax_sum = {};  // [T, N] fp32; may be absent
+  OutputView out = {};          // [T, N, D], as outs, or fp32
+  OutputView softmax_max = {};  // [T, N] fp32; may be absent
+  OutputView softmax_sum = {};  // [T, N] fp32; may be absent
 };
 
 /// Checks, normalises and chooses an implementation. Errors name the argument, what was expected

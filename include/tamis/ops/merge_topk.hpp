@@ -13,10 +13,10 @@ namespace tamis::merge_topk {
 struct Params {
   TensorView values = {};   // [parts, T, K] fp32
   TensorView indices = {};  // [parts, T, K] int32
-  int64_t sparse_count = 0;
+  int64_t sparse_count = kNotGiven;
   bool strict = false;
-  TensorView sparse_indices = {};  // [T, sparse_count] int32
-  TensorView sparse_values = {};   // [T, sparse_count] fp32; may be absent
+  OutputView sparse_indices = {};  // [T, sparse_count] int32
+  OutputView sparse_values = {};   // [T, sparse_count] fp32; may be absent
 };
 
 /// Checks, normalises and chooses an implementation. Errors name the argument, what was expected

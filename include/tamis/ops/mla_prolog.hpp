@@ -38,15 +38,15 @@ struct Params {
   TensorView sin = {};          // [T, rope]
   TensorView cos = {};          // [T, rope]
   TensorView cache_index = {};  // [T] int32 or int64
-  TensorView kv_cache = {};     // [pages, page_size, 1, latent], updated
-  TensorView kr_cache = {};     // [pages, page_size, 1, rope], updated
+  OutputView kv_cache = {};     // [pages, page_size, 1, latent], updated
+  OutputView kr_cache = {};     // [pages, page_size, 1, rope], updated
   double epsilon_cq = 1e-5;
   double epsilon_ckv = 1e-5;
   WeightFormat weight_format = WeightFormat::kNd;  // of w_dq, w_uq_qr and w_dkv_kr
   bool strict = false;
-  TensorView query = {};       // [T, N, latent]
-  TensorView query_rope = {};  // [T, N, rope]
-  TensorView query_norm = {};  // [T, Lq]
+  OutputView query = {};       // [T, N, latent]
+  OutputView query_rope = {};  // [T, N, rope]
+  OutputView query_norm = {};  // [T, Lq]
 };
 
 /// Checks, normalises and chooses an implementation. Errors name the argument, what was expected

@@ -18,15 +18,15 @@ enum class Layout : int32_t { kTnd = 0 };
 /// The output must not overlap an input. Field by field description: README.md of the room, `tamis
 /// ops nsa_compress`.
 struct Params {
-  TensorView input = {};            // [T, N, D] fp16 or bf16
-  TensorView weight = {};           // [compress_block_size, N]
-  IntList act_seq_len = {};         // inclusive prefix sums
-  int64_t compress_block_size = 0;  // tokens in a window
-  int64_t compress_stride = 0;      // tokens between the starts of windows
+  TensorView input = {};                    // [T, N, D] fp16 or bf16
+  TensorView weight = {};                   // [compress_block_size, N]
+  IntList act_seq_len = {};                 // inclusive prefix sums
+  int64_t compress_block_size = kNotGiven;  // tokens in a window
+  int64_t compress_stride = kNotGiven;      // tokens between the starts of windows
   Layout layout = Layout::kTnd;
   int64_t act_seq_len_type = 0;  // 0: prefix sums, 1: lengths
   bool strict = false;
-  TensorView output = {};  // [Tc, N, D]
+  OutputView output = {};  // [Tc, N, D]
 };
 
 /// Checks, normalises and chooses an implementation. Errors name the argument, what was expected

@@ -21,23 +21,23 @@ struct Params {
   TensorView value = {};       // [Tc, N2, D2]
   TensorView atten_mask = {};  // [max_q, max_n] bool or uint8, 1 hides
   TensorView topk_mask = {};   // [max_q, ceil(max_n / M)] bool or uint8, 1 forces
-  double scale_value = 0;
-  int64_t head_num = 0;
-  int64_t compress_block_size = 0;
-  int64_t compress_stride = 0;
-  int64_t select_block_size = 0;
-  int64_t select_block_count = 0;     // 0: attention only
-  IntList actual_seq_qlen = {};       // inclusive prefix sums over query
-  IntList actual_cmp_seq_kvlen = {};  // inclusive prefix sums over key
-  IntList actual_sel_seq_kvlen = {};  // accepted, unused
+  double scale_value = kNotGiven;
+  int64_t head_num = kNotGiven;
+  int64_t compress_block_size = kNotGiven;
+  int64_t compress_stride = kNotGiven;
+  int64_t select_block_size = kNotGiven;
+  int64_t select_block_count = kNotGiven;  // 0: attention only
+  IntList actual_seq_qlen = {};            // inclusive prefix sums over query
+  IntList actual_cmp_seq_kvlen = {};       // inclusive prefix sums over key
+  IntList actual_sel_seq_kvlen = {};       // accepted, unused
   Importance importance = Importance::kCann;
   MaskedRows masked_rows = MaskedRows::kUniform;
   Accuracy accuracy = Accuracy::kStorage;
   bool strict = false;
-  TensorView attention_out = {};  // [T, N, D2]
-  TensorView topk_indices = {};   // [T, N2, select_block_count] int32
-  TensorView softmax_max = {};    // [T, N] fp32, may be absent
-  TensorView softmax_sum = {};    // [T, N] fp32, may be absent
+  OutputView attention_out = {};  // [T, N, D2]
+  OutputView topk_indices = {};   // [T, N2, select_block_count] int32
+  OutputView softmax_max = {};    // [T, N] fp32, may be absent
+  OutputView softmax_sum = {};    // [T, N] fp32, may be absent
 };
 
 /// Checks, normalises and chooses an implementation. Errors name the argument, what was expected

@@ -22,14 +22,14 @@ struct Params {
   TensorView value = {};        // [pages, page_block_size, N2 * D2]
   TensorView block_table = {};  // [B, max_pages] int32
   TensorView atten_mask = {};   // [max_q, max_n] bool or uint8: presence only
-  double scale_value = 0;
-  int64_t head_num = 0;
-  int64_t key_value_head_num = 0;
-  int64_t select_block_size = 0;
-  int64_t select_block_count = 0;  // 0: attention only
-  int64_t page_block_size = 0;
-  int64_t compress_block_size = 0;
-  int64_t compress_stride = 0;
+  double scale_value = kNotGiven;
+  int64_t head_num = kNotGiven;
+  int64_t key_value_head_num = kNotGiven;
+  int64_t select_block_size = kNotGiven;
+  int64_t select_block_count = kNotGiven;  // 0: attention only
+  int64_t page_block_size = kNotGiven;
+  int64_t compress_block_size = kNotGiven;
+  int64_t compress_stride = kNotGiven;
   Layout layout = Layout::kTnd;
   IntList actual_seq_qlen = {};       // absent: one query per sequence
   IntList actual_cmp_seq_kvlen = {};  // compressed keys per sequence
@@ -38,8 +38,8 @@ struct Params {
   MaskedRows masked_rows = MaskedRows::kUniform;
   Accuracy accuracy = Accuracy::kStorage;
   bool strict = false;
-  TensorView attention_out = {};  // as query with D2
-  TensorView topk_indices = {};   // TND [T, N2, k], BSND [B, S, N2, k] int32
+  OutputView attention_out = {};  // as query with D2
+  OutputView topk_indices = {};   // TND [T, N2, k], BSND [B, S, N2, k] int32
 };
 
 /// Checks, normalises and chooses an implementation. Errors name the argument, what was expected

@@ -21,7 +21,7 @@ struct Params {
   TensorView rope = {};    // [R, Dr], as latent
   KvFormat kv_format = KvFormat::kCann656;
   bool strict = false;
-  TensorView rows = {};  // [R, D + 2 Dr + D / 32] uint8
+  OutputView rows = {};  // [R, D + 2 Dr + D / 32] uint8
 };
 
 /// Checks, normalises and chooses an implementation. Errors name the argument, what was expected

@@ -22,7 +22,7 @@ struct Params {
   bool strict = false;
   // BSND [B, panels, panel_bytes], TND [panels, panel_bytes], PA_BSND [pages, panels, panel_bytes]
   // uint8; panels = ceil(S2, T2 or page_size / 16), panel_bytes = 16 (64 ceil(D / 64) + 12)
-  TensorView key_shadow = {};
+  OutputView key_shadow = {};
 };
 
 /// Checks, normalises and chooses an implementation. Errors name the argument, what was expected

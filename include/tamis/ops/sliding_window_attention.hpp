@@ -29,14 +29,14 @@ struct Params {
   TensorView block_table = {};               // [B, max_pages] int32, with PA_BSND only
   TensorView actual_seq_lengths_query = {};  // [B] int32 or int64; TND prefix sums, else counts
   TensorView actual_seq_lengths_kv = {};     // [B] int32 or int64; TND prefix sums, else counts
-  double scale_value = 0;
-  int64_t window_size = 0;
+  double scale_value = kNotGiven;
+  int64_t window_size = kNotGiven;
   QueryLayout layout_query = QueryLayout::kBsnd;
   KvLayout layout_kv = KvLayout::kBsnd;
   bool strict = false;
-  TensorView attention_out = {};  // as query, last dimension D2
-  TensorView softmax_max = {};    // BSND [B, S1, N], TND [T1, N] fp32
-  TensorView softmax_sum = {};    // the same
+  OutputView attention_out = {};  // as query, last dimension D2
+  OutputView softmax_max = {};    // BSND [B, S1, N], TND [T1, N] fp32
+  OutputView softmax_sum = {};    // the same
 };
 
 /// Checks, normalises and chooses an implementation. Errors name the argument, what was expected

@@ -34,8 +34,8 @@ struct Params {
   TensorView sin = {};              // [B, S1, Dr], full width
   TensorView cos = {};              // [B, S1, Dr]
   TensorView cache_index = {};      // [B, S1] int32 or int64
-  TensorView kv_cache = {};         // [pages, page_size, 1, D], updated
-  TensorView kr_cache = {};         // [pages, page_size, 1, Dr], updated
+  OutputView kv_cache = {};         // [pages, page_size, 1, D], updated
+  OutputView kr_cache = {};         // [pages, page_size, 1, Dr], updated
   TensorView block_table = {};      // [B, max_pages] int32
   TensorView act_seqs = {};         // [B] int32 or int64: positions, the new tokens included
   TensorView w_idx_qb = {};         // [Lq, Ni * Di]
@@ -43,7 +43,7 @@ struct Params {
   TensorView w_idx_proj = {};       // [H, Ni]
   TensorView in_gamma_k = {};       // [Di]
   TensorView in_beta_k = {};        // [Di]
-  TensorView index_k_cache = {};    // [pages, page_size, 1, Di], updated
+  OutputView index_k_cache = {};    // [pages, page_size, 1, Di], updated
   double scale_value = 1.0 / 24.0;  // the document's 576^-0.5
   double epsilon_cq = 1e-5;
   double epsilon_ckv = 1e-5;
@@ -53,8 +53,8 @@ struct Params {
   WeightFormat weight_format = WeightFormat::kNd;
   Accuracy accuracy = Accuracy::kStorage;
   bool strict = false;
-  TensorView out = {};             // [B, S1, N, D] as x
-  TensorView sparse_indices = {};  // [B, S1, 1, sparse_count] int32; absent: not given
+  OutputView out = {};             // [B, S1, N, D] as x
+  OutputView sparse_indices = {};  // [B, S1, 1, sparse_count] int32; absent: not given
 };
 
 /// Checks, normalises and chooses an implementation. Errors name the argument, what was expected

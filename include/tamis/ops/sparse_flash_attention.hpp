@@ -42,7 +42,7 @@ struct Params {
   TensorView query_rope = {};                // as query, last dimension Dr
   TensorView key_rope = {};                  // as key, last dimension Dr
   TensorView sinks = {};                     // [N] fp32
-  double scale_value = 0;
+  double scale_value = kNotGiven;
   int64_t sparse_block_size = 1;
   QueryLayout layout_query = QueryLayout::kBsnd;
   KvLayout layout_kv = KvLayout::kBsnd;
@@ -51,9 +51,9 @@ struct Params {
   KvFormat kv_format = KvFormat::kSplit;
   Accuracy accuracy = Accuracy::kStorage;
   bool strict = false;
-  TensorView out = {};          // as query
-  TensorView softmax_max = {};  // BSND [B, 1, S1, N], TND [1, T1, N] fp32; with return_softmax_lse
-  TensorView softmax_sum = {};  // the same
+  OutputView out = {};          // as query
+  OutputView softmax_max = {};  // BSND [B, 1, S1, N], TND [1, T1, N] fp32; with return_softmax_lse
+  OutputView softmax_sum = {};  // the same
 };
 
 /// Checks, normalises and chooses an implementation. Errors name the argument, what was expected

@@ -17,8 +17,8 @@ struct Params {
   KvFormat kv_format = KvFormat::kCann656;
   HalfDtype dtype = HalfDtype::kBFloat16;  // of the outputs; rope was packed in it
   bool strict = false;
-  TensorView latent = {};  // [R, D]
-  TensorView rope = {};    // [R, rope_dim]; may be absent
+  OutputView latent = {};  // [R, D]
+  OutputView rope = {};    // [R, rope_dim]; may be absent
 };
 
 /// Checks, normalises and chooses an implementation. Errors name the argument, what was expected

@@ -17,7 +17,7 @@ namespace nd_to_nz {
 struct Params {
   TensorView weight = {};  // [K, N] fp16 or bf16, rows may be strided
   bool strict = false;
-  TensorView output = {};  // [K, N] as weight, NZ
+  OutputView output = {};  // [K, N] as weight, NZ
 };
 
 /// Checks, normalises and chooses an implementation. Errors name the argument, what was expected
@@ -35,7 +35,7 @@ namespace nz_to_nd {
 struct Params {
   TensorView weight = {};  // [K, N] fp16 or bf16, NZ
   bool strict = false;
-  TensorView output = {};  // [K, N] as weight; rows may be strided
+  OutputView output = {};  // [K, N] as weight; rows may be strided
 };
 
 /// Checks, normalises and chooses an implementation. Errors name the argument, what was expected

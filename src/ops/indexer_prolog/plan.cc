@@ -125,14 +125,10 @@ prim::CpuWork Room::OnCpu(Problem& p, Level level) {
   const KernelArgs& a = p.args;
   prim::CpuWork work = prim::WorkInBlocks(&a, a.blocks);
   if (p.tokens == 0) return work;
-  if (p.dim > prim::kLargestPrologDim) {
-    work.shared_bytes = -1;
-    return work;
-  }
   const bool pairs =
       a.bfloat16 && prim::RowsPairUp(a.qb) && prim::RowsPairUp(a.k) && prim::RowsPairUp(a.proj);
-  work.scratch_bytes = ScratchFloats(a) * static_cast<int64_t>(sizeof(float));
-  work.shared_bytes = SharedFloats(a) * static_cast<int64_t>(sizeof(float));
+  work.scratch_bytes = prim::Times(ScratchFloats(a), sizeof(float));
+  work.shared_bytes = prim::Times(SharedFloats(a), sizeof(float));
   for (int64_t block = 0; block < base::CeilDiv(p.tokens, a.blocks.block_tokens); ++block) {
     work.phases.push_back({ProjectItems(a), kProject.at(level, pairs), block * ProjectItems(a)});
     work.phases.push_back({NormItems(a), kNorm.at(level, pairs), block * NormItems(a)});

@@ -30,7 +30,7 @@ prim::CpuWork WorkOf(kv_rows::Problem& p, prim::CpuKernel* kernel, int64_t scrat
   // Without a byte a row there is nothing to do, and no limit to how many rows there are.
   const int64_t rows = p.format.width() > 0 ? p.count : 0;
   work.phases = {{base::CeilDiv(rows, kv_rows::kRowsPerItem), kernel}};
-  if (!base::CheckedMul(scratch_floats, 4, &work.scratch_bytes)) work.scratch_bytes = -1;
+  work.scratch_bytes = prim::Times(scratch_floats, sizeof(float));
   work.blocking = std::to_string(kv_rows::kRowsPerItem) + " rows per item";
   return work;
 }

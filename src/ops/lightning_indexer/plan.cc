@@ -22,8 +22,6 @@ constexpr int64_t kTokensWithoutChunks = 64;
 
 // Fewer heads are scored as fast as their keys are read.
 constexpr int64_t kLeastScanHeads = 16;
-// A token's bound takes products of heads x heads.
-constexpr int64_t kMostScanHeads = 256;
 
 }  // namespace
 
@@ -165,24 +163,19 @@ bool WantsScan(const Problem& p, Level level, int64_t most_keys) {
          most_keys / kLeastPerSelected >= p.sparse_count;
 }
 
-// Lists of ranks, then what a scan leaves for later phases; negative where that overflows.
+// Lists of ranks, then what a scan leaves for later phases.
 int64_t SharedBytes(KernelArgs& a, int64_t lists, int64_t groups, bool whole) {
-  int64_t end = 0;
-  bool fits = true;
-  const auto take = [&](int64_t count, int64_t bytes_each) {
-    const int64_t begin = end;
-    int64_t bytes = 0;
-    fits = fits && base::CheckedMul(count, bytes_each, &bytes) &&
-           base::CheckedAdd(end, base::RoundUp(bytes, prim::kScratchAlignment), &end);
-    return begin;
+  prim::ScratchLayout parts;  // of floats
+  const auto take = [&](int64_t count, int64_t floats) {
+    return prim::Times(parts.Take(prim::Times(count, floats)), sizeof(float));
   };
-  take(lists, (a.keep + 1) * 8);
+  take(lists, prim::Times(prim::Plus(a.keep, 1), 2));
   if (a.scan.wanted && !whole) {
-    a.scan.states_at = take(groups * a.tokens_per_chunk, StateOf(a).total * 4);
-    a.scan.bins_at = take(lists, kBins * 4);
-    a.scan.uppers_at = take(lists, a.scan.keys_per_chunk * 4);
+    a.scan.states_at = take(prim::Times(groups, a.tokens_per_chunk), StateOf(a).total);
+    a.scan.bins_at = take(lists, kBins);
+    a.scan.uppers_at = take(lists, a.scan.keys_per_chunk);
   }
-  return fits ? end : -1;
+  return prim::Times(parts.Total(), sizeof(float));
 }
 
 }  // namespace
@@ -225,8 +218,8 @@ prim::CpuWork Room::OnCpu(Problem& p, Level level) {
                    {chunks, kRescore.at(level, a.bfloat16)}};
   }
   work.phases.push_back({static_cast<int64_t>(p.rows.size()), &FinishRow});
-  work.scratch_bytes = (a.scan.wanted ? LayOutScan(a, whole).total : LayOut(a).total) *
-                       static_cast<int64_t>(sizeof(float));
+  work.scratch_bytes =
+      prim::Times(a.scan.wanted ? LayOutScan(a, whole).total : LayOut(a).total, sizeof(float));
   work.shared_bytes = SharedBytes(a, lists, groups, whole);
   work.blocking = std::to_string(a.tokens_per_chunk) + " tokens x " + std::to_string(p.heads) +
                   " heads per item, " + std::to_string(keys_per_chunk) + " keys at a time" +

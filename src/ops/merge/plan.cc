@@ -60,18 +60,15 @@ prim::CpuWork Room::OnCpu(Problem& p, Level level) {
                                                  : Element::kFloat32;
   a.out_float32 = p.out.dtype == DType::kFloat32;
 
-  // No overflow: where a product of sizes may leave int64, the tensor has no element.
-  const bool empty = p.tokens == 0 || p.heads == 0;
-  a.rows = empty ? 0 : p.tokens * p.heads;
+  a.rows = prim::Times(p.tokens, p.heads);
   const int64_t element_bytes = a.element == Element::kFloat32 ? 4 : 2;
-  const int64_t row_bytes =
-      p.parts == 0 || p.dim == 0 || empty ? 1 : p.parts * p.dim * element_bytes;
+  const int64_t row_bytes = prim::Times(prim::Times(p.parts, p.dim), element_bytes);
   a.rows_per_item = std::max<int64_t>(kItemBytes / std::max<int64_t>(row_bytes, 64), 1);
 
   prim::CpuWork work;
   work.args = &a;
   work.phases = {{base::CeilDiv(a.rows, a.rows_per_item), kKernels.at(level)}};
-  work.scratch_bytes = 4 * PaddedParts(a) * static_cast<int64_t>(sizeof(float));
+  work.scratch_bytes = prim::Times(PaddedParts(a), 4 * sizeof(float));
   work.blocking = std::to_string(a.rows_per_item) + " rows per item";
   return work;
 }
@@ -131,14 +128,12 @@ prim::CpuWork Room::OnCpu(Problem& p, Level) {
   a.parts = p.parts;
   a.entries = p.entries;
   a.sparse_count = p.sparse_count;
-  int64_t all = 0;  // no product overflows but where there is no token
-  if (!base::CheckedMul(p.parts, p.entries, &all)) all = 0;
-  a.keep = std::min(p.sparse_count, all);
+  a.keep = std::min(p.sparse_count, prim::Times(p.parts, p.entries));
 
   prim::CpuWork work;
   work.args = &a;
   work.phases = {{p.tokens, &MergeToken}};
-  work.scratch_bytes = prim::SelectorCapacity(a.keep) * static_cast<int64_t>(sizeof(uint64_t));
+  work.scratch_bytes = prim::Times(prim::SelectorCapacity(a.keep), sizeof(uint64_t));
   work.blocking = "a token per item";
   return work;
 }

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "base/cpu_features.h"
+#include "tests/support/allocations.h"
 #include "tests/support/prologs.h"
 #include "tests/support/refusals.h"
 
@@ -304,7 +305,8 @@ TEST(MlaProlog, NzIsRefusedUnlessDenseInMultiplesOf16) {
 }
 
 // Nothing behind these views is read before the size is found to be impossible.
-TEST(MlaProlog, AWorkspaceBeyondInt64IsRefused) {
+TEST(MlaProlog, AWorkspaceBeyondMemoryIsRefusedByTheRun) {
+  const LargestAllocation largest(size_t{1} << 28);
   Mla s;
   s.slots = {-1, -1, -1};
   TestCall call = Build(s);
@@ -320,7 +322,10 @@ TEST(MlaProlog, AWorkspaceBeyondInt64IsRefused) {
   fake("kv_cache", {0, s.page, 1, kHuge});
   fake("kr_cache", {0, s.page, 1, s.rope});
   call.Omit("query").Omit("query_rope").Omit("query_norm");
-  ExpectRefused(call, StatusCode::kInvalidArgument, "workspace");
+  const Result<Outputs> outputs = call.Run({});
+  EXPECT_EQ(outputs.status().code(), StatusCode::kNoMemory) << outputs.status().message();
+  EXPECT_EQ(outputs.status().message().rfind("workspace: ", 0), 0u) << outputs.status().message();
+  EXPECT_TRUE(call.OutputsUntouched());
 }
 
 }  // namespace

@@ -48,7 +48,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
     problem->sequences.push_back({span.begin, windows, count});
     windows += count;
   }
-  dims->Set("B", params.act_seq_len.size);
+  dims->Set("B", params.act_seq_len.size());
   dims->Set("Tc", windows);
 
   problem->input = params.input;
@@ -64,8 +64,8 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
 
 prim::CpuWork Room::OnCpu(Problem& problem, Level level) {
   static constexpr prim::KernelTable kKernels = TAMIS_KERNEL_TABLE(NsaCompress);
-  const int64_t window_bytes =
-      std::max<int64_t>(problem.stride * problem.heads * problem.dim * 2, 1);
+  const int64_t window_bytes = std::max<int64_t>(
+      prim::Times(problem.stride, prim::Times(problem.heads, prim::Times(problem.dim, 2))), 1);
   KernelArgs& args = problem.args;
   args.input = static_cast<const uint16_t*>(problem.input.data);
   args.input_token_stride = problem.input.strides[0];
@@ -89,14 +89,14 @@ prim::CpuWork Room::OnCpu(Problem& problem, Level level) {
   const bool empty = problem.heads == 0 || problem.dim == 0;
   work.phases = {
       {empty ? 0 : base::CeilDiv(problem.windows, args.windows_per_item), kKernels.at(level)}};
-  work.scratch_bytes = ScratchFloats(args) * static_cast<int64_t>(sizeof(float));
+  work.scratch_bytes = prim::Times(ScratchFloats(args), sizeof(float));
   work.args = &args;
   work.blocking = std::to_string(args.windows_per_item) + " windows per item";
   return work;
 }
 
 Cost Room::CountCost(const Problem& problem) {
-  const auto row = static_cast<double>(problem.heads * problem.dim);
+  const auto row = static_cast<double>(problem.heads) * static_cast<double>(problem.dim);
   double tokens = 0;  // a sequence's last tokens may be in no window
   for (const Sequence& s : problem.sequences) {
     tokens += static_cast<double>((s.windows - 1) * problem.stride + problem.block);
@@ -104,7 +104,8 @@ Cost Room::CountCost(const Problem& problem) {
   Cost cost;
   cost.flops =
       2.0 * static_cast<double>(problem.windows) * static_cast<double>(problem.block) * row;
-  cost.read_bytes = 2.0 * (tokens * row + static_cast<double>(problem.block * problem.heads));
+  cost.read_bytes = 2.0 * (tokens * row +
+                           static_cast<double>(problem.block) * static_cast<double>(problem.heads));
   cost.write_bytes = 2.0 * static_cast<double>(problem.windows) * row;
   return cost;
 }

@@ -65,7 +65,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   dims->Set("B", static_cast<int64_t>(queries.size()));
   dims->Set("min_n", min_n);
   dims->Set("min_blocks", min_blocks);
-  dims->Set("sel_sequences", params.actual_sel_seq_kvlen.size);
+  dims->Set("sel_sequences", params.actual_sel_seq_kvlen.size());
 
   problem->topk_mask = params.topk_mask;
   problem->max = params.softmax_max;

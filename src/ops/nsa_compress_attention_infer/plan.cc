@@ -18,9 +18,9 @@ struct Lengths {
 };
 
 Status CheckCount(const char* name, const IntList& list, int64_t batch) {
-  if (list.size == batch) return Status::Ok();
+  if (list.size() == batch) return Status::Ok();
   return base::Invalid(name, "one entry per sequence of block_table = " + std::to_string(batch),
-                       list.size);
+                       list.size());
 }
 
 // The four sources of lengths, against each other and the shapes.

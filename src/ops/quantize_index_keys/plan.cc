@@ -42,10 +42,9 @@ prim::CpuWork Room::OnCpu(Problem& p, Level level) {
   a.bfloat16 = p.key.dtype == DType::kBFloat16;
   prim::CpuWork work;
   work.args = &a;
-  if (!base::CheckedMul(p.pages, p.panels, &a.count)) work.scratch_bytes = -1;
+  a.count = prim::Times(p.pages, p.panels);
   work.phases = {{base::CeilDiv(a.count, kPanelsPerItem), kKernels.at(level)}};
-  if (work.scratch_bytes == 0)
-    work.scratch_bytes = prim::kShadowKeys * 4 * prim::ShadowGroups(p.dim);
+  work.scratch_bytes = prim::Times(prim::kShadowKeys * 4, prim::ShadowGroups(p.dim));
   work.blocking = std::to_string(kPanelsPerItem) + " panels of 16 keys per item";
   return work;
 }

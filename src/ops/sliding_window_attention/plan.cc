@@ -116,14 +116,11 @@ prim::CpuWork Room::OnCpu(Problem& p, Level level) {
   a.tokens_per_item = TokensPerItem(p, most_tokens);
   p.kernel_sequences.clear();
   int64_t items = 0;
-  bool countable = true;
   for (const prim::TokenSequence& s : p.sequences) {
     p.kernel_sequences.push_back(SequenceOf(p, s));
     p.kernel_sequences.back().item_begin = items;
-    int64_t more = 0;
-    countable = countable &&
-                base::CheckedMul(base::CeilDiv(s.rows, a.tokens_per_item), p.kv_heads, &more) &&
-                base::CheckedAdd(items, more, &items);
+    const int64_t more = prim::Times(base::CeilDiv(s.rows, a.tokens_per_item), p.kv_heads);
+    items = prim::Plus(items, more);
   }
   a.sequences = p.kernel_sequences.data();
   a.sequence_count = static_cast<int64_t>(p.kernel_sequences.size());
@@ -131,8 +128,7 @@ prim::CpuWork Room::OnCpu(Problem& p, Level level) {
   prim::CpuWork work;
   work.phases = {{items, kKernels.at(level, a.bfloat16)}};
   work.args = &a;
-  const int64_t floats = Scratch(a).total;
-  work.scratch_bytes = !countable || floats < 0 ? -1 : floats * static_cast<int64_t>(sizeof(float));
+  work.scratch_bytes = prim::Times(Scratch(a).total, sizeof(float));
   work.blocking = std::to_string(a.tokens_per_item) + " tokens x " + std::to_string(p.group) +
                   " heads of a kv head per item, tiles of " + std::to_string(kKeyTile) + " keys";
   return work;

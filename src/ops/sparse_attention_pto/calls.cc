@@ -1,9 +1,9 @@
 // The calls that a run is made of.
 #include <algorithm>
 
-#include "base/checked.h"
 #include "base/dtype.h"
 #include "ops/sparse_attention_pto/problem.h"
+#include "prim/cpu/scratch.h"
 
 namespace tamis::sparse_attention_pto {
 namespace {
@@ -15,13 +15,13 @@ class Arena {
  public:
   explicit Arena(char* begin) : begin_(reinterpret_cast<uintptr_t>(begin)) {}
 
-  TensorView Take(DType dtype, std::initializer_list<int64_t> shape) {
+  OutputView Take(DType dtype, std::initializer_list<int64_t> shape) {
     int64_t bytes = base::ItemSize(dtype);
-    for (int64_t size : shape) bytes *= size;
+    for (int64_t size : shape) bytes = prim::Times(bytes, size);
     const uintptr_t address = begin_ + static_cast<uintptr_t>(used_);
     // NOLINTNEXTLINE(performance-no-int-to-ptr): arithmetic on a pointer to nothing is undefined
-    TensorView view(reinterpret_cast<void*>(address), dtype, shape);
-    used_ += base::RoundUp(bytes, kAlignment);
+    const OutputView view(reinterpret_cast<void*>(address), dtype, shape);
+    used_ = prim::Plus(used_, prim::RoundedUp(bytes, kAlignment));
     return view;
   }
   int64_t used() const { return used_; }
@@ -32,7 +32,8 @@ class Arena {
 };
 
 // Entries [chunk.first, + batch) of the first dimension, [chunk.token, + tokens) of the second.
-TensorView Part(const TensorView& view, const Chunk& chunk) {
+template <class View>
+View Part(const View& view, const Chunk& chunk) {
   return Slice(Slice(view, 0, chunk.first, chunk.batch), 1, chunk.token, chunk.tokens);
 }
 
@@ -100,16 +101,6 @@ sparse_flash_attention::Params AttendCall(const Problem& problem, const Chunk& c
 }
 
 }  // namespace
-
-TensorView Slice(const TensorView& view, int dim, int64_t begin, int64_t count) {
-  TensorView slice = view;
-  slice.shape[dim] = count;
-  if (view.data != nullptr) {
-    slice.data =
-        static_cast<char*>(view.data) + begin * view.strides[dim] * base::ItemSize(view.dtype);
-  }
-  return slice;
-}
 
 // Whole sequences as long as those are short, else parts of one.
 std::vector<Chunk> ChunksOf(const Problem& problem) {

@@ -25,7 +25,7 @@ struct Lazy {
     memory.reset(view.data, std::free);
   }
   std::shared_ptr<void> memory;
-  TensorView view;
+  OutputView view;
 };
 
 // The 671B model's sizes.
@@ -92,7 +92,7 @@ class DocumentShape : public testing::Test {
     }
   }
 
-  TensorView Keep(DType dtype, std::vector<int64_t> shape) {
+  OutputView Keep(DType dtype, std::vector<int64_t> shape) {
     kept_.emplace_back(dtype, std::move(shape));
     return kept_.back().view;
   }

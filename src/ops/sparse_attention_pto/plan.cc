@@ -113,8 +113,8 @@ class Body final : public internal::PlanBody {
       TAMIS_RETURN_IF_ERROR(
           Need(sparse_flash_attention::plan(calls.attend, context_), &scratch_bytes_));
     }
-    if (!base::CheckedAdd(between_bytes_, scratch_bytes_, &workspace_bytes))
-      return base::Invalid("workspace", "a size below 2^63 bytes", "an overflow");
+    workspace_bytes = prim::Plus(between_bytes_, scratch_bytes_);
+    TAMIS_RETURN_IF_ERROR(prim::CheckWorkspace(workspace_bytes));
     implementation = first->implementation();
     level = first->level();
     explanation = "four calls for " + std::to_string(kTokensPerChunk) +

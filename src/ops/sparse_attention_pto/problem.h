@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/dtype.h"
 #include "base/operator.h"
 #include "tamis/ops/indexer_prolog.hpp"
 #include "tamis/ops/lightning_indexer.hpp"
@@ -69,7 +70,15 @@ struct ChunkCalls {
 ChunkCalls ChunkCallsOf(const Problem& problem, const Chunk& chunk, bool writes, char* workspace);
 
 /// `count` entries of dimension `dim` from `begin`.
-TensorView Slice(const TensorView& view, int dim, int64_t begin, int64_t count);
+template <class View>
+View Slice(View view, int dim, int64_t begin, int64_t count) {
+  view.shape[dim] = count;
+  if (view.data != nullptr) {
+    view.data =
+        static_cast<char*>(view.data) + begin * view.strides[dim] * base::ItemSize(view.dtype);
+  }
+  return view;
+}
 
 const base::Contract& TheContract();
 const std::vector<base::Example>& TheExamples();

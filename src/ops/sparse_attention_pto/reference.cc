@@ -15,6 +15,7 @@
 #include "ops/sparse_attention_pto/problem.h"
 #include "parallel/parallel.h"
 #include "prim/cache_slots.h"
+#include "prim/cpu/scratch.h"
 
 namespace tamis::sparse_attention_pto {
 namespace {
@@ -30,16 +31,16 @@ class Dense {
  public:
   Dense(DType dtype, std::initializer_list<int64_t> shape) : view_(nullptr, dtype, shape) {
     int64_t bytes = base::ItemSize(dtype);
-    for (int64_t size : shape) bytes *= size;
-    bytes_.resize(static_cast<size_t>(bytes) + 1);
+    for (int64_t size : shape) bytes = prim::Times(bytes, size);
+    bytes_.resize(static_cast<size_t>(bytes) + 1);  // throws where that is no size
     view_.data = bytes_.data();
   }
-  const TensorView& view() const { return view_; }
+  const OutputView& view() const { return view_; }
   double At(int64_t index) const { return base::LoadAsDouble(view_.data, view_.dtype, index); }
 
  private:
   std::vector<unsigned char> bytes_;
-  TensorView view_;
+  OutputView view_;
 };
 
 // The rows that the call writes, token by token: a cache of one page.

@@ -250,7 +250,7 @@ void FillArgs(Problem& p) {
   a.row = p.row;
   a.head_blocks = base::CeilDiv(p.heads, kHeadBlock);
   a.head_block =
-      p.heads > kHeadBlock ? base::RoundUp(base::CeilDiv(p.heads, a.head_blocks), 16) : p.heads;
+      p.heads > kHeadBlock ? prim::RoundedUp(base::CeilDiv(p.heads, a.head_blocks), 16) : p.heads;
   a.head_blocks = p.heads > 0 ? base::CeilDiv(p.heads, a.head_block) : 0;
   p.kernel_sequences.clear();
   for (const prim::TokenSequence& s : p.sequences) p.kernel_sequences.push_back(SequenceOf(p, s));
@@ -301,29 +301,25 @@ prim::CpuWork Room::OnCpu(Problem& p, Level level, int32_t threads) {
   }
   prim::CpuWork work;
   work.args = &a;
-  int64_t items = 0;
   const Scratch at(a);
-  const bool countable = base::CheckedMul(rows, a.head_blocks, &items);
-  int64_t of_one = 0;
-  int64_t shared = 0;
-  const bool cut = countable && LeavesWorkersUnused(items, threads) && most_segments > 1 &&
-                   at.total > 0 && base::CheckedMul(most_segments, at.state, &of_one) &&
-                   base::CheckedAdd(of_one, at.packed_floats, &of_one) &&
-                   base::CheckedMul(items, of_one, &shared) && shared <= kMostSharedFloats;
+  const int64_t items = prim::Times(rows, a.head_blocks);
+  const int64_t of_one = prim::Plus(prim::Times(most_segments, at.state), at.packed_floats);
+  const bool cut = LeavesWorkersUnused(items, threads) && most_segments > 1 &&
+                   prim::Times(items, of_one) <= kMostSharedFloats;
   if (cut) {
     CutRows(p);
     const auto tasks = static_cast<int64_t>(p.tasks.size());
     const int64_t groups = a.cut_count * base::CeilDiv(a.head_block, kHeadGroup);
+    const int64_t packed = prim::Times(a.cut_count, at.packed_floats);
     work.shared_bytes =
-        (a.cut_count * at.packed_floats + tasks * at.state) * static_cast<int64_t>(sizeof(float));
+        prim::Times(prim::Plus(packed, prim::Times(tasks, at.state)), sizeof(float));
     work.phases = {{groups, kQueries.at(level, a.pairs)},
                    {tasks, kSegments.at(level, a.pairs)},
                    {groups, kMerge.at(level, a.pairs)}};
   } else {
     work.phases = {{items, kWhole.at(level, a.pairs)}};
   }
-  work.scratch_bytes =
-      !countable || at.total < 0 ? -1 : at.total * static_cast<int64_t>(sizeof(float));
+  work.scratch_bytes = prim::Times(at.total, sizeof(float));
   work.blocking = std::to_string(a.head_block) + " heads per item, tiles of " +
                   std::to_string(kKeyTile) + " keys, segments of " + std::to_string(kSegment) +
                   (cut ? " on several workers" : "");

@@ -50,7 +50,7 @@ TEST(WeightFormat, TheWayBackGivesEveryBit) {
   std::vector<uint16_t> nz(bits.size());
   std::vector<uint16_t> back(bits.size());
   const auto view = [](std::vector<uint16_t>& v) {
-    return TensorView(v.data(), DType::kBFloat16, {512, 128});
+    return OutputView(v.data(), DType::kBFloat16, {512, 128});
   };
   ASSERT_TRUE(nd_to_nz::run({.weight = view(bits), .output = view(nz)}).ok());
   ASSERT_TRUE(nz_to_nd::run({.weight = view(nz), .output = view(back)}).ok());

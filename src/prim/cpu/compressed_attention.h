@@ -125,44 +125,44 @@ struct AttentionScratch {
   int64_t alpha;
   int64_t group_sums;  // [tokens][keys]
 
-  int64_t total;  // floats in all; negative where that overflows
+  int64_t total;  // floats in all
 
   explicit AttentionScratch(const AttentionArgs& a) {
     ScratchLayout parts;
     ScratchLayout state;
-    rows = ScratchLayout::RoundUp(state.Times(a.tokens_per_item, a.group), a.row_multiple);
-    value_dim = ScratchLayout::RoundUp(a.value.dim, a.row_multiple);
-    keys = ScratchLayout::RoundUp(a.max_keys, kKeyTile);
+    rows = RoundedUp(Times(a.tokens_per_item, a.group), a.row_multiple);
+    value_dim = RoundedUp(a.value.dim, a.row_multiple);
+    keys = RoundedUp(a.max_keys, kKeyTile);
     key_stride = KeyStrideOf(a.key.dim);
     const int64_t tiles = keys / kKeyTile;
     const bool select = a.topk != nullptr;
 
-    query = state.Take(state.Times(a.key.dim, rows));
-    scores = state.Take(state.Times(a.keep_scores ? keys : kKeyTile, rows));
-    tile_max = state.Take(a.keep_scores ? state.Times(tiles, rows) : 0);
-    out = state.Take(state.Times(rows, value_dim));
+    query = state.Take(Times(a.key.dim, rows));
+    scores = state.Take(Times(a.keep_scores ? keys : kKeyTile, rows));
+    tile_max = state.Take(a.keep_scores ? Times(tiles, rows) : 0);
+    out = state.Take(Times(rows, value_dim));
     max = state.Take(rows);
     sum = state.Take(rows);
     alpha = state.Take(rows);
-    group_sums = state.Take(select ? state.Times(a.tokens_per_item, keys) : 0);
+    group_sums = state.Take(select ? Times(a.tokens_per_item, keys) : 0);
     head_floats = state.Total();
 
-    key_floats = parts.Times(key_stride, kKeyTile);
+    key_floats = Times(key_stride, kKeyTile);
     const int64_t copies = a.heads_per_item > 1 ? 2 * a.heads_per_item : 1;
     const int64_t strip = a.heads_per_item > 1 ? value_dim : kValueStrip;
-    const int64_t half = a.storage ? ScratchLayout::RoundUp(value_dim, 2) / 2 : 0;
-    value_floats = parts.Times(strip > half ? strip : half, kKeyTile);
-    key = parts.Take(parts.Times(key_floats, copies));
-    value = parts.Take(parts.Times(value_floats, copies));
-    inverse = parts.Take(a.storage ? parts.Times(kKeyTile, copies) : 0);
-    weights = parts.Take(a.storage ? parts.Times(kKeyTile / 2, rows) : 0);
+    const int64_t half = a.storage ? RoundedUp(value_dim, 2) / 2 : 0;
+    value_floats = Times(strip > half ? strip : half, kKeyTile);
+    key = parts.Take(Times(key_floats, copies));
+    value = parts.Take(Times(value_floats, copies));
+    inverse = parts.Take(a.storage ? Times(kKeyTile, copies) : 0);
+    weights = parts.Take(a.storage ? Times(kKeyTile / 2, rows) : 0);
     factor = parts.Take(a.storage ? rows : 0);
     block_scores = parts.Take(select ? a.max_blocks : 0);
-    heap = parts.Take(select ? parts.Times(2, a.top_k < a.max_blocks ? a.top_k : a.max_blocks) : 0);
-    hidden = parts.Take(ScratchLayout::RoundUp(a.tokens_per_item, 4) / 4);
-    needed = parts.Take(ScratchLayout::RoundUp(tiles, 4) / 4);
-    heads = parts.Take(parts.Times(head_floats, a.heads_per_item));
-    total = head_floats < 0 ? -1 : parts.Total();
+    heap = parts.Take(select ? Times(2, a.top_k < a.max_blocks ? a.top_k : a.max_blocks) : 0);
+    hidden = parts.Take(RoundedUp(a.tokens_per_item, 4) / 4);
+    needed = parts.Take(RoundedUp(tiles, 4) / 4);
+    heads = parts.Take(Times(head_floats, a.heads_per_item));
+    total = parts.Total();
   }
 };
 

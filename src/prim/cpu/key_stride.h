@@ -3,6 +3,8 @@
 
 #include <stdint.h>
 
+#include "prim/cpu/scratch.h"
+
 namespace tamis::prim {
 
 /// Floats from one key to the next where they fit: the documents' dims are 192 and 128, 512 + 64. A
@@ -19,8 +21,7 @@ inline int64_t KeyStrideOf(int64_t dim) {
   if (dim <= kNarrowKeyStride) return kNarrowKeyStride;
   if (dim <= kWideKeyStride) return kWideKeyStride;
   constexpr int64_t kLine = 16;
-  const int64_t lines = (dim + kLine - 1) / kLine;
-  return (lines | 1) * kLine;
+  return Times(RoundedUp(dim, kLine) / kLine | 1, kLine);
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 
 #include <stdint.h>
 
+#include "prim/cpu/scratch.h"
+
 namespace tamis::prim {
 
 /// Where the row of a token lies, in elements: tokens are [T] or [B, S1].
@@ -56,13 +58,13 @@ static inline bool RowsPairUp(const LinearWeight& w) { return w.rows % 2 == 0; }
 /// Strips of W, where an item is one.
 static inline int64_t LinearStrips(const LinearWeight& w, int64_t tokens) {
   const int64_t strip = LinearStrip(w, tokens);
-  return (w.columns + strip - 1) / strip;
+  return RoundedUp(w.columns, strip) / strip;
 }
 
 /// Floats of scratch for up to `tokens` tokens a call: packed weights, columns of x, sums.
 static inline int64_t LinearScratchFloats(int64_t tokens) {
-  const int64_t sums = tokens * (tokens <= kWideStripTokens ? kWideStrip : kLinearStrip);
-  return kLinearPanel + kLinearInput + sums;
+  const int64_t sums = Times(tokens, tokens <= kWideStripTokens ? kWideStrip : kLinearStrip);
+  return Plus(kLinearPanel + kLinearInput, sums);
 }
 
 }  // namespace tamis::prim

@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#include "prim/cpu/scratch.h"
+
 namespace tamis::prim {
 
 /// Keeps the `keep` best of all scores offered: higher first, equal scores (-0 equals +0) by lower
@@ -19,7 +21,7 @@ struct Selector {
 };
 
 /// Room for `keep` and three times as many again, so that dropping the others is rare.
-static inline int64_t SelectorCapacity(int64_t keep) { return 4 * keep + 64; }
+static inline int64_t SelectorCapacity(int64_t keep) { return Plus(Times(4, keep), 64); }
 
 static inline Selector MakeSelector(uint64_t* ranks, int64_t keep) {
   const Selector selector = {ranks, SelectorCapacity(keep), keep, 0, 0};

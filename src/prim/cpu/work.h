@@ -19,10 +19,13 @@ struct CpuPhase {
   int64_t first = 0;
 };
 
+/// No processor has more memory for a program.
+inline constexpr int64_t kMostBytes = int64_t{1} << 56;
+
 struct CpuWork {
   std::vector<CpuPhase> phases;
-  int64_t scratch_bytes = 0;  ///< Per worker; negative where the size overflows.
-  int64_t shared_bytes = 0;   ///< Of all workers together; negative where the size overflows.
+  int64_t scratch_bytes = 0;  ///< Per worker. Both computed as prim/cpu/scratch.h has it:
+  int64_t shared_bytes = 0;   ///< of all workers together. More than kMostBytes is refused.
   const void* args = nullptr;
   std::string blocking;  ///< For explain.
 };

@@ -5,6 +5,7 @@
 
 #include "prim/cpu/kernel.h"
 #include "prim/cpu/linear.h"
+#include "prim/cpu/scratch.h"
 #include "prim/cpu/token_blocks.h"
 #include "prim/key_shadow.h"
 
@@ -59,19 +60,23 @@ static inline int64_t WeightStrips(const KernelArgs& a) {
 }
 static inline int64_t ProjectItems(const KernelArgs& a) {
   const int64_t heads = a.query != nullptr ? a.heads : 0;
-  return (KeyStrips(a) + WeightStrips(a) + heads) * prim::ChunksOf(a.blocks);
+  const int64_t strips = prim::Plus(KeyStrips(a), WeightStrips(a));
+  return prim::Times(prim::Plus(strips, heads), prim::ChunksOf(a.blocks));
 }
 static inline int64_t NormItems(const KernelArgs& a) {
   return prim::PartsOf(a.blocks, prim::kNormTokens);
 }
 
 /// What a block leaves for the norms: keys, not rounded.
-static inline int64_t SharedFloats(const KernelArgs& a) { return a.blocks.block_tokens * a.dim; }
+static inline int64_t SharedFloats(const KernelArgs& a) {
+  return prim::Times(a.blocks.block_tokens, a.dim);
+}
 
 /// Of a worker: a product, then the rows of rope; or rows of rope, then a key's integers.
 static inline int64_t ScratchFloats(const KernelArgs& a) {
-  return prim::LinearScratchFloats(a.blocks.chunk_tokens) + 5 * a.rope +
-         (a.shadow != nullptr ? prim::ShadowGroups(a.dim) : 0);
+  const int64_t product = prim::LinearScratchFloats(a.blocks.chunk_tokens);
+  const int64_t integers = a.shadow != nullptr ? prim::ShadowGroups(a.dim) : 0;
+  return prim::Plus(product, prim::Plus(prim::Times(5, a.rope), integers));
 }
 
 }  // namespace tamis::indexer_prolog

@@ -5,6 +5,7 @@
 
 #include "prim/cpu/kernel.h"
 #include "prim/cpu/key_stride.h"
+#include "prim/cpu/scratch.h"
 #include "prim/cpu/selector.h"
 
 namespace tamis::lightning_indexer {
@@ -104,17 +105,19 @@ struct IndexerScratch {
 
 static inline IndexerScratch LayOut(const KernelArgs& a) {
   IndexerScratch at = {};
-  at.rows = (a.heads + kMostLanes - 1) / kMostLanes * kMostLanes;
+  at.rows = prim::RoundedUp(a.heads, kMostLanes);
   if (at.rows == 0) at.rows = kMostLanes;  // no head scores 0, as a head of zeros does
-  at.query = 0;
-  at.weights = at.query + a.tokens_per_chunk * at.rows * a.dim;
-  at.key = at.weights + a.tokens_per_chunk * at.rows;
   at.key_stride = prim::KeyStrideOf(a.dim);
-  at.partial = at.key + kIndexerKeyTile * at.key_stride;
-  at.scores = at.partial + kIndexerKeyTile * kMostLanes;
-  at.ranks = at.scores + kIndexerKeyTile;
-  at.ranks = (at.ranks + 15) / 16 * 16;
-  at.total = at.ranks + 2 * a.tokens_per_chunk * prim::SelectorCapacity(a.keep);
+  const int64_t rows = prim::Times(a.tokens_per_chunk, at.rows);
+  prim::ScratchLayout parts;
+  at.query = parts.Take(prim::Times(rows, a.dim));
+  at.weights = parts.Take(rows);
+  at.key = parts.Take(prim::Times(kIndexerKeyTile, at.key_stride));
+  at.partial = parts.Take(kIndexerKeyTile * kMostLanes);
+  at.scores = parts.Take(kIndexerKeyTile);
+  at.ranks =
+      parts.Take(prim::Times(2, prim::Times(a.tokens_per_chunk, prim::SelectorCapacity(a.keep))));
+  at.total = parts.Total();
   return at;
 }
 

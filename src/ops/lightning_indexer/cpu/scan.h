@@ -10,6 +10,8 @@ namespace tamis::lightning_indexer {
 
 /// Heads of a register tile of the scan, and panels of keys.
 inline constexpr int64_t kScanHeads = 4;
+/// A token's bound takes products of heads x heads.
+inline constexpr int64_t kMostScanHeads = 256;
 inline constexpr int64_t kScanPanels = 4;
 inline constexpr int64_t kScanKeys = kScanPanels * prim::kShadowKeys;
 
@@ -69,35 +71,37 @@ namespace {  // inline functions: no level's copy may be merged with another's
 inline int64_t QuadsOf(int64_t heads) { return (heads + kScanHeads - 1) / kScanHeads; }
 
 inline StateLayout StateOf(const KernelArgs& a) {
+  // kMostScanHeads heads of kShadowMostDims dims at most: a scan is for no others.
   const int64_t heads = QuadsOf(a.heads) * kScanHeads;
   StateLayout at = {};
   at.starts = heads * prim::ShadowGroups(a.dim);
   at.factors = at.starts + heads;
   at.bound = at.factors + heads;
-  at.total = (at.bound + static_cast<int64_t>(sizeof(TokenBound)) / 4 + 15) / 16 * 16;
+  at.total = prim::RoundedUp(at.bound + static_cast<int64_t>(sizeof(TokenBound)) / 4, 16);
   return at;
 }
 
 inline ScanScratch LayOutScan(const KernelArgs& a, bool whole_chunks) {
-  const auto up = [](int64_t floats) { return (floats + 15) / 16 * 16; };
   const IndexerScratch plain = LayOut(a);
-  const int64_t row_bytes = (a.dim + 63) / 64 * 64;
+  const int64_t tokens = whole_chunks ? a.tokens_per_chunk : 0;
+  prim::ScratchLayout parts;
+  (void)parts.Take(plain.total);
   ScanScratch at = {};
-  at.step = up(a.dim);
-  at.queries = up(plain.total);
-  at.errors = at.queries + plain.rows * at.step;
-  at.columns = at.errors + plain.rows * at.step;
-  at.gram = at.columns + a.dim * plain.rows;
-  at.power = at.gram + plain.rows * plain.rows;
-  at.bytes = at.power + plain.rows * plain.rows;
-  at.panels = at.bytes + prim::kShadowKeys * row_bytes / 4;
-  at.panel = up(prim::ShadowPanelBytes(a.dim) / 4);
-  at.lowers = at.panels + kScanPanels * at.panel;
-  at.uppers = at.lowers + kMostSample;
-  at.states = at.uppers + kMostSample;
-  at.bins = at.states + (whole_chunks ? a.tokens_per_chunk * StateOf(a).total : 0);
-  at.scanned = at.bins + (whole_chunks ? a.tokens_per_chunk * kBins : 0);
-  at.total = at.scanned + (whole_chunks ? up(a.tokens_per_chunk * a.scan.keys_per_chunk) : 0);
+  at.step = prim::RoundedUp(a.dim, 16);
+  at.panel = prim::RoundedUp(prim::ShadowPanelBytes(a.dim) / 4, 16);
+  at.queries = parts.Take(prim::Times(plain.rows, at.step));
+  at.errors = parts.Take(prim::Times(plain.rows, at.step));
+  at.columns = parts.Take(prim::Times(plain.rows, a.dim));
+  at.gram = parts.Take(prim::Times(plain.rows, plain.rows));
+  at.power = parts.Take(prim::Times(plain.rows, plain.rows));
+  at.bytes = parts.Take(prim::Times(prim::kShadowKeys, prim::RoundedUp(a.dim, 64) / 4));
+  at.panels = parts.Take(prim::Times(kScanPanels, at.panel));
+  at.lowers = parts.Take(kMostSample);
+  at.uppers = parts.Take(kMostSample);
+  at.states = parts.Take(prim::Times(tokens, StateOf(a).total));
+  at.bins = parts.Take(prim::Times(tokens, kBins));
+  at.scanned = parts.Take(prim::Times(tokens, a.scan.keys_per_chunk));
+  at.total = parts.Total();
   return at;
 }
 

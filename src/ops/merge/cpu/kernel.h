@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "prim/cpu/kernel.h"
+#include "prim/cpu/scratch.h"
 #include "prim/cpu/selector.h"
 
 namespace tamis::merge_attention_states {
@@ -40,7 +41,9 @@ struct KernelArgs {
 
 /// A worker's scratch: of the parts of a row that are not empty, max, sum, weight and number. Whole
 /// vectors of any level.
-static inline int64_t PaddedParts(const KernelArgs& args) { return (args.parts + 15) / 16 * 16; }
+static inline int64_t PaddedParts(const KernelArgs& args) {
+  return prim::RoundedUp(args.parts, 16);
+}
 
 }  // namespace tamis::merge_attention_states
 

@@ -5,6 +5,7 @@
 
 #include "prim/cpu/kernel.h"
 #include "prim/cpu/linear.h"
+#include "prim/cpu/scratch.h"
 #include "prim/cpu/token_blocks.h"
 
 namespace tamis::mla_prolog {
@@ -63,31 +64,37 @@ static inline int64_t CqStrips(const KernelArgs& a) {
   return a.with_norm ? prim::LinearStrips(a.dq, a.blocks.chunk_tokens) : 0;
 }
 static inline int64_t ProjectItems(const KernelArgs& a) {
-  return (KvStrips(a) + CqStrips(a)) * prim::ChunksOf(a.blocks);
+  return prim::Times(prim::Plus(KvStrips(a), CqStrips(a)), prim::ChunksOf(a.blocks));
 }
 static inline int64_t NormItems(const KernelArgs& a) {
   return prim::PartsOf(a.blocks, prim::kNormTokens);
 }
 static inline int64_t HeadItems(const KernelArgs& a) {
-  return a.query != nullptr || a.query_rope != nullptr ? a.heads * prim::ChunksOf(a.blocks) : 0;
+  return a.query != nullptr || a.query_rope != nullptr
+             ? prim::Times(a.heads, prim::ChunksOf(a.blocks))
+             : 0;
 }
 
 /// What a block leaves between phases, in 16-bit elements: cq, normed in place, then kv.
 static inline int64_t SharedElems(const KernelArgs& a) {
-  return a.blocks.block_tokens * ((a.with_norm ? a.query_rank : 0) + a.latent + a.rope);
+  const int64_t kv = prim::Plus(a.latent, a.rope);
+  return prim::Times(a.blocks.block_tokens, prim::Plus(a.with_norm ? a.query_rank : 0, kv));
 }
 
 /// Floats of a worker's scratch: a product, and per chunk the 16-bit queries of a head; or the rows
 /// of norms and rope.
 static inline int64_t QueryFloats(const KernelArgs& a) {
-  return (a.blocks.chunk_tokens * (a.nope + a.rope) + 1) / 2;
+  const int64_t halves = prim::Times(a.blocks.chunk_tokens, prim::Plus(a.nope, a.rope));
+  return prim::RoundedUp(halves, 2) / 2;
 }
 static inline int64_t RowFloats(const KernelArgs& a) {
   const int64_t norm = a.query_rank > a.latent ? a.query_rank : a.latent;
-  return norm > 5 * a.rope ? norm : 5 * a.rope;
+  const int64_t rope = prim::Times(5, a.rope);
+  return norm > rope ? norm : rope;
 }
 static inline int64_t ScratchFloats(const KernelArgs& a) {
-  return prim::LinearScratchFloats(a.blocks.chunk_tokens) + QueryFloats(a) + RowFloats(a);
+  const int64_t product = prim::LinearScratchFloats(a.blocks.chunk_tokens);
+  return prim::Plus(product, prim::Plus(QueryFloats(a), RowFloats(a)));
 }
 
 }  // namespace tamis::mla_prolog

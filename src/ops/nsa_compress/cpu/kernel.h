@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "prim/cpu/kernel.h"
+#include "prim/cpu/scratch.h"
 
 namespace tamis::nsa_compress {
 
@@ -34,11 +35,11 @@ struct KernelArgs {
 };
 
 /// Whole vectors of any level.
-static inline int64_t PaddedDim(const KernelArgs& args) { return (args.dim + 15) / 16 * 16; }
+static inline int64_t PaddedDim(const KernelArgs& args) { return prim::RoundedUp(args.dim, 16); }
 
 /// Floats of scratch that one worker needs: the weights, widened, and a window begun per head.
 static inline int64_t ScratchFloats(const KernelArgs& args) {
-  return args.block * args.heads + args.heads * PaddedDim(args);
+  return prim::Plus(prim::Times(args.block, args.heads), prim::Times(args.heads, PaddedDim(args)));
 }
 
 }  // namespace tamis::nsa_compress

@@ -82,18 +82,18 @@ struct Scratch {
   int64_t max;         // [rows], as the two that follow
   int64_t sum;
   int64_t alpha;
-  int64_t total;  // floats in all; negative where that overflows
+  int64_t total;  // floats in all
 
   explicit Scratch(const KernelArgs& a) {
     prim::ScratchLayout parts;
-    rows = prim::ScratchLayout::RoundUp(parts.Times(a.tokens_per_item, a.group), kLine);
-    value_dim = prim::ScratchLayout::RoundUp(a.value.dim, kLine);
+    rows = prim::RoundedUp(prim::Times(a.tokens_per_item, a.group), kLine);
+    value_dim = prim::RoundedUp(a.value.dim, kLine);
     key_stride = prim::KeyStrideOf(a.key.dim);
-    query = parts.Take(parts.Times(a.key.dim, rows));
-    key = parts.Take(parts.Times(key_stride, kKeyTile));
+    query = parts.Take(prim::Times(a.key.dim, rows));
+    key = parts.Take(prim::Times(key_stride, kKeyTile));
     value = parts.Take(kKeyTile * kValueStrip);
-    scores = parts.Take(parts.Times(kKeyTile, rows));
-    out = parts.Take(parts.Times(rows, value_dim));
+    scores = parts.Take(prim::Times(kKeyTile, rows));
+    out = parts.Take(prim::Times(rows, value_dim));
     max = parts.Take(rows);
     sum = parts.Take(rows);
     alpha = parts.Take(rows);

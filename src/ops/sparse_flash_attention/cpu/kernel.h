@@ -165,31 +165,31 @@ struct Scratch {
   int64_t segment;   // state of the segment under way
   int64_t before;    // state of those before it
   int64_t state;     // floats of a state
-  int64_t total;     // floats in all; negative where that overflows
+  int64_t total;     // floats in all
 
   explicit Scratch(const KernelArgs& a) {
     constexpr int64_t kLine = 16;
     prim::ScratchLayout parts;
-    rows = prim::ScratchLayout::RoundUp(a.head_block, kLine);
-    dim = a.latent_dim + a.rope_dim;
-    value_dim = prim::ScratchLayout::RoundUp(a.latent_dim, kLine);
+    rows = prim::RoundedUp(a.head_block, kLine);
+    dim = prim::Plus(a.latent_dim, a.rope_dim);
+    value_dim = prim::RoundedUp(a.latent_dim, kLine);
     key_stride = prim::KeyStrideOf(dim);
-    score_stride = rows / kLine % 2 == 0 ? rows + kLine : rows;
-    state = parts.Times(rows, value_dim + 2);
-    query = parts.Take(parts.Times(dim, rows));
-    pairs = a.int16_scores ? prim::ScratchLayout::RoundUp(a.latent_dim, 2 * kLine) / 2 +
-                                 prim::ScratchLayout::RoundUp(a.rope_dim, 2 * kLine) / 2
+    score_stride = rows / kLine % 2 == 0 ? prim::Plus(rows, kLine) : rows;
+    state = prim::Times(rows, prim::Plus(value_dim, 2));
+    query = parts.Take(prim::Times(dim, rows));
+    pairs = a.int16_scores ? prim::RoundedUp(a.latent_dim, 2 * kLine) / 2 +
+                                 prim::RoundedUp(a.rope_dim, 2 * kLine) / 2
                            : 0;
-    query_pairs = parts.Take(parts.Times(pairs, rows));
+    query_pairs = parts.Take(prim::Times(pairs, rows));
     query_factor = parts.Take(a.int16_scores ? rows : 0);
     quanta = parts.Take(a.int16_scores ? rows / kHeadGroup * kQuantaFloats : 0);
     packed = a.int16_scores ? query_pairs : query;
-    key = parts.Take(parts.Times(key_stride, kKeyTile));
-    value = parts.Take(a.value.data != nullptr || a.pairs ? parts.Times(key_stride, kKeyTile) : 0);
-    value_pairs = parts.Take(a.storage ? parts.Times(key_stride, kKeyTile / 2) : 0);
+    key = parts.Take(prim::Times(key_stride, kKeyTile));
+    value = parts.Take(a.value.data != nullptr || a.pairs ? prim::Times(key_stride, kKeyTile) : 0);
+    value_pairs = parts.Take(a.storage ? prim::Times(key_stride, kKeyTile / 2) : 0);
     inverse = parts.Take(a.storage ? kKeyTile : 0);
     key_step = parts.Take(a.int16_scores ? kKeyTile : 0);
-    scores = parts.Take(parts.Times(score_stride, kKeyTile));
+    scores = parts.Take(prim::Times(score_stride, kKeyTile));
     alpha = parts.Take(rows);
     factor = parts.Take(a.storage ? rows : 0);
     segment = parts.Take(state);

@@ -32,9 +32,9 @@ std::vector<int32_t> Caches::Slots(int64_t first, int64_t count) const {
   return slots;
 }
 
-TensorView Caches::kv_view() { return {kv.data(), DType::kBFloat16, {pages, kPage, 1, kLatent}}; }
-TensorView Caches::kr_view() { return {kr.data(), DType::kBFloat16, {pages, kPage, 1, kRope}}; }
-TensorView Caches::index_view() {
+OutputView Caches::kv_view() { return {kv.data(), DType::kBFloat16, {pages, kPage, 1, kLatent}}; }
+OutputView Caches::kr_view() { return {kr.data(), DType::kBFloat16, {pages, kPage, 1, kRope}}; }
+OutputView Caches::index_view() {
   return {index.data(), DType::kBFloat16, {pages, kPage, 1, kIndexDim}};
 }
 

@@ -22,9 +22,9 @@ struct Caches {
     return page_of[static_cast<size_t>(position / kPage)] * kPage + position % kPage;
   }
   std::vector<int32_t> Slots(int64_t first, int64_t count) const;
-  TensorView kv_view();
-  TensorView kr_view();
-  TensorView index_view();
+  OutputView kv_view();
+  OutputView kr_view();
+  OutputView index_view();
   int64_t bytes() const;
 
   int64_t pages = 0;
