@@ -31,7 +31,7 @@ struct Tolerance {
 
 /// By output.
 struct Tolerances {
-  Tolerance all;  ///< Of the outputs that have none of their own.
+  Tolerance all = {};  ///< Of the outputs that have none of their own.
   std::vector<std::pair<std::string, Tolerance>> own = {};
 
   const Tolerance& Of(std::string_view output) const;
@@ -82,9 +82,9 @@ struct OutputComparison {
 using Progress = std::function<void(int64_t done, int64_t total)>;
 
 struct CompareOptions {
-  Tolerances tolerances;
+  Tolerances tolerances = {};
   bool differences = false;  ///< Whether they are wanted, element by element.
-  Progress progress;
+  Progress progress = {};
 };
 
 /// Rows (leading dimensions flattened) that the outputs of this call have. Checks the inputs.

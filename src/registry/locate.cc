@@ -40,14 +40,17 @@ constexpr DimensionWord kWords[] = {
     {"columns", "column", "columns"},
 };
 
+// Of a symbol that is not listed.
+constexpr DimensionWord kElement = {"", "element", "elements"};
+
 std::string One(const std::string& symbol) {
   const DimensionWord* word = FindWord(symbol);
-  return word != nullptr ? word->one : symbol;
+  return (word != nullptr ? word : &kElement)->one;
 }
 
 std::string Many(const std::string& symbol) {
   const DimensionWord* word = FindWord(symbol);
-  return word != nullptr ? word->many : symbol;
+  return (word != nullptr ? word : &kElement)->many;
 }
 
 // "head 2", "tokens 200 to 202", "heads 1, 3 and 7", "19 tokens from 3 to 200".
