@@ -112,7 +112,7 @@ def _plain(value: Any) -> Any:
     """An attribute as JSON has it: no numpy, no torch, no tuples."""
     if hasattr(value, "tolist"):
         return value.tolist()
-    return list(value) if isinstance(value, tuple | range) else value
+    return list(value) if isinstance(value, (tuple, range)) else value
 
 
 def _given(named: Mapping[str, Any]) -> dict[str, Any]:
@@ -724,7 +724,7 @@ def _check_names(op: str, given: Mapping[str, Mapping[str, Any]]) -> None:
             other = next((kind for kind, there in kinds.values() if name in there), None)
             _fail(
                 str(name),
-                f"{what} of {op} among the {place}{_nearest(str(name), known)}",
+                f"{what} of {op}{_nearest(str(name), known)}",
                 other or "an unknown name",
             )
     for name, argument in contract.items():
@@ -815,7 +815,8 @@ class _Shapes:
         wanted = f"shape {self._text(form)}{hint}"
         if len(shape) != len(form):
             _fail(name, wanted, shape)
-        for entry, size in zip(form, shape, strict=True):
+        for dim, entry in enumerate(form):
+            size = shape[dim]
             if entry == "*":
                 continue
             terms = [(term, self._size(term)) for term in entry.split("*")]
