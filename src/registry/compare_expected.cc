@@ -146,7 +146,9 @@ std::vector<int64_t> ChooseRows(const std::vector<std::unique_ptr<Judged>>& outp
 void JudgeRow(const base::GoldenOutput& golden, const base::GoldenOutput& theirs, size_t slot,
               Judged* output) {
   const int64_t row = golden.rows[slot];
-  if (row < 0 || output->worst[static_cast<size_t>(row)] == 0) return;
+  // What follows from another selection should not be the same.
+  const bool follow = &golden != &theirs;
+  if (row < 0 || (output->worst[static_cast<size_t>(row)] == 0 && !follow)) return;
   output->judged[static_cast<size_t>(row)] = 1;
   ++output->c.judged_rows;
   std::vector<double> got, want;
@@ -165,7 +167,7 @@ void JudgeRow(const base::GoldenOutput& golden, const base::GoldenOutput& theirs
     const GoldenElement other = ElementOf(theirs, slot, e);
     const double both = ours.Evaluation(Tolerance::Kind::kFp32) + other.Evaluation(kind);
     if (std::isfinite(both)) most = std::max(most, both);
-    if (got[at] == want[at]) continue;
+    if (got[at] == want[at] && !follow) continue;
     const double admitted =
         std::max(other.Admitted(kind, dtype), other.Admitted(kind, output->want_dtype));
     const Verdict they = JudgeValue(dtype, other.value, admitted, want[at]);
