@@ -1,7 +1,7 @@
 // tamis_generate [--check] [ROOT]: writes what is made from the contracts:
 // include/tamis/tamis_ops.h, src/capi/typed_ops.cc, python/tamis/_ops.py, pytorch/operators.h, and
-// the tables between the markers in the rooms' READMEs. With --check it writes nothing and names
-// the first file that is stale.
+// the tables between markers in python/tamis/case.py and the rooms' READMEs. With --check it writes
+// nothing and names the first file that is stale.
 #include <cstdio>
 #include <fstream>
 #include <iterator>
@@ -17,6 +17,10 @@
 namespace {
 
 constexpr std::string_view kEnd = "<!-- contract:end -->";
+constexpr const char* kCase = "python/tamis/case.py";
+constexpr std::string_view kCaseBegin =
+    "# --- contracts: begin (made by `dev generate`, do not edit)\n";
+constexpr std::string_view kCaseEnd = "# --- contracts: end\n";
 
 struct Made {
   std::string path;  // below the root
@@ -40,13 +44,14 @@ int Fail(const std::string& line) {
   return 1;
 }
 
-// The README with its tables made anew; false where the markers are missing.
-bool SetTables(const std::string& begin_line, const std::string& tables, std::string* readme) {
-  const size_t begin = readme->find(begin_line);
-  const size_t end = readme->find(kEnd, begin == std::string::npos ? 0 : begin);
+// What stands between two markers of a file made anew; false where they are missing.
+bool SetBetween(std::string_view begin_line, std::string_view end_line, const std::string& made,
+                std::string* file) {
+  const size_t begin = file->find(begin_line);
+  const size_t end = file->find(end_line, begin == std::string::npos ? 0 : begin);
   if (begin == std::string::npos || end == std::string::npos) return false;
   const size_t after = begin + begin_line.size();
-  readme->replace(after, end - after, tables);
+  file->replace(after, end - after, made);
   return true;
 }
 
@@ -63,6 +68,10 @@ int main(int argc, char** argv) {
                              {"src/capi/typed_ops.cc", tamis::registry::CSource()},
                              {"python/tamis/_ops.py", tamis::generate::PythonModule()},
                              {"pytorch/operators.h", tamis::generate::TorchOperators()}};
+  files.push_back({kCase, {}});
+  if (!ReadFile(root + kCase, &files.back().text) ||
+      !SetBetween(kCaseBegin, kCaseEnd, tamis::generate::CaseTable(), &files.back().text))
+    return Fail(std::string(kCase) + ": expected the lines of its markers");
   for (const tamis::base::Operator& op : tamis::registry::Operators()) {
     const std::string path = "src/ops/" + std::string(op.folder) + "/README.md";
     if (files.back().path != path) {  // a room of several operators has one README
@@ -71,7 +80,7 @@ int main(int argc, char** argv) {
         return Fail(path + ": expected a README, found none");
     }
     const std::string begin = "<!-- contract:begin " + op.contract->name + " -->\n";
-    if (!SetTables(begin, tamis::registry::DescribeMarkdown(op), &files.back().text))
+    if (!SetBetween(begin, kEnd, tamis::registry::DescribeMarkdown(op), &files.back().text))
       return Fail(path + ": expected the lines " + begin + std::string(kEnd));
   }
   for (const Made& made : files) {

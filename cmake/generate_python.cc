@@ -276,6 +276,74 @@ std::string Body(const Contract& contract) {
                  : "\n    return " + PascalCase(contract.name) + "(*results)\n");
 }
 
+// --- case.py ----------------------------------------------------------------------------------
+
+std::string RoleName(Role role) {
+  static constexpr const char* kNames[] = {"input",           "optional_input", "output",
+                                           "optional_output", "inout",          "optional_inout"};
+  return kNames[static_cast<int>(role)];
+}
+
+// "TND: T, N, D; BSND: B, S, N, D".
+std::string FormsText(const Field& field) {
+  Lines forms;
+  for (const base::ShapeForm& form : field.shapes)
+    forms.push_back((form.when.empty() ? "" : form.when + ": ") + form.dims);
+  return Joined(forms, "; ");
+}
+
+// The attribute that selects among several forms, or the tensor whose rank does.
+std::string FormBy(const Contract& contract, const Field& field) {
+  if (field.shapes.size() < 2) return "";
+  if (!field.layout.empty()) return field.layout;
+  return contract.layout_attribute.empty() ? contract.layout_tensor : contract.layout_attribute;
+}
+
+Lines TensorEntry(const Contract& contract, const Field& field) {
+  Lines dtypes;
+  for (const DType dtype : field.dtypes) dtypes.emplace_back(base::Name(dtype));
+  Lines needs = field.needs;
+  if (!field.wanted_by.empty()) needs.push_back(field.wanted_by);
+  return {RoleName(field.role),
+          field.dtype_as.empty() ? Joined(dtypes, " ") : "as " + field.dtype_as, FormsText(field),
+          FormBy(contract, field), Joined(needs, " ")};
+}
+
+Lines AttributeEntry(const Contract& contract, const Field& field) {
+  std::string otherwise;
+  if (!field.required && field.type != Type::kInts)
+    otherwise = field.type == Type::kChoice ? registry::DefaultJson(contract, field)
+                                            : DefaultText(contract, field);
+  if (field.type == Type::kChoice) otherwise = otherwise.substr(1, otherwise.size() - 2);
+  return {field.required ? "required" : "optional", AttributeTypeName(field.type),
+          Joined(field.choices, " "), otherwise};
+}
+
+// As the formatter leaves it: on one line where that fits; else an item a line, and of one that is
+// too long a form a line.
+std::string CaseEntry(const Contract& contract, const Field& field) {
+  constexpr size_t kColumns = 100;
+  Lines entry = field.is_tensor() ? TensorEntry(contract, field) : AttributeEntry(contract, field);
+  while (entry.back().empty()) entry.pop_back();
+  for (std::string& text : entry) text = Quoted(text);
+  const std::string begin = "        " + Quoted(field.name) + ": _Field(";
+  const std::string line = begin + Joined(entry, ", ") + "),\n";
+  if (line.size() <= kColumns + 1) return line;
+  const std::string indent = "\n            ";
+  std::string text = begin;
+  for (const std::string& item : entry) {
+    const bool fits = indent.size() + item.size() <= kColumns;
+    text += indent;
+    for (size_t from = 0, to = 0; from < item.size(); from = to) {
+      to = fits ? std::string::npos : item.find("; ", from);
+      to = std::min(to == std::string::npos ? to : to + 2, item.size());
+      text += item.substr(from, to - from) + (to < item.size() ? "\"" + indent + "\"" : "");
+    }
+    text += ",";
+  }
+  return text + "\n        ),\n";
+}
+
 }  // namespace
 
 std::string PythonModule() {
@@ -293,6 +361,17 @@ std::string PythonModule() {
             Docstring(contract) + Body(contract);
   }
   return text;
+}
+
+std::string CaseTable() {
+  std::string text = "_CONTRACTS: dict[str, dict[str, _Field]] = {\n";
+  for (const base::Operator& op : registry::Operators()) {
+    const Contract& contract = *op.contract;
+    text += "    " + Quoted(contract.name) + ": {\n";
+    for (const Field& field : contract.fields) text += CaseEntry(contract, field);
+    text += "    },\n";
+  }
+  return text + "}\n";
 }
 
 }  // namespace tamis::generate

@@ -13,10 +13,13 @@
 namespace tamis::registry {
 namespace {
 
+using Kind = Tolerance::Kind;
+
 constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr int64_t kRows = 100;
 constexpr double kBound = 1e-3;
+constexpr double kDeviceBound = 1e-2;
 // Scores of the candidates 0 to 5: 1 and 2 are as good as equal, 4 and 5 are equal.
 const std::vector<double> kScores = {9, 5, 5 - 1.5 * kBound, 3, 1, 1};
 
@@ -58,6 +61,7 @@ base::Operator Fake() {
       twice[0] = x;
       twice[1] = 2 * x;
       golden->outputs[0].BoundRow(static_cast<int64_t>(slot))[1] = kBound;
+      golden->outputs[0].DeviceBoundRow(static_cast<int64_t>(slot))[1] = kDeviceBound;
       double* best = golden->outputs[1].Row(static_cast<int64_t>(slot));
       for (int i = 0; i < 4; ++i) best[i] = i < 3 ? i : -1;
       golden->outputs[1].scores[slot] = kScores;
@@ -84,15 +88,17 @@ class CompareTest : public testing::Test {
   }
 
   // 0: twice, 1: best.
-  OutputComparison Compare(size_t output, std::optional<Tolerance> tolerance = {}) {
+  OutputComparison Compare(size_t output, Tolerance tolerance = {}) {
     const auto compared =
-        CompareWithReference(Fake(), &params_, SpreadRows(kRows, kRows), 2, tolerance);
+        CompareWithReference(Fake(), &params_, SpreadRows(kRows, kRows), 2, {{tolerance}});
     EXPECT_TRUE(compared.ok()) << compared.status().message();
     EXPECT_EQ(compared->size(), 2u);
     return (*compared)[output];
   }
-  OutputComparison CompareExpected(const std::string& name, const TensorView& view) {
-    const auto compared = CompareWithExpected(Fake(), &params_, {{name, view}}, 2);
+  OutputComparison CompareExpected(const std::string& name, const TensorView& view,
+                                   Tolerance tolerance = {Kind::kDevice}, int64_t rows = kRows) {
+    const auto compared =
+        CompareWithExpected(Fake(), &params_, {{name, view}}, rows, 2, {{tolerance}});
     EXPECT_TRUE(compared.ok()) << compared.status().message();
     EXPECT_EQ(compared->size(), 1u);
     return compared->front();
@@ -123,7 +129,8 @@ TEST_F(CompareTest, AnErrorBeyondTheBoundIsAMismatch) {
   twice_[2 * 70 + 1] += static_cast<float>(1.01 * kBound);
   const OutputComparison c = Compare(0);
   EXPECT_EQ(c.mismatches, 1);
-  EXPECT_EQ(c.first_mismatch.rfind("row 70, element 1: expected 40 within 0.001", 0), 0u)
+  EXPECT_EQ(c.first_mismatch.rfind("[70, 1] (token 70, element 1): expected 40 within 0.001", 0),
+            0u)
       << c.first_mismatch;
   EXPECT_NEAR(c.max_error, 1.01 * kBound, 1e-5);
   EXPECT_GT(c.max_ratio, 1);
@@ -141,12 +148,36 @@ TEST_F(CompareTest, WithoutABoundOnlyTheRoundingIsAdmitted) {
   EXPECT_EQ(Compare(0).mismatches, 1);
 }
 
-TEST_F(CompareTest, AToleranceReplacesTheBound) {
+TEST_F(CompareTest, ANumberReplacesTheBound) {
   twice_[2 * 70 + 1] += 0.5f;
-  EXPECT_EQ(Compare(0, Tolerance{0, 0.4}).mismatches, 1);
-  EXPECT_EQ(Compare(0, Tolerance{0, 0.6}).mismatches, 0);
-  EXPECT_EQ(Compare(0, Tolerance{0.01, 0}).mismatches, 1);
-  EXPECT_EQ(Compare(0, Tolerance{0.02, 0}).mismatches, 0);
+  EXPECT_EQ(Compare(0, {Kind::kNumber, 0.012}).mismatches, 1);  // 0.492 at 40
+  EXPECT_EQ(Compare(0, {Kind::kNumber, 0.0125}).mismatches, 0);
+}
+
+TEST_F(CompareTest, TheDevicesToleranceAddsTheRoundingOfItsProbabilities) {
+  twice_[2 * 70 + 1] += static_cast<float>(0.9 * (kBound + kDeviceBound));
+  EXPECT_EQ(Compare(0).mismatches, 1);
+  EXPECT_EQ(Compare(0, {Kind::kDevice}).mismatches, 0);
+  twice_[2 * 70 + 1] += static_cast<float>(0.2 * (kBound + kDeviceBound));
+  EXPECT_EQ(Compare(0, {Kind::kDevice}).mismatches, 1);
+}
+
+TEST_F(CompareTest, BitsAdmitNothing) {
+  EXPECT_TRUE(Compare(0, {Kind::kBits}).ok());
+  twice_[2 * 70 + 1] = std::nextafter(twice_[2 * 70 + 1], 100.0f);
+  EXPECT_EQ(Compare(0, {Kind::kBits}).mismatches, 1);
+  twice_[2 * 50] = -0.0f;
+  EXPECT_EQ(Compare(0, {Kind::kBits}).mismatches, 2);
+  EXPECT_EQ(Compare(0).mismatches, 0);
+  SetList(5, {0, 2, 1, -1});
+  EXPECT_TRUE(Compare(1).ok());
+  EXPECT_EQ(Compare(1, {Kind::kBits}).mismatches, 2);
+}
+
+TEST_F(CompareTest, AnOutputMayHaveAToleranceOfItsOwn) {
+  const Tolerances tolerances = {{Kind::kBits}, {{"best", {Kind::kFp32}}}};
+  EXPECT_EQ(tolerances.Of("best").kind, Kind::kFp32);
+  EXPECT_EQ(tolerances.Of("twice").kind, Kind::kBits);
 }
 
 TEST_F(CompareTest, NanMeetsNanOnly) {
@@ -167,7 +198,7 @@ TEST_F(CompareTest, AnInfinityMeetsTheSameInfinityOnly) {
   EXPECT_EQ(Compare(0).mismatches, 2);
   twice_[0] = static_cast<float>(kInf);
   EXPECT_EQ(Compare(0).mismatches, 3);
-  EXPECT_EQ(Compare(0, Tolerance{1, 1}).mismatches, 3);
+  EXPECT_EQ(Compare(0, {Kind::kNumber, 1}).mismatches, 3);
 }
 
 TEST_F(CompareTest, OnlyTheRowsAskedForAreCompared) {
@@ -245,18 +276,86 @@ TEST_F(CompareTest, ExpectedResultsAreComparedRowByRow) {
   std::copy(std::begin(twice_), std::end(twice_), expected);
   const TensorView view(expected, DType::kFloat32, {kRows, 2});
   EXPECT_TRUE(CompareExpected("twice", view).ok());
-  expected[2 * 99 + 1] *= 1.0001f;
+  expected[2 * 99 + 1] += 0.02f;
   const OutputComparison c = CompareExpected("twice", view);
   EXPECT_EQ(c.mismatches, 1);
-  EXPECT_EQ(c.first_mismatch.rfind("row 99, element 1: ", 0), 0u) << c.first_mismatch;
+  EXPECT_EQ(c.differing_rows, 1);
+  EXPECT_EQ(c.judged_rows, 1);
+  EXPECT_EQ(c.first_mismatch.rfind("[99, 1] (token 99, element 1): ", 0), 0u) << c.first_mismatch;
+  ASSERT_EQ(c.first.size(), 1u);
+  EXPECT_EQ(c.first[0].tamis, 98);
+  EXPECT_EQ(c.first[0].expected, static_cast<double>(98.02f));
+  EXPECT_EQ(c.first[0].reference, 98);
 }
 
-TEST_F(CompareTest, TheCoarserDtypeSetsTheDefaultTolerance) {
+TEST_F(CompareTest, AnExpectedValueMayMissTheReferenceByItsOwnToleranceAlone) {
+  float expected[2 * kRows];
+  const TensorView view(expected, DType::kFloat32, {kRows, 2});
+  std::copy(std::begin(twice_), std::end(twice_), expected);
+  expected[2 * 70 + 1] += static_cast<float>(0.9 * (kBound + kDeviceBound));
+  EXPECT_TRUE(CompareExpected("twice", view).ok());
+  EXPECT_EQ(CompareExpected("twice", view, {Kind::kFp32}).mismatches, 1);
+  expected[2 * 70] = std::nextafter(expected[2 * 70], 100.0f);  // statistics, say: no bound there
+  EXPECT_EQ(CompareExpected("twice", view).mismatches, 1);
+}
+
+TEST_F(CompareTest, OurSideIsJudgedByTheReferenceToo) {
+  float expected[2 * kRows];
+  std::copy(std::begin(twice_), std::end(twice_), expected);
+  twice_[2 * 70 + 1] += static_cast<float>(2 * kBound);  // less than a device may err
+  const OutputComparison c =
+      CompareExpected("twice", TensorView(expected, DType::kFloat32, {kRows, 2}));
+  EXPECT_EQ(c.mismatches, 1);
+}
+
+TEST_F(CompareTest, RowsThatTheReferenceIsNotAskedForLieWithinTheLargestBounds) {
+  float expected[2 * kRows];
+  const TensorView view(expected, DType::kFloat32, {kRows, 2});
+  for (int i = 0; i < 2 * kRows; ++i)
+    expected[i] = twice_[i] + static_cast<float>(i % 2 == 1 ? 0.5 * kDeviceBound : 0);
+  OutputComparison c = CompareExpected("twice", view, {Kind::kDevice}, 10);
+  EXPECT_TRUE(c.ok()) << c.first_mismatch;
+  EXPECT_EQ(c.differing_rows, kRows);
+  EXPECT_LE(c.judged_rows, 10);
+  // Planted: the worst are judged, and the others counted.
+  for (int row = 20; row < 60; ++row) expected[2 * row + 1] += 1;
+  c = CompareExpected("twice", view, {Kind::kDevice}, 10);
+  EXPECT_EQ(c.mismatches, 40);
+  EXPECT_EQ(c.pattern, "element 1, tokens 20 to 59");
+  EXPECT_EQ(c.first[0].reference, -60) << "shown beside what was found without it";
+}
+
+TEST_F(CompareTest, TheCoarserDtypeIsThatOfTheRounding) {
   uint16_t expected[2 * kRows];
-  for (int i = 0; i < 2 * kRows; ++i) expected[i] = base::FloatToBFloat16(twice_[i] * 1.005f);
+  for (int i = 0; i < 2 * kRows; ++i) expected[i] = base::FloatToBFloat16(twice_[i]);
   EXPECT_TRUE(CompareExpected("twice", TensorView(expected, DType::kBFloat16, {kRows, 2})).ok());
-  for (int i = 0; i < 2 * kRows; ++i) expected[i] = base::FloatToFloat16(twice_[i] * 1.005f);
-  EXPECT_FALSE(CompareExpected("twice", TensorView(expected, DType::kFloat16, {kRows, 2})).ok());
+  for (int i = 0; i < 2 * kRows; ++i) expected[i] = base::FloatToBFloat16(twice_[i] * 1.01f);
+  EXPECT_FALSE(CompareExpected("twice", TensorView(expected, DType::kBFloat16, {kRows, 2})).ok());
+}
+
+TEST_F(CompareTest, ARepeatedIndexAmongExpectedOnesIsAMismatch) {
+  int64_t expected[4 * kRows];
+  std::copy(std::begin(best_), std::end(best_), expected);
+  expected[4 * 8 + 2] = 1;  // as good as the 2 that belongs there
+  const OutputComparison c =
+      CompareExpected("best", TensorView(expected, DType::kInt64, {kRows, 1, 4}));
+  EXPECT_EQ(c.mismatches, 1);
+  EXPECT_NE(c.first_mismatch.find("distinct"), std::string::npos) << c.first_mismatch;
+}
+
+TEST_F(CompareTest, DifferencesAreGivenElementByElementWhereAskedFor) {
+  twice_[2 * 70 + 1] += 0.5f;
+  const auto compared =
+      CompareWithReference(Fake(), &params_, {0, 70}, 1, {.tolerances = {}, .differences = true});
+  ASSERT_TRUE(compared.ok());
+  const OutputComparison& c = (*compared)[0];
+  ASSERT_EQ(c.difference.size(), static_cast<size_t>(2 * kRows));
+  EXPECT_EQ(c.difference[141], 0.5f);
+  EXPECT_EQ(c.difference[0], 0);
+  EXPECT_TRUE(std::isnan(c.difference[2]));
+  EXPECT_EQ(c.differs[141], 1);
+  EXPECT_EQ(std::count(c.differs.begin(), c.differs.end(), 1), 1);
+  EXPECT_TRUE(Compare(0).difference.empty());
 }
 
 TEST_F(CompareTest, ExpectedIndicesMayDifferWhereScoresDoNot) {
@@ -271,7 +370,7 @@ TEST_F(CompareTest, ExpectedIndicesMayDifferWhereScoresDoNot) {
   std::swap(expected[4 * 8], expected[4 * 8 + 1]);
   c = CompareExpected("best", view);
   EXPECT_EQ(c.mismatches, 2);
-  EXPECT_EQ(c.first_mismatch.rfind("row 8, element 0: ", 0), 0u) << c.first_mismatch;
+  EXPECT_EQ(c.first_mismatch.rfind("[8, 0, 0] (token 8, element 0): ", 0), 0u) << c.first_mismatch;
 }
 
 TEST(SpreadRows, HoldsFirstAndLastAndIsAscendingAndDistinct) {

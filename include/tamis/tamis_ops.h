@@ -375,11 +375,11 @@ TAMIS_C_API tamis_status tamis_indexer_prolog_plan(
 typedef struct tamis_nd_to_nz_params {
   /* sizeof(tamis_nd_to_nz_params) of the caller */
   size_t struct_size;
-  /* input [K, N] float16, bfloat16: row-major; K and N are multiples of 16 */
+  /* input [rows, columns] float16, bfloat16: row-major; rows and columns are multiples of 16 */
   tamis_tensor weight;
   /* 0 or 1, default false: no limit of a document applies: changes nothing */
   int64_t strict;
-  /* output [K, N] as weight: panels of 16 columns, dense */
+  /* output [rows, columns] as weight: panels of 16 columns, dense */
   tamis_tensor output;
 } tamis_nd_to_nz_params;
 
@@ -401,11 +401,12 @@ TAMIS_C_API tamis_status tamis_nd_to_nz_plan(
 typedef struct tamis_nz_to_nd_params {
   /* sizeof(tamis_nz_to_nd_params) of the caller */
   size_t struct_size;
-  /* input [K, N] float16, bfloat16: panels of 16 columns, dense; K and N are multiples of 16 */
+  /* input [rows, columns] float16, bfloat16: panels of 16 columns, dense; rows and columns are
+   * multiples of 16 */
   tamis_tensor weight;
   /* 0 or 1, default false: no limit of a document applies: changes nothing */
   int64_t strict;
-  /* output [K, N] as weight: row-major */
+  /* output [rows, columns] as weight: row-major */
   tamis_tensor output;
 } tamis_nz_to_nd_params;
 

@@ -1366,7 +1366,7 @@ def nd_to_nz(
     Parameters
     ----------
     weight : array of float16, bfloat16
-        [K, N]: row-major; K and N are multiples of 16
+        [rows, columns]: row-major; rows and columns are multiples of 16
     strict : bool, default False
         no limit of a document applies: changes nothing
     output : array, optional
@@ -1382,7 +1382,7 @@ def nd_to_nz(
     Returns
     -------
     output : array, dtype as weight
-        [K, N]: panels of 16 columns, dense
+        [rows, columns]: panels of 16 columns, dense
 
     Raises
     ------
@@ -1454,7 +1454,7 @@ def nz_to_nd(
     Parameters
     ----------
     weight : array of float16, bfloat16
-        [K, N]: panels of 16 columns, dense; K and N are multiples of 16
+        [rows, columns]: panels of 16 columns, dense; rows and columns are multiples of 16
     strict : bool, default False
         no limit of a document applies: changes nothing
     output : array, optional
@@ -1470,7 +1470,7 @@ def nz_to_nd(
     Returns
     -------
     output : array, dtype as weight
-        [K, N]: row-major
+        [rows, columns]: row-major
 
     Raises
     ------

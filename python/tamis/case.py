@@ -16,6 +16,7 @@ nothing else of Tamis: on a machine with a device, copy this one file beside you
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 import os
@@ -25,7 +26,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +50,7 @@ _ITEM_SIZES["BOOL"] = 1
 
 _EXPECTED = "expected."
 _MAX_HEADER_BYTES = 100_000_000
+_LARGEST_FLOAT32 = (2 - 2**-23) * 2.0**127
 
 
 @dataclass
@@ -96,12 +98,32 @@ def _encode(name: str, tensor: Any) -> tuple[str, list[int], npt.NDArray[Any]]:
             tensor = tensor.view(sys.modules["torch"].int16)
         array = tensor.numpy()
     else:
+        if np.ma.is_masked(tensor):
+            raise ValueError(f"{name}: expected an array without a mask, got a masked one")
         array = np.asarray(tensor)
         dtype = array.dtype.name
     if dtype not in _CODES:
         raise ValueError(f"{name}: expected a dtype of {', '.join(_CODES)}, got {dtype}")
     little = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
     return _CODES[dtype], list(array.shape), little
+
+
+def _plain(value: Any) -> Any:
+    """An attribute as JSON has it: no numpy, no torch, no tuples."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return list(value) if isinstance(value, (tuple, range)) else value
+
+
+def _given(named: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in named.items() if value is not None}
+
+
+_Encoded = dict[str, tuple[str, list[int], npt.NDArray[Any]]]
+
+
+def _encode_all(tensors: Mapping[str, Any]) -> _Encoded:
+    return {name: _encode(name, tensor) for name, tensor in tensors.items()}
 
 
 def write(path: str | PathLike[str], case: Case) -> None:
@@ -117,17 +139,22 @@ def write(path: str | PathLike[str], case: Case) -> None:
     Raises
     ------
     ValueError
-        A tensor has a dtype that no case can hold.
+        A tensor has a dtype that no case can hold, or a mask; an attribute is not finite.
     """
+    attributes = {name: _plain(value) for name, value in _given(case.attributes).items()}
     named = {**case.tensors, **{_EXPECTED + name: t for name, t in case.expected.items()}}
-    encoded = {name: _encode(name, t) for name, t in named.items() if t is not None}
-    attributes = {name: _plain(value) for name, value in case.attributes.items()}
+    _write(path, case.op, _encode_all(_given(named)), attributes, case.source)
+
+
+def _write(
+    path: str | PathLike[str], op: str, encoded: _Encoded, attributes: dict[str, Any], source: str
+) -> None:
+    try:
+        attrs = json.dumps(attributes, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"attributes: expected finite numbers and plain values: {error}") from None
     header: dict[str, Any] = {
-        "__metadata__": {
-            "tamis.op": case.op,
-            "tamis.attrs": json.dumps({n: v for n, v in attributes.items() if v is not None}),
-            "tamis.source": case.source,
-        }
+        "__metadata__": {"tamis.op": op, "tamis.attrs": attrs, "tamis.source": source}
     }
     # By falling item size, so that each is aligned.
     order = sorted(encoded, key=lambda name: -encoded[name][2].itemsize)
@@ -148,11 +175,6 @@ def write(path: str | PathLike[str], case: Case) -> None:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
-
-
-def _plain(value: Any) -> Any:
-    """An attribute as JSON has it: no numpy, no torch, no tuples."""
-    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _check(condition: bool, path: object, complaint: str) -> None:
@@ -245,6 +267,613 @@ def read(path: str | PathLike[str]) -> Case:
     return case
 
 
+class _Field(NamedTuple):
+    """An argument of an operator.
+
+    `role` is input, optional_input, inout, optional_inout, output or optional_output of a tensor,
+    required or optional of an attribute; `type` a tensor's dtypes or "as another", or int, float,
+    bool, choice, ints; `forms` a tensor's shapes or a choice's names. `by` is what selects among
+    forms (an attribute, or the tensor whose rank does), of an optional attribute its default;
+    `needs` is without what an output must be absent.
+    """
+
+    role: str
+    type: str
+    forms: str = ""
+    by: str = ""
+    needs: str = ""
+
+    @property
+    def is_attribute(self) -> bool:
+        return self.role in ("required", "optional")
+
+    @property
+    def is_input(self) -> bool:
+        return self.role.endswith(("input", "inout"))
+
+    @property
+    def is_output(self) -> bool:
+        return self.role.endswith(("output", "inout"))
+
+    @property
+    def is_required(self) -> bool:
+        return self.role in ("input", "inout", "required")
+
+
+# --- contracts: begin (made by `dev generate`, do not edit)
+_CONTRACTS: dict[str, dict[str, _Field]] = {
+    "nsa_compress": {
+        "input": _Field("input", "float16 bfloat16", "T, N, D"),
+        "weight": _Field("input", "as input", "compress_block_size, N"),
+        "act_seq_len": _Field("required", "ints"),
+        "compress_block_size": _Field("required", "int"),
+        "compress_stride": _Field("required", "int"),
+        "layout": _Field("optional", "choice", "TND", "TND"),
+        "act_seq_len_type": _Field("optional", "int", "", "0"),
+        "strict": _Field("optional", "bool", "", "False"),
+        "output": _Field("output", "as input", "Tc, N, D"),
+    },
+    "nsa_compress_attention": {
+        "query": _Field("input", "float16 bfloat16", "T, N, D"),
+        "key": _Field("input", "as query", "Tc, N2, D"),
+        "value": _Field("input", "as query", "Tc, N2, D2"),
+        "atten_mask": _Field("optional_input", "bool uint8", "max_q, max_n"),
+        "topk_mask": _Field("optional_input", "bool uint8", "max_q, max_blocks"),
+        "scale_value": _Field("required", "float"),
+        "head_num": _Field("required", "int"),
+        "compress_block_size": _Field("required", "int"),
+        "compress_stride": _Field("required", "int"),
+        "select_block_size": _Field("required", "int"),
+        "select_block_count": _Field("required", "int"),
+        "actual_seq_qlen": _Field("required", "ints"),
+        "actual_cmp_seq_kvlen": _Field("required", "ints"),
+        "actual_sel_seq_kvlen": _Field("optional", "ints"),
+        "importance": _Field("optional", "choice", "cann exact_overlap", "cann"),
+        "masked_rows": _Field("optional", "choice", "uniform zero", "uniform"),
+        "accuracy": _Field("optional", "choice", "storage fp32", "storage"),
+        "strict": _Field("optional", "bool", "", "False"),
+        "attention_out": _Field("output", "as query", "T, N, D2"),
+        "topk_indices": _Field("optional_output", "int32", "T, N2, select_block_count"),
+        "softmax_max": _Field("optional_output", "float32", "T, N"),
+        "softmax_sum": _Field("optional_output", "float32", "T, N"),
+    },
+    "nsa_compress_attention_infer": {
+        "query": _Field("input", "float16 bfloat16", "TND: T, N, D; BSND: B, S, N, D", "layout"),
+        "key": _Field("input", "as query", "pages, page_block_size, key_value_head_num*D"),
+        "value": _Field("input", "as query", "pages, page_block_size, key_value_head_num*D2"),
+        "block_table": _Field("input", "int32", "B, max_pages"),
+        "atten_mask": _Field("optional_input", "bool uint8", "*, *"),
+        "scale_value": _Field("required", "float"),
+        "head_num": _Field("required", "int"),
+        "key_value_head_num": _Field("required", "int"),
+        "select_block_size": _Field("required", "int"),
+        "select_block_count": _Field("required", "int"),
+        "page_block_size": _Field("required", "int"),
+        "compress_block_size": _Field("required", "int"),
+        "compress_stride": _Field("required", "int"),
+        "layout": _Field("optional", "choice", "TND BSND", "TND"),
+        "actual_seq_qlen": _Field("optional", "ints"),
+        "actual_cmp_seq_kvlen": _Field("required", "ints"),
+        "actual_sel_seq_kvlen": _Field("optional", "ints"),
+        "importance": _Field("optional", "choice", "cann exact_overlap", "cann"),
+        "masked_rows": _Field("optional", "choice", "uniform zero", "uniform"),
+        "accuracy": _Field("optional", "choice", "storage fp32", "storage"),
+        "strict": _Field("optional", "bool", "", "False"),
+        "attention_out": _Field("output", "as query", "TND: T, N, D2; BSND: B, S, N, D2", "layout"),
+        "topk_indices": _Field(
+            "optional_output",
+            "int32",
+            "TND: T, key_value_head_num, select_block_count; "
+            "BSND: B, S, key_value_head_num, select_block_count",
+            "layout",
+        ),
+    },
+    "sliding_window_attention": {
+        "query": _Field(
+            "input",
+            "float16 bfloat16",
+            "BSND: B, S1, N, D; TND: T1, N, D",
+            "layout_query",
+        ),
+        "key": _Field(
+            "input",
+            "as query",
+            "BSND: Bk, S2, N2, D; TND: T2, N2, D; PA_BSND: pages, page_size, N2, D",
+            "layout_kv",
+        ),
+        "value": _Field(
+            "input",
+            "as query",
+            "BSND: Bk, S2, N2, D2; TND: T2, N2, D2; PA_BSND: pages, page_size, N2, D2",
+            "layout_kv",
+        ),
+        "block_table": _Field("optional_input", "int32", "*, *"),
+        "actual_seq_lengths_query": _Field("optional_input", "int32 int64", "*"),
+        "actual_seq_lengths_kv": _Field("optional_input", "int32 int64", "*"),
+        "scale_value": _Field("required", "float"),
+        "window_size": _Field("required", "int"),
+        "layout_query": _Field("optional", "choice", "BSND TND", "BSND"),
+        "layout_kv": _Field("optional", "choice", "BSND TND PA_BSND", "BSND"),
+        "strict": _Field("optional", "bool", "", "False"),
+        "attention_out": _Field(
+            "output",
+            "as query",
+            "BSND: B, S1, N, D2; TND: T1, N, D2",
+            "layout_query",
+        ),
+        "softmax_max": _Field(
+            "optional_output",
+            "float32",
+            "BSND: B, S1, N; TND: T1, N",
+            "layout_query",
+        ),
+        "softmax_sum": _Field(
+            "optional_output",
+            "float32",
+            "BSND: B, S1, N; TND: T1, N",
+            "layout_query",
+        ),
+    },
+    "mla_prolog": {
+        "x": _Field("input", "float16 bfloat16", "TH: T, H; BSH: B, S1, H", "x"),
+        "w_dq": _Field("input", "as x", "H, Lq"),
+        "w_uq_qr": _Field("input", "as x", "Lq, uq_width"),
+        "w_uk": _Field("input", "as x", "N, nope, latent"),
+        "w_dkv_kr": _Field("input", "as x", "H, kv_width"),
+        "gamma_cq": _Field("input", "as x", "Lq"),
+        "gamma_ckv": _Field("input", "as x", "latent"),
+        "sin": _Field("input", "as x", "TH: T, rope; BSH: B, S1, rope", "x"),
+        "cos": _Field("input", "as x", "TH: T, rope; BSH: B, S1, rope", "x"),
+        "cache_index": _Field("input", "int32 int64", "TH: T; BSH: B, S1", "x"),
+        "kv_cache": _Field("inout", "as x", "pages, page_size, 1, latent"),
+        "kr_cache": _Field("inout", "as x", "pages, page_size, 1, rope"),
+        "epsilon_cq": _Field("optional", "float", "", "1e-05"),
+        "epsilon_ckv": _Field("optional", "float", "", "1e-05"),
+        "weight_format": _Field("optional", "choice", "ND NZ", "ND"),
+        "strict": _Field("optional", "bool", "", "False"),
+        "query": _Field("optional_output", "as x", "TH: T, N, latent; BSH: B, S1, N, latent", "x"),
+        "query_rope": _Field("optional_output", "as x", "TH: T, N, rope; BSH: B, S1, N, rope", "x"),
+        "query_norm": _Field("optional_output", "as x", "TH: T, Lq; BSH: B, S1, Lq", "x"),
+    },
+    "indexer_prolog": {
+        "x": _Field("input", "float16 bfloat16", "TH: T, H; BSH: B, S1, H", "x"),
+        "query_norm": _Field("optional_input", "as x", "TH: T, Lq; BSH: B, S1, Lq", "x"),
+        "w_idx_qb": _Field("optional_input", "as x", "Lq, qb_width"),
+        "w_idx_k": _Field("input", "as x", "H, Di"),
+        "w_idx_proj": _Field("optional_input", "as x", "H, Ni"),
+        "in_gamma_k": _Field("input", "as x", "Di"),
+        "in_beta_k": _Field("input", "as x", "Di"),
+        "sin": _Field("input", "as x", "TH: T, rope; BSH: B, S1, rope", "x"),
+        "cos": _Field("input", "as x", "TH: T, rope; BSH: B, S1, rope", "x"),
+        "cache_index": _Field("input", "int32 int64", "TH: T; BSH: B, S1", "x"),
+        "index_k_cache": _Field("inout", "as x", "pages, page_size, 1, Di"),
+        "index_k_shadow": _Field("optional_inout", "uint8", "pages, panels, panel_bytes"),
+        "epsilon": _Field("optional", "float", "", "1e-06"),
+        "rope_interleaved": _Field("optional", "bool", "", "True"),
+        "weight_format": _Field("optional", "choice", "ND NZ", "ND"),
+        "strict": _Field("optional", "bool", "", "False"),
+        "query": _Field(
+            "optional_output",
+            "as x",
+            "TH: T, Ni, Di; BSH: B, S1, Ni, Di",
+            "x",
+            "query_norm w_idx_qb",
+        ),
+        "weights": _Field(
+            "optional_output",
+            "as x",
+            "TH: T, Ni; BSH: B, S1, Ni",
+            "x",
+            "w_idx_proj",
+        ),
+    },
+    "nd_to_nz": {
+        "weight": _Field("input", "float16 bfloat16", "rows, columns"),
+        "strict": _Field("optional", "bool", "", "False"),
+        "output": _Field("output", "as weight", "rows, columns"),
+    },
+    "nz_to_nd": {
+        "weight": _Field("input", "float16 bfloat16", "rows, columns"),
+        "strict": _Field("optional", "bool", "", "False"),
+        "output": _Field("output", "as weight", "rows, columns"),
+    },
+    "quantize_index_keys": {
+        "key": _Field(
+            "input",
+            "float16 bfloat16",
+            "BSND: Bk, S2, 1, D; TND: T2, 1, D; PA_BSND: pages, page_size, 1, D",
+            "layout_key",
+        ),
+        "layout_key": _Field("optional", "choice", "BSND TND PA_BSND", "BSND"),
+        "strict": _Field("optional", "bool", "", "False"),
+        "key_shadow": _Field(
+            "output",
+            "uint8",
+            "BSND: Bk, panels, panel_bytes; "
+            "TND: panels, panel_bytes; "
+            "PA_BSND: pages, panels, panel_bytes",
+            "layout_key",
+        ),
+    },
+    "lightning_indexer": {
+        "query": _Field(
+            "input",
+            "float16 bfloat16",
+            "BSND: B, S1, N, D; TND: T1, N, D",
+            "layout_query",
+        ),
+        "key": _Field(
+            "input",
+            "as query",
+            "BSND: Bk, S2, 1, D; TND: T2, 1, D; PA_BSND: pages, page_size, 1, D",
+            "layout_key",
+        ),
+        "weights": _Field(
+            "input",
+            "float16 bfloat16 float32",
+            "BSND: B, S1, N; TND: T1, N",
+            "layout_query",
+        ),
+        "actual_seq_lengths_query": _Field("optional_input", "int32 int64", "*"),
+        "actual_seq_lengths_key": _Field("optional_input", "int32 int64", "*"),
+        "block_table": _Field("optional_input", "int32", "*, *"),
+        "key_shadow": _Field(
+            "optional_input",
+            "uint8",
+            "BSND: Bk, panels, panel_bytes; "
+            "TND: panels, panel_bytes; "
+            "PA_BSND: pages, panels, panel_bytes",
+            "layout_key",
+        ),
+        "layout_query": _Field("optional", "choice", "BSND TND", "BSND"),
+        "layout_key": _Field("optional", "choice", "BSND TND PA_BSND", "BSND"),
+        "sparse_count": _Field("optional", "int", "", "2048"),
+        "sparse_mode": _Field("optional", "int", "", "3"),
+        "return_value": _Field("optional", "bool", "", "False"),
+        "value_dtype": _Field("optional", "choice", "input float32", "input"),
+        "pruning": _Field("optional", "choice", "auto off on", "auto"),
+        "strict": _Field("optional", "bool", "", "False"),
+        "sparse_indices": _Field(
+            "output",
+            "int32",
+            "BSND: B, S1, 1, sparse_count; TND: T1, 1, sparse_count",
+            "layout_query",
+        ),
+        "sparse_values": _Field(
+            "optional_output",
+            "as query",
+            "BSND: B, S1, 1, sparse_count; TND: T1, 1, sparse_count",
+            "layout_query",
+            "return_value",
+        ),
+    },
+    "sparse_flash_attention": {
+        "query": _Field(
+            "input",
+            "float16 bfloat16",
+            "BSND: B, S1, N, D; TND: T1, N, D",
+            "layout_query",
+        ),
+        "key": _Field(
+            "input",
+            "float16 bfloat16 int8 uint8",
+            "BSND: Bk, S2, 1, W; TND: T2, 1, W; PA_BSND: pages, page_size, 1, W",
+            "layout_kv",
+        ),
+        "sparse_indices": _Field(
+            "input",
+            "int32",
+            "BSND: B, S1, 1, K; TND: T1, 1, K",
+            "layout_query",
+        ),
+        "value": _Field(
+            "optional_input",
+            "as key",
+            "BSND: Bk, S2, 1, W; TND: T2, 1, W; PA_BSND: pages, page_size, 1, W",
+            "layout_kv",
+        ),
+        "block_table": _Field("optional_input", "int32", "*, *"),
+        "actual_seq_lengths_query": _Field("optional_input", "int32 int64", "*"),
+        "actual_seq_lengths_kv": _Field("optional_input", "int32 int64", "*"),
+        "query_rope": _Field(
+            "optional_input",
+            "as query",
+            "BSND: B, S1, N, Dr; TND: T1, N, Dr",
+            "layout_query",
+        ),
+        "key_rope": _Field(
+            "optional_input",
+            "as query",
+            "BSND: Bk, S2, 1, Dr; TND: T2, 1, Dr; PA_BSND: pages, page_size, 1, Dr",
+            "layout_kv",
+        ),
+        "sinks": _Field("optional_input", "float32", "N"),
+        "scale_value": _Field("required", "float"),
+        "sparse_block_size": _Field("optional", "int", "", "1"),
+        "layout_query": _Field("optional", "choice", "BSND TND", "BSND"),
+        "layout_kv": _Field("optional", "choice", "BSND TND PA_BSND", "BSND"),
+        "sparse_mode": _Field("optional", "int", "", "3"),
+        "return_softmax_lse": _Field("optional", "bool", "", "False"),
+        "kv_format": _Field("optional", "choice", "split cann656 flashmla656", "split"),
+        "accuracy": _Field("optional", "choice", "storage fp32", "storage"),
+        "strict": _Field("optional", "bool", "", "False"),
+        "out": _Field("output", "as query", "BSND: B, S1, N, D; TND: T1, N, D", "layout_query"),
+        "softmax_max": _Field(
+            "optional_output",
+            "float32",
+            "BSND: B, 1, S1, N; TND: 1, T1, N",
+            "layout_query",
+            "return_softmax_lse",
+        ),
+        "softmax_sum": _Field(
+            "optional_output",
+            "float32",
+            "BSND: B, 1, S1, N; TND: 1, T1, N",
+            "layout_query",
+            "return_softmax_lse",
+        ),
+    },
+    "sparse_attention_pto": {
+        "x": _Field("input", "bfloat16 float16", "B, S1, H"),
+        "w_dq": _Field("input", "as x", "H, Lq"),
+        "w_uq_qr": _Field("input", "as x", "Lq, Q"),
+        "w_uk": _Field("input", "as x", "N, Dq, D"),
+        "w_dkv_kr": _Field("input", "as x", "H, C"),
+        "gamma_cq": _Field("input", "as x", "Lq"),
+        "gamma_ckv": _Field("input", "as x", "D"),
+        "sin": _Field("input", "as x", "B, S1, Dr"),
+        "cos": _Field("input", "as x", "B, S1, Dr"),
+        "cache_index": _Field("input", "int32 int64", "B, S1"),
+        "kv_cache": _Field("inout", "as x", "pages, page_size, 1, D"),
+        "kr_cache": _Field("inout", "as x", "pages, page_size, 1, Dr"),
+        "block_table": _Field("input", "int32", "B, max_pages"),
+        "act_seqs": _Field("input", "int32 int64", "B"),
+        "w_idx_qb": _Field("input", "as x", "Lq, I"),
+        "w_idx_k": _Field("input", "as x", "H, Di"),
+        "w_idx_proj": _Field("input", "as x", "H, Ni"),
+        "in_gamma_k": _Field("input", "as x", "Di"),
+        "in_beta_k": _Field("input", "as x", "Di"),
+        "index_k_cache": _Field("inout", "as x", "pages, page_size, 1, Di"),
+        "scale_value": _Field("optional", "float", "", "0.041666666666666664"),
+        "epsilon_cq": _Field("optional", "float", "", "1e-05"),
+        "epsilon_ckv": _Field("optional", "float", "", "1e-05"),
+        "epsilon_k": _Field("optional", "float", "", "1e-06"),
+        "rope_interleaved": _Field("optional", "bool", "", "True"),
+        "sparse_count": _Field("optional", "int", "", "2048"),
+        "weight_format": _Field("optional", "choice", "ND NZ", "ND"),
+        "accuracy": _Field("optional", "choice", "storage fp32", "storage"),
+        "strict": _Field("optional", "bool", "", "False"),
+        "out": _Field("output", "as x", "B, S1, N, D"),
+        "sparse_indices": _Field("optional_output", "int32", "B, S1, 1, sparse_count"),
+    },
+    "pack_kv_rows": {
+        "latent": _Field("input", "float16 bfloat16", "R, D"),
+        "rope": _Field("input", "as latent", "R, Dr"),
+        "kv_format": _Field("optional", "choice", "cann656 flashmla656", "cann656"),
+        "strict": _Field("optional", "bool", "", "False"),
+        "rows": _Field("output", "uint8", "R, width"),
+    },
+    "unpack_kv_rows": {
+        "rows": _Field("input", "uint8 int8", "R, width"),
+        "rope_dim": _Field("optional", "int", "", "64"),
+        "kv_format": _Field("optional", "choice", "cann656 flashmla656", "cann656"),
+        "dtype": _Field("optional", "choice", "bfloat16 float16", "bfloat16"),
+        "strict": _Field("optional", "bool", "", "False"),
+        "latent": _Field("output", "bfloat16", "R, D"),
+        "rope": _Field("optional_output", "bfloat16", "R, rope_dim"),
+    },
+    "merge_attention_states": {
+        "outs": _Field("input", "float16 bfloat16 float32", "parts, T, N, D"),
+        "softmax_maxes": _Field("input", "float32", "parts, T, N"),
+        "softmax_sums": _Field("input", "float32", "parts, T, N"),
+        "out_dtype": _Field("optional", "choice", "input float32", "input"),
+        "strict": _Field("optional", "bool", "", "False"),
+        "out": _Field("output", "as outs", "T, N, D"),
+        "softmax_max": _Field("optional_output", "float32", "T, N"),
+        "softmax_sum": _Field("optional_output", "float32", "T, N"),
+    },
+    "merge_topk": {
+        "values": _Field("input", "float32", "parts, T, K"),
+        "indices": _Field("input", "int32", "parts, T, K"),
+        "sparse_count": _Field("required", "int"),
+        "strict": _Field("optional", "bool", "", "False"),
+        "sparse_indices": _Field("output", "int32", "T, sparse_count"),
+        "sparse_values": _Field("optional_output", "float32", "T, sparse_count"),
+    },
+    "localize_indices": {
+        "indices": _Field("input", "int32", "T, K"),
+        "rank": _Field("required", "int"),
+        "world": _Field("required", "int"),
+        "interleave": _Field("optional", "int", "", "1"),
+        "strict": _Field("optional", "bool", "", "False"),
+        "sparse_indices": _Field("output", "int32", "T, K"),
+        "counts": _Field("optional_output", "int32", "T"),
+    },
+}
+# --- contracts: end
+
+
+def _fail(name: str, expected: str, got: object) -> NoReturn:
+    raise ValueError(f"{name}: expected {expected}, got {got}")
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    found = difflib.get_close_matches(name, known, 1)
+    return f" (did you mean {found[0]}?)" if found else f" ({', '.join(known)})"
+
+
+def _contract(op: str) -> dict[str, _Field]:
+    if op not in _CONTRACTS:
+        _fail("op", "an operator" + _nearest(str(op), list(_CONTRACTS)), repr(op))
+    return _CONTRACTS[op]
+
+
+def _check_names(op: str, given: Mapping[str, Mapping[str, Any]]) -> None:
+    """That `tensors`, `attributes` and `outputs` hold what belongs there, and all that must."""
+    contract = _contract(op)
+    kinds = {
+        "tensors": ("an input", [n for n, f in contract.items() if f.is_input]),
+        "attributes": ("an attribute", [n for n, f in contract.items() if f.is_attribute]),
+        "outputs": ("an output", [n for n, f in contract.items() if f.is_output]),
+    }
+    for place, names in given.items():
+        what, known = kinds[place]
+        for name in names:
+            if name in known:
+                continue
+            other = next((kind for kind, there in kinds.values() if name in there), None)
+            _fail(
+                str(name),
+                f"{what} of {op}{_nearest(str(name), known)}",
+                other or "an unknown name",
+            )
+    for name, argument in contract.items():
+        place = "attributes" if argument.is_attribute else "tensors"
+        if argument.is_required and name not in given[place]:
+            raise ValueError(f"{name}: required, but absent")
+
+
+def _type_name(value: Any) -> str:
+    if isinstance(value, list):
+        odd = next((v for v in value if type(v) is not int), None)
+        return "a list of integers" if odd is None else f"a list with {odd!r}"
+    names = {bool: "a boolean", int: "an integer", float: "a number", str: "a string"}
+    return names.get(type(value), type(value).__name__)
+
+
+def _check_attribute(name: str, field: _Field, value: Any) -> None:
+    wanted = {
+        "int": "an integer",
+        "float": "a number",
+        "bool": "a boolean",
+        "choice": "a string",
+        "ints": "a list of integers",
+    }[field.type]
+    got = _type_name(value)
+    if got != wanted and not (got == "an integer" and field.type == "float"):
+        _fail(name, wanted, got)
+    if field.type == "float" and not abs(value) <= _LARGEST_FLOAT32:
+        _fail(name, "a finite number, in float32 too", value)
+    if field.type == "choice" and value not in field.forms.split():
+        _fail(name, "one of " + ", ".join(field.forms.split()), repr(value))
+    for number in value if field.type == "ints" else [value] if field.type == "int" else []:
+        if not -(2**63) <= number < 2**63:
+            _fail(name, "integers of 64 bits", number)
+
+
+class _Shapes:
+    """Dimensions of one call, bound as its tensors are looked at, in the contract's order."""
+
+    def __init__(
+        self, contract: dict[str, _Field], encoded: _Encoded, attributes: dict[str, Any]
+    ) -> None:
+        self.contract = contract
+        self.encoded = encoded
+        self.attributes = attributes
+        self.sizes: dict[str, int] = {}
+        for name, argument in contract.items():
+            if argument.is_attribute and argument.type == "int":
+                value = attributes.get(name, argument.by)
+                if value != "":
+                    self.sizes[name] = int(value)
+
+    def _form(self, field: _Field) -> list[str]:
+        forms = dict(self._pairs(field))
+        if len(forms) == 1:
+            return next(iter(forms.values()))
+        by = self.contract[field.by]
+        if by.is_attribute:
+            return forms[str(self.attributes.get(field.by, by.by))]
+        rank = len(self.encoded[field.by][1])
+        selected = [when for when, dims in self._pairs(by) if len(dims) == rank]
+        return forms[selected[0]] if selected else next(iter(forms.values()))
+
+    @staticmethod
+    def _pairs(field: _Field) -> list[tuple[str, list[str]]]:
+        pairs = [form.rpartition(": ") for form in field.forms.split("; ")]
+        return [(when, dims.split(", ")) for when, _, dims in pairs]
+
+    def _size(self, term: str) -> int | None:
+        return int(term) if term.isdigit() else self.sizes.get(term)
+
+    def _text(self, form: list[str]) -> str:
+        texts = []
+        for entry in form:
+            sizes = [self._size(term) for term in entry.split("*")] if entry != "*" else [None]
+            known = [size for size in sizes if size is not None]
+            told = entry.isdigit() or len(known) < len(sizes)
+            texts.append(entry if told else f"{entry} = {math.prod(known)}")
+        return f"[{', '.join(texts)}]"
+
+    def check(self, name: str, shape: list[int], *, bind: bool) -> None:
+        """Hold a shape against its form; an entry with one unknown name binds it."""
+        field = self.contract[name.removeprefix(_EXPECTED)]
+        form = self._form(field)
+        hint = ""
+        if field.is_output and shape[-1:] == [8] and len(shape) == len(form) + 1:
+            hint = " (case.statistics turns the device's [T, N, 8])"
+        wanted = f"shape {self._text(form)}{hint}"
+        if len(shape) != len(form):
+            _fail(name, wanted, shape)
+        for dim, entry in enumerate(form):
+            size = shape[dim]
+            if entry == "*":
+                continue
+            terms = [(term, self._size(term)) for term in entry.split("*")]
+            known = math.prod(s for _, s in terms if s is not None)
+            unknown = [term for term, s in terms if s is None]
+            if not unknown and size != known:
+                _fail(name, wanted, shape)
+            if unknown and (known <= 0 or size % known != 0):
+                _fail(name, wanted, shape)
+            if unknown and bind:
+                self.sizes[unknown[0]] = size // known
+
+
+def _check_dtype(name: str, field: _Field, encoded: _Encoded) -> None:
+    dtype = _NAMES[encoded[name][0]]
+    if field.type.startswith("as "):
+        other = field.type.removeprefix("as ")
+        wanted = _NAMES[encoded[other][0]]
+        if dtype != wanted:
+            _fail(name, f"dtype {wanted} as {other}", dtype)
+    elif dtype not in field.type.split():
+        _fail(name, "dtype " + " or ".join(field.type.split()), dtype)
+
+
+def _check_output(name: str, contract: dict[str, _Field], encoded: _Encoded) -> None:
+    """A floating result may have any floating dtype, an integer one any integer dtype."""
+    field = contract[name.removeprefix(_EXPECTED)]
+    if field.type.startswith("as "):
+        own = _NAMES[encoded[field.type.removeprefix("as ")][0]]
+    else:
+        own = field.type.split()[0]
+    got = _NAMES[encoded[name][0]]
+    if ("float" in own) != ("float" in got):
+        _fail(name, f"{'a floating' if 'float' in own else 'an integer'} dtype for {own}", got)
+
+
+def _check_call(op: str, encoded: _Encoded, attributes: dict[str, Any]) -> None:
+    """What can be known without the operator: types, dtypes, ranks, sizes that belong together."""
+    contract = _contract(op)
+    for name, value in attributes.items():
+        _check_attribute(name, contract[name], value)
+    shapes = _Shapes(contract, encoded, attributes)
+    for name, argument in contract.items():
+        if argument.is_input and name in encoded:
+            _check_dtype(name, argument, encoded)
+            shapes.check(name, encoded[name][1], bind=True)
+    for name, argument in contract.items():
+        result = _EXPECTED + name
+        if not argument.is_output or result not in encoded:
+            continue
+        for need in [name] if argument.is_input else argument.needs.split():
+            if need not in encoded and attributes.get(need) is not True:
+                _fail(result, f"none without {need}", "a tensor")
+        _check_output(result, contract, encoded)
+        shapes.check(result, encoded[result][1], bind=False)
+
+
 def dump(
     path: str | PathLike[str],
     op: str,
@@ -255,6 +884,9 @@ def dump(
     source: str = "device dump",
 ) -> None:
     """Write down a call that was made elsewhere, with its results.
+
+    Everything that can be known without the operator is checked before anything is written, since
+    the call may be hard to come by again.
 
     Parameters
     ----------
@@ -271,8 +903,23 @@ def dump(
         Results by name, softmax statistics as `statistics` gives them.
     source : str
         Free text.
+
+    Raises
+    ------
+    ValueError
+        An operator, a tensor or an attribute that is not known, absent or of another type, a shape
+        that does not fit the others; one line that names it.
     """
-    write(path, Case(op, dict(tensors), dict(attributes), dict(outputs or {}), source))
+    given = {
+        "tensors": _given(tensors),
+        "attributes": {n: _plain(v) for n, v in _given(attributes).items()},
+        "outputs": _given(outputs or {}),
+    }
+    _check_names(op, given)
+    named = {_EXPECTED + name: tensor for name, tensor in given["outputs"].items()}
+    encoded = _encode_all({**given["tensors"], **named})
+    _check_call(op, encoded, given["attributes"])
+    _write(path, op, encoded, given["attributes"], source)
 
 
 def statistics(dumped: Any, seq_lengths: Sequence[int], heads: int) -> npt.NDArray[np.float32]:

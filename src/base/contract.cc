@@ -218,6 +218,11 @@ int64_t Dims::operator[](std::string_view name) const {
   return found == sizes_.end() ? -1 : found->second;
 }
 
+const std::vector<int64_t>* Dims::Ends(std::string_view name) const {
+  const auto found = ends_.find(name);
+  return found == ends_.end() ? nullptr : &found->second;
+}
+
 std::string Limit::text() const {
   static constexpr const char* kWords[] = {"at most ", "a multiple of ", "", "", "at least "};
   std::string text = kWords[static_cast<int>(rule)];

@@ -94,7 +94,8 @@ struct Limit {
   std::string text() const;  ///< "a multiple of 16"
 };
 
-/// Sizes by name: dimensions found in shapes and those that a room derives (`Tc`, `B`, ...).
+/// Sizes by name: dimensions found in shapes and those that a room derives (`Tc`, `B`, ...); and
+/// how a packed one is cut into sequences.
 class Dims {
  public:
   bool Has(std::string_view name) const { return sizes_.find(name) != sizes_.end(); }
@@ -102,9 +103,16 @@ class Dims {
   void Set(std::string_view name, int64_t size) {
     sizes_.insert_or_assign(std::string(name), size);
   }
+  /// Sequence i of the dimension ends before ends[i]; what lies past the last end is padding.
+  void SetEnds(std::string_view name, std::vector<int64_t> ends) {
+    ends_.insert_or_assign(std::string(name), std::move(ends));
+  }
+  /// Null where the dimension is not packed.
+  const std::vector<int64_t>* Ends(std::string_view name) const;
 
  private:
   std::map<std::string, int64_t, std::less<>> sizes_;
+  std::map<std::string, std::vector<int64_t>, std::less<>> ends_;
 };
 
 class Contract {

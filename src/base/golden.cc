@@ -68,6 +68,7 @@ Status PrepareGolden(const Contract& contract, const void* params, const Dims& d
     const size_t elems = rows * static_cast<size_t>(output.row_elems);
     output.value.assign(elems, 0.0);
     output.bound.assign(elems, 0.0);
+    output.device_bound.assign(elems, 0.0);
     if (field.ranked) {
       const auto lists = static_cast<size_t>(shape[shape.size() - 2]);
       output.scores.resize(rows * lists);

@@ -18,6 +18,9 @@ struct GoldenOutput {
   /// Admissible absolute error of an fp32 evaluation, before the output's own rounding. [rows,
   /// row_elems]
   std::vector<double> bound;
+  /// What an evaluation adds to it that rounds probabilities to the 16-bit type of the values
+  /// before it multiplies them, as the device does. [rows, row_elems]
+  std::vector<double> device_bound;
   /// For a ranked output: per list (rows x lists) the score of every candidate, and the scores'
   /// admissible error.
   std::vector<std::vector<double>> scores;
@@ -27,6 +30,7 @@ struct GoldenOutput {
 
   double* Row(int64_t slot) { return value.data() + slot * row_elems; }
   double* BoundRow(int64_t slot) { return bound.data() + slot * row_elems; }
+  double* DeviceBoundRow(int64_t slot) { return device_bound.data() + slot * row_elems; }
 };
 
 struct Golden {

@@ -59,12 +59,17 @@ double StorageMagnitude(const std::vector<double>& value) {
   return most < 0x1p-30 ? 0 : most;
 }
 
+double ProbabilityRounding(DType dtype, double probability, double value) {
+  return std::min(base::RoundingBound(dtype, probability), probability) * std::fabs(value);
+}
+
 ReferenceHead AttendReference(const std::vector<double>& query,
                               const std::vector<ReferenceKey>& keys, double scale,
-                              const double* sink, int64_t value_dim, StorageAllowance storage) {
+                              const double* sink, int64_t value_dim, DType dtype,
+                              StorageAllowance storage) {
   ReferenceHead r;
   r.out.assign(static_cast<size_t>(value_dim), 0.0);
-  r.out_bound = r.out;
+  r.out_bound = r.out_device_bound = r.out;
   const auto factor = static_cast<double>(static_cast<float>(scale));  // as kernels have it
   std::vector<double> score(keys.size());
   double magnitude = 0;
@@ -119,6 +124,7 @@ ReferenceHead AttendReference(const std::vector<double>& query,
       const double term = score[j] / r.sum * keys[j].value[c];
       r.out[c] += term;
       absolute += std::fabs(term);
+      r.out_device_bound[c] += ProbabilityRounding(dtype, score[j] / r.sum, keys[j].value[c]);
       lost += std::min(kLeastExponential, score[j]) * std::fabs(keys[j].value[c]) / r.sum;
     }
     // Every weight e and their sum are off by exp(+-score_error) at most.

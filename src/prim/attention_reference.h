@@ -34,8 +34,14 @@ struct ReferenceKey {
   std::vector<double> value;
 };
 
+/// Rounding the probability of a value to `dtype`, times that value. A probability of unnormalised
+/// weights, exp(score - the largest so far), carries no more: their sum is at least 1.
+double ProbabilityRounding(DType dtype, double probability, double value);
+
 struct ReferenceHead {
   std::vector<double> out, out_bound;
+  /// What rounding the probabilities to the 16-bit type of the values adds, as the device does.
+  std::vector<double> out_device_bound;
   double max = -std::numeric_limits<double>::infinity();
   double max_bound = 0;
   double sum = 0;
@@ -44,9 +50,10 @@ struct ReferenceHead {
 
 /// Softmax over the keys of scale (query . key), and the weighted sum of their values, which have
 /// `value_dim` elements. `sink`, where not null, is a score without a value. No key: out 0, max
-/// -inf and sum 0, or the sink's.
+/// -inf and sum 0, or the sink's. `dtype`, of the query, is that of a device's probabilities.
 ReferenceHead AttendReference(const std::vector<double>& query,
                               const std::vector<ReferenceKey>& keys, double scale,
-                              const double* sink, int64_t value_dim, StorageAllowance storage = {});
+                              const double* sink, int64_t value_dim, DType dtype,
+                              StorageAllowance storage = {});
 
 }  // namespace tamis::prim

@@ -38,6 +38,7 @@ struct HeadResult {
   std::vector<double> probabilities;  // [keys]
   std::vector<double> out;            // [v_dim]
   std::vector<double> out_bound;
+  std::vector<double> out_device_bound;
   double max = -std::numeric_limits<double>::infinity();
   double sum = 0;
   double score_bound = 0;        // absolute, of a score
@@ -51,7 +52,7 @@ HeadResult Attend(const AttentionProblem& p, const AttentionSequence& s,
   HeadResult r;
   r.probabilities.assign(keys, 0.0);
   r.out.assign(static_cast<size_t>(p.v_dim), 0.0);
-  r.out_bound.assign(static_cast<size_t>(p.v_dim), 0.0);
+  r.out_bound = r.out_device_bound = r.out;
   const bool all_hidden = std::find(hidden.begin(), hidden.end(), false) == hidden.end();
   if (keys == 0) return r;
   if (all_hidden && p.zero_masked_rows) {
@@ -111,6 +112,8 @@ HeadResult Attend(const AttentionProblem& p, const AttentionSequence& s,
       const double term = r.probabilities[i] * value;
       sum += term;
       absolute += std::fabs(term);
+      r.out_device_bound[static_cast<size_t>(c)] +=
+          ProbabilityRounding(p.query.dtype, r.probabilities[i], value);
       lost += std::min(kLeastExponential, r.probabilities[i] * r.sum) * std::fabs(value) / r.sum;
     }
     r.out[static_cast<size_t>(c)] = sum;
@@ -179,6 +182,8 @@ void CompressedAttentionReferenceRow(const AttentionProblem& p, const AttentionR
       const HeadResult r = Attend(p, s, hidden, t, head);
       std::copy(r.out.begin(), r.out.end(), out.Row(at) + head * p.v_dim);
       std::copy(r.out_bound.begin(), r.out_bound.end(), out.BoundRow(at) + head * p.v_dim);
+      std::copy(r.out_device_bound.begin(), r.out_device_bound.end(),
+                out.DeviceBoundRow(at) + head * p.v_dim);
       if (golden->outputs.size() > 2) {
         golden->outputs[2].Row(at)[head] = r.max;
         golden->outputs[2].BoundRow(at)[head] = r.score_bound;

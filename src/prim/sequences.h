@@ -15,6 +15,9 @@ struct Span {
   int64_t length = 0;
 };
 
+/// Where each span ends.
+std::vector<int64_t> Ends(const std::vector<Span>& spans);
+
 /// Inclusive prefix sums: never decreasing, not negative, and the last equals `total` (0 where the
 /// list is empty).
 Status SpansFromPrefix(std::string_view argument, const IntList& prefix, int64_t total,

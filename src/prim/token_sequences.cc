@@ -121,7 +121,8 @@ int64_t TokenProblem::KeyOffset(const TensorView& view, const TokenSequence& s,
   return table[position / page_size] * view.strides[0] + position % page_size * view.strides[1];
 }
 
-Status FindSequences(const TokenLengths& l, const base::Dims& d, TokenProblem* problem) {
+Status FindSequences(const TokenLengths& l, base::Dims* dims, TokenProblem* problem) {
+  const base::Dims& d = *dims;
   const bool padded = l.query_layout == TokenLayout::kBsnd;
   problem->padded_queries = padded;
   problem->key_layout = l.key_layout;
@@ -132,6 +133,7 @@ Status FindSequences(const TokenLengths& l, const base::Dims& d, TokenProblem* p
   std::vector<Span> queries;
   std::vector<Span> keys;
   TAMIS_RETURN_IF_ERROR(QuerySpans(l, d, &queries));
+  if (!padded) dims->SetEnds("T1", Ends(queries));
   const auto batch = static_cast<int64_t>(queries.size());
   TAMIS_RETURN_IF_ERROR(KeySpans(l, d, batch, &keys));
   std::vector<TokenSequence>& sequences = problem->sequences;

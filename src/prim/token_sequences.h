@@ -72,7 +72,8 @@ struct TokenLengths {
 
 /// Checks layout pairs, presence and values of lengths, and the reach of the page table; fills
 /// `problem`, whose sequences cover every output row in order. `dims` are those of the contracts:
-/// B, S1 or T1 of the queries, Bk, S2 or T2, pages and page_size of the keys.
-Status FindSequences(const TokenLengths& lengths, const base::Dims& dims, TokenProblem* problem);
+/// B, S1 or T1 of the queries, Bk, S2 or T2, pages and page_size of the keys. Says where the
+/// sequences of T1 end.
+Status FindSequences(const TokenLengths& lengths, base::Dims* dims, TokenProblem* problem);
 
 }  // namespace tamis::prim

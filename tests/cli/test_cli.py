@@ -69,6 +69,14 @@ class Stored:
         }
         self.data += data
 
+    def add_first(self, name: str, dtype: str, shape: list[int], data: bytes) -> None:
+        """Before the others, so that it is aligned whatever they are; `data` of 8 bytes times n."""
+        for other, entry in self.header.items():
+            if other != "__metadata__":
+                entry["data_offsets"] = [at + len(data) for at in entry["data_offsets"]]
+        self.header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [0, len(data)]}
+        self.data = data + self.data
+
     def write(self, path: Path) -> None:
         header = json.dumps(self.header).encode()
         header += b" " * (-len(header) % 8)
@@ -142,8 +150,14 @@ class TestUsage(CliTest):
         self.refused("verify", self.case, "one", "more", says="not expected")
         self.refused("verify", self.case, "--rows", "many", says="--rows")
         self.refused("verify", self.case, "--rows", "0", says="--rows: expected at least 1")
-        self.refused("verify", self.case, "--rtol", "-1", says="--rtol: expected")
-        self.refused("verify", self.case, "--atol", "nan", says="--atol: expected")
+        for wrong in ("8e-3", "loose", "output=", "output=-1", "output=nan", "output=1x"):
+            self.refused("verify", self.case, "--tolerance", wrong, says="--tolerance")
+        self.refused("verify", self.case, "--tolerance", "input=bits", says="an output of nsa_co")
+        twice = ("--tolerance", "output=bits", "--tolerance", "output=fp32")
+        self.refused("verify", self.case, *twice, says="--tolerance: expected one for output")
+        twice = ("--tolerance", "bits", "--tolerance", "fp32")
+        self.refused("verify", self.case, *twice, says="--tolerance: expected one for all outputs")
+        self.refused("verify", self.case, "--difference", "/dev/null", says="a regular file")
         self.refused("verify", self.case, "--against", "luck", says="expected or reference")
         self.refused("bench", "--json", self.path("absent/x"), says="can be written")
         self.refused("ops", "--json", "--markdown", says="excludes")
@@ -398,12 +412,21 @@ class TestVerify(CliTest):
             assert done.returncode == 1
             assert done.stderr == ""
             assert "DIFFERS" in done.stdout
-            assert "row 5, element 119" in done.stdout
+            first = "output differs at [5, 2, 39] (sequence 3, window 4, head 2, channel 39): "
+            assert done.stdout.startswith(first), done.stdout
         self.succeeds("verify", path, "--against", "reference")
 
     def test_a_tolerance_decides(self) -> None:
-        assert tamis("verify", self.case, "--rtol", "1e-12", "--atol", "0").returncode == 1
-        self.succeeds("verify", self.case, "--rtol", "0.1")
+        assert tamis("verify", self.case, "--tolerance", "output=1e-12").returncode == 1
+        self.succeeds("verify", self.case, "--tolerance", "output=0.1")
+        self.succeeds("verify", self.case, "--tolerance", "fp32")
+        self.succeeds("verify", self.case, "--tolerance", "bits", "--impl", "reference")
+        path = self.with_expected("bits")
+        self.succeeds("verify", path, "--tolerance", "bits")
+        self.succeeds("verify", path, "--tolerance", "bits", "--tolerance", "output=device")
+
+    def test_strict_enforces_what_the_document_prints(self) -> None:
+        self.refused("verify", self.case, "--strict", says="(strict)")
 
     def test_without_expectations_there_is_nothing_to_verify_against(self) -> None:
         self.refused("verify", self.case, "--against", "expected", says="expected.<output>")
@@ -415,6 +438,79 @@ class TestVerify(CliTest):
             stored.add("expected.output", dtype, shape, bytes(size * elems))
             stored.write(path)
             self.refused("verify", path, says="expected.output: expected ")
+
+
+class TestLocating(CliTest):
+    """An error planted into one head of three tokens: the first line says where."""
+
+    def planted(
+        self, op: str, shape: str, output: str, rows: list[int], head: int, **changes: Any
+    ) -> tuple[str, Stored]:
+        """Plant into rows (leading dimensions flattened) of `output`, of 16 bits."""
+        case, result = self.path(op), self.path(op + ".result")
+        self.succeeds("case", "new", op, "--shape", shape, "-o", case)
+        stored = Stored(case)
+        stored.set_attrs(**changes.pop("attrs", {}))
+        for name, new_shape in changes.items():
+            stored.header[name]["shape"] = new_shape
+        stored.write(case)
+        self.succeeds("run", case, "-o", result)
+        entry = Stored(result).header[output]
+        data = bytearray(Stored(result).bytes_of(output))
+        heads, channels = entry["shape"][-2:]
+        for row in rows:
+            for channel in range(channels):
+                data[2 * ((row * heads + head) * channels + channel) + 1] ^= 0x40  # the exponent
+        stored.add_first(f"expected.{output}", entry["dtype"], entry["shape"], bytes(data))
+        stored.write(case)
+        done = tamis("verify", case)
+        assert done.returncode == 1, done
+        return done.stdout.splitlines()[0], stored
+
+    def test_packed(self) -> None:
+        rows = [200, 201, 202]
+        first, stored = self.planted("nsa_compress_attention", "ragged", "attention_out", rows, 2)
+        assert stored.attrs()["actual_seq_qlen"] == [123, 130, 343]
+        assert first == (
+            "attention_out differs at [200, 2, 0] (sequence 2, token 70, head 2): all 18 channels "
+            "of head 2, tokens 200 to 202 (tokens 70 to 72 of sequence 2)"
+        )
+
+    def test_packed_windows(self) -> None:
+        first, _ = self.planted("nsa_compress", "ragged", "output", [3, 4, 5], 1)
+        assert first == (
+            "output differs at [3, 1, 0] (sequence 3, window 2, head 1): all 40 channels of head "
+            "1, windows 3 to 5 (windows 2 to 4 of sequence 3)"
+        )
+
+    def test_padded(self) -> None:
+        rows = [5 + 2, 5 + 3, 5 + 4]
+        for op, output, channels in (
+            ("sliding_window_attention", "attention_out", 12),
+            ("sparse_flash_attention", "out", 40),
+        ):
+            first, _ = self.planted(op, "small", output, rows, 4)
+            assert first == (
+                f"{output} differs at [1, 2, 4, 0] (sequence 1, token 2, head 4): all {channels} "
+                "channels of head 4, tokens 2 to 4, sequence 1"
+            )
+
+    def test_paged(self) -> None:
+        first, _ = self.planted(
+            *("nsa_compress_attention_infer", "mtp", "attention_out", [3, 4, 5], 6),
+            attrs={"layout": "TND", "actual_seq_qlen": [1, 1, 4]},
+            query=[6, 8, 65],
+        )
+        assert first == (
+            "attention_out differs at [3, 6, 0] (sequence 2, token 1, head 6): all 18 channels of "
+            "head 6, tokens 3 to 5 (tokens 1 to 3 of sequence 2)"
+        )
+
+    def test_layers_of_caches(self) -> None:
+        first, _ = self.planted("mla_prolog", "small", "query", [1, 2, 3], 2)
+        assert first == (
+            "query differs at [1, 2, 0] (token 1, head 2): all 32 channels of head 2, tokens 1 to 3"
+        )
 
 
 class TestBench(CliTest):

@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from python_calls import (
+    BINARY,
     ROOT,
+    SHAPES,
     call,
     layer_case,
     libraries,
@@ -95,6 +97,242 @@ def test_a_dumped_call_verifies(tmp_path: Path, op: str, library: str) -> None:
         run_tamis("verify", path, "--against", "expected")
 
 
+def updated_before(case: Case) -> Case:
+    """The case with tensors of its own, as a dump wants caches from before the call."""
+    return Case(case.op, {n: t.copy() for n, t in case.tensors.items()}, case.attributes)
+
+
+@pytest.mark.parametrize("op", SHAPES)
+def test_what_the_laptop_runs_may_be_dumped_and_verifies(tmp_path: Path, op: str) -> None:
+    case = make_case(tmp_path, op, "float16")
+    before = updated_before(case)
+    outputs = call(case)
+    outputs.update(updated_of(op, case.tensors))
+    path = tmp_path / "dump.safetensors"
+    tamis.case.dump(path, op, before.tensors, case.attributes, outputs)
+    run_tamis("verify", path, "--against", "expected", "--tolerance", "bits")
+
+
+OTHER_DTYPES = (np.float16, np.float32, np.float64, np.int8, np.int32, np.bool_)
+OTHER_VALUES: tuple[Any, ...] = (
+    None,
+    True,
+    3,
+    -(2**70),
+    2.5,
+    float("nan"),
+    "TND",
+    "other",
+    [1, 2],
+    [1.5],
+    {},
+    b"",
+)
+
+
+def refuses(path: Path, case: Case) -> bool:
+    """Whether dump refuses the case, in one line that begins with a name, and writes nothing."""
+    try:
+        tamis.case.dump(path, case.op, case.tensors, case.attributes, case.expected)
+    except ValueError as error:
+        text = str(error)
+        names = [argument["name"] for argument in tamis.describe(case.op)["arguments"]]
+        assert text.partition(":")[0].removeprefix("expected.") in names, text
+        assert "\n" not in text
+        assert not path.exists()
+        return True
+    path.unlink()
+    return False
+
+
+def written(path: Path, case: Case) -> bool:
+    """Whether a file can hold the case."""
+    try:
+        tamis.case.write(path, case)
+    except ValueError:
+        return False
+    return True
+
+
+def laptop_refuses(path: Path) -> bool:
+    """Whether `tamis verify` refuses the file, which goes."""
+    done = subprocess.run([BINARY, "verify", path], capture_output=True, text=True, check=False)
+    path.unlink()
+    return done.returncode == 2
+
+
+@pytest.mark.parametrize("op", SHAPES)
+def test_what_dump_refuses_the_laptop_would_have_refused(tmp_path: Path, op: str) -> None:
+    """Every argument with something wrong about it. The laptop knows more: it may refuse alone."""
+    sound = make_case(tmp_path, op, "bfloat16")
+    outputs = call(updated_before(sound))
+    sound.expected = {name: value for name, value in outputs.items() if value is not None}
+    assert sound.expected
+    path = tmp_path / "dump.safetensors"
+    refused = 0
+
+    def judge(name: str, **changed: dict[str, Any]) -> None:
+        nonlocal refused
+        case = Case(
+            op,
+            changed.get("tensors", sound.tensors),
+            changed.get("attributes", sound.attributes),
+            changed.get("expected", sound.expected),
+        )
+        if refuses(path, case):
+            refused += 1
+            if written(path, case):
+                assert laptop_refuses(path), f"{name} {changed}"
+
+    for name, tensor in sound.tensors.items():
+        judge(name, tensors={n: t for n, t in sound.tensors.items() if n != name})
+        for dtype in OTHER_DTYPES:
+            judge(name, tensors=sound.tensors | {name: np.zeros(tensor.shape, dtype)})
+        judge(name, tensors=sound.tensors | {name: tensor[None]})
+    for name in sound.attributes:
+        judge(name, attributes={n: v for n, v in sound.attributes.items() if n != name})
+        for value in OTHER_VALUES:
+            judge(name, attributes=sound.attributes | {name: value})
+    for name, tensor in sound.expected.items():
+        for dtype in OTHER_DTYPES:
+            judge(name, expected=sound.expected | {name: np.zeros(tensor.shape, dtype)})
+        judge(name, expected=sound.expected | {name: tensor[None]})
+        grown = np.repeat(tensor, 2, axis=0)
+        judge(name, expected=sound.expected | {name: grown})
+    assert refused > 10
+
+
+def dumpable() -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    rng = np.random.default_rng(0)
+    query = rng.standard_normal((5, 4, 64)).astype(np.float16)
+    key = rng.standard_normal((20, 2, 64)).astype(np.float16)
+    tensors = {"query": query, "key": key, "value": key}
+    attributes = {
+        "scale_value": 0.125,
+        "head_num": 4,
+        "compress_block_size": 32,
+        "compress_stride": 16,
+        "select_block_size": 64,
+        "select_block_count": 2,
+        "actual_seq_qlen": [2, 5],
+        "actual_cmp_seq_kvlen": [8, 20],
+    }
+    return tensors, attributes, call(Case("nsa_compress_attention", tensors, attributes))
+
+
+# What was changed, and how the complaint goes on.
+SLIPS: dict[str, tuple[str, dict[str, Any]]] = {
+    "queery: expected an input .*did you mean query": ("tensors", {"queery": np.zeros(1)}),
+    "scale: expected an attribute .*did you mean scale_value": ("attributes", {"scale": 1.0}),
+    "attention_out: expected an input .* got an output": (
+        "tensors",
+        {"attention_out": np.zeros(1)},
+    ),
+    "head_num: expected an input .* got an attribute": ("tensors", {"head_num": 4}),
+    "key: required, but absent": ("tensors", {"key": None}),
+    "scale_value: required, but absent": ("attributes", {"scale_value": None}),
+    "scale_value: expected a finite number, in float32 too, got nan": (
+        "attributes",
+        {"scale_value": float("nan")},
+    ),
+    "scale_value: expected a finite number, in float32 too, got 1e": (
+        "attributes",
+        {"scale_value": 1e39},
+    ),
+    "scale_value: expected a number, got a list of integers": ("attributes", {"scale_value": [1]}),
+    "head_num: expected an integer, got a number": ("attributes", {"head_num": 4.0}),
+    "head_num: expected an integer, got a boolean": ("attributes", {"head_num": True}),
+    "strict: expected a boolean, got an integer": ("attributes", {"strict": 1}),
+    "actual_seq_qlen: expected a list of integers, got a list with 1.5": (
+        "attributes",
+        {"actual_seq_qlen": [1.5, 5]},
+    ),
+    "importance: expected one of cann, exact_overlap, got 'can'": (
+        "attributes",
+        {"importance": "can"},
+    ),
+    "query: expected dtype float16 or bfloat16, got float32": (
+        "tensors",
+        {"query": np.zeros((5, 4, 64), np.float32)},
+    ),
+    "key: expected dtype float16 as query, got float32": (
+        "tensors",
+        {"key": np.zeros((20, 2, 64), np.float32)},
+    ),
+    r"value: expected shape \[Tc = 20, N2 = 2, D2\], got \[20, 4, 64\]": (
+        "tensors",
+        {"value": np.zeros((20, 4, 64), np.float16)},
+    ),
+    "query: expected an array without a mask": (
+        "tensors",
+        {"query": np.ma.masked_less(np.zeros((5, 4, 64), np.float16), 1)},
+    ),
+    r"expected.softmax_max: expected shape .*T = 5, N = 4.*case.statistics.*got \[5, 4, 8\]": (
+        "outputs",
+        {"softmax_max": np.zeros((5, 4, 8), np.float32)},
+    ),
+    "expected.topk_indices: expected an integer dtype for int32, got float32": (
+        "outputs",
+        {"topk_indices": np.zeros((5, 2, 2), np.float32)},
+    ),
+    "attention: expected an output .*did you mean attention_out": (
+        "outputs",
+        {"attention": np.zeros(1)},
+    ),
+}
+
+
+@pytest.mark.parametrize("complaint", SLIPS)
+def test_slips_are_found_where_the_call_was_made(tmp_path: Path, complaint: str) -> None:
+    places: dict[str, Any] = dict(
+        zip(("tensors", "attributes", "outputs"), dumpable(), strict=True)
+    )
+    path = tmp_path / "call.safetensors"
+    tamis.case.dump(path, "nsa_compress_attention", **places)
+    whole = path.read_bytes()
+    place, changed = SLIPS[complaint]
+    places[place] = {**places[place], **changed}
+    with pytest.raises(ValueError, match=f"^{complaint}") as caught:
+        tamis.case.dump(path, "nsa_compress_attention", **places)
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == whole
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_operator_with_a_typo_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"op: expected .*did you mean nsa_compress_attention"):
+        tamis.case.dump(tmp_path / "x", "nsa_compres_attention", {}, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_outputs_that_the_call_does_not_have_are_refused(tmp_path: Path) -> None:
+    case = make_case(tmp_path, "lightning_indexer", "bfloat16")
+    outputs = {"sparse_values": np.zeros(case.tensors["query"].shape[:2], np.float32)}
+    case.attributes["return_value"] = False
+    with pytest.raises(ValueError, match=r"sparse_values: expected none without return_value"):
+        tamis.case.dump(tmp_path / "x", case.op, case.tensors, case.attributes, outputs)
+
+
+def test_attributes_come_from_numpy_and_from_tuples(tmp_path: Path) -> None:
+    tensors, attributes, outputs = dumpable()
+    attributes |= {
+        "head_num": np.int64(4),
+        "scale_value": np.float32(0.125),
+        "actual_seq_qlen": np.array([2, 5]),
+        "actual_cmp_seq_kvlen": (8, 20),
+        "strict": np.bool_(False),
+    }
+    path = tmp_path / "call.safetensors"
+    tamis.case.dump(path, "nsa_compress_attention", tensors, attributes, outputs)
+    run_tamis("verify", path)
+
+
+def test_attributes_that_are_not_finite_are_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="attributes: expected finite numbers"):
+        tamis.case.write(tmp_path / "x", Case("merge_topk", {}, {"scale": float("inf")}))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_statistics_of_the_device_are_turned_there_and_back() -> None:
     values = np.arange(5 * 3, dtype=np.float32).reshape(5, 3)
     lengths = [2, 0, 3]
@@ -116,7 +354,9 @@ def test_the_module_works_alone(tmp_path: Path) -> None:
 import sys
 sys.modules["ml_dtypes"] = None
 import case, numpy
-case.dump("a.safetensors", "merge_topk", {"values": numpy.ones(3, "f4")}, {"sparse_count": 3})
+indices = numpy.arange(3, dtype="i4")[None, None]
+tensors = {"values": numpy.ones((1, 1, 3), "f4"), "indices": indices}
+case.dump("a.safetensors", "merge_topk", tensors, {"sparse_count": 3})
 assert case.read("a.safetensors").tensors["values"].sum() == 3
 assert "tamis" not in sys.modules
 """

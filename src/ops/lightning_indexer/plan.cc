@@ -43,7 +43,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   lengths.query_lengths = params.actual_seq_lengths_query;
   lengths.key_lengths = params.actual_seq_lengths_key;
   lengths.block_table = params.block_table;
-  TAMIS_RETURN_IF_ERROR(prim::FindSequences(lengths, d, problem));
+  TAMIS_RETURN_IF_ERROR(prim::FindSequences(lengths, dims, problem));
 
   problem->query = params.query;
   problem->key = params.key;

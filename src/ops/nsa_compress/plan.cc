@@ -42,12 +42,16 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
 
   problem->sequences.clear();
   int64_t windows = 0;
+  std::vector<int64_t> ends;
   for (const prim::Span& span : spans) {
-    if (span.length < block) continue;
-    const int64_t count = (span.length - block) / stride + 1;
-    problem->sequences.push_back({span.begin, windows, count});
-    windows += count;
+    if (span.length >= block) {
+      const int64_t count = (span.length - block) / stride + 1;
+      problem->sequences.push_back({span.begin, windows, count});
+      windows += count;
+    }
+    ends.push_back(windows);
   }
+  dims->SetEnds("Tc", std::move(ends));
   dims->Set("B", params.act_seq_len.size());
   dims->Set("Tc", windows);
 

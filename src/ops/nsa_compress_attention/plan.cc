@@ -62,6 +62,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   TAMIS_RETURN_IF_ERROR(CheckMask("atten_mask", params.atten_mask, max_q, max_n));
   TAMIS_RETURN_IF_ERROR(CheckMask("topk_mask", params.topk_mask, max_q,
                                   base::CeilDiv(max_n, problem->geometry.select_strides)));
+  dims->SetEnds("T", prim::Ends(queries));
   dims->Set("B", static_cast<int64_t>(queries.size()));
   dims->Set("min_n", min_n);
   dims->Set("min_blocks", min_blocks);

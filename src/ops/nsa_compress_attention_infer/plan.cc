@@ -121,6 +121,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   }
 
   problem->sequences.clear();
+  std::vector<int64_t> ends;
   int64_t row = 0;
   int64_t max_q = 0;
   int64_t max_tokens = 0;
@@ -160,7 +161,9 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
     queries_past_tokens += l.tokens >= 0 && l.queries > l.tokens ? 1 : 0;
     // Padding rows are rows without keys.
     if (padded && l.queries < (*dims)["S"]) add(b, l.queries, (*dims)["S"] - l.queries);
+    ends.push_back(row);
   }
+  if (!padded) dims->SetEnds("T", std::move(ends));
   dims->Set("max_q", max_q);
   // The document allows one token, and up to four where several are asked for with their lengths.
   dims->Set("max_q_allowed",

@@ -72,7 +72,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   lengths.key_lengths = params.actual_seq_lengths_kv;
   lengths.block_table = params.block_table;
   lengths.window = params.window_size;
-  TAMIS_RETURN_IF_ERROR(prim::FindSequences(lengths, d, problem));
+  TAMIS_RETURN_IF_ERROR(prim::FindSequences(lengths, dims, problem));
   problem->query = params.query;
   problem->key = params.key;
   problem->value = params.value;

@@ -32,9 +32,12 @@ void Room::ReferenceRow(const Problem& p, int64_t row, size_t slot, base::Golden
       const std::vector<double> query = prim::ReferenceElements(
           p.query, p.TokenOffset(p.query, s, token) + head * p.query.strides[query_head_dim],
           p.qk_dim);
-      const prim::ReferenceHead r = prim::AttendReference(query, keys, p.scale, nullptr, p.v_dim);
+      const prim::ReferenceHead r =
+          prim::AttendReference(query, keys, p.scale, nullptr, p.v_dim, p.query.dtype);
       std::copy(r.out.begin(), r.out.end(), outputs[0].Row(at) + head * p.v_dim);
       std::copy(r.out_bound.begin(), r.out_bound.end(), outputs[0].BoundRow(at) + head * p.v_dim);
+      std::copy(r.out_device_bound.begin(), r.out_device_bound.end(),
+                outputs[0].DeviceBoundRow(at) + head * p.v_dim);
       outputs[1].Row(at)[head] = r.max;
       outputs[1].BoundRow(at)[head] = r.max_bound;
       outputs[2].Row(at)[head] = r.sum;

@@ -124,14 +124,14 @@ Status CheckStrict(const Params& params, int64_t batch) {
   return Status::Ok();
 }
 
-Status FindSequences(const Params& params, const base::Dims& d, Problem* problem) {
+Status FindSequences(const Params& params, base::Dims* dims, Problem* problem) {
   prim::TokenLengths lengths;
   lengths.query_layout = prim::LayoutOf(params.layout_query);
   lengths.key_layout = prim::LayoutOf(params.layout_kv);
   lengths.query_lengths = params.actual_seq_lengths_query;
   lengths.key_lengths = params.actual_seq_lengths_kv;
   lengths.block_table = params.block_table;
-  return prim::FindSequences(lengths, d, problem);
+  return prim::FindSequences(lengths, dims, problem);
 }
 
 }  // namespace
@@ -146,7 +146,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   } else {
     TAMIS_RETURN_IF_ERROR(CheckPackedKeys(params, d, problem));
   }
-  TAMIS_RETURN_IF_ERROR(FindSequences(params, d, problem));
+  TAMIS_RETURN_IF_ERROR(FindSequences(params, dims, problem));
   const int64_t batch = problem->padded_queries ? d["B"] : params.actual_seq_lengths_query.shape[0];
   if (params.strict) TAMIS_RETURN_IF_ERROR(CheckStrict(params, batch));
   int64_t rows = 0;

@@ -72,11 +72,13 @@ void Room::ReferenceRow(const Problem& p, int64_t row, size_t slot, base::Golden
       query.insert(query.end(), rope.begin(), rope.end());
     }
     const double sink = p.sinks.absent() ? 0 : base::LoadAsDouble(p.sinks.data, p.sinks.dtype, h);
-    const prim::ReferenceHead r =
-        prim::AttendReference(query, keys, p.scale, p.sinks.absent() || s.padding ? nullptr : &sink,
-                              p.latent_dim, {p.storage ? kKeyTile : 0, p.ScoresMayBeIntegers()});
+    const prim::ReferenceHead r = prim::AttendReference(
+        query, keys, p.scale, p.sinks.absent() || s.padding ? nullptr : &sink, p.latent_dim,
+        p.query.dtype, {p.storage ? kKeyTile : 0, p.ScoresMayBeIntegers()});
     std::copy(r.out.begin(), r.out.end(), outputs[0].Row(at) + h * p.latent_dim);
     std::copy(r.out_bound.begin(), r.out_bound.end(), outputs[0].BoundRow(at) + h * p.latent_dim);
+    std::copy(r.out_device_bound.begin(), r.out_device_bound.end(),
+              outputs[0].DeviceBoundRow(at) + h * p.latent_dim);
     outputs[1].Row(at)[h] = r.max;
     outputs[1].BoundRow(at)[h] = r.max_bound;
     outputs[2].Row(at)[h] = r.sum;

@@ -11,9 +11,9 @@ base::Contract Describe(const char* name, const char* summary, const char* weigh
   return base::ContractBuilder<Params>(
              name, summary, "npu_sparse_attention_pto (document 003), format NZ of its weights")
       .Input("weight", &Params::weight,
-             {.shape = "K, N", .doc = weight, .dtypes = {DType::kFloat16, DType::kBFloat16}})
+             {.shape = "rows, columns", .doc = weight, .dtypes = {DType::kFloat16, DType::kBFloat16}})
       .Optional("strict", &Params::strict, "no limit of a document applies: changes nothing")
-      .Output("output", &Params::output, {.shape = "K, N", .doc = output, .dtype_as = "weight"})
+      .Output("output", &Params::output, {.shape = "rows, columns", .doc = output, .dtype_as = "weight"})
       .RowDims({{"", 1}})
       .Build();
 }
@@ -23,14 +23,14 @@ base::Contract Describe(const char* name, const char* summary, const char* weigh
 const base::Contract& NdToNz::contract() {
   static const base::Contract kContract =
       Describe<Params>("nd_to_nz", "A weight matrix from row-major into panels of 16 columns",
-                       "row-major; K and N are multiples of 16", "panels of 16 columns, dense");
+                       "row-major; rows and columns are multiples of 16", "panels of 16 columns, dense");
   return kContract;
 }
 
 const base::Contract& NzToNd::contract() {
   static const base::Contract kContract =
       Describe<Params>("nz_to_nd", "A weight matrix from panels of 16 columns into row-major",
-                       "panels of 16 columns, dense; K and N are multiples of 16", "row-major");
+                       "panels of 16 columns, dense; rows and columns are multiples of 16", "row-major");
   return kContract;
 }
 
