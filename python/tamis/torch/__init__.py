@@ -23,7 +23,9 @@ from __future__ import annotations
 try:
     import torch
 except ModuleNotFoundError as error:
-    message = "tamis.torch: needs torch 2.10 or later, which is not installed here: pip install torch"
+    message = (
+        "tamis.torch: needs torch 2.10 or later, which is not installed here: pip install torch"
+    )
     raise ModuleNotFoundError(message, name=error.name) from error
 
 from tamis import _library, operators
