@@ -1,8 +1,8 @@
 """Checks what pip makes of the tree and of its source distribution.
 
 Two builds of everything, each by pip in isolation and in a fresh environment: the tree as `pip
-install .` finds it, and the sources on a machine that lacks the header libraries of the command line
-but has torch. What was left out must say in one line what to do.
+install .` finds it, and the sources on a machine that lacks the header libraries of the command
+line but has torch. What was left out must say in one line what to do.
 """
 
 from __future__ import annotations

@@ -7,11 +7,10 @@ import sys
 
 from tamis import _library
 
-
 # `pip install .` leaves the command line out where these headers are absent.
 REMEDY = (
-    "install CLI11 and nlohmann-json (Debian: libcli11-dev, nlohmann-json3-dev) and then tamis again, "
-    "build it with `./dev build`"
+    "install CLI11 and nlohmann-json (Debian: libcli11-dev, nlohmann-json3-dev) and then tamis "
+    "again, build it with `./dev build`"
 )
 
 

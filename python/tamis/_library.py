@@ -87,7 +87,8 @@ def find(
         if path.is_file():
             return path
     raise FileNotFoundError(
-        f"{packaged.name}: not found at {packaged} nor at {tree}; {remedy}, or name it in {variable}"
+        f"{packaged.name}: not found at {packaged} nor at {tree}; {remedy}, "
+        f"or name it in {variable}"
     )
 
 
