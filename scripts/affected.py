@@ -84,8 +84,8 @@ def main() -> int:
         listing = subprocess.run(ninja, capture_output=True, text=True, check=True).stdout
         chosen = affected(sources, {ROOT / n for n in names}, dependencies(listing, build))
     print(*chosen, sep="\n")
-    note = f"{len(chosen)} of {len(sources)}, since {arguments.base or 'ever'}"
-    print(f"affected: {note}", file=sys.stderr)
+    beside = f"changed since {arguments.base}" if arguments.base else "no commit to compare with"
+    print(f"affected: {len(chosen)} of {len(sources)} sources, {beside}", file=sys.stderr)
     return 0
 
 
