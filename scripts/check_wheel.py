@@ -1,7 +1,8 @@
-"""Checks a wheel, as a person meets it who has nothing else.
+"""Checks a wheel and the sources beside it, as a person meets them who has nothing else.
 
-What its binaries want from the system, that pip installs it, that the README's Python runs; with
-`--torch`, that PyTorch loads its operators from it.
+What the wheel holds and what its binaries want from the system, that pip installs it, that the
+README's Python runs; with `--torch`, that PyTorch loads its operators from it. Of the sources, that
+they hold all that the tree does. What pip makes of sources is checked by check_pip.py.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import tempfile
 import venv
 import zipfile
@@ -30,6 +32,15 @@ BINARIES: dict[str, tuple[set[str], Versions]] = {
     "bin/tamis": (SYSTEM, GLIBC),
     "lib/libtamis_torch.so": (SYSTEM | TORCH, GLIBC | CXX),
 }
+# Beside the package's Python, in any order: what a package that was built from nothing lacks.
+HOLDS = (
+    *(f"tamis/{binary}" for binary in BINARIES),
+    "tamis/py.typed",
+    "tamis-{version}.dist-info/entry_points.txt",
+    "tamis-{version}.dist-info/licenses/LICENSE",
+    "tamis-{version}.dist-info/licenses/licenses/CLI11.txt",
+    "tamis-{version}.dist-info/licenses/licenses/nlohmann-json.txt",
+)
 VERSIONED = re.compile(r"\((\w+?)_([0-9.]+)\)")
 NEEDED = re.compile(r"NEEDED\s+(\S+)")
 
@@ -71,20 +82,44 @@ def run(command: list[str | Path], folder: Path, **changes: str) -> str | None:
     return None if done.returncode == 0 else f"{done.stdout}{done.stderr}"
 
 
-def check_installation(wheel: Path, folder: Path, torch: Path | None) -> list[str]:
-    """Complaints of pip and of code in a fresh environment."""
+def version() -> str:
+    """The version of the tree."""
+    return (ROOT / "VERSION").read_text(encoding="utf-8").strip()
+
+
+def check_contents(names: set[str]) -> list[str]:
+    """Complaints about the files of a wheel."""
+    wanted = {name.format(version=version()) for name in HOLDS}
+    package = ROOT / "python"
+    wanted |= {p.relative_to(package).as_posix() for p in (package / "tamis").rglob("*.py")}
+    odd = {name for name in names if not name.startswith(("tamis/", f"tamis-{version()}."))}
+    return [f"the wheel lacks {name}" for name in sorted(wanted - names)] + [
+        f"the wheel holds {name}" for name in sorted(odd)
+    ]
+
+
+def check_sources(names: set[str], tracked: set[str]) -> list[str]:
+    """Complaints about the files of a source distribution, beside those that git knows."""
+    wanted = {name for name in tracked if not name.startswith(".ci/")}
+    have = {name.partition("/")[2] for name in names}
+    return [f"the sources lack {name}" for name in sorted(wanted - have)] + [
+        f"the sources hold {name}" for name in sorted(have - wanted - {"PKG-INFO"})
+    ]
+
+
+def install(folder: Path, arguments: list[str | Path], **changes: str) -> tuple[Path, str | None]:
+    """Installs with pip in a fresh environment: its Python, and what pip said if it failed."""
     venv.create(folder / "venv", with_pip=True)
     python = folder / "venv" / "bin" / "python"
-    pip: list[str | Path] = [python, "-m", "pip", "install", "--quiet", wheel.resolve()]
-    failure = run([*pip, "--disable-pip-version-check"], folder)
-    if failure:
-        return [f"pip: {failure}"]
+    pip: list[str | Path] = [python, "-m", "pip", "install", "--quiet"]
+    failure = run([*pip, "--disable-pip-version-check", *arguments], folder, **changes)
+    return python, failure
+
+
+def check_python(python: Path, folder: Path, torch: Path | None) -> list[str]:
+    """Complaints of code in an environment that has the package."""
     packages = "import sys, tamis; assert not {'torch', 'jax'} & sys.modules.keys()"
-    commands: dict[str, list[str | Path]] = {
-        "import": [python, "-c", packages],
-        "command line": [python, "-m", "tamis", "info"],
-    }
-    failures = {name: run(command, folder) for name, command in commands.items()}
+    failures = {"import": run([python, "-c", packages], folder)}
     for block in blocks_of(ROOT / "README.md"):
         if block.language == "python" and (torch is not None or not block.needs_torch):
             beside = {"PYTHONPATH": str(torch.parent)} if torch and block.needs_torch else {}
@@ -93,10 +128,26 @@ def check_installation(wheel: Path, folder: Path, torch: Path | None) -> list[st
     return [f"{name}: {failure}" for name, failure in failures.items() if failure]
 
 
+def check_command(python: Path, folder: Path) -> list[str]:
+    """Complaints about the command line, by both of its names."""
+    commands: list[list[str | Path]] = [[python.parent / "tamis"], [python, "-m", "tamis"]]
+    failures = [run([*command, "info"], folder) for command in commands]
+    return [f"command line: {failure}" for failure in failures if failure]
+
+
+def check_installation(wheel: Path, folder: Path, torch: Path | None) -> list[str]:
+    """Complaints of pip and of code in a fresh environment."""
+    python, failure = install(folder, [wheel.resolve()])
+    if failure:
+        return [f"pip: {failure}"]
+    return check_command(python, folder) + check_python(python, folder, torch)
+
+
 def main() -> int:
-    """Check the wheel that is named."""
-    parser = argparse.ArgumentParser(description="check a wheel")
+    """Check what is named."""
+    parser = argparse.ArgumentParser(description="check a wheel and sources")
     parser.add_argument("wheel", type=Path)
+    parser.add_argument("sources", type=Path)
     parser.add_argument("--torch", type=Path, help="folder of an installed torch package")
     arguments = parser.parse_args()
     wheel: Path = arguments.wheel
@@ -104,14 +155,24 @@ def main() -> int:
         folder = Path(temporary)
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(folder / "unpacked")
-        complaints = check_binaries(folder / "unpacked") + check_installation(
-            wheel, folder, arguments.torch
-        )
+            complaints = check_contents(set(archive.namelist()))
+        complaints = complaints or [
+            *check_binaries(folder / "unpacked"),
+            *check_installation(wheel, folder, arguments.torch),
+        ]
+    with tarfile.open(arguments.sources) as tar:
+        held = {member.name for member in tar.getmembers() if not member.isdir()}
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    tracked = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True)
+    complaints += check_sources(
+        held, {n for n in tracked.stdout.split("\n") if (ROOT / n).is_file()}
+    )
     for line in complaints:
         print(line, file=sys.stderr)
     if not complaints:
         size = wheel.stat().st_size / 1e6
         print(f"{wheel}: {size:.1f} MB, glibc 2.34 or later, installs and runs the README's Python")
+        print(f"{arguments.sources}: {arguments.sources.stat().st_size / 1e6:.1f} MB")
     return 1 if complaints else 0
 
 

@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "base/cpu_features.h"
 #include "tests/support/allocations.h"
+#include "tests/support/levels.h"
 #include "tests/support/random_calls.h"
 
 namespace tamis::test {
@@ -72,7 +72,7 @@ size_t ChangeInEveryWay(const base::Operator& op, const base::Field& field, uint
                         std::map<std::string, int64_t>* tried) {
   TestCall source = CallOf(op, seed);
   const auto inputs = source.input_bytes();
-  const std::vector<Level> levels = base::AvailableLevels();
+  const std::vector<Level> levels = TestedLevels();
   const std::vector<Change> changes = HostileChanges(CCall(&source), field);
   size_t turn = seed;
   for (const Change& change : changes) {
@@ -127,7 +127,7 @@ TEST_P(Hostile, SizesThatNoMemoryHoldsAreRefusedInOneLineAndNothingIsWritten) {
 }
 
 TEST_P(Hostile, SoundRandomCallsAgreeWithTheReference) {
-  const std::vector<Level> levels = base::AvailableLevels();
+  const std::vector<Level> levels = TestedLevels();
   for (uint64_t seed = 1; seed <= 150; ++seed) {
     Random random(1000 + seed);
     TestCall source = RandomCall(*GetParam(), &random);

@@ -48,7 +48,12 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
 }
 
 
-def find(packaged: Path, variable: str, built: str) -> Path:
+def find(
+    packaged: Path,
+    variable: str,
+    built: str,
+    remedy: str = "install the wheel, build it with `./dev build`",
+) -> Path:
     """The first of: what the environment names, what the wheel brought, what the tree built.
 
     Parameters
@@ -59,6 +64,8 @@ def find(packaged: Path, variable: str, built: str) -> Path:
         The environment variable that overrides.
     built : str
         The file's name in the folder `build/release` of a source tree.
+    remedy : str
+        What to do where there is none, but for naming it in `variable`.
 
     Returns
     -------
@@ -80,8 +87,8 @@ def find(packaged: Path, variable: str, built: str) -> Path:
         if path.is_file():
             return path
     raise FileNotFoundError(
-        f"{packaged.name}: not found at {packaged} nor at {tree}; install the wheel, build it "
-        f"with `./dev build`, or name it in {variable}"
+        f"{packaged.name}: not found at {packaged} nor at {tree}; {remedy}, "
+        f"or name it in {variable}"
     )
 
 

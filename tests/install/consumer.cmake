@@ -20,11 +20,7 @@ function(configure_and_build source)
 endfunction()
 
 file(REMOVE_RECURSE ${WORK_DIR}/installed ${WORK_DIR}/moved ${WORK_DIR}/copy)
-if(CONSUMER STREQUAL "add_subdirectory")
-  # Builds the library itself: the flags of this build (of a sanitizer, say) would only make it slower.
-  set(CFLAGS "")
-  set(CXXFLAGS "")
-else()
+if(NOT CONSUMER STREQUAL "add_subdirectory")
   step(${CMAKE_COMMAND} --install ${BUILD_DIR} --prefix ${WORK_DIR}/installed)
   file(RENAME ${WORK_DIR}/installed ${WORK_DIR}/moved)
 endif()

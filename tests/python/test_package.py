@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +89,23 @@ def test_the_module_says_in_one_line_that_there_is_no_binary() -> None:
     done = run_python("-m", "tamis", TAMIS_BINARY="/nowhere/tamis")
     assert done.returncode == 2
     assert done.stderr == "tamis: TAMIS_BINARY: expected a file, got /nowhere/tamis\n"
+
+
+def test_a_package_built_without_the_command_line_says_what_it_needs(tmp_path: Path) -> None:
+    installed = shutil.copytree(ROOT / "python/tamis", tmp_path / "site" / "tamis")
+    done = run_python("-m", "tamis", "info", PYTHONPATH=str(installed.parent), TAMIS_BINARY="")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"tamis: tamis: not found at {installed}/bin/tamis nor at ")
+    assert "libcli11-dev, nlohmann-json3-dev" in line
+
+
+def test_without_torch_its_module_says_in_one_line_what_to_install() -> None:
+    hidden = "import sys; sys.modules['torch'] = None; import tamis.torch"
+    done = run_python("-c", hidden)
+    assert done.returncode == 1
+    line = "tamis.torch: needs torch 2.10 or later, which is not installed here: pip install torch"
+    assert done.stderr.splitlines()[-1] == f"ModuleNotFoundError: {line}"
 
 
 def test_the_version_is_the_librarys() -> None:

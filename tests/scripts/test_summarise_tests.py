@@ -42,6 +42,13 @@ def test_a_gap_is_reported(suite: str, change: Suite, reason: str) -> None:
     assert reason in found
 
 
+def test_of_a_run_of_c_plus_plus_alone_nothing_else_is_wanted() -> None:
+    cpp = Suite(run=3, properties={"levels": {"scalar", "avx512"}})
+    assert problems(cpp, None, ["scalar", "avx512"], OPERATORS, None, []) == []
+    (found,) = problems(cpp, None, LEVELS, OPERATORS, None, [])
+    assert found.startswith("C++ tests ran at levels")
+
+
 def test_a_level_that_no_test_ran_at_is_reported() -> None:
     found = problems(**good(), levels=[*LEVELS, "avx512"], operators=OPERATORS, libraries=[])
     assert len(found) == 2

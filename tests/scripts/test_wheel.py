@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import zipfile
-from pathlib import Path
+import tomllib
 
 import pytest
 from check_docs import ROOT
-from check_wheel import BINARIES, demands
-from make_wheel import digest, make, tag
+from check_wheel import BINARIES, HOLDS, check_contents, check_sources, demands, version
 
 DUMP = """\
   NEEDED               libm.so.6
@@ -49,45 +47,49 @@ def test_only_pytorchs_operators_may_want_the_cxx_runtime_that_pytorch_brings() 
     assert demands_of("lib/libtamis_torch.so", new) == ["_ZSt3new wants GLIBCXX 3.4.30"]
 
 
-def make_one(tmp_path: Path) -> Path:
-    native = tmp_path / "native"
-    native.mkdir(exist_ok=True)
-    (native / "libtamis.so").write_bytes(b"library")
-    (native / "libtamis_torch.so").write_bytes(b"operators")
-    (native / "tamis").write_bytes(b"binary")
-    return make(ROOT, native, tmp_path / "dist")
+def whole() -> set[str]:
+    package = ROOT / "python"
+    python = {file.relative_to(package).as_posix() for file in (package / "tamis").rglob("*.py")}
+    assert "tamis/torch/__init__.py" in python
+    return python | {name.format(version=version()) for name in HOLDS}
 
 
-def test_the_wheel_holds_the_package_the_library_and_the_command_line(tmp_path: Path) -> None:
-    path = make_one(tmp_path)
-    version = (ROOT / "VERSION").read_text().strip()
-    assert path.name == f"tamis-{version}-{tag()}.whl"
-    with zipfile.ZipFile(path) as wheel:
-        names = wheel.namelist()
-        assert len(names) == len(set(names))
-        python = {
-            file.relative_to(ROOT / "python").as_posix()
-            for file in (ROOT / "python/tamis").rglob("*.py")
-        }
-        assert "tamis/torch/__init__.py" in python
-        assert python | {"tamis/py.typed"} <= set(names)
-        assert wheel.read("tamis/lib/libtamis.so") == b"library"
-        assert wheel.read("tamis/lib/libtamis_torch.so") == b"operators"
-        assert wheel.getinfo("tamis/bin/tamis").external_attr >> 16 & 0o111 == 0o111
-        metadata = wheel.read(f"tamis-{version}.dist-info/METADATA").decode()
-        assert f"\nVersion: {version}\n" in metadata
-        assert [line for line in metadata.splitlines() if line.startswith("Requires-Dist")] == [
-            "Requires-Dist: numpy>=2",
-            "Requires-Dist: ml_dtypes>=0.5",
-            'Requires-Dist: torch>=2.10; extra == "torch"',
-        ]
-        record = wheel.read(f"tamis-{version}.dist-info/RECORD").decode().splitlines()
-        assert len(record) == len(names)
-        for line in record[:-1]:
-            name, hashed, size = line.split(",")
-            assert (hashed, int(size)) == (digest(wheel.read(name)), len(wheel.read(name)))
+@pytest.mark.parametrize("name", HOLDS)
+def test_a_wheel_without_its_native_half_or_its_licences_is_refused(name: str) -> None:
+    lacking = name.format(version=version())
+    assert check_contents(whole() - {lacking}) == [f"the wheel lacks {lacking}"]
 
 
-def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
-    first = make_one(tmp_path).read_bytes()
-    assert make_one(tmp_path).read_bytes() == first
+def test_a_whole_wheel_is_accepted_and_what_is_not_the_packages_is_seen() -> None:
+    info = f"tamis-{version()}.dist-info/RECORD"
+    assert check_contents(whole() | {info}) == []
+    assert check_contents(whole() | {"tests/conftest.py"}) == ["the wheel holds tests/conftest.py"]
+
+
+def test_an_empty_wheel_is_refused() -> None:
+    assert "the wheel lacks tamis/__init__.py" in check_contents(set())
+
+
+def test_sources_are_what_git_knows_but_for_ci() -> None:
+    tracked = {"dev", "src/a.cc", ".ci/run"}
+    held = {f"tamis-{version()}/{name}" for name in ("dev", "src/a.cc", "PKG-INFO")}
+    assert check_sources(held, tracked) == []
+    assert check_sources(held - {f"tamis-{version()}/dev"}, tracked) == ["the sources lack dev"]
+    assert check_sources(held | {f"tamis-{version()}/x"}, tracked) == ["the sources hold x"]
+
+
+def test_the_notices_name_those_whose_headers_are_compiled_in() -> None:
+    notices = (ROOT / "licenses/CLI11.txt", ROOT / "licenses/nlohmann-json.txt")
+    cli11, json = (path.read_text(encoding="utf-8") for path in notices)
+    assert "University of Cincinnati" in cli11
+    assert "Redistributions in binary form" in cli11
+    assert "Niels Lohmann" in json
+    assert "Permission is hereby granted, free of charge" in json
+
+
+def test_pip_is_told_what_the_package_is() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert sorted(project["dependencies"]) == ["ml_dtypes>=0.5", "numpy>=2"]
+    assert project["optional-dependencies"]["torch"] == ["torch>=2.10"]
+    assert project["scripts"] == {"tamis": "tamis.__main__:main"}
+    assert project["license-files"] == ["LICENSE", "licenses/*.txt"]

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "base/cpu_features.h"
 #include "tests/support/conformance.h"
+#include "tests/support/levels.h"
 #include "tests/support/sequences.h"
 
 namespace tamis::test {
@@ -70,7 +70,7 @@ void ExpectTokensGiveTheirBitsAlone(Builder<Shape> build, Shape s, const std::ve
   std::iota(slots.begin(), slots.end(), 3);
   s.slots = slots;
   TestCall together = build(s);
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : TestedLevels()) {
     ASSERT_TRUE(together.Run({.level = level}).ok());
     for (int64_t token : {0, 1, 64, 127, 128, 136, 139, 140}) {
       for (int64_t count : {1, 2, 5, 20}) {
@@ -124,7 +124,7 @@ void ExpectNoSlotReadsNoCacheWeights(Builder<Shape> build,
   EXPECT_LT(cost(silent).read_bytes, cost(writing).read_bytes);
   EXPECT_LT(cost(silent).write_bytes, cost(writing).write_bytes);
   ExpectConforms(silent);
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : TestedLevels()) {
     const auto all = writing.Run({.level = level});
     const auto some = silent.Run({.level = level});
     ASSERT_TRUE(all.ok() && some.ok());

@@ -20,12 +20,24 @@ There is no backward yet: tensors that require grad are refused unless gradients
 
 from __future__ import annotations
 
-import torch
+try:
+    import torch
+except ModuleNotFoundError as error:
+    message = (
+        "tamis.torch: needs torch 2.10 or later, which is not installed here: pip install torch"
+    )
+    raise ModuleNotFoundError(message, name=error.name) from error
 
 from tamis import _library, operators
 from tamis.torch import _fake
 
 __all__: list[str] = []
+
+# `pip install .` leaves the operators out where it finds no torch.
+REMEDY = (
+    "install tamis again from its source where torch 2.10 or later is installed, "
+    "build it with `./dev test --torch`"
+)
 
 
 def _load() -> None:
@@ -34,11 +46,9 @@ def _load() -> None:
     if version < (2, 10):
         raise ImportError(f"tamis.torch: expected torch 2.10 or later, got {torch.__version__}")
     _library.library()  # what libtamis_torch.so is linked with, found as ever
-    path = _library.find(
-        _library.HERE / "lib" / "libtamis_torch.so",
-        "TAMIS_TORCH_LIBRARY",
-        "pytorch/libtamis_torch.so",
-    )
+    packaged = _library.HERE / "lib" / "libtamis_torch.so"
+    built = "pytorch/libtamis_torch.so"
+    path = _library.find(packaged, "TAMIS_TORCH_LIBRARY", built, REMEDY)
     torch.ops.load_library(str(path))
     for operator in operators():
         _fake.register(operator)

@@ -4,9 +4,9 @@
 #include <cmath>
 #include <cstring>
 
-#include "base/cpu_features.h"
 #include "base/dtype.h"
 #include "prim/key_shadow_reference.h"
+#include "tests/support/levels.h"
 #include "tests/support/prologs.h"
 #include "tests/support/refusals.h"
 
@@ -104,7 +104,7 @@ TEST(IndexerProlog, TheShadowFollowsTheCacheAndNothingElse) {
     SCOPED_TRACE("case " + std::to_string(i));
     ExpectConforms(call);
     std::vector<Context> contexts = {{.implementation = Implementation::kReference}};
-    for (Level level : base::AvailableLevels()) contexts.push_back({.level = level});
+    for (Level level : TestedLevels()) contexts.push_back({.level = level});
     for (const Context& context : contexts) {
       ASSERT_TRUE(call.Run(context).ok());
       const TensorView cache = call.memory("index_k_cache").view;
@@ -189,7 +189,7 @@ TEST(IndexerProlog, RopeRotatesTheFirstChannelsByPairsOrHalves) {
       .Tensor("w_idx_qb", s.dtype, {1, 5}, Elements({1, 2, 3, 4, 5}))
       .Tensor("sin", s.dtype, {1, 4}, Elements({10, 20, 30, 40}))
       .Tensor("cos", s.dtype, {1, 4}, Elements({1, 2, 3, 4}));
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : TestedLevels()) {
     // u = 1 3 2 4; u cos = 1 6 6 16; turned = -2 -4 1 3; turned sin = -20 -80 30 120
     call.Set("rope_interleaved", true);
     ASSERT_TRUE(call.Run({.level = level}).ok());
@@ -230,7 +230,7 @@ TEST(IndexerProlog, TheLayerNormSeesItsInputUnrounded) {
       .Tensor("w_idx_qb", s.dtype, {32, 32}, [](int64_t) { return 0.0; })
       .Tensor("in_gamma_k", s.dtype, {2}, [](int64_t) { return 1.0; })
       .Tensor("in_beta_k", s.dtype, {2}, [](int64_t) { return 0.0; });
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : TestedLevels()) {
     ASSERT_TRUE(call.Run({.level = level}).ok());
     EXPECT_EQ(Row(call, "index_k_cache", 0, 2), (std::vector<double>{1, -1}));
   }
@@ -245,7 +245,7 @@ TEST(IndexerProlog, WhatOnlyAnAbsentOutputNeedsMayBeAbsent) {
   s.tokens = 6;
   s.slots = {0, 1, 2, 3, 4, 5};
   TestCall full = Build(s);
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : TestedLevels()) {
     const auto all = full.Run({.level = level});
     ASSERT_TRUE(all.ok());
     const auto expect_same = [&](TestCall& call, size_t outputs) {

@@ -4,8 +4,8 @@
 #include <cstring>
 #include <limits>
 
-#include "base/cpu_features.h"
 #include "prim/kv_row_reference.h"
+#include "tests/support/levels.h"
 #include "tests/support/refusals.h"
 
 namespace tamis::test {
@@ -97,7 +97,7 @@ TEST(KvRows, Int8IsTheNearestMultipleOfTheScaleTiesToEven) {
   pack.Tensor("latent", DType::kFloat16, {1, 128},
               [&](int64_t i) { return i < 10 ? kValues[i] : 0.0; });
   pack.Tensor("rope", DType::kFloat16, {1, 0}, [](int64_t) { return 0.0; });
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : TestedLevels()) {
     ASSERT_TRUE(pack.Run({.level = level}).ok());
     for (int64_t i = 0; i < 10; ++i)
       EXPECT_EQ(static_cast<int8_t>(static_cast<uint8_t>(pack.Got("rows", i))), kCodes[i]) << i;
@@ -203,7 +203,7 @@ void ExpectStable(const char* format, DType dtype, Level level) {
 TEST(KvRows, PackingWhatWasUnpackedChangesNothing) {
   for (const char* format : kFormats) {
     for (DType dtype : kHalves) {
-      for (Level level : base::AvailableLevels()) ExpectStable(format, dtype, level);
+      for (Level level : TestedLevels()) ExpectStable(format, dtype, level);
     }
   }
 }

@@ -7,13 +7,13 @@
 #include <limits>
 #include <vector>
 
-#include "base/cpu_features.h"
 #include "base/dtype.h"
 #include "ops/lightning_indexer/cpu/scan.h"
 #include "ops/lightning_indexer/problem.h"
 #include "prim/cpu/work.h"
 #include "prim/key_shadow_reference.h"
 #include "tamis/ops/quantize_index_keys.hpp"
+#include "tests/support/levels.h"
 #include "tests/support/refusals.h"
 #include "tests/support/token_calls.h"
 
@@ -149,7 +149,7 @@ indexer::Params ParamsOf(Data& d, int64_t count, std::vector<int32_t>* indices,
 // without.
 TEST(LightningIndexerPruning, SelectsWhatThePlainWaySelects) {
   Random random(81);
-  const std::vector<Level> levels = base::AvailableLevels();
+  const std::vector<Level> levels = TestedLevels();
 #if defined(__SANITIZE_ADDRESS__)  // ten times slower
   constexpr int64_t kSelections = 10000;
 #else
@@ -249,7 +249,7 @@ TEST(LightningIndexerPruning, BoundsHoldForEveryKey) {
                            DType::kUInt8,
                            {1, prim::ShadowPanels(d.keys), prim::ShadowPanelBytes(d.dim)}};
     }
-    for (Level level : base::AvailableLevels()) {
+    for (Level level : TestedLevels()) {
       params.pruning = indexer::Pruning::kOff;
       ASSERT_TRUE(indexer::run(params, {.threads = 1, .level = level}).ok());
       params.pruning = indexer::Pruning::kOn;
@@ -345,7 +345,7 @@ TEST(LightningIndexerPruning, AnUntrueShadowIsHarmless) {
     params.key_shadow = {shadow.data(),
                          DType::kUInt8,
                          {1, prim::ShadowPanels(d.keys), prim::ShadowPanelBytes(d.dim)}};
-    for (Level level : base::AvailableLevels()) {
+    for (Level level : TestedLevels()) {
       ASSERT_TRUE(indexer::run(params, {.threads = 2, .level = level}).ok());
       for (int64_t t = 0; t < d.tokens; ++t) {
         std::vector<int32_t> row(indices.begin() + t * 20, indices.begin() + (t + 1) * 20);
@@ -379,7 +379,7 @@ TEST(LightningIndexerPruning, HopelessKeysAreLeftToThePlainWay) {
     std::vector<float> values;
     indexer::Params params = ParamsOf(d, 64, &indices, &values);
     params.pruning = indexer::Pruning::kAuto;
-    for (Level level : base::AvailableLevels()) {
+    for (Level level : TestedLevels()) {
       if (!prim::HasFastIntegers(level)) continue;
       EXPECT_EQ(Scanned(params, level).scanned(0), spread > 0);
     }

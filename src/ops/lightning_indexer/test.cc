@@ -4,9 +4,9 @@
 #include <cmath>
 #include <memory>
 
-#include "base/cpu_features.h"
 #include "prim/cpu/work.h"
 #include "tamis/ops/lightning_indexer.hpp"
+#include "tests/support/levels.h"
 #include "tests/support/refusals.h"
 #include "tests/support/token_calls.h"
 
@@ -101,7 +101,7 @@ TEST(LightningIndexer, AllZeroScoresGivePositionsInOrder) {
   TestCall call = Indexer(s, 54);
   call.Tensor("query", s.dtype, {1, 1, 8, 16}, [](int64_t) { return -1.0; });
   call.Tensor("key", s.dtype, {1, 103, 1, 16}, [](int64_t) { return 1.0; });
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : TestedLevels()) {
     ASSERT_TRUE(call.Run({.level = level}).ok());
     for (int64_t i = 0; i < 12; ++i)
       EXPECT_EQ(call.Got("sparse_indices", i), static_cast<double>(i));
@@ -122,7 +122,7 @@ TEST(LightningIndexer, NegativeWeightsRankBelowZero) {
       .Tensor("key", s.dtype, {1, 3, 1, 1}, [](int64_t i) {
         return i == 0 ? 3.0 : i == 1 ? -5.0 : 1.0;
       });
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : TestedLevels()) {
     ASSERT_TRUE(call.Run({.level = level}).ok());
     EXPECT_EQ(call.GotInts("sparse_indices"), (std::vector<int64_t>{1, 2, 0, -1}));
     EXPECT_EQ(call.Got("sparse_values", 1), -2.0);
@@ -138,7 +138,7 @@ TEST(LightningIndexer, FewerKeysThanTheCountAreAllListedThenMinusOne) {
   s.q = {5};  // tokens see 1, 2, ..., 5 keys; the tensor has 8
   s.count = 12;
   TestCall call = Indexer(s, 56);
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : TestedLevels()) {
     ASSERT_TRUE(call.Run({.level = level}).ok());
     for (int64_t t = 0; t < 5; ++t) {
       std::vector<int64_t> row;
@@ -158,7 +158,7 @@ TEST(LightningIndexer, TokensOfAStepSeeOneKeyMoreEach) {
   s.n = {30};
   s.count = 30;
   TestCall causal = Indexer(s, 57);
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : TestedLevels()) {
     ASSERT_TRUE(causal.Run({.level = level}).ok());
     for (int64_t t = 0; t < 4; ++t) {
       int64_t listed = 0;
@@ -184,7 +184,7 @@ TEST(LightningIndexer, PrefixSumsMayHoldEmptySequences) {
     s.padding = 2;
     s.count = 9;
     TestCall call = Indexer(s, 64);
-    for (Level level : base::AvailableLevels()) {
+    for (Level level : TestedLevels()) {
       ASSERT_TRUE(call.Run({.level = level}).ok());
       // Sequence 2 has queries and no keys; rows past the last prefix are padding.
       for (int64_t row : {3, 4, 9, 10}) {
@@ -241,7 +241,7 @@ TEST(LightningIndexer, BothHalfTypesAreReadAsWhatTheyAre) {
       call.Tensor("key", dtype, {1, 63, 1, 16}, row)
           .Tensor("query", dtype, {1, 2, 8, 16}, [](int64_t i) { return i % 16 == 0 ? 1.0 : 0.0; })
           .Tensor("weights", weights, {1, 2, 8}, [](int64_t i) { return i % 8 == 0 ? 1.0 : 0.0; });
-      for (Level level : base::AvailableLevels()) {
+      for (Level level : TestedLevels()) {
         ASSERT_TRUE(call.Run({.level = level}).ok());
         EXPECT_EQ(call.Got("sparse_indices", 0), 7.0);
         EXPECT_EQ(call.Got("sparse_values", 0), dtype == DType::kFloat16 ? 65504.0 : 65536.0);
@@ -259,7 +259,7 @@ TEST(LightningIndexer, NoHeadsOrNoDimsScoreZero) {
     s.q = {3};
     s.n = {40};
     TestCall call = Indexer(s, 67);
-    for (Level level : base::AvailableLevels()) {
+    for (Level level : TestedLevels()) {
       ASSERT_TRUE(call.Run({.level = level}).ok());
       for (int64_t i = 0; i < s.count; ++i) {
         EXPECT_EQ(call.Got("sparse_indices", i), static_cast<double>(i));
@@ -284,7 +284,7 @@ TEST(LightningIndexer, ATokenAloneGivesTheBitsOfATokenInAChunk) {
       s.count = 33;
       s.mode = 0;
       TestCall chunk = Indexer(s, 68);
-      for (Level level : base::AvailableLevels()) {
+      for (Level level : TestedLevels()) {
         const auto all = chunk.Run({.level = level});
         ASSERT_TRUE(all.ok());
         for (int64_t t = 0; t < tokens; t += 23) {
@@ -354,7 +354,7 @@ TEST(LightningIndexer, TheWorkspaceIsTheFormulasAndFits256MiB) {
                            (whole ? t * (state + 256) + up(t * c.keys, 16) : 0);
     const int64_t shared =
         up(groups * t * state * 4, 64) + up(lists * 1024, 64) + up(lists * 4 * 8192, 64);
-    for (Level level : base::AvailableLevels()) {
+    for (Level level : TestedLevels()) {
       for (const auto pruning :
            {lightning_indexer::Pruning::kAuto, lightning_indexer::Pruning::kOff}) {
         params.pruning = pruning;
@@ -380,7 +380,7 @@ TEST(LightningIndexer, MoreQueriesThanKeysLeaveLeadingRowsEmpty) {
   s.n = {2};
   s.count = 3;
   TestCall call = Indexer(s, 58);
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : TestedLevels()) {
     ASSERT_TRUE(call.Run({.level = level}).ok());
     for (int64_t i = 0; i < 4 * 3; ++i) EXPECT_EQ(call.Got("sparse_indices", i), -1.0);
     EXPECT_EQ(call.Got("sparse_indices", 4 * 3), 0.0);
@@ -396,7 +396,7 @@ TEST(LightningIndexer, NanScoresComeLastAndAreStillListed) {
   TestCall call = Indexer(s, 59);
   call.Tensor("key", s.dtype, {1, 23, 1, 16},
               [](int64_t i) { return i / 16 == 7 ? NAN : static_cast<double>(i % 5); });
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : TestedLevels()) {
     ASSERT_TRUE(call.Run({.level = level}).ok());
     EXPECT_EQ(call.Got("sparse_indices", 19), 7.0);
     EXPECT_TRUE(std::isnan(call.Got("sparse_values", 19)));

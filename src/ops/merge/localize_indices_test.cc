@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <numeric>
 
-#include "base/cpu_features.h"
 #include "ops/merge/test_ranks.h"
 #include "tests/support/conformance.h"
+#include "tests/support/levels.h"
 
 namespace tamis::test {
 namespace {
@@ -55,7 +55,7 @@ TEST(LocalizeIndices, EveryPositionGoesToOneRankInOrder) {
             .Set("world", world)
             .Set("rank", rank)
             .Set("interleave", interleave);
-        for (Level level : base::AvailableLevels()) {
+        for (Level level : TestedLevels()) {
           ASSERT_TRUE(call.Run({.level = level}).ok());
           std::vector<int64_t> expected = ranks[static_cast<size_t>(rank)];
           const auto count = static_cast<int64_t>(expected.size());

@@ -8,6 +8,7 @@
 #include "base/cpu_features.h"
 #include "base/golden.h"
 #include "registry/registry.h"
+#include "tests/support/levels.h"
 #include "tests/support/refusals.h"
 
 namespace tamis::test {
@@ -149,7 +150,7 @@ TEST(MergeAttentionStates, SplitMergeEqualsWhole) {
       base::Golden golden;
       golden.rows = {0};
       ASSERT_TRUE(op->reference(with_outputs->params(), 1, &golden).ok());
-      for (Level level : base::AvailableLevels()) {
+      for (Level level : TestedLevels()) {
         SCOPED_TRACE("round " + std::to_string(round) + " level " + std::string(base::Name(level)));
         ASSERT_TRUE(call.Run({.level = level}).ok());
         EXPECT_EQ(call.Got("softmax_max", 0), whole.max);
@@ -183,7 +184,7 @@ TEST(MergeAttentionStates, OnePartAmongEmptyOnesComesOutBitForBit) {
       const int64_t row = i / 37;
       return row / 6 != row % 6 % 4 ? NAN : random.Below(4) == 0 ? -0.0 : random.Normal();
     });
-    for (Level level : base::AvailableLevels()) {
+    for (Level level : TestedLevels()) {
       const auto outputs = call.Run({.level = level});
       ASSERT_TRUE(outputs.ok());
       const auto size = static_cast<size_t>(base::ItemSize(dtype)) * 37;
@@ -206,7 +207,7 @@ TEST(MergeAttentionStates, OnePartAmongEmptyOnesComesOutBitForBit) {
 }
 
 void ExpectEmptyStates(TestCall& call) {
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : TestedLevels()) {
     const auto outputs = call.Run({.level = level});
     ASSERT_TRUE(outputs.ok()) << outputs.status().message();
     for (int64_t i = 0; i < call.OutputElems("out"); ++i) EXPECT_EQ(call.Got("out", i), 0.0);
@@ -238,7 +239,7 @@ TEST(MergeAttentionStates, EitherMarkMakesAPartEmpty) {
               [&](int64_t i) { return i == 2 ? 1.5 : maxes[at(i)]; })
       .Tensor("softmax_sums", DType::kFloat32, {6, 1, 1},
               [&](int64_t i) { return i == 2 ? 7.0 : sums[at(i)]; });
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : TestedLevels()) {
     ASSERT_TRUE(call.Run({.level = level}).ok());
     EXPECT_EQ(call.Got("softmax_max", 0), 1.5);
     EXPECT_EQ(call.Got("softmax_sum", 0), 7.0);
@@ -254,7 +255,7 @@ TEST(MergeAttentionStates, TheStateOfASinkMergesLikeAnyOther) {
       .Tensor("softmax_maxes", DType::kFloat32, {2, 1, 1}, [](int64_t) { return 2.0; })
       .Tensor("softmax_sums", DType::kFloat32, {2, 1, 1},
               [](int64_t i) { return i == 0 ? 1.0 : 3.0; });
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : TestedLevels()) {
     ASSERT_TRUE(call.Run({.level = level}).ok());
     EXPECT_EQ(call.Got("out", 0), 6.0);
     EXPECT_EQ(call.Got("softmax_max", 0), 2.0);
@@ -272,7 +273,7 @@ TEST(MergeAttentionStates, NanStaysInItsRow) {
     const bool outs = std::string(where) == "outs";
     // Part 1, token 0, head 2; of outs the first channel.
     static_cast<float*>(view.data)[outs ? (8 + 2) * 20 : 8 + 2] = NAN;
-    for (Level level : base::AvailableLevels()) {
+    for (Level level : TestedLevels()) {
       ASSERT_TRUE(clean.Run({.level = level}).ok());
       ASSERT_TRUE(call.Run({.level = level}).ok());
       for (int64_t i = 0; i < 8 * 20; ++i) {
@@ -294,7 +295,7 @@ TEST(MergeAttentionStates, AnInfinityInAFarPartStaysOne) {
       .Tensor("softmax_maxes", DType::kFloat32, {2, 1, 1},
               [](int64_t i) { return i == 0 ? 500.0 : -900.0; })
       .Tensor("softmax_sums", DType::kFloat32, {2, 1, 1}, [](int64_t) { return 1.0; });
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : TestedLevels()) {
     ASSERT_TRUE(call.Run({.level = level}).ok());
     for (int64_t c = 0; c < 20; ++c) EXPECT_EQ(call.Got("out", c), -kInfinity);
   }
@@ -304,7 +305,7 @@ TEST(MergeAttentionStates, AnInfinityInAFarPartStaysOne) {
 TEST(MergeAttentionStates, ATokenAloneGivesTheBitsOfATokenAmongMany) {
   const States s = {.parts = 5, .tokens = 9, .heads = 3, .dim = 70, .dtype = DType::kFloat16};
   TestCall many = MergeStates(s, 712, [](int64_t part, int64_t row) { return part == row % 7; });
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : TestedLevels()) {
     const auto all = many.Run({.level = level});
     ASSERT_TRUE(all.ok());
     for (int64_t t = 0; t < s.tokens; ++t) {

@@ -11,6 +11,7 @@
 #include "ops/merge/test_ranks.h"
 #include "registry/registry.h"
 #include "tests/support/conformance.h"
+#include "tests/support/levels.h"
 
 namespace tamis::test {
 namespace {
@@ -56,7 +57,7 @@ TEST(MergeTopk, LightningIndexerOverShardsGivesTheWholeSelection) {
     std::vector<int64_t> all(static_cast<size_t>(c.keys));
     std::iota(all.begin(), all.end(), 0);
     TestCall whole = IndexerOver(all, tokens, c.count);
-    for (Level level : base::AvailableLevels()) {
+    for (Level level : TestedLevels()) {
       const auto expected = whole.Run({.level = level});
       ASSERT_TRUE(expected.ok()) << expected.status().message();
       std::vector<double> values;
@@ -253,7 +254,7 @@ TEST(MergeAttentionStates, SparseFlashAttentionOverRanksMergesToTheWhole) {
       const std::vector<int64_t> ids = SelectAtRandom(world, interleave, &random);
       TestCall attention = AttentionOver(all, kTokens, ids, sinks);
       const base::Golden whole = GoldenOf("sparse_flash_attention", attention, kTokens);
-      for (Level level : base::AvailableLevels()) {
+      for (Level level : TestedLevels()) {
         SCOPED_TRACE(std::to_string(world) + " ranks, level " + std::string(base::Name(level)) +
                      (sinks ? ", sinks" : ""));
         Ranks ranks;

@@ -3,8 +3,8 @@
 #include <cmath>
 #include <numeric>
 
-#include "base/cpu_features.h"
 #include "tests/support/allocations.h"
+#include "tests/support/levels.h"
 #include "tests/support/prologs.h"
 #include "tests/support/refusals.h"
 
@@ -145,7 +145,7 @@ TEST(MlaProlog, RopeTakesPairsLeavesHalvesAndSinComesBeforeCos) {
       .Tensor("w_dkv_kr", s.dtype, {1, 5}, Elements({1, 1, 2, 3, 4}))
       .Tensor("sin", s.dtype, {1, 4}, Elements({10, 20, 30, 40}))
       .Tensor("cos", s.dtype, {1, 4}, Elements({1, 2, 3, 4}));
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : TestedLevels()) {
     ASSERT_TRUE(call.Run({.level = level}).ok());
     // u = 1 3 2 4; u cos = 1 6 6 16; turned = -2 -4 1 3; turned sin = -20 -80 30 120
     EXPECT_EQ(Row(call, "kr_cache", 0, 4), (std::vector<double>{-19, -74, 36, 136}));
@@ -171,7 +171,7 @@ TEST(MlaProlog, OutputsNotAskedForChangeNothingAndTheirWeightsAreNotRead) {
   s.slots = {0, 1, 2, 3, 4, 5};
   TestCall full = Build(s);
   const auto nan = [](int64_t) { return NAN; };
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : TestedLevels()) {
     const auto all = full.Run({.level = level});
     ASSERT_TRUE(all.ok());
     const auto expect_same = [&](TestCall& call, size_t outputs) {
@@ -236,7 +236,7 @@ TEST(MlaProlog, NanStaysInItsToken) {
   spoilt.Tensor("x", s.dtype, {s.tokens, s.hidden},
                 [&](int64_t i) { return i == 5 * s.hidden + 3 ? NAN : Draw(s.seed, "x", i); });
   ExpectConforms(spoilt);
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : TestedLevels()) {
     ASSERT_TRUE(clean.Run({.level = level}).ok());
     ASSERT_TRUE(spoilt.Run({.level = level}).ok());
     for (int64_t t = 0; t < s.tokens; ++t) {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/cpu_features.h"
+#include "tests/support/levels.h"
 #include "tests/support/refusals.h"
 #include "tests/support/sequences.h"
 
@@ -161,7 +161,7 @@ TEST(NsaCompressAttentionInfer, ASequencesBitsDoNotDependOnTheOthers) {
     TestCall whole = make();
     s.keys.resize(1);
     TestCall alone = make();
-    for (Level level : base::AvailableLevels()) {
+    for (Level level : TestedLevels()) {
       ASSERT_TRUE(whole.Run({.level = level}).ok());
       ASSERT_TRUE(alone.Run({.level = level}).ok());
       for (int64_t i = 0; i < s.kv_heads * s.group * s.v_dim; ++i)
@@ -363,7 +363,7 @@ TEST(NsaCompressAttentionInfer, EqualsTheTrainingFormOnContiguousPages) {
         .Set("compress_block_size", 32)
         .Set("compress_stride", 16);
   }
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : TestedLevels()) {
     ASSERT_TRUE(paged.Run({.level = level}).ok());
     ASSERT_TRUE(packed.Run({.level = level}).ok());
     for (int64_t i = 0; i < 80; ++i)

@@ -6,9 +6,9 @@
 #include <cmath>
 #include <limits>
 
-#include "base/cpu_features.h"
 #include "ops/sliding_window_attention/test_calls.h"
 #include "tamis/ops/sliding_window_attention.hpp"
+#include "tests/support/levels.h"
 
 namespace tamis::test::window {
 namespace {
@@ -35,7 +35,7 @@ TEST(SlidingWindowAttention, WhatIsOutsideOfAWindowDoesNotTouchItsRow) {
       const int64_t position = 128;
       base::StoreDouble(call.view(spoilt.tensor).data, s.dtype, position * 20 + 17, spoilt.value);
       SCOPED_TRACE(std::string(spoilt.tensor) + ", group " + std::to_string(group));
-      for (Level level : base::AvailableLevels()) {
+      for (Level level : TestedLevels()) {
         ASSERT_TRUE(clean.Run({.level = level}).ok());
         ASSERT_TRUE(call.Run({.level = level}).ok());
         for (int64_t t = 0; t < 70; ++t) {
@@ -88,7 +88,7 @@ TEST(SlidingWindowAttention, ScoresOfMinusInfinityOnlyGiveNan) {
     // Token 0 sees an infinite score alone, token 1 and a finite one, token 2 finite ones.
     call.Tensor("key", s.dtype, {1, 6, 1, 1},
                 [=](int64_t i) { return i == 0 ? sign * kInfinity : 0.0; });
-    for (Level level : base::AvailableLevels()) {
+    for (Level level : TestedLevels()) {
       ASSERT_TRUE(call.Run({.level = level}).ok());
       EXPECT_TRUE(std::isnan(call.Got("attention_out", 0)));
       EXPECT_TRUE(std::isnan(call.Got("softmax_max", 0)));
@@ -111,7 +111,7 @@ TEST(SlidingWindowAttention, ARowGivesTheSameBitsAloneAndAmongMany) {
     s.n = {170};
     s.window = window;
     TestCall all = Attention(s, 215);
-    for (Level level : base::AvailableLevels()) {
+    for (Level level : TestedLevels()) {
       ASSERT_TRUE(all.Run({.level = level}).ok());
       for (int64_t row : {0, 13, 88}) {
         for (int64_t count : {1, 2}) {

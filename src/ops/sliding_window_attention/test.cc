@@ -4,8 +4,8 @@
 #include <cmath>
 #include <limits>
 
-#include "base/cpu_features.h"
 #include "ops/sliding_window_attention/test_calls.h"
+#include "tests/support/levels.h"
 
 namespace tamis::test::window {
 namespace {
@@ -45,7 +45,7 @@ TEST(SlidingWindowAttention, AWindowOfOneIsTheTokensOwnValue) {
   s.q = {5};
   s.n = {9};
   TestCall call = Attention(s, 202);
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : TestedLevels()) {
     ASSERT_TRUE(call.Run({.level = level}).ok());
     const TensorView value = call.view("value");
     for (int64_t t = 0; t < 5; ++t) {
@@ -72,7 +72,7 @@ TEST(SlidingWindowAttention, AWindowEndsWithTheTokenAndIsCutByTheSequence) {
   TestCall call = Attention(s, 203);
   call.Tensor("query", s.dtype, {1, 8, 1, 1}, [](int64_t) { return 0.0; });
   call.Tensor("value", s.dtype, {1, 11, 1, 1}, [](int64_t i) { return static_cast<double>(i); });
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : TestedLevels()) {
     ASSERT_TRUE(call.Run({.level = level}).ok());
     for (int64_t t = 0; t < 8; ++t) {
       const double keys = t < 4 ? static_cast<double>(t + 1) : 4.0;
@@ -112,7 +112,7 @@ TEST(SlidingWindowAttention, MoreQueriesThanKeysLeaveLeadingRowsEmpty) {
   s.q = {60};
   s.n = {20};
   TestCall call = Attention(s, 205);
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : TestedLevels()) {
     ASSERT_TRUE(call.Run({.level = level}).ok());
     for (int64_t row = 0; row < 40; ++row) ExpectEmptyRow(call, s, row);
     EXPECT_EQ(call.Got("softmax_sum", 40 * s.heads), 1.0);

@@ -7,6 +7,7 @@
 
 #include "base/cpu_features.h"
 #include "ops/sparse_attention_pto/test_composition.h"
+#include "tests/support/levels.h"
 #include "tests/support/refusals.h"
 #include "tests/support/sequences.h"
 
@@ -100,7 +101,7 @@ TestCall Fused(const Shape& s, uint64_t seed) {
 }
 
 void ExpectEqualsComposition(TestCall& call) {
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : test::TestedLevels()) {
     SCOPED_TRACE(base::Name(level));
     Result<registry::Call> made = call.WithOutputs();
     ASSERT_TRUE(made.ok()) << made.status().message();
@@ -162,7 +163,7 @@ TEST(SparseAttentionPto, TheSecondTokenSeesTheFirstAndNotTheOtherWayRound) {
   s.lengths = {9};
   s.count = 9;  // everything visible is selected
   TestCall call = Fused(s, 1905);
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : test::TestedLevels()) {
     ASSERT_TRUE(call.Run({.level = level}).ok());
     const std::vector<int64_t> ids = call.GotInts("sparse_indices");
     EXPECT_EQ(std::count(ids.begin(), ids.begin() + 9, 8), 0);  // token 0 does not see position 8
@@ -195,7 +196,7 @@ TEST(SparseAttentionPto, CachesChangeOnlyAtTheSlotsWhereverTheyAre) {
     return std::vector<double>{3, -1, 3, 0}[static_cast<size_t>(i)];  // the later token's row stays
   });
   // Positions whose rows were not written are NaN: only the caches are of interest.
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : test::TestedLevels()) {
     ASSERT_TRUE(call.Run({.level = level}).ok());
     for (const char* name : {"kv_cache", "kr_cache", "index_k_cache"}) {
       const TestCall::Memory& memory = call.memory(name);

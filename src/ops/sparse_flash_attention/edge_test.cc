@@ -5,9 +5,9 @@
 #include <cmath>
 #include <numeric>
 
-#include "base/cpu_features.h"
 #include "base/golden.h"
 #include "ops/sparse_flash_attention/test_calls.h"
+#include "tests/support/levels.h"
 
 namespace tamis::test::attention {
 namespace {
@@ -39,7 +39,7 @@ TEST(SparseFlashAttention, ANanReachesOnlyTheRowsThatSelectIt) {
   TestCall call = Attention(s, 106);
   SetIds(call, {1, 2, 1, 3}, {1, 4, 5, 2, 3, 9});
   base::StoreDouble(call.view("key").data, s.dtype, 4 * s.latent + 2, NAN);
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : TestedLevels()) {
     ASSERT_TRUE(call.Run({.level = level}).ok());
     for (int64_t i = 0; i < s.heads * s.latent; ++i) {
       EXPECT_TRUE(std::isnan(call.Got("out", i)));
@@ -128,7 +128,7 @@ void ExpectRowsStandAlone(int64_t heads, bool statistics, int64_t rows = 70) {
     one.data = static_cast<char*>(from.data) + row * from.strides[0] * base::ItemSize(from.dtype);
     return one;
   };
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : TestedLevels()) {
     ASSERT_TRUE(all.Run({.level = level}).ok());
     for (int64_t row : {int64_t{0}, rows / 5, rows - 1}) {
       TestCall one = Attention(s, 109);

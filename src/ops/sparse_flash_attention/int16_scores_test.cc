@@ -6,9 +6,9 @@
 #include <utility>
 #include <vector>
 
-#include "base/cpu_features.h"
 #include "base/golden.h"
 #include "ops/sparse_flash_attention/test_calls.h"
+#include "tests/support/levels.h"
 
 namespace tamis::test::attention {
 namespace {
@@ -58,7 +58,7 @@ bool UsesIntegers(double scale, const std::function<double(int64_t k)>& factor, 
 
 std::vector<Level> LevelsOfIntegers() {
   std::vector<Level> levels = {Level::kScalar};
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : TestedLevels()) {
     if (level == Level::kAvx2Vnni || level == Level::kAvx512Vnni) levels.push_back(level);
   }
   return levels;

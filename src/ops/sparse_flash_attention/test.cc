@@ -6,9 +6,9 @@
 #include <limits>
 #include <numeric>
 
-#include "base/cpu_features.h"
 #include "base/golden.h"
 #include "ops/sparse_flash_attention/test_calls.h"
+#include "tests/support/levels.h"
 
 namespace tamis::test::attention {
 namespace {
@@ -110,7 +110,7 @@ TEST(SparseFlashAttention, AListThatBeginsWithMinusOneGivesAnEmptyRow) {
   s.q = {2};
   TestCall call = Attention(s, 84);
   SetIds(call, {1, 2, 1, 2}, {-1, 5, 5, -1});
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : TestedLevels()) {
     ASSERT_TRUE(call.Run({.level = level}).ok());
     ExpectEmptyRow(call, s, 0);
     EXPECT_GE(call.Got("softmax_sum", s.heads), 1.0);
@@ -128,7 +128,7 @@ TEST(SparseFlashAttention, IdsPastTheDiagonalAreSkippedInMode3AndUsedInMode0) {
   SetIds(call, {1, 4, 1, 4}, {8, 2, 10, 4});  // 8 is visible to tokens 2 and 3 only, 10 to none
   TestCall seen = Attention(s, 85);
   SetIds(seen, {1, 4, 1, 4}, {2, 4, -1, -1});
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : TestedLevels()) {
     ASSERT_TRUE(call.Run({.level = level}).ok());
     ASSERT_TRUE(seen.Run({.level = level}).ok());
     for (int64_t i = 0; i < 2 * s.heads * s.latent; ++i) {  // tokens 0 and 1
@@ -168,7 +168,7 @@ TEST(SparseFlashAttention, IdsNamedTwiceCountTwice) {
   call.Tensor("query", s.dtype, {1, 1, 1, 1}, [](int64_t) { return 0.0; });
   call.Tensor("key", s.dtype, {1, 11, 1, 1}, [](int64_t i) { return static_cast<double>(i); });
   SetIds(call, {1, 1, 1, 4}, {3, 7, 3, 3});
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : TestedLevels()) {
     ASSERT_TRUE(call.Run({.level = level}).ok());
     EXPECT_EQ(call.Got("softmax_sum", 0), 4.0);
     EXPECT_EQ(call.Got("softmax_max", 0), 0.0);
@@ -258,7 +258,7 @@ TEST(SparseFlashAttention, MoreQueriesThanKeysLeaveLeadingRowsEmpty) {
   s.n = {2};
   TestCall call = Attention(s, 90);
   SetIds(call, {1, 6, 1, 2}, {0, 1});
-  for (Level level : base::AvailableLevels()) {
+  for (Level level : TestedLevels()) {
     ASSERT_TRUE(call.Run({.level = level}).ok());
     for (int64_t row = 0; row < 4; ++row) ExpectEmptyRow(call, s, row);
     EXPECT_EQ(call.Got("softmax_sum", 4 * s.heads), 1.0);
