@@ -40,7 +40,7 @@ TAMIS_ACL_FUNCTION void tamis_acl_spread_statistics(void* kept) {
 
 /* Room for the statistics of a query [T, N, D], in one block; NULL and a complaint without. */
 TAMIS_ACL_FUNCTION tamis_acl_statistics* tamis_acl_keep_statistics(tamis_acl_call* call,
-                                                                   const aclTensor* query,
+                                                                   const tamis_tensor* query,
                                                                    const aclIntArray* prefix) {
   const uint64_t tokens = query->rank == 3 ? (uint64_t)query->shape[0] : 0;
   const uint64_t heads = query->rank == 3 ? (uint64_t)query->shape[1] : 0;
@@ -142,7 +142,7 @@ TAMIS_ACL_FUNCTION aclnnStatus aclnnNsaCompressAttentionGetWorkspaceSize(
   params.topk_indices = tamis_acl_required(&call, "topkIndicesOut", topkIndicesOut);
   outputs[0] = tamis_acl_statistic_output(&call, "softmaxMaxOut", softmaxMaxOut, &params.query);
   outputs[1] = tamis_acl_statistic_output(&call, "softmaxSumOut", softmaxSumOut, &params.query);
-  kept = tamis_acl_keep_statistics(&call, query, actualSeqQLenOptional);
+  kept = tamis_acl_keep_statistics(&call, &params.query, actualSeqQLenOptional);
   if (kept != NULL) {
     kept->outputs[0] = outputs[0];
     kept->outputs[1] = outputs[1];
