@@ -21,6 +21,8 @@ HEADERS = [
     "src/ops/right/problem.h",
     "src/registry/registry.h",
     "tools/tamis/case.h",
+    "include/tamis/compat/ascend/acl/acl.h",
+    "examples/ascend/device.h",
 ]
 
 
@@ -62,6 +64,8 @@ def breaches(tmp_path: Path, path: str, *includes: str) -> list[str]:
         ("pytorch/a.cc", '"tamis/status.hpp"'),
         ("tests/a_test.cc", '"prim/room.h"'),
         ("examples/cpp/main.cc", '"tamis/status.hpp"'),
+        ("examples/ascend/main.cc", '"device.h"'),
+        ("examples/ascend/main.cc", '"acl/acl.h"'),
     ],
 )
 def test_allowed_include_passes(tmp_path: Path, path: str, include: str) -> None:
@@ -93,6 +97,7 @@ def test_allowed_include_passes(tmp_path: Path, path: str, include: str) -> None
         ("src/ops/right/cpu/more-inl.h", '"ops/left/cpu/kernel.h"', "another room"),
         ("src/simd/avx2.h", "<math.h>", "leak"),
         ("examples/cpp/main.cc", '"base/errors.h"', "installed"),
+        ("examples/cpp/main.cc", '"examples/ascend/device.h"', "installed"),
         ("pytorch/a.cc", "<ATen/ATen.h>", "no CUDA, torch"),
         ("pytorch/a.cc", "<torch/torch.h>", "no CUDA, torch"),
         ("pytorch/a.cc", '"registry/registry.h"', "installed"),
