@@ -6,8 +6,17 @@ if(BUILD_SHARED_LIBS AND CMAKE_SYSTEM_NAME STREQUAL "Linux")
   set_property(TARGET tamis APPEND PROPERTY LINK_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/tamis.map)
 endif()
 
+# The device's C calls (docs/acl.md), for those who ask for them: headers alone, with an include root of their own.
+add_library(tamis_ascend INTERFACE)
+add_library(tamis::ascend ALIAS tamis_ascend)
+set_target_properties(tamis_ascend PROPERTIES EXPORT_NAME ascend)
+target_include_directories(tamis_ascend INTERFACE
+  $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include/tamis/compat/ascend>
+  $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/tamis/compat/ascend>)
+target_link_libraries(tamis_ascend INTERFACE tamis)
+
 set(TAMIS_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/tamis)
-install(TARGETS tamis EXPORT tamis-targets
+install(TARGETS tamis tamis_ascend EXPORT tamis-targets
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
   RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
@@ -22,6 +31,8 @@ install(FILES ${PROJECT_BINARY_DIR}/tamis-config.cmake ${PROJECT_BINARY_DIR}/tam
 
 file(RELATIVE_PATH TAMIS_PC_PREFIX /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
 string(REGEX REPLACE "/$" "" TAMIS_PC_PREFIX "${TAMIS_PC_PREFIX}")
-configure_file(${CMAKE_CURRENT_LIST_DIR}/tamis.pc.in ${PROJECT_BINARY_DIR}/tamis.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/tamis.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+foreach(package tamis tamis-ascend)
+  configure_file(${CMAKE_CURRENT_LIST_DIR}/${package}.pc.in ${PROJECT_BINARY_DIR}/${package}.pc @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/${package}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endforeach()
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} OPTIONAL)

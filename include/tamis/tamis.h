@@ -220,6 +220,6 @@ TAMIS_C_API const char* tamis_describe(const char* operator_name);
 }
 #endif
 
-#include "tamis/tamis_ops.h"
+#include "tamis_ops.h"
 
 #endif

@@ -4,7 +4,7 @@
 #ifndef TAMIS_TAMIS_OPS_H_
 #define TAMIS_TAMIS_OPS_H_
 
-#include "tamis/tamis.h"
+#include "tamis.h"
 
 #ifdef __cplusplus
 extern "C" {

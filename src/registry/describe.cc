@@ -466,7 +466,7 @@ std::string CHeader() {
   return std::string(kGenerated) +
          "// The typed calls of the C interface. Included by tamis.h.\n"
          "#ifndef TAMIS_TAMIS_OPS_H_\n#define TAMIS_TAMIS_OPS_H_\n\n"
-         "#include \"tamis/tamis.h\"\n\n"
+         "#include \"tamis.h\"\n\n"
          "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n" +
          PerOperator("\n", [](const Contract& c) { return CStruct(c) + "\n" + CFunctions(c); }) +
          "\n#ifdef __cplusplus\n}\n#endif\n\n#endif\n";

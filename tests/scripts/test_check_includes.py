@@ -21,6 +21,8 @@ HEADERS = [
     "src/ops/right/problem.h",
     "src/registry/registry.h",
     "tools/tamis/case.h",
+    "include/tamis/compat/ascend/acl/acl.h",
+    "examples/ascend/device.h",
 ]
 
 
@@ -40,6 +42,7 @@ def breaches(tmp_path: Path, path: str, *includes: str) -> list[str]:
         ("include/tamis/plan.hpp", '"tamis/status.hpp"'),
         ("include/tamis/plan.hpp", "<vector>"),
         ("include/tamis/tamis.h", "<stdint.h>"),
+        ("include/tamis/compat/ascend/acl/acl_rt.h", "<stdlib.h>"),
         ("src/base/a.cc", '"base/errors.h"'),
         ("src/base/a.cc", '"tamis/status.hpp"'),
         ("src/prim/a.cc", '"parallel/parallel.h"'),
@@ -61,6 +64,8 @@ def breaches(tmp_path: Path, path: str, *includes: str) -> list[str]:
         ("pytorch/a.cc", '"tamis/status.hpp"'),
         ("tests/a_test.cc", '"prim/room.h"'),
         ("examples/cpp/main.cc", '"tamis/status.hpp"'),
+        ("examples/ascend/main.cc", '"device.h"'),
+        ("examples/ascend/main.cc", '"acl/acl.h"'),
     ],
 )
 def test_allowed_include_passes(tmp_path: Path, path: str, include: str) -> None:
@@ -73,6 +78,8 @@ def test_allowed_include_passes(tmp_path: Path, path: str, include: str) -> None
         ("include/tamis/plan.hpp", '"base/errors.h"', "only themselves"),
         ("include/tamis/plan.hpp", "<nlohmann/json.hpp>", "tools and bench only"),
         ("include/tamis/plan.hpp", "<unistd.h>", "standard library"),
+        ("include/tamis/tamis.h", "<stdlib.h>", "standard library"),
+        ("include/tamis/compat/ascend/acl/acl_rt.h", "<unistd.h>", "standard library"),
         ("src/base/a.cc", '"prim/room.h"', "from below"),
         ("src/simd/a.h", '"parallel/parallel.h"', "only simd/"),
         ("src/parallel/a.cc", '"simd/simd.h"', "from below"),
@@ -90,6 +97,7 @@ def test_allowed_include_passes(tmp_path: Path, path: str, include: str) -> None
         ("src/ops/right/cpu/more-inl.h", '"ops/left/cpu/kernel.h"', "another room"),
         ("src/simd/avx2.h", "<math.h>", "leak"),
         ("examples/cpp/main.cc", '"base/errors.h"', "installed"),
+        ("examples/cpp/main.cc", '"examples/ascend/device.h"', "installed"),
         ("pytorch/a.cc", "<ATen/ATen.h>", "no CUDA, torch"),
         ("pytorch/a.cc", "<torch/torch.h>", "no CUDA, torch"),
         ("pytorch/a.cc", '"registry/registry.h"', "installed"),
