@@ -237,6 +237,7 @@ std::string Constant(const Contract& contract) {
   const Lines parts = {Quoted(contract.name),
                        "inputs=" + Tuple("    ", Names(contract, IsInput, true)),
                        "updated=" + Tuple("    ", Names(contract, IsUpdated, true)),
+                       "contiguous=" + Tuple("    ", Names(contract, IsContiguousInStrict, true)),
                        "attributes=" + Tuple("    ", attributes),
                        "outputs=" + Tuple("    ", Names(contract, IsResult, true))};
   return "\n\n_" + UpperCase(contract.name) + " = Operator(\n    " + Joined(parts, ",\n    ") +

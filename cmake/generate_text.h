@@ -37,6 +37,7 @@ inline std::string Joined(const Lines& items, const std::string& separator) {
 inline bool IsInput(const Field& field) { return field.is_input(); }
 inline bool IsResult(const Field& field) { return field.is_output() && !field.is_updated(); }
 inline bool IsUpdated(const Field& field) { return field.is_updated(); }
+inline bool IsContiguousInStrict(const Field& field) { return field.strict.contiguous; }
 inline bool IsAttribute(const Field& field) { return !field.is_tensor(); }
 inline bool IsPositional(const Field& field) { return field.is_input() && field.is_required(); }
 inline bool IsRequiredAttribute(const Field& field) { return IsAttribute(field) && field.required; }

@@ -43,8 +43,12 @@ def _scalar(value: Any, _keep: list[object]) -> tuple[Any, Any]:
     return value, 0  # struct judges it
 
 
+def _is_bool(value: Any) -> bool:
+    return type(value) is bool or type(value).__name__ in ("bool", "bool_")  # numpy's too
+
+
 def _bool(value: Any, _keep: list[object]) -> tuple[Any, Any]:
-    if type(value) is bool or type(value).__name__ in ("bool", "bool_"):  # numpy's too
+    if _is_bool(value):
         return int(value), 0
     raise TypeError
 
@@ -121,6 +125,8 @@ class Operator:
         Tensors that are read, in the order in which the function passes them.
     updated : tuple of str
         Those among them that the call updates in place.
+    contiguous : tuple of str
+        Those that `strict` takes contiguous only: the library never sees what was copied.
     attributes : tuple of (str, str)
         Name and type of each attribute.
     outputs : tuple of str
@@ -132,11 +138,14 @@ class Operator:
         name: str,
         inputs: tuple[str, ...],
         updated: tuple[str, ...],
+        contiguous: tuple[str, ...],
         attributes: tuple[tuple[str, str], ...],
         outputs: tuple[str, ...],
     ) -> None:
         self._name = name.encode()
         self._inputs = [Slot(n, _names[n], n in updated) for n in inputs]
+        self._contiguous = contiguous
+        self._strict = [n for n, _ in attributes].index("strict")
         self._outputs = [Slot(n, _names[n], True) for n in outputs]
         self._attributes = _Attributes(attributes)
         self._found_type = ctypes.c_char * (_OUTPUT.size * len(outputs))
@@ -153,8 +162,9 @@ class Operator:
     ) -> list[Any]:
         """Plan and run; an output that is None is allocated, one that is False left out."""
         keep: list[object] = []
+        contiguous = self._contiguous if self._is_strict(attributes) else ()
         views = [
-            slot.absent if tensor is None else slot.pack(tensor, keep)
+            slot.absent if tensor is None else slot.pack(tensor, keep, slot.name in contiguous)
             for slot, tensor in zip(self._inputs, inputs, strict=True)
         ]
         packed = self._attributes.pack(attributes, keep)
@@ -176,6 +186,10 @@ class Operator:
                 for given, result in zip(outputs, results, strict=True)
             ]
         return results
+
+    def _is_strict(self, attributes: tuple[Any, ...]) -> bool:
+        value = attributes[self._strict]  # what is no boolean, its packer refuses
+        return _is_bool(value) and bool(value)
 
     def _allocate_outputs(
         self,

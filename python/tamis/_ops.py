@@ -48,6 +48,7 @@ _NSA_COMPRESS = Operator(
         "weight",
     ),
     updated=(),
+    contiguous=(),
     attributes=(
         ("act_seq_len", "ints"),
         ("compress_block_size", "int"),
@@ -188,6 +189,7 @@ _NSA_COMPRESS_ATTENTION = Operator(
         "topk_mask",
     ),
     updated=(),
+    contiguous=(),
     attributes=(
         ("scale_value", "float"),
         ("head_num", "int"),
@@ -328,7 +330,7 @@ def nsa_compress_attention(
     head_num : int
         query heads N, a multiple of the key heads N2
     compress_block_size : int
-        tokens in a compression window (l), a multiple of compress_stride
+        tokens in a compression window (l), at least compress_stride; Nn = floor(l / d)
     compress_stride : int
         tokens between the starts of windows (d)
     select_block_size : int
@@ -345,7 +347,7 @@ def nsa_compress_attention(
         [max_q, max_blocks]: not 0: the block is selected whatever its importance; max_blocks =
         ceil(max_n / M)
     actual_sel_seq_kvlen : sequence of int, optional
-        accepted and not used, as on the device
+        prefix sums over the select blocks; not used, as on the device
     importance : {"cann", "exact_overlap"}, default "cann"
         how compressed tokens count towards a block: as the device (shifted by one token), or by
         overlap
@@ -355,7 +357,8 @@ def nsa_compress_attention(
         of the products of probabilities and values: storage lets a level use 16-bit integers, with
         an error below the rounding of a bfloat16 output
     strict : bool, default False
-        also enforce the document's limits
+        also enforce the document's limits: those of the table, and actual_sel_seq_kvlen prefix
+        sums, one per sequence
     attention_out, topk_indices, softmax_max, softmax_sum : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
     level : str, optional
@@ -432,6 +435,7 @@ _NSA_COMPRESS_ATTENTION_INFER = Operator(
         "atten_mask",
     ),
     updated=(),
+    contiguous=(),
     attributes=(
         ("scale_value", "float"),
         ("head_num", "int"),
@@ -587,7 +591,7 @@ def nsa_compress_attention_infer(
     page_block_size : int
         compressed keys in a page
     compress_block_size : int
-        tokens in a compression window (l), a multiple of compress_stride
+        tokens in a compression window (l), at least compress_stride; Nn = floor(l / d)
     compress_stride : int
         tokens between the starts of windows (d)
     actual_cmp_seq_kvlen : sequence of int
@@ -609,7 +613,8 @@ def nsa_compress_attention_infer(
         of the products of probabilities and values: storage lets a level use 16-bit integers, with
         an error below the rounding of a bfloat16 output
     strict : bool, default False
-        also enforce the document's limits
+        also enforce the document's limits: those of the table, and, where a step has several
+        tokens, actual_sel_seq_kvlen with no fewer tokens than the step
     attention_out, topk_indices : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
     level : str, optional
@@ -685,6 +690,7 @@ _SLIDING_WINDOW_ATTENTION = Operator(
         "actual_seq_lengths_kv",
     ),
     updated=(),
+    contiguous=(),
     attributes=(
         ("scale_value", "float"),
         ("window_size", "int"),
@@ -882,6 +888,7 @@ _MLA_PROLOG = Operator(
         "kv_cache",
         "kr_cache",
     ),
+    contiguous=(),
     attributes=(
         ("epsilon_cq", "float"),
         ("epsilon_ckv", "float"),
@@ -1105,6 +1112,7 @@ _INDEXER_PROLOG = Operator(
         "index_k_cache",
         "index_k_shadow",
     ),
+    contiguous=(),
     attributes=(
         ("epsilon", "float"),
         ("rope_interleaved", "bool"),
@@ -1305,6 +1313,7 @@ _ND_TO_NZ = Operator(
     "nd_to_nz",
     inputs=("weight",),
     updated=(),
+    contiguous=(),
     attributes=(("strict", "bool"),),
     outputs=("output",),
 )
@@ -1392,6 +1401,7 @@ _NZ_TO_ND = Operator(
     "nz_to_nd",
     inputs=("weight",),
     updated=(),
+    contiguous=(),
     attributes=(("strict", "bool"),),
     outputs=("output",),
 )
@@ -1479,6 +1489,7 @@ _QUANTIZE_INDEX_KEYS = Operator(
     "quantize_index_keys",
     inputs=("key",),
     updated=(),
+    contiguous=(),
     attributes=(
         ("layout_key", "choice"),
         ("strict", "bool"),
@@ -1587,6 +1598,7 @@ _LIGHTNING_INDEXER = Operator(
         "key_shadow",
     ),
     updated=(),
+    contiguous=(),
     attributes=(
         ("layout_query", "choice"),
         ("layout_key", "choice"),
@@ -1801,6 +1813,14 @@ _SPARSE_FLASH_ATTENTION = Operator(
         "sinks",
     ),
     updated=(),
+    contiguous=(
+        "query",
+        "key",
+        "sparse_indices",
+        "value",
+        "query_rope",
+        "key_rope",
+    ),
     attributes=(
         ("scale_value", "float"),
         ("sparse_block_size", "int"),
@@ -1969,9 +1989,8 @@ def sparse_flash_attention(
         of the products: storage lets a level use 16-bit integers for values, and for scores where
         no statistics are wanted, with an error below the rounding of a bfloat16 output
     strict : bool, default False
-        also enforce the document's limits: those of the table, and bfloat16, dense tensors, a
-        value, int32 lengths one per sequence, layout_kv BSND or PA_BSND, kv_format split, no sinks,
-        no statistics
+        also enforce the document's limits: those of the table, and lengths one per sequence,
+        layout_kv BSND or PA_BSND, a block_table with room for the longest sequence
     out, softmax_max, softmax_sum : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
     level : str, optional
@@ -2063,6 +2082,28 @@ _SPARSE_ATTENTION_PTO = Operator(
     updated=(
         "kv_cache",
         "kr_cache",
+        "index_k_cache",
+    ),
+    contiguous=(
+        "x",
+        "w_dq",
+        "w_uq_qr",
+        "w_uk",
+        "w_dkv_kr",
+        "gamma_cq",
+        "gamma_ckv",
+        "sin",
+        "cos",
+        "cache_index",
+        "kv_cache",
+        "kr_cache",
+        "block_table",
+        "act_seqs",
+        "w_idx_qb",
+        "w_idx_k",
+        "w_idx_proj",
+        "in_gamma_k",
+        "in_beta_k",
         "index_k_cache",
     ),
     attributes=(
@@ -2273,7 +2314,7 @@ def sparse_attention_pto(
         of the attention's products: storage lets a level use 16-bit integers, with an error below
         the rounding of a bfloat16 output
     strict : bool, default False
-        only bfloat16, as the document
+        also enforce the document's limits
     out, sparse_indices : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
     level : str, optional
@@ -2352,6 +2393,7 @@ _PACK_KV_ROWS = Operator(
         "rope",
     ),
     updated=(),
+    contiguous=(),
     attributes=(
         ("kv_format", "choice"),
         ("strict", "bool"),
@@ -2458,6 +2500,7 @@ _UNPACK_KV_ROWS = Operator(
     "unpack_kv_rows",
     inputs=("rows",),
     updated=(),
+    contiguous=(),
     attributes=(
         ("rope_dim", "int"),
         ("kv_format", "choice"),
@@ -2592,6 +2635,7 @@ _MERGE_ATTENTION_STATES = Operator(
         "softmax_sums",
     ),
     updated=(),
+    contiguous=(),
     attributes=(
         ("out_dtype", "choice"),
         ("strict", "bool"),
@@ -2733,6 +2777,7 @@ _MERGE_TOPK = Operator(
         "indices",
     ),
     updated=(),
+    contiguous=(),
     attributes=(
         ("sparse_count", "int"),
         ("strict", "bool"),
@@ -2857,6 +2902,7 @@ _LOCALIZE_INDICES = Operator(
     "localize_indices",
     inputs=("indices",),
     updated=(),
+    contiguous=(),
     attributes=(
         ("rank", "int"),
         ("world", "int"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from struct import Struct
 from typing import Any
 
@@ -51,14 +51,19 @@ class Slot:
         self.writable = writable
         self.absent = address.to_bytes(8, sys.byteorder) + _ABSENT_BYTES
 
-    def pack(self, array: Any, keep: list[object]) -> bytes:
-        """The view of `array`; what must outlive it is appended to `keep`."""
-        if type(array) is np.ndarray:
-            return self._pack_numpy(array, keep)
-        torch = sys.modules.get("torch")
-        if torch is not None and isinstance(array, torch.Tensor):
-            return self._pack_torch(torch, array, keep)
-        return self._pack_numpy(self._to_numpy(array), keep)
+    def pack(self, array: Any, keep: list[object], contiguous: bool = False) -> bytes:
+        """The view of `array`; what must outlive it is appended to `keep`.
+
+        `contiguous` refuses what is not, before anything could copy it.
+        """
+        if type(array) is not np.ndarray:
+            torch = sys.modules.get("torch")
+            if torch is not None and isinstance(array, torch.Tensor):
+                return self._pack_torch(torch, array, keep, contiguous)
+            array = self._to_numpy(array)
+        if contiguous and not array.flags.c_contiguous:
+            raise self._strided(array.shape, [n // array.itemsize for n in array.strides])
+        return self._pack_numpy(array, keep)
 
     def _pack_numpy(self, array: npt.NDArray[Any], keep: list[object]) -> bytes:
         code = _CODES.get(array.dtype)
@@ -75,13 +80,17 @@ class Slot:
             self._dense(array, np.ascontiguousarray), keep
         )
 
-    def _pack_torch(self, torch: Any, tensor: Any, keep: list[object]) -> bytes:
+    def _pack_torch(
+        self, torch: Any, tensor: Any, keep: list[object], contiguous: bool = False
+    ) -> bytes:
         if tensor.device.type != "cpu":
             raise NotImplementedError(
                 f"{self.name}: expected memory of the CPU, got device {tensor.device}"
             )
         if tensor.layout is not torch.strided:
             raise ValueError(f"{self.name}: expected a strided tensor, got {tensor.layout}")
+        if contiguous and not tensor.is_contiguous():
+            raise self._strided(tensor.shape, tensor.stride())
         if tensor.requires_grad and torch.is_grad_enabled():
             raise NotImplementedError(
                 f"{self.name}: expected a tensor without gradient (there is no backward yet: call "
@@ -122,6 +131,12 @@ class Slot:
                 f"({_IN_PLACE}), got shape {list(array.shape)} with other strides"
             )
         return copy(array)
+
+    def _strided(self, shape: Iterable[int], strides: Iterable[int]) -> ValueError:
+        return ValueError(
+            f"{self.name}: expected (strict) a contiguous tensor, got shape {list(shape)} and "
+            f"strides {list(strides)}"
+        )
 
     def _native(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """A copy in this machine's byte order and alignment."""
