@@ -256,6 +256,7 @@ std::string Constant(const Contract& contract) {
                        "inputs=" + Tuple("    ", Names(contract, IsInput, true)),
                        "updated=" + Tuple("    ", Names(contract, IsUpdated, true)),
                        "integers={" + (integers.empty() ? "" : "\n" + integers + "    ") + "}",
+                       "contiguous=" + Tuple("    ", Names(contract, IsContiguousInStrict, true)),
                        "attributes=" + Tuple("    ", attributes),
                        "outputs=" + Tuple("    ", Names(contract, IsResult, true))};
   return "\n\n_" + UpperCase(contract.name) + " = Operator(\n    " + Joined(parts, ",\n    ") +

@@ -86,7 +86,8 @@ std::string Arguments(const Contract& contract) {
   std::string text = "inline constexpr Argument k" + PascalCase(contract.name) + "[] = {\n";
   for (auto* which : {IsPositional, IsRequiredAttribute, IsOptionalInput, IsOptionalAttribute}) {
     for (const Field* field : Fields(contract, which))
-      text += "    {" + Quoted(field->name) + ", Kind::" + Kind(*field) + "},\n";
+      text += "    {" + Quoted(field->name) + ", Kind::" + Kind(*field) +
+              (field->strict.contiguous ? ", kContiguous" : "") + "},\n";
   }
   return text + "};\n";
 }

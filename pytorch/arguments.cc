@@ -45,10 +45,10 @@ tamis_dtype DTypeOf(const Argument& argument, const Tensor& tensor) {
   return static_cast<tamis_dtype>(found - dtypes.begin());
 }
 
-std::string ShapeText(const Tensor& tensor) {
+template <class Sizes>
+std::string Text(const Sizes& sizes) {
   std::string text;
-  for (const int64_t size : tensor.sizes())
-    text += (text.empty() ? "" : ", ") + std::to_string(size);
+  for (const int64_t size : sizes) text += (text.empty() ? "" : ", ") + std::to_string(size);
   return "[" + text + "]";
 }
 
@@ -151,7 +151,20 @@ Arguments::Arguments(const Operator& op, StableIValue* stack) {
       default: TakeAttribute(argument, stack[i]);
     }
   }
-  for (auto& [argument, tensor] : given) TakeTensor(*argument, std::move(tensor));
+  const bool strict = IsStrict();
+  for (auto& [argument, tensor] : given) {
+    if (strict && argument->contiguous && !tensor.is_contiguous()) {
+      ThrowInvalid(std::string(argument->name) + ": expected (strict) a contiguous tensor, got shape " +
+                   Text(tensor.sizes()) + " and strides " + Text(tensor.strides()));
+    }
+    TakeTensor(*argument, std::move(tensor));
+  }
+}
+
+bool Arguments::IsStrict() const {
+  return std::any_of(attributes_.begin(), attributes_.end(), [](const tamis_named_attribute& a) {
+    return std::strcmp(a.name, "strict") == 0 && a.value.as_int != 0;
+  });
 }
 
 void Arguments::TakeTensor(const Argument& argument, Tensor tensor) {
@@ -173,7 +186,7 @@ void Arguments::TakeTensor(const Argument& argument, Tensor tensor) {
     if (argument.kind == Kind::kUpdatedTensor || argument.kind == Kind::kOptionalUpdatedTensor) {
       ThrowInvalid(std::string(argument.name) +
                    ": expected a contiguous last dimension (it is written in place), got shape " +
-                   ShapeText(tensor) + " with other strides");
+                   Text(tensor.sizes()) + " with other strides");
     }
     tensor = Contiguous(tensor);
   }

@@ -17,7 +17,8 @@ namespace tamis::torch_ops {
 class Arguments {
  public:
   /// Takes ownership of the arguments on the stack. Throws where a tensor is none that Tamis can
-  /// read or, if the call updates it, write in place.
+  /// read or, if the call updates it, write in place; or, with `strict`, where the document does
+  /// not take one that is not contiguous.
   Arguments(const Operator& op, StableIValue* stack);
   Arguments(const Arguments&) = delete;
   Arguments& operator=(const Arguments&) = delete;
@@ -26,6 +27,7 @@ class Arguments {
   const std::vector<tamis_named_attribute>& attributes() const { return attributes_; }
 
  private:
+  bool IsStrict() const;
   void TakeTensor(const Argument& argument, torch::stable::Tensor tensor);
   bool IsStrict() const;
   void TakeAttribute(const Argument& argument, StableIValue value);

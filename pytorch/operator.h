@@ -21,9 +21,13 @@ enum class Kind {
   kOptionalInts,
 };
 
+/// With `strict`, a tensor that the document does not take otherwise: never copied.
+inline constexpr bool kContiguous = true;
+
 struct Argument {
   const char* name;
   Kind kind;
+  bool contiguous = false;
 };
 
 struct Operator {

@@ -110,7 +110,7 @@ TEST_P(Hostile, EveryArgumentChangedInEveryWayIsRefusedOrRight) {
 
 TEST_P(Hostile, SizesThatNoMemoryHoldsAreRefusedInOneLineAndNothingIsWritten) {
   const LargestAllocation largest(kSmallHost);
-  const std::vector<Level> levels = base::AvailableLevels();
+  const std::vector<Level> levels = TestedLevels();
   size_t turn = 0;
   for (uint64_t seed = 1; seed <= kHugeCalls; ++seed) {
     TestCall source = CallOf(*GetParam(), seed);

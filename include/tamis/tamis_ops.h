@@ -69,7 +69,7 @@ typedef struct tamis_nsa_compress_attention_params {
   double scale_value;
   /* required: query heads N, a multiple of the key heads N2 */
   int64_t head_num;
-  /* required: tokens in a compression window (l), a multiple of compress_stride */
+  /* required: tokens in a compression window (l), at least compress_stride; Nn = floor(l / d) */
   int64_t compress_block_size;
   /* required: tokens between the starts of windows (d) */
   int64_t compress_stride;
@@ -81,7 +81,7 @@ typedef struct tamis_nsa_compress_attention_params {
   tamis_int_list actual_seq_qlen;
   /* required: inclusive prefix sums over key; the last is Tc */
   tamis_int_list actual_cmp_seq_kvlen;
-  /* optional: accepted and not used, as on the device */
+  /* optional: prefix sums over the select blocks; not used, as on the device */
   tamis_int_list actual_sel_seq_kvlen;
   /* one of cann, exact_overlap; NULL means cann: how compressed tokens count towards a block: as
    * the device (shifted by one token), or by overlap */
@@ -93,7 +93,8 @@ typedef struct tamis_nsa_compress_attention_params {
    * storage lets a level use 16-bit integers, with an error below the rounding of a bfloat16
    * output */
   const char* accuracy;
-  /* 0 or 1, default false: also enforce the document's limits */
+  /* 0 or 1, default false: also enforce the document's limits: those of the table, and
+   * actual_sel_seq_kvlen prefix sums, one per sequence */
   int64_t strict;
   /* output [T, N, D2] as query: softmax-weighted sum of values */
   tamis_tensor attention_out;
@@ -151,7 +152,7 @@ typedef struct tamis_nsa_compress_attention_infer_params {
   int64_t select_block_count;
   /* required: compressed keys in a page */
   int64_t page_block_size;
-  /* required: tokens in a compression window (l), a multiple of compress_stride */
+  /* required: tokens in a compression window (l), at least compress_stride; Nn = floor(l / d) */
   int64_t compress_block_size;
   /* required: tokens between the starts of windows (d) */
   int64_t compress_stride;
@@ -173,7 +174,8 @@ typedef struct tamis_nsa_compress_attention_infer_params {
    * storage lets a level use 16-bit integers, with an error below the rounding of a bfloat16
    * output */
   const char* accuracy;
-  /* 0 or 1, default false: also enforce the document's limits */
+  /* 0 or 1, default false: also enforce the document's limits: those of the table, and, where a
+   * step has several tokens, actual_sel_seq_kvlen with no fewer tokens than the step */
   int64_t strict;
   /* output TND [T, N, D2]; BSND [B, S, N, D2] as query: 0 in padding rows */
   tamis_tensor attention_out;
@@ -569,9 +571,9 @@ typedef struct tamis_sparse_flash_attention_params {
    * integers for values, and for scores where no statistics are wanted, with an error below the
    * rounding of a bfloat16 output */
   const char* accuracy;
-  /* 0 or 1, default false: also enforce the document's limits: those of the table, and bfloat16,
-   * dense tensors, a value, int32 lengths one per sequence, layout_kv BSND or PA_BSND, kv_format
-   * split, no sinks, no statistics */
+  /* 0 or 1, default false: also enforce the document's limits: those of the table, and lengths
+   * one per sequence, layout_kv BSND or PA_BSND, a block_table with room for the longest
+   * sequence */
   int64_t strict;
   /* output BSND [B, S1, N, D]; TND [T1, N, D] as query: latent output */
   tamis_tensor out;
@@ -662,7 +664,7 @@ typedef struct tamis_sparse_attention_pto_params {
   /* one of storage, fp32; NULL means storage: of the attention's products: storage lets a level
    * use 16-bit integers, with an error below the rounding of a bfloat16 output */
   const char* accuracy;
-  /* 0 or 1, default false: only bfloat16, as the document */
+  /* 0 or 1, default false: also enforce the document's limits */
   int64_t strict;
   /* output [B, S1, N, D] as x: latent output */
   tamis_tensor out;

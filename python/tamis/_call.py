@@ -43,8 +43,12 @@ def _scalar(value: Any, _keep: list[object]) -> tuple[Any, Any]:
     return value, 0  # struct judges it
 
 
+def _is_bool(value: Any) -> bool:
+    return type(value) is bool or type(value).__name__ in ("bool", "bool_")  # numpy's too
+
+
 def _bool(value: Any, _keep: list[object]) -> tuple[Any, Any]:
-    if type(value) is bool or type(value).__name__ in ("bool", "bool_"):  # numpy's too
+    if _is_bool(value):
         return int(value), 0
     raise TypeError
 
@@ -123,6 +127,8 @@ class Operator:
         Those among them that the call updates in place.
     integers : dict of str to tuple of str
         The dtypes of those that hold integers: given as sequences, too.
+    contiguous : tuple of str
+        Those that `strict` takes contiguous only: the library never sees what was copied.
     attributes : tuple of (str, str)
         Name and type of each attribute.
     outputs : tuple of str
@@ -135,6 +141,7 @@ class Operator:
         inputs: tuple[str, ...],
         updated: tuple[str, ...],
         integers: dict[str, tuple[str, ...]],
+        contiguous: tuple[str, ...],
         attributes: tuple[tuple[str, str], ...],
         outputs: tuple[str, ...],
     ) -> None:
@@ -144,6 +151,7 @@ class Operator:
             [Slot(n, _names[n], n in updated, integers.get(n, ()), narrows) for n in inputs]
             for narrows in (True, False)
         )
+        self._contiguous = contiguous
         self._outputs = [Slot(n, _names[n], True) for n in outputs]
         self._attributes = _Attributes(attributes)
         self._strict_at = [name for name, _ in attributes].index("strict")
@@ -162,9 +170,11 @@ class Operator:
         """Plan and run; an output that is None is allocated, one that is False left out."""
         keep: list[object] = []
         packed = self._attributes.pack(attributes, keep)
-        slots = self._strict_inputs if attributes[self._strict_at] else self._inputs
+        strict = attributes[self._strict_at]
+        slots = self._strict_inputs if strict else self._inputs
+        contiguous = self._contiguous if strict else ()
         views = [
-            slot.absent if tensor is None else slot.pack(tensor, keep)
+            slot.absent if tensor is None else slot.pack(tensor, keep, slot.name in contiguous)
             for slot, tensor in zip(slots, inputs, strict=True)
         ]
         library = library_of(next((t for t in inputs if t is not None), None))

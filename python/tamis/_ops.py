@@ -48,6 +48,7 @@ _NSA_COMPRESS = Operator(
     ),
     updated=(),
     integers={},
+    contiguous=(),
     attributes=(
         ("act_seq_len", "ints"),
         ("compress_block_size", "int"),
@@ -189,6 +190,7 @@ _NSA_COMPRESS_ATTENTION = Operator(
     ),
     updated=(),
     integers={},
+    contiguous=(),
     attributes=(
         ("scale_value", "float"),
         ("head_num", "int"),
@@ -329,7 +331,7 @@ def nsa_compress_attention(
     head_num : int
         query heads N, a multiple of the key heads N2
     compress_block_size : int
-        tokens in a compression window (l), a multiple of compress_stride
+        tokens in a compression window (l), at least compress_stride; Nn = floor(l / d)
     compress_stride : int
         tokens between the starts of windows (d)
     select_block_size : int
@@ -347,6 +349,8 @@ def nsa_compress_attention(
         ceil(max_n / M)
     actual_sel_seq_kvlen : sequence or array of int, optional
         accepted and not used, as on the device
+    actual_sel_seq_kvlen : sequence of int, optional
+        prefix sums over the select blocks; not used, as on the device
     importance : {"cann", "exact_overlap"}, default "cann"
         how compressed tokens count towards a block: as the device (shifted by one token), or by
         overlap
@@ -356,7 +360,8 @@ def nsa_compress_attention(
         of the products of probabilities and values: storage lets a level use 16-bit integers, with
         an error below the rounding of a bfloat16 output
     strict : bool, default False
-        also enforce the document's limits
+        also enforce the document's limits: those of the table, and actual_sel_seq_kvlen prefix
+        sums, one per sequence
     attention_out, topk_indices, softmax_max, softmax_sum : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
     level : str, optional
@@ -436,6 +441,7 @@ _NSA_COMPRESS_ATTENTION_INFER = Operator(
     integers={
         "block_table": ("int32",),
     },
+    contiguous=(),
     attributes=(
         ("scale_value", "float"),
         ("head_num", "int"),
@@ -591,7 +597,7 @@ def nsa_compress_attention_infer(
     page_block_size : int
         compressed keys in a page
     compress_block_size : int
-        tokens in a compression window (l), a multiple of compress_stride
+        tokens in a compression window (l), at least compress_stride; Nn = floor(l / d)
     compress_stride : int
         tokens between the starts of windows (d)
     actual_cmp_seq_kvlen : sequence or array of int
@@ -613,7 +619,8 @@ def nsa_compress_attention_infer(
         of the products of probabilities and values: storage lets a level use 16-bit integers, with
         an error below the rounding of a bfloat16 output
     strict : bool, default False
-        also enforce the document's limits
+        also enforce the document's limits: those of the table, and, where a step has several
+        tokens, actual_sel_seq_kvlen with no fewer tokens than the step
     attention_out, topk_indices : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
     level : str, optional
@@ -694,6 +701,7 @@ _SLIDING_WINDOW_ATTENTION = Operator(
         "actual_seq_lengths_query": ("int32", "int64"),
         "actual_seq_lengths_kv": ("int32", "int64"),
     },
+    contiguous=(),
     attributes=(
         ("scale_value", "float"),
         ("window_size", "int"),
@@ -894,6 +902,7 @@ _MLA_PROLOG = Operator(
     integers={
         "cache_index": ("int32", "int64"),
     },
+    contiguous=(),
     attributes=(
         ("epsilon_cq", "float"),
         ("epsilon_ckv", "float"),
@@ -1120,6 +1129,7 @@ _INDEXER_PROLOG = Operator(
     integers={
         "cache_index": ("int32", "int64"),
     },
+    contiguous=(),
     attributes=(
         ("epsilon", "float"),
         ("rope_interleaved", "bool"),
@@ -1321,6 +1331,7 @@ _ND_TO_NZ = Operator(
     inputs=("weight",),
     updated=(),
     integers={},
+    contiguous=(),
     attributes=(("strict", "bool"),),
     outputs=("output",),
 )
@@ -1409,6 +1420,7 @@ _NZ_TO_ND = Operator(
     inputs=("weight",),
     updated=(),
     integers={},
+    contiguous=(),
     attributes=(("strict", "bool"),),
     outputs=("output",),
 )
@@ -1497,6 +1509,7 @@ _QUANTIZE_INDEX_KEYS = Operator(
     inputs=("key",),
     updated=(),
     integers={},
+    contiguous=(),
     attributes=(
         ("layout_key", "choice"),
         ("strict", "bool"),
@@ -1610,6 +1623,7 @@ _LIGHTNING_INDEXER = Operator(
         "actual_seq_lengths_key": ("int32", "int64"),
         "block_table": ("int32",),
     },
+    contiguous=(),
     attributes=(
         ("layout_query", "choice"),
         ("layout_key", "choice"),
@@ -1830,6 +1844,14 @@ _SPARSE_FLASH_ATTENTION = Operator(
         "actual_seq_lengths_query": ("int32", "int64"),
         "actual_seq_lengths_kv": ("int32", "int64"),
     },
+    contiguous=(
+        "query",
+        "key",
+        "sparse_indices",
+        "value",
+        "query_rope",
+        "key_rope",
+    ),
     attributes=(
         ("scale_value", "float"),
         ("sparse_block_size", "int"),
@@ -1998,9 +2020,8 @@ def sparse_flash_attention(
         of the products: storage lets a level use 16-bit integers for values, and for scores where
         no statistics are wanted, with an error below the rounding of a bfloat16 output
     strict : bool, default False
-        also enforce the document's limits: those of the table, and bfloat16, dense tensors, a
-        value, int32 lengths one per sequence, layout_kv BSND or PA_BSND, kv_format split, no sinks,
-        no statistics
+        also enforce the document's limits: those of the table, and lengths one per sequence,
+        layout_kv BSND or PA_BSND, a block_table with room for the longest sequence
     out, softmax_max, softmax_sum : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
     level : str, optional
@@ -2099,6 +2120,28 @@ _SPARSE_ATTENTION_PTO = Operator(
         "block_table": ("int32",),
         "act_seqs": ("int32", "int64"),
     },
+    contiguous=(
+        "x",
+        "w_dq",
+        "w_uq_qr",
+        "w_uk",
+        "w_dkv_kr",
+        "gamma_cq",
+        "gamma_ckv",
+        "sin",
+        "cos",
+        "cache_index",
+        "kv_cache",
+        "kr_cache",
+        "block_table",
+        "act_seqs",
+        "w_idx_qb",
+        "w_idx_k",
+        "w_idx_proj",
+        "in_gamma_k",
+        "in_beta_k",
+        "index_k_cache",
+    ),
     attributes=(
         ("scale_value", "float"),
         ("epsilon_cq", "float"),
@@ -2307,7 +2350,7 @@ def sparse_attention_pto(
         of the attention's products: storage lets a level use 16-bit integers, with an error below
         the rounding of a bfloat16 output
     strict : bool, default False
-        only bfloat16, as the document
+        also enforce the document's limits
     out, sparse_indices : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
     level : str, optional
@@ -2387,6 +2430,7 @@ _PACK_KV_ROWS = Operator(
     ),
     updated=(),
     integers={},
+    contiguous=(),
     attributes=(
         ("kv_format", "choice"),
         ("strict", "bool"),
@@ -2494,6 +2538,7 @@ _UNPACK_KV_ROWS = Operator(
     inputs=("rows",),
     updated=(),
     integers={},
+    contiguous=(),
     attributes=(
         ("rope_dim", "int"),
         ("kv_format", "choice"),
@@ -2629,6 +2674,7 @@ _MERGE_ATTENTION_STATES = Operator(
     ),
     updated=(),
     integers={},
+    contiguous=(),
     attributes=(
         ("out_dtype", "choice"),
         ("strict", "bool"),
@@ -2773,6 +2819,7 @@ _MERGE_TOPK = Operator(
     integers={
         "indices": ("int32",),
     },
+    contiguous=(),
     attributes=(
         ("sparse_count", "int"),
         ("strict", "bool"),
@@ -2900,6 +2947,7 @@ _LOCALIZE_INDICES = Operator(
     integers={
         "indices": ("int32",),
     },
+    contiguous=(),
     attributes=(
         ("rank", "int"),
         ("world", "int"),

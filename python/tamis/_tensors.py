@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from struct import Struct
 from typing import Any
 
@@ -64,16 +64,21 @@ class Slot:
         self.narrows = narrows and integers == ("int32",)  # integers of 64 bits are copied
         self.absent = address.to_bytes(8, sys.byteorder) + _ABSENT_BYTES
 
-    def pack(self, array: Any, keep: list[object]) -> bytes:
-        """The view of `array`; what must outlive it is appended to `keep`."""
+    def pack(self, array: Any, keep: list[object], contiguous: bool = False) -> bytes:
+        """The view of `array`; what must outlive it is appended to `keep`.
+
+        `contiguous` refuses what is not, before anything could copy it.
+        """
         if self.integers and _integers.is_sequence(array):
             array = _integers.to_numpy(self.name, array, self.integers)
-        if type(array) is np.ndarray:
-            return self._pack_numpy(array, keep)
-        torch = sys.modules.get("torch")
-        if torch is not None and isinstance(array, torch.Tensor):
-            return self._pack_torch(torch, array, keep)
-        return self._pack_numpy(self._to_numpy(array), keep)
+        if type(array) is not np.ndarray:
+            torch = sys.modules.get("torch")
+            if torch is not None and isinstance(array, torch.Tensor):
+                return self._pack_torch(torch, array, keep, contiguous)
+            array = self._to_numpy(array)
+        if contiguous and not array.flags.c_contiguous:
+            raise self._strided(array.shape, [n // array.itemsize for n in array.strides])
+        return self._pack_numpy(array, keep)
 
     def _pack_numpy(self, array: npt.NDArray[Any], keep: list[object]) -> bytes:
         code = _CODES.get(array.dtype)
@@ -92,7 +97,9 @@ class Slot:
             self._dense(array, np.ascontiguousarray), keep
         )
 
-    def _pack_torch(self, torch: Any, tensor: Any, keep: list[object]) -> bytes:
+    def _pack_torch(
+        self, torch: Any, tensor: Any, keep: list[object], contiguous: bool = False
+    ) -> bytes:
         self._refuse_other_meaning(torch, tensor)
         if tensor.device.type != "cpu":
             raise NotImplementedError(
@@ -100,6 +107,8 @@ class Slot:
             )
         if tensor.layout is not torch.strided:
             raise ValueError(f"{self.name}: expected a strided tensor, got {tensor.layout}")
+        if contiguous and not tensor.is_contiguous():
+            raise self._strided(tensor.shape, tensor.stride())
         if tensor.requires_grad and torch.is_grad_enabled():
             raise NotImplementedError(
                 f"{self.name}: expected a tensor without gradient (there is no backward yet: call "
@@ -142,6 +151,12 @@ class Slot:
                 f"({_IN_PLACE}), got shape {list(array.shape)} with other strides"
             )
         return copy(array)
+
+    def _strided(self, shape: Iterable[int], strides: Iterable[int]) -> ValueError:
+        return ValueError(
+            f"{self.name}: expected (strict) a contiguous tensor, got shape {list(shape)} and "
+            f"strides {list(strides)}"
+        )
 
     def _native(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """A copy in this machine's byte order and alignment."""

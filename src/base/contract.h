@@ -44,6 +44,21 @@ struct ShapeForm {
 /// Leading dimensions that count result rows, by layout choice ("" where there is no layout).
 using RowDimsByLayout = std::vector<std::pair<std::string, int>>;
 
+/// What the document prints about one argument beyond its shape: enforced when `strict` is set,
+/// listed always.
+struct StrictRule {
+  enum class Presence { kAsDeclared, kRequired, kNone };
+  Presence presence = Presence::kAsDeclared;
+  std::vector<DType> dtypes = {};  ///< Of the admissible ones; empty: all.
+  bool contiguous = false;         ///< No strided tensor, the last dimension's stride included.
+  /// An attribute that the document's call does not have: only its default, the device's choice.
+  bool default_only = false;
+
+  bool empty() const {
+    return presence == Presence::kAsDeclared && dtypes.empty() && !contiguous && !default_only;
+  }
+};
+
 struct Field {
   std::string name;
   Role role = Role::kAttribute;
@@ -65,6 +80,8 @@ struct Field {
   RowDimsByLayout row_dims;  ///< Of this output, where they are not the contract's.
   bool ranked =
       false;  ///< Output of indices, best first: compared through the scores that ranked them.
+
+  StrictRule strict;
 
   // Attributes.
   bool required = false;             ///< No default.
@@ -189,6 +206,9 @@ class Contract {
                 int64_t* value) const;
 
  private:
+  Status CheckStrict(const Field& field, const void* params) const;
+  bool IsDefault(const Field& field, const void* params) const;
+  std::string ValueText(const Field& field, const void* params) const;
   Status CheckInputTensor(const Field& field, const void* params, Dims* dims) const;
   Status CheckOutputTensor(const Field& field, const void* params, const Dims& dims) const;
   Status BindShape(const Field& field, const void* params, Dims* dims) const;
@@ -299,6 +319,16 @@ class ContractBuilder {
   ContractBuilder& Strict(const char* argument, const char* quantity, Limit::Rule rule,
                           std::vector<std::string> bounds) {
     contract_.limits.push_back({argument, quantity, rule, std::move(bounds)});
+    return *this;
+  }
+  /// What strict asks of the field declared last.
+  ContractBuilder& InStrict(StrictRule rule) {
+    contract_.fields.back().strict = std::move(rule);
+    return *this;
+  }
+  /// And contiguity of every tensor declared so far.
+  ContractBuilder& ContiguousInStrict() {
+    for (Field& field : contract_.fields) field.strict.contiguous |= field.is_tensor();
     return *this;
   }
   ContractBuilder& Envelope(std::vector<std::string> lines) {

@@ -105,10 +105,6 @@ Status CheckWindows(const WindowAttributes& a, AttentionProblem* problem) {
                          "at most compress_block_size = " + std::to_string(a.compress_block_size),
                          a.compress_stride);
   }
-  if (a.compress_block_size % a.compress_stride != 0) {
-    return base::Invalid("compress_block_size", "a multiple of compress_stride = " + stride,
-                         a.compress_block_size);
-  }
   if (a.select_block_size % a.compress_stride != 0) {
     return base::Invalid("select_block_size", "a multiple of compress_stride = " + stride,
                          a.select_block_size);
@@ -116,6 +112,8 @@ Status CheckWindows(const WindowAttributes& a, AttentionProblem* problem) {
   problem->compress_block = a.compress_block_size;
   problem->compress_stride = a.compress_stride;
   problem->top_k = a.select_block_count;
+  // Of windows whose length is no multiple of the stride, importance counts whole strides (as the
+  // device).
   problem->geometry = {a.select_block_size / a.compress_stride,
                        a.compress_block_size / a.compress_stride, a.exact_overlap ? 1 : 0};
   // The last token of the last block stays far from the end of int64.

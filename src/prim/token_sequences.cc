@@ -16,11 +16,6 @@ namespace {
 // a gigabyte.
 constexpr int64_t kMostSequences = int64_t{1} << 22;
 
-int64_t LengthAt(const TensorView& lengths, int64_t i) {
-  return lengths.dtype == DType::kInt32 ? static_cast<const int32_t*>(lengths.data)[i]
-                                        : static_cast<const int64_t*>(lengths.data)[i];
-}
-
 // One length per entry of the batch: given, a single one for all, or absent for `whole`.
 Status Counts(const char* name, const TensorView& lengths, int64_t batch, int64_t whole,
               bool broadcast, std::vector<Span>* spans) {
@@ -108,6 +103,11 @@ Status KeySpans(const TokenLengths& l, const base::Dims& d, int64_t batch,
 }
 
 }  // namespace
+
+int64_t LengthAt(const TensorView& lengths, int64_t i) {
+  return lengths.dtype == DType::kInt32 ? static_cast<const int32_t*>(lengths.data)[i]
+                                        : static_cast<const int64_t*>(lengths.data)[i];
+}
 
 int64_t TokenProblem::KeyOffset(const TensorView& view, const TokenSequence& s,
                                 int64_t position) const {

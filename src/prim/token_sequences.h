@@ -58,6 +58,9 @@ TokenLayout LayoutOf(Layout layout) {
                                   : TokenLayout::kPaged;
 }
 
+/// Entry of a tensor of lengths, int32 or int64.
+int64_t LengthAt(const TensorView& lengths, int64_t i);
+
 /// What a call says of layouts and lengths. Tensors that are absent stay absent.
 struct TokenLengths {
   TokenLayout query_layout = TokenLayout::kBsnd;

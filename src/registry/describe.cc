@@ -79,6 +79,33 @@ std::vector<std::string> DTypeNames(const Field& field) {
   return names;
 }
 
+std::string DefaultText(const Contract& contract, const Field& field) {
+  if (field.required) return "required";
+  switch (field.type) {
+    case Type::kChoice: {
+      const auto index = static_cast<size_t>(DefaultOf<int32_t>(contract, field));
+      return field.choices[index];
+    }
+    case Type::kInts: return "absent";
+    default: return DefaultJson(contract, field);
+  }
+}
+
+// What strict asks of one argument, as rows of the tables of limits have it.
+std::vector<std::string> StrictTexts(const Contract& contract, const Field& field) {
+  using Presence = base::StrictRule::Presence;
+  const base::StrictRule& rule = field.strict;
+  std::vector<std::string> texts;
+  if (rule.presence == Presence::kRequired) texts.emplace_back("required");
+  if (rule.presence == Presence::kNone) texts.emplace_back("none");
+  if (!rule.dtypes.empty()) {
+    texts.push_back(Join(rule.dtypes, " or ", [](DType d) { return std::string(base::Name(d)); }));
+  }
+  if (rule.contiguous) texts.emplace_back("contiguous");
+  if (rule.default_only) texts.push_back("= " + DefaultText(contract, field));
+  return texts;
+}
+
 std::string ArgumentJson(const Contract& contract, const Field& field) {
   std::string json = "{\"name\":" + JsonString(field.name) + ",\"role\":\"" + RoleName(field.role) +
                      "\",\"type\":\"" + TypeName(field.type) +
@@ -107,6 +134,7 @@ std::string ArgumentJson(const Contract& contract, const Field& field) {
     if (!field.required) json += ",\"default\":" + DefaultJson(contract, field);
     if (field.type == Type::kChoice) json += ",\"choices\":" + JsonList(field.choices);
   }
+  if (!field.strict.empty()) json += ",\"strict\":" + JsonList(StrictTexts(contract, field));
   return json + "}";
 }
 
@@ -134,18 +162,6 @@ std::string RoleText(Role role) {
 std::string AttributeTypeText(const Field& field) {
   if (field.type != Type::kChoice) return TypeForPeople(field.type);
   return Join(field.choices, ", ", [](const std::string& choice) { return choice; });
-}
-
-std::string DefaultText(const Contract& contract, const Field& field) {
-  if (field.required) return "required";
-  switch (field.type) {
-    case Type::kChoice: {
-      const auto index = static_cast<size_t>(DefaultOf<int32_t>(contract, field));
-      return field.choices[index];
-    }
-    case Type::kInts: return "absent";
-    default: return DefaultJson(contract, field);
-  }
 }
 
 // "D a multiple of 16"
@@ -198,6 +214,9 @@ std::vector<Row> AttributeRows(const Contract& contract) {
 
 std::vector<Row> LimitRows(const Contract& contract) {
   std::vector<Row> rows;
+  for (const Field& field : contract.fields) {
+    for (const std::string& text : StrictTexts(contract, field)) rows.push_back({field.name, text});
+  }
   for (const Limit& limit : contract.limits) rows.push_back({limit.argument, LimitText(limit)});
   return rows;
 }
@@ -448,7 +467,7 @@ std::string DescribeMarkdown(const base::Operator& op) {
                      "\n" +
                      MarkdownTable({"attribute", "type", "default", ""}, AttributeRows(contract),
                                    {true, false, false, false});
-  if (!contract.limits.empty()) {
+  if (!LimitRows(contract).empty()) {
     text += "\nWith `strict`, the document's limits too:\n\n" +
             MarkdownTable({"argument", "limit"}, LimitRows(contract), {true, false});
   }

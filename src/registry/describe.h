@@ -22,6 +22,7 @@ std::string JsonString(std::string_view text);
 ///        choice i makes the dtype "dtype_choices"[i] where that is not null (or null),
 ///        "wanted_by": the attribute without which the output must be absent (or null)
 ///      attributes: "required", "default" (absent if required; null: not given), "choices"
+///      both: "strict": [..], what strict asks beyond "limits" (absent: nothing)
 ///    "limits": [{"argument", "quantity", "rule", "bounds": [..], "text"}],
 ///    "envelope": [..], "examples": [{"name", "doc", "timed"}]}
 /// role: input, optional_input, output, optional_output, inout, optional_inout, attribute.

@@ -23,7 +23,8 @@ def random_call(seed: int) -> Training:
     rng = np.random.default_rng(seed)
     dtype: HalfName = "float16" if seed % 2 else "bfloat16"
     stride = int(rng.choice([1, 2, 16]))
-    blocks = Blocks(stride * int(rng.integers(1, 6)), stride, stride * int(rng.integers(1, 7)))
+    compress = int(rng.integers(stride, 5 * stride + 1))
+    blocks = Blocks(compress, stride, stride * int(rng.integers(1, 7)))
     sequences = int(rng.integers(1, 5))
     q_lengths = [int(n) for n in rng.integers(0, 20, sequences)]
     kv_lengths = [int(n) for n in rng.integers(0, rng.choice([6, 40, 150]), sequences)]

@@ -25,7 +25,8 @@ def random_call(seed: int) -> Infer:
     rng = np.random.default_rng(1000 + seed)
     dtype: HalfName = "float16" if seed % 2 else "bfloat16"
     stride = int(rng.choice([1, 3, 16]))
-    blocks = Blocks(stride * int(rng.integers(1, 6)), stride, stride * int(rng.integers(1, 7)))
+    compress = int(rng.integers(stride, 5 * stride + 1))
+    blocks = Blocks(compress, stride, stride * int(rng.integers(1, 7)))
     sequences = int(rng.integers(1, 5))
     sel_lengths = [int(n) for n in rng.integers(0, 60 * stride, sequences)]
     cmp_lengths = [window_count(s, blocks.compress, stride) for s in sel_lengths]

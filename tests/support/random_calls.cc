@@ -56,7 +56,7 @@ int64_t SetWindows(ContractCall* c) {
   const int64_t stride = random.Between(1, 4);
   const int64_t select = random.Between(1, 4);
   c->Set("compress_stride", stride)
-      .Set("compress_block_size", stride * random.Between(1, 4))
+      .Set("compress_block_size", random.Between(stride, 4 * stride))
       .Set("select_block_size", stride * select)
       .Set("select_block_count", random.Between(0, 6))
       .Set("scale_value", 0.05 + random.Uniform())

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "base/dtype.h"
+
 namespace tamis::test {
 
 Change Without(const std::string& name) {
@@ -18,6 +20,14 @@ Change Listed(const std::string& name, DType dtype, const std::vector<int64_t>& 
   return [=](TestCall& call) { call.List(name, dtype, values); };
 }
 
+Change Spread(const std::string& name) {
+  return [=](TestCall& call) {
+    const TensorView view = call.view(name);
+    call.Strided(name, view.dtype, std::vector<int64_t>(view.shape, view.shape + view.rank), 1,
+                 [=](int64_t i) { return base::LoadAsDouble(view.data, view.dtype, i); });
+  };
+}
+
 void ExpectRefusedAfter(TestCall call, const Change& change, const std::string& argument,
                         StatusCode code) {
   SCOPED_TRACE(argument);
@@ -28,7 +38,15 @@ void ExpectRefusedAfter(TestCall call, const Change& change, const std::string& 
 }
 
 void ExpectRefusedByStrictAlone(TestCall call, const std::string& argument) {
-  ExpectRefusedAfter(std::move(call), With("strict", true), argument);
+  ExpectRefusedAfter(call, With("strict", true), argument);
+  call.Set("strict", true);
+  EXPECT_NE(call.Run({}).status().message().find("(strict)"), std::string::npos) << argument;
+}
+
+void ExpectAllowedByStrict(TestCall call) {
+  call.Set("strict", true);
+  const auto run = call.Run({});
+  EXPECT_TRUE(run.ok()) << run.status().message();
 }
 
 }  // namespace tamis::test

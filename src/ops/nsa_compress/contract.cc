@@ -36,6 +36,8 @@ const base::Contract& Room::contract() {
           .Strict("input", "T", Rule::kAtLeast, {"1"})
           .Strict("act_seq_len", "B", Rule::kAtLeast, {"1"})
           .Strict("act_seq_len_type", "act_seq_len_type", Rule::kEqual, {"0"})
+          .Strict("input", "N", Rule::kAtLeast, {"1"})
+          .Strict("input", "D", Rule::kAtLeast, {"1"})
           .Strict("input", "N", Rule::kAtMost, {"128"})
           .Strict("input", "D", Rule::kMultipleOf, {"16"})
           .Strict("input", "D", Rule::kAtMost, {"256"})

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "tests/support/conformance.h"
+#include "tests/support/refusals.h"
 #include "tests/support/sequences.h"
 
 namespace tamis::test {
@@ -145,10 +145,14 @@ TEST(NsaCompress, NanStaysInItsWindowsAndColumn) {
 }
 
 TEST(NsaCompress, EmptyInputGivesEmptyOutputUnlessStrict) {
-  TestCall call = Compress(DType::kFloat16, 2, 16, 16, 16, {}, 1);
-  EXPECT_TRUE(call.Run({}).ok());
-  call.Set("strict", true);
-  ExpectRefused(call, StatusCode::kInvalidArgument, "input");
+  ExpectRefusedByStrictAlone(Compress(DType::kFloat16, 2, 16, 16, 16, {}, 1), "input");
+  ExpectRefusedByStrictAlone(Compress(DType::kFloat16, 2, 16, 16, 16, {0, 0}, 1), "input");
+  ExpectRefusedByStrictAlone(Compress(DType::kFloat16, 0, 16, 16, 16, {40}, 1), "input");
+  ExpectRefusedByStrictAlone(Compress(DType::kFloat16, 2, 0, 16, 16, {40}, 1), "input");
+}
+
+TEST(NsaCompress, StrictTakesSequencesWithoutAWindow) {
+  ExpectAllowedByStrict(Compress(DType::kFloat16, 2, 16, 32, 16, {31, 0, 31}, 1));
 }
 
 TEST(NsaCompress, BadLengthsAreRefusedByName) {
@@ -165,6 +169,25 @@ TEST(NsaCompress, BadLengthsAreRefusedByName) {
   TestCall overflow = with({INT64_MAX, INT64_MAX});
   overflow.Set("act_seq_len_type", 1);
   ExpectRefused(overflow, StatusCode::kInvalidArgument, "act_seq_len");
+}
+
+TEST(NsaCompress, LengthsAreRequired) {
+  TestCall call = Compress(DType::kFloat16, 2, 16, 16, 16, {40}, 1);
+  ExpectRefusedAfter(call, Without("act_seq_len"), "act_seq_len", StatusCode::kNullArgument);
+}
+
+TEST(NsaCompress, ShapesAndDtypesThatDisagreeAreRefusedByName) {
+  const auto refuse = [](const Change& change, const char* argument) {
+    ExpectRefusedAfter(Compress(DType::kFloat16, 2, 16, 16, 16, {40}, 1), change, argument);
+  };
+  refuse(Filled("weight", DType::kFloat16, {16, 3}), "weight");
+  refuse(Filled("weight", DType::kFloat16, {15, 2}), "weight");
+  refuse(Filled("weight", DType::kFloat16, {16}), "weight");
+  refuse(Filled("weight", DType::kBFloat16, {16, 2}), "weight");
+  refuse(Filled("input", DType::kFloat32, {40, 2, 16}), "input");
+  refuse(Filled("input", DType::kFloat16, {40, 32}), "input");
+  for (const char* layout : {"BSH", "SBH", "BSND", "BNSD", "tnd"})
+    refuse(With("layout", std::string(layout)), "layout");
 }
 
 TEST(NsaCompress, BadAttributesAreRefusedByName) {
@@ -189,18 +212,16 @@ TEST(NsaCompress, StrictEnforcesTheDocumentsLimits) {
     const char* argument;  // null: accepted
   };
   for (const Case& c :
-       {Case{128, 256, 128, 128, nullptr}, Case{129, 16, 16, 16, "input"},
+       {Case{128, 256, 128, 128, nullptr}, Case{1, 16, 48, 32, nullptr},
+        Case{129, 16, 16, 16, "input"},
         Case{1, 24, 16, 16, "input"}, Case{1, 272, 16, 16, "input"},
         Case{1, 16, 24, 16, "compress_block_size"}, Case{1, 16, 144, 16, "compress_block_size"},
         Case{1, 16, 32, 8, "compress_stride"}}) {
     TestCall call = Compress(DType::kFloat16, c.heads, c.dim, c.block, c.stride, {150}, 2);
-    EXPECT_TRUE(call.Run({}).ok());
-    call.Set("strict", true);
     if (c.argument == nullptr) {
-      const auto result = call.Run({});
-      EXPECT_TRUE(result.ok()) << result.status().message();
+      ExpectAllowedByStrict(call);
     } else {
-      ExpectRefused(call, StatusCode::kInvalidArgument, c.argument);
+      ExpectRefusedByStrictAlone(call, c.argument);
     }
   }
 }

@@ -26,15 +26,17 @@ const base::Contract& Room::contract() {
               {.shape = "max_q, max_n",
                .doc = "by positions in the sequence; not 0: the key is hidden from the query",
                .dtypes = {DType::kBool, DType::kUInt8}})
+          .InStrict({.dtypes = {DType::kBool}})
           .OptionalInput("topk_mask", &Params::topk_mask,
                          {.shape = "max_q, max_blocks",
                           .doc = "not 0: the block is selected whatever its importance; max_blocks "
                                  "= ceil(max_n / M)",
                           .dtypes = {DType::kBool, DType::kUInt8}})
+          .InStrict({.dtypes = {DType::kBool}})
           .Required("scale_value", &Params::scale_value, "factor of the scores")
           .Required("head_num", &Params::head_num, "query heads N, a multiple of the key heads N2")
           .Required("compress_block_size", &Params::compress_block_size,
-                    "tokens in a compression window (l), a multiple of compress_stride")
+                    "tokens in a compression window (l), at least compress_stride; Nn = floor(l / d)")
           .Required("compress_stride", &Params::compress_stride,
                     "tokens between the starts of windows (d)")
           .Required("select_block_size", &Params::select_block_size,
@@ -46,16 +48,21 @@ const base::Contract& Room::contract() {
           .Required("actual_cmp_seq_kvlen", &Params::actual_cmp_seq_kvlen,
                     "inclusive prefix sums over key; the last is Tc")
           .Optional("actual_sel_seq_kvlen", &Params::actual_sel_seq_kvlen,
-                    "accepted and not used, as on the device")
+                    "prefix sums over the select blocks; not used, as on the device")
+          .InStrict({.presence = base::StrictRule::Presence::kRequired})
           .Choice("importance", &Params::importance, {"cann", "exact_overlap"},
                   "how compressed tokens count towards a block: as the device (shifted by one "
                   "token), or by overlap")
+          .InStrict({.default_only = true})
           .Choice("masked_rows", &Params::masked_rows, {"uniform", "zero"},
                   "a row whose keys are all hidden: the mean of all values, as the device, or zero")
+          .InStrict({.default_only = true})
           .Choice("accuracy", &Params::accuracy, {"storage", "fp32"},
                   "of the products of probabilities and values: storage lets a level use 16-bit "
                   "integers, with an error below the rounding of a bfloat16 output")
-          .Optional("strict", &Params::strict, "also enforce the document's limits")
+          .Optional("strict", &Params::strict,
+                    "also enforce the document's limits: those of the table, and "
+                    "actual_sel_seq_kvlen prefix sums, one per sequence")
           .Output(
               "attention_out", &Params::attention_out,
               {.shape = "T, N, D2", .doc = "softmax-weighted sum of values", .dtype_as = "query"})
@@ -72,15 +79,16 @@ const base::Contract& Room::contract() {
               {.shape = "T, N", .doc = "sum of exp(score - max)", .dtypes = {DType::kFloat32}})
           .RowDims({{"", 1}})
           .Strict("query", "T", Rule::kAtLeast, {"1"})
+          .Strict("query", "D", Rule::kAtLeast, {"1"})
           .Strict("key", "Tc", Rule::kAtLeast, {"1"})
+          .Strict("value", "D2", Rule::kAtLeast, {"1"})
           .Strict("value", "D2", Rule::kAtMost, {"D"})
           .Strict("compress_block_size", "compress_block_size", Rule::kMultipleOf, {"16"})
           .Strict("compress_stride", "compress_stride", Rule::kMultipleOf, {"16"})
           .Strict("select_block_size", "select_block_size", Rule::kMultipleOf, {"16"})
-          .Strict("actual_cmp_seq_kvlen", "min_n", Rule::kAtLeast, {"1"})
-          .Strict("select_block_count", "select_block_count", Rule::kAtMost, {"min_blocks"})
-          .Strict("actual_sel_seq_kvlen", "sel_sequences", Rule::kEqual, {"B"})
+          .Strict("actual_cmp_seq_kvlen", "keys of the shortest sequence", Rule::kAtLeast, {"1"})
           .Envelope({"layout TND; sparse_mode is not consulted",
+                     "select_block_count at most the candidates of the shortest sequence",
                      "D at most 768, N / N2 one of 1, 2, 4, 8, 16, 32, 64",
                      "compress_stride one of 16, 32, 48, 64; compress_block_size and "
                      "select_block_size 16 to 128",

@@ -17,6 +17,27 @@ Status CheckMask(const char* name, const TensorView& mask, int64_t rows, int64_t
       base::ShapeText(mask));
 }
 
+// The document wants prefix sums; what they count, nobody reads.
+Status CheckSelectLengths(const IntList& lengths, size_t batch) {
+  const char* const name = "actual_sel_seq_kvlen";
+  if (lengths.absent()) return Status::Ok();  // the contract's to refuse
+  const int64_t count = lengths.size();
+  if (count != static_cast<int64_t>(batch)) {
+    return base::Invalid(
+        name, "(strict) as many entries as actual_seq_qlen = " + std::to_string(batch), count);
+  }
+  int64_t previous = 0;
+  for (int64_t b = 0; b < count; ++b) {
+    if (lengths.data[b] < previous) {
+      return base::Invalid(base::Indexed(name, b),
+                           "(strict) a prefix sum of at least " + std::to_string(previous),
+                           lengths.data[b]);
+    }
+    previous = lengths.data[b];
+  }
+  return Status::Ok();
+}
+
 }  // namespace
 
 Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
@@ -37,7 +58,6 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   int64_t max_q = 0;
   int64_t max_n = 0;
   int64_t min_n = queries.empty() ? 0 : INT64_MAX;
-  int64_t min_blocks = min_n;
   for (size_t b = 0; b < queries.size(); ++b) {
     prim::AttentionSequence s = {};
     s.row_begin = queries[b].begin;
@@ -56,7 +76,6 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
     max_q = std::max(max_q, s.rows);
     max_n = std::max(max_n, s.keys);
     min_n = std::min(min_n, s.keys);
-    min_blocks = std::min(min_blocks, s.blocks);
     problem->sequences.push_back(s);
   }
   TAMIS_RETURN_IF_ERROR(CheckMask("atten_mask", params.atten_mask, max_q, max_n));
@@ -64,9 +83,9 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
                                   base::CeilDiv(max_n, problem->geometry.select_strides)));
   dims->SetEnds("T", prim::Ends(queries));
   dims->Set("B", static_cast<int64_t>(queries.size()));
-  dims->Set("min_n", min_n);
-  dims->Set("min_blocks", min_blocks);
-  dims->Set("sel_sequences", params.actual_sel_seq_kvlen.size());
+  if (params.strict)
+    TAMIS_RETURN_IF_ERROR(CheckSelectLengths(params.actual_sel_seq_kvlen, queries.size()));
+  dims->Set("keys of the shortest sequence", min_n);
 
   problem->topk_mask = params.topk_mask;
   problem->max = params.softmax_max;

@@ -43,7 +43,7 @@ const base::Contract& Room::contract() {
                     "blocks to select; 0: attention only")
           .Required("page_block_size", &Params::page_block_size, "compressed keys in a page")
           .Required("compress_block_size", &Params::compress_block_size,
-                    "tokens in a compression window (l), a multiple of compress_stride")
+                    "tokens in a compression window (l), at least compress_stride; Nn = floor(l / d)")
           .Required("compress_stride", &Params::compress_stride,
                     "tokens between the starts of windows (d)")
           .Choice("layout", &Params::layout, {"TND", "BSND"}, "of query and the outputs")
@@ -56,12 +56,16 @@ const base::Contract& Room::contract() {
           .Choice("importance", &Params::importance, {"cann", "exact_overlap"},
                   "how compressed tokens count towards a block: as the device (shifted by one "
                   "token), or by overlap")
+          .InStrict({.default_only = true})
           .Choice("masked_rows", &Params::masked_rows, {"uniform", "zero"},
                   "a row whose keys are all hidden: the mean of all values, as the device, or zero")
+          .InStrict({.default_only = true})
           .Choice("accuracy", &Params::accuracy, {"storage", "fp32"},
                   "of the products of probabilities and values: storage lets a level use 16-bit "
                   "integers, with an error below the rounding of a bfloat16 output")
-          .Optional("strict", &Params::strict, "also enforce the document's limits")
+          .Optional("strict", &Params::strict,
+                    "also enforce the document's limits: those of the table, and, where a step has "
+                    "several tokens, actual_sel_seq_kvlen with no fewer tokens than the step")
           .Output("attention_out", &Params::attention_out,
                   {.doc = "0 in padding rows",
                    .dtype_as = "query",
@@ -77,8 +81,8 @@ const base::Contract& Room::contract() {
           .RowDims({{"TND", 1}, {"BSND", 2}})
           .Strict("query", "B", Rule::kAtLeast, {"1"})
           .Strict("query", "B", Rule::kAtMost, {"3072"})
-          .Strict("query", "max_q", Rule::kAtLeast, {"1"})
-          .Strict("query", "max_q", Rule::kAtMost, {"max_q_allowed"})
+          .Strict("query", "tokens of a step", Rule::kAtLeast, {"1"})
+          .Strict("query", "tokens of a step", Rule::kAtMost, {"4"})
           .Strict("key_value_head_num", "key_value_head_num", Rule::kAtMost, {"256"})
           .Strict("head_num", "group", Rule::kAtMost, {"16"})
           .Strict("query", "D", Rule::kEqual, {"192"})
@@ -86,15 +90,14 @@ const base::Contract& Room::contract() {
           .Strict("page_block_size", "page_block_size", Rule::kOneOf, {"64", "128"})
           .Strict("select_block_size", "select_block_size", Rule::kMultipleOf, {"16"})
           .Strict("select_block_size", "select_block_size", Rule::kAtMost, {"128"})
-          .Strict("actual_cmp_seq_kvlen", "min_n", Rule::kAtLeast, {"1"})
-          .Strict("actual_sel_seq_kvlen", "queries_past_tokens", Rule::kEqual, {"0"})
-          .Strict("select_block_count", "select_block_count", Rule::kAtMost, {"min_blocks"})
+          .Strict("actual_cmp_seq_kvlen", "keys of the shortest sequence", Rule::kAtLeast, {"1"})
           .Strict("select_block_count", "select_block_count*select_block_size", Rule::kAtMost,
-                  {"max_tokens"})
+                  {"tokens of the longest sequence"})
           .Envelope(
               {"D 1 to 192, D2 1 to 128 and at most D; 128 a multiple of N / N2; page_block_size "
                "16 to 128 by 16",
                "compress_stride one of 16, 32, 48, 64; block sizes 16 to 128 by 16",
+               "select_block_count at most the candidates of the shortest sequence",
                "at most 8192 compressed keys and 4096 blocks per sequence; 1 to 4 query tokens",
                "the document's tighter limits belong to the sibling NsaSelectedAttentionInfer"})
           .Build();

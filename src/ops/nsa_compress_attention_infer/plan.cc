@@ -95,9 +95,46 @@ Status CheckAgreement(const Params& params, const std::vector<Lengths>& lengths)
 }
 
 // J: the last window reaches ceil(((n - 1) d + l) / l') blocks.
-int64_t CountBlocks(const prim::BlockGeometry& geometry, int64_t keys) {
-  return keys == 0 ? 0
-                   : base::CeilDiv(keys + geometry.compress_strides - 1, geometry.select_strides);
+int64_t CountBlocks(const prim::AttentionProblem& problem, int64_t keys) {
+  if (keys == 0) return 0;
+  const int64_t strides = base::CeilDiv(problem.compress_block, problem.compress_stride);
+  return base::CeilDiv(keys - 1 + strides, problem.geometry.select_strides);
+}
+
+// What the document asks of steps of several query tokens.
+Status CheckSteps(const Params& params, int64_t tokens_of_a_step,
+                  const std::vector<Lengths>& lengths) {
+  if (tokens_of_a_step <= 1) return Status::Ok();
+  if (params.actual_sel_seq_kvlen.absent()) {
+    return base::Invalid("actual_sel_seq_kvlen", "(strict) a list where a step has several tokens",
+                         "none");
+  }
+  for (size_t b = 0; b < lengths.size(); ++b) {
+    const Lengths& l = lengths[b];
+    if (l.queries <= l.tokens) continue;
+    const auto i = static_cast<int64_t>(b);
+    return base::Invalid(base::Indexed("actual_seq_qlen", i),
+                         "(strict) at most " + base::Indexed("actual_sel_seq_kvlen", i) + " = " +
+                             std::to_string(l.tokens),
+                         l.queries);
+  }
+  return Status::Ok();
+}
+
+// Tokens of the longest sequence, as given, or as many as its compressed keys can stand for: a
+// token more than d - 1 past the last window would have made another one.
+int64_t LongestSequence(const Params& params, const std::vector<Lengths>& lengths) {
+  int64_t longest = 0;
+  for (const Lengths& l : lengths) {
+    int64_t tokens = l.tokens;
+    if (params.actual_sel_seq_kvlen.absent() &&
+        (!base::CheckedMul(l.keys, params.compress_stride, &tokens) ||
+         !base::CheckedAdd(tokens, params.compress_block_size - 1, &tokens))) {
+      tokens = INT64_MAX;
+    }
+    longest = std::max(longest, tokens);
+  }
+  return longest;
 }
 
 }  // namespace
@@ -124,10 +161,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   std::vector<int64_t> ends;
   int64_t row = 0;
   int64_t max_q = 0;
-  int64_t max_tokens = 0;
-  int64_t queries_past_tokens = 0;
   int64_t min_n = lengths.empty() ? 0 : INT64_MAX;
-  int64_t min_blocks = min_n;
   const auto add = [&](int64_t batch, int64_t token, int64_t rows) -> prim::AttentionSequence& {
     prim::AttentionSequence s = {};
     // Wrapping: outputs are checked after this.
@@ -151,28 +185,22 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
     prim::AttentionSequence& s = add(b, 0, l.queries);
     s.keys = l.keys;
     s.table_offset = b * params.block_table.strides[0];
-    s.blocks = CountBlocks(problem->geometry, l.keys);
+    s.blocks = CountBlocks(*problem, l.keys);
     if (!params.atten_mask.absent()) s.visible_tokens = l.tokens;
     TAMIS_RETURN_IF_ERROR(prim::CheckBlocks("actual_cmp_seq_kvlen", s.blocks));
     max_q = std::max(max_q, l.queries);
-    max_tokens = std::max(max_tokens, l.tokens);
     min_n = std::min(min_n, s.keys);
-    min_blocks = std::min(min_blocks, s.blocks);
-    queries_past_tokens += l.tokens >= 0 && l.queries > l.tokens ? 1 : 0;
     // Padding rows are rows without keys.
     if (padded && l.queries < (*dims)["S"]) add(b, l.queries, (*dims)["S"] - l.queries);
     ends.push_back(row);
   }
   if (!padded) dims->SetEnds("T", std::move(ends));
-  dims->Set("max_q", max_q);
-  // The document allows one token, and up to four where several are asked for with their lengths.
-  dims->Set("max_q_allowed",
-            params.actual_seq_qlen.absent() || params.actual_sel_seq_kvlen.absent() ? 1 : 4);
+  const int64_t tokens_of_a_step = padded ? (*dims)["S"] : max_q;
+  if (params.strict) TAMIS_RETURN_IF_ERROR(CheckSteps(params, tokens_of_a_step, lengths));
+  dims->Set("tokens of a step", tokens_of_a_step);
   dims->Set("group", problem->group);
-  dims->Set("min_n", min_n);
-  dims->Set("min_blocks", min_blocks);
-  dims->Set("queries_past_tokens", queries_past_tokens);
-  if (!params.actual_sel_seq_kvlen.absent()) dims->Set("max_tokens", max_tokens);
+  dims->Set("keys of the shortest sequence", min_n);
+  dims->Set("tokens of the longest sequence", LongestSequence(params, lengths));
 
   problem->query_batch_dims = padded ? 2 : 1;
   problem->page_table = params.block_table;

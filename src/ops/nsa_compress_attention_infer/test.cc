@@ -3,87 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ops/nsa_compress_attention_infer/test_calls.h"
 #include "tests/support/levels.h"
-#include "tests/support/refusals.h"
-#include "tests/support/sequences.h"
 
-namespace tamis::test {
+namespace tamis::test::decoding {
 namespace {
-
-struct Shape {
-  DType dtype = DType::kFloat16;
-  bool bsnd = false;
-  int64_t kv_heads = 2;
-  int64_t group = 4;
-  int64_t qk_dim = 24;
-  int64_t v_dim = 10;
-  int64_t page = 16;
-  int64_t spare_pages = 3;  // never named by the table, filled with NaN
-  int64_t select = 64;
-  int64_t count = 4;
-  int64_t padded_len = 0;             // BSND: S; 0: the longest
-  std::vector<int64_t> queries = {};  // empty: one each, actual_seq_qlen absent
-  std::vector<int64_t> keys = {37, 5};
-  std::vector<int64_t> tokens = {};  // actual_sel_seq_kvlen
-  bool mask = false;
-  double scale = 0.2;
-
-  int64_t q(size_t b) const { return queries.empty() ? 1 : queries[b]; }
-  int64_t batch() const { return static_cast<int64_t>(keys.size()); }
-};
-
-// Rows past a sequence's keys and spare pages hold NaN, and table entries that must not be read are
-// out of range.
-TestCall Infer(const Shape& s, uint64_t seed, uint64_t page_seed = 1) {
-  Random random(seed);
-  Random shuffle(page_seed);
-  const Pages pages(s.keys, s.page, s.spare_pages, &shuffle);
-  const int64_t key_row = s.kv_heads * s.qk_dim;
-  const int64_t value_row = s.kv_heads * s.v_dim;
-  std::vector<double> key(static_cast<size_t>(pages.count * s.page * key_row), NAN);
-  std::vector<double> value(static_cast<size_t>(pages.count * s.page * value_row), NAN);
-  const auto fill = [&](std::vector<double>* rows, int64_t width, int64_t row) {
-    const auto begin = rows->begin() + row * width;
-    std::generate(begin, begin + width, [&] { return random.Normal(); });
-  };
-  for (int64_t b = 0; b < s.batch(); ++b) {  // the same values wherever the pages are
-    for (int64_t i = 0; i < s.keys[static_cast<size_t>(b)]; ++i) {
-      fill(&key, key_row, pages.RowOf(b, i));
-      fill(&value, value_row, pages.RowOf(b, i));
-    }
-  }
-  int64_t rows = 0;
-  int64_t max_q = s.padded_len;
-  for (size_t b = 0; b < s.keys.size(); ++b) {
-    rows += s.q(b);
-    max_q = std::max(max_q, s.q(b));
-  }
-  const int64_t heads = s.kv_heads * s.group;
-  TestCall call("nsa_compress_attention_infer");
-  call.Tensor("query", s.dtype,
-              s.bsnd ? std::vector<int64_t>{s.batch(), max_q, heads, s.qk_dim}
-                     : std::vector<int64_t>{rows, heads, s.qk_dim},
-              [&](int64_t) { return random.Normal(); })
-      .Strided("key", s.dtype, {pages.count, s.page, key_row}, 3, Elements(key))
-      .Tensor("value", s.dtype, {pages.count, s.page, value_row}, Elements(value))
-      .Tensor("block_table", DType::kInt32, {s.batch(), pages.width}, Elements(pages.table))
-      .Set("scale_value", s.scale)
-      .Set("head_num", heads)
-      .Set("key_value_head_num", s.kv_heads)
-      .Set("select_block_size", s.select)
-      .Set("select_block_count", s.count)
-      .Set("page_block_size", s.page)
-      .Set("compress_block_size", 32)
-      .Set("compress_stride", 16)
-      .Set("layout", s.bsnd ? "BSND" : "TND")
-      .Set("actual_cmp_seq_kvlen", s.keys);
-  if (!s.queries.empty()) call.Set("actual_seq_qlen", s.queries);
-  if (!s.tokens.empty()) call.Set("actual_sel_seq_kvlen", s.tokens);
-  if (s.mask) call.Tensor("atten_mask", DType::kBool, {max_q, 40}, [](int64_t) { return 0.0; });
-  return call;
-}
-
-int64_t Windows(int64_t tokens) { return tokens < 32 ? 0 : (tokens - 32) / 16 + 1; }
 
 TEST(NsaCompressAttentionInfer, AgreesOverRandomShapesLayoutsAndSteps) {
   Random random(31);
@@ -96,14 +20,16 @@ TEST(NsaCompressAttentionInfer, AgreesOverRandomShapesLayoutsAndSteps) {
     s.qk_dim = random.Between(1, 70);
     s.v_dim = random.Between(1, 70);
     s.page = random.Between(1, 20);
-    s.select = 16 * random.Between(1, 6);
+    s.stride = random.Between(1, 16);
+    s.block = random.Between(s.stride, 4 * s.stride);
+    s.select = s.stride * random.Between(1, 6);
     s.count = random.Between(0, 8);
     s.mask = random.Below(2) == 0;
     s.keys.clear();
     for (int64_t b = random.Between(1, 4); b > 0; --b) {
-      const int64_t tokens = random.Between(0, 1500);
+      const int64_t tokens = random.Between(0, 90 * s.stride);
       s.tokens.push_back(tokens);
-      s.keys.push_back(Windows(tokens));
+      s.keys.push_back(s.Windows(tokens));
       s.queries.push_back(random.Between(0, 5));
     }
     if (s.bsnd) s.padded_len = random.Between(1, 7);
@@ -235,7 +161,7 @@ TEST(NsaCompressAttentionInfer, RowsOfAStepEqualSingleTokensAtTheirLength) {
     Shape step;
     step.queries = {4};
     step.tokens = {tokens};
-    step.keys = {Windows(tokens)};
+    step.keys = {step.Windows(tokens)};
     step.mask = true;
     TestCall whole = Infer(step, 38);
     ASSERT_TRUE(whole.Run({}).ok());
@@ -250,7 +176,7 @@ TEST(NsaCompressAttentionInfer, RowsOfAStepEqualSingleTokensAtTheirLength) {
       });
       one.Set("actual_seq_qlen", single.queries)
           .Set("actual_sel_seq_kvlen", single.tokens)
-          .Set("actual_cmp_seq_kvlen", std::vector<int64_t>{Windows(tokens - (3 - q))})
+          .Set("actual_cmp_seq_kvlen", std::vector<int64_t>{step.Windows(tokens - (3 - q))})
           .Without("atten_mask");
       ASSERT_TRUE(one.Run({}).ok());
       for (int64_t i = 0; i < 80; ++i) {
@@ -299,7 +225,7 @@ TEST(NsaCompressAttentionInfer, LongStepsHideEveryWindowPastTheirLength) {
   Shape s;  // 40 tokens at once: more than one stride, so several windows are hidden from the first
   s.queries = {40};
   s.tokens = {352};
-  s.keys = {Windows(352)};
+  s.keys = {s.Windows(352)};
   s.mask = true;
   TestCall call = Infer(s, 41);
   ExpectConforms(call);
@@ -311,7 +237,7 @@ TEST(NsaCompressAttentionInfer, PaddingRowsAreWritten) {
   s.padded_len = 4;
   s.queries = {2, 0};
   s.tokens = {600, 100};
-  s.keys = {Windows(600), Windows(100)};
+  s.keys = {s.Windows(600), s.Windows(100)};
   TestCall call = Infer(s, 42);
   ASSERT_TRUE(call.Run({}).ok());
   for (int64_t row : {2, 3, 4, 5, 6, 7}) {
@@ -371,6 +297,31 @@ TEST(NsaCompressAttentionInfer, EqualsTheTrainingFormOnContiguousPages) {
   }
 }
 
+// A window of 48 tokens every 32: two reach over 80 tokens, so a second block of 64 is a candidate
+// that only the end of the last window touches; importance counts whole strides.
+TEST(NsaCompressAttentionInfer, WindowsNeedNotBeMultiplesOfTheStride) {
+  Shape s;
+  s.stride = 32;
+  s.block = 48;
+  s.keys = {2, 1, 20};  // J = 2, 1, 11
+  s.count = 12;
+  TestCall call = Infer(s, 47);
+  ExpectConforms(call);
+  ASSERT_TRUE(call.Run({}).ok());
+  const std::vector<int64_t> got = call.GotInts("topk_indices");
+  for (size_t b = 0; b < 3; ++b) {
+    const int64_t blocks = std::vector<int64_t>{2, 1, 11}[b];
+    const auto begin = got.begin() + static_cast<int64_t>(b) * 2 * s.count;
+    EXPECT_EQ(std::count(begin, begin + s.count, -1), s.count - blocks) << b;
+    EXPECT_EQ(*std::max_element(begin, begin + s.count), blocks - 1) << b;
+  }
+  s.queries = {3, 1, 2};
+  s.tokens = {80 + 5, 48, 48 + 19 * 32};
+  s.mask = true;
+  TestCall step = Infer(s, 48);
+  ExpectConforms(step);
+}
+
 TEST(NsaCompressAttentionInfer, BadArgumentsAreRefusedByName) {
   Shape s;
   s.queries = {2, 1};
@@ -415,34 +366,15 @@ TEST(NsaCompressAttentionInfer, BadArgumentsAreRefusedByName) {
   refuse(With("layout", "BSND"), "query");
   refuse(With("layout", "BSH"), "layout");
   refuse(Filled("atten_mask", DType::kBool, {4}, 1), "atten_mask");
-}
-
-TEST(NsaCompressAttentionInfer, StrictEnforcesTheDocumentsLimits) {
-  Shape fine;
-  fine.group = 16;
-  fine.qk_dim = 192;
-  fine.v_dim = 128;
-  fine.page = 64;
-  fine.keys = {61};
-  fine.tokens = {992};
-  TestCall accepted = Infer(fine, 46);
-  accepted.Set("strict", true);
-  const auto result = accepted.Run({});
-  EXPECT_TRUE(result.ok()) << result.status().message();
-  const auto refuse = [&](const std::function<void(Shape&)>& change, const std::string& argument) {
-    Shape s = fine;
-    change(s);
-    ExpectRefusedByStrictAlone(Infer(s, 46), argument);
-  };
-  refuse([](Shape& s) { s.group = 17; }, "head_num");
-  refuse([](Shape& s) { s.qk_dim = 128; }, "query");
-  refuse([](Shape& s) { s.v_dim = 64; }, "value");
-  refuse([](Shape& s) { s.page = 32; }, "page_block_size");
-  refuse([](Shape& s) { s.select = 144; }, "select_block_size");
-  refuse([](Shape& s) { s.count = 17; }, "select_block_count");
-  refuse([](Shape& s) { s.queries = {5}; }, "query");
-  refuse([](Shape& s) { s.keys = {61, 0}, s.tokens = {992, 31}; }, "actual_cmp_seq_kvlen");
+  refuse(Filled("query", DType::kFloat32, {3, 8, 24}, 1), "query");
+  refuse(Filled("query", DType::kBFloat16, {3, 8, 24}, 1), "key");
+  refuse(Filled("query", DType::kFloat16, {3, 8, 25}, 1), "key");
+  refuse(Filled("value", DType::kFloat16, {9, 16, 21}, 1), "value");
+  for (int64_t bad : {int64_t{0}, int64_t{-1}, int64_t{33}, INT64_MAX})
+    refuse(With("compress_stride", bad), "compress_stride");
+  for (int64_t bad : {int64_t{0}, int64_t{40}, INT64_MIN})
+    refuse(With("select_block_size", bad), "select_block_size");
 }
 
 }  // namespace
-}  // namespace tamis::test
+}  // namespace tamis::test::decoding

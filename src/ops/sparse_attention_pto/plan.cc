@@ -166,8 +166,6 @@ Cost Body::CountCost() const {
 
 Status Normalise(const Params& params, base::Dims* dims, Problem* problem) {
   const base::Dims& d = *dims;
-  if (params.strict && params.x.dtype != DType::kBFloat16)
-    return base::Invalid("x", "(strict) dtype bfloat16", base::Name(params.x.dtype));
   const std::pair<const char*, double> epsilons[] = {{"epsilon_cq", params.epsilon_cq},
                                                      {"epsilon_ckv", params.epsilon_ckv},
                                                      {"epsilon_k", params.epsilon_k}};

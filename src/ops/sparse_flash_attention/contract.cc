@@ -7,6 +7,7 @@ namespace tamis::sparse_flash_attention {
 
 const base::Contract& Room::contract() {
   using Rule = base::Limit::Rule;
+  using Presence = base::StrictRule::Presence;
   const auto statistics = [](const char* doc) {
     return base::TensorSpec{.doc = doc,
                             .dtypes = {DType::kFloat32},
@@ -24,40 +25,49 @@ const base::Contract& Room::contract() {
                  {.doc = "latent part of the queries",
                   .dtypes = {DType::kFloat16, DType::kBFloat16},
                   .forms = prim::QueryForms("N, D")})
+          .InStrict({.dtypes = {DType::kBFloat16}, .contiguous = true})
           .Input("key", &Params::key,
                  {.doc = "latent keys, W = D, as query; or rows of W bytes, see kv_format",
                   .dtypes = {DType::kFloat16, DType::kBFloat16, DType::kInt8, DType::kUInt8},
                   .forms = prim::KeyForms("1, W"),
                   .layout = "layout_kv"})
+          .InStrict({.contiguous = true})
           .Input(
               "sparse_indices", &Params::sparse_indices,
               {.doc = "blocks of each token's sequence, in any order; a negative one ends a list",
                .dtypes = {DType::kInt32},
                .forms = prim::QueryForms("1, K")})
+          .InStrict({.contiguous = true})
           .OptionalInput("value", &Params::value,
                          {.doc = "values; absent: the latent part of key",
                           .dtype_as = "key",
                           .forms = prim::KeyForms("1, W"),
                           .layout = "layout_kv"})
+          .InStrict({.presence = Presence::kRequired, .contiguous = true})
           .OptionalInput("block_table", &Params::block_table, prim::BlockTable())
           .OptionalInput("actual_seq_lengths_query", &Params::actual_seq_lengths_query,
                          prim::QueryLengths())
+          .InStrict({.dtypes = {DType::kInt32}})
           .OptionalInput("actual_seq_lengths_kv", &Params::actual_seq_lengths_kv,
                          prim::KeyLengths())
+          .InStrict({.dtypes = {DType::kInt32}})
           .OptionalInput(
               "query_rope", &Params::query_rope,
               {.doc = "rotary part of the queries; with key_rope or a kv_format of bytes",
                .dtype_as = "query",
                .forms = prim::QueryForms("N, Dr")})
+          .InStrict({.contiguous = true})
           .OptionalInput("key_rope", &Params::key_rope,
                          {.doc = "rotary part of the keys, with query_rope",
                           .dtype_as = "query",
                           .forms = prim::KeyForms("1, Dr"),
                           .layout = "layout_kv"})
+          .InStrict({.contiguous = true})
           .OptionalInput("sinks", &Params::sinks,
                          {.shape = "N",
                           .doc = "per head a score without a value that joins the softmax",
                           .dtypes = {DType::kFloat32}})
+          .InStrict({.presence = Presence::kNone})
           .Required("scale_value", &Params::scale_value, "factor of the scores")
           .Optional("sparse_block_size", &Params::sparse_block_size,
                     "positions per id: id b names [b c, (b + 1) c) of the sequence")
@@ -70,18 +80,20 @@ const base::Contract& Room::contract() {
               "3: token i of q sees positions up to n - q + i (causal from the end); 0: all n")
           .Optional("return_softmax_lse", &Params::return_softmax_lse,
                     "whether softmax_max and softmax_sum are wanted")
+          .InStrict({.default_only = true})
           .Choice(
               "kv_format", &Params::kv_format, {"split", "cann656", "flashmla656"},
               "split: key and key_rope in 16 bits; else key holds rows of bytes as pack_kv_rows "
               "makes them")
+          .InStrict({.default_only = true})
           .Choice("accuracy", &Params::accuracy, {"storage", "fp32"},
                   "of the products: storage lets a level use 16-bit integers for values, and for "
                   "scores where no statistics are wanted, with an error below the rounding of a "
                   "bfloat16 output")
           .Optional("strict", &Params::strict,
-                    "also enforce the document's limits: those of the table, and bfloat16, dense "
-                    "tensors, a value, int32 lengths one per sequence, layout_kv BSND or PA_BSND, "
-                    "kv_format split, no sinks, no statistics")
+                    "also enforce the document's limits: those of the table, and lengths one per "
+                    "sequence, layout_kv BSND or PA_BSND, a block_table with room for the longest "
+                    "sequence")
           .Output("out", &Params::out,
                   {.doc = "latent output", .dtype_as = "query", .forms = prim::QueryForms("N, D")})
           .OptionalOutput("softmax_max", &Params::softmax_max,

@@ -329,51 +329,5 @@ TEST(SparseFlashAttention, KeyItselfMayBeGivenAsTheValue) {
   }
 }
 
-// Each limit of the document has a call that only strict refuses.
-TEST(SparseFlashAttention, StrictEnforcesTheDocumentsLimits) {
-  Shape fine;
-  fine.keys = Keys::kPaged;
-  fine.latent = 512;
-  fine.rope = 64;
-  fine.value = true;
-  const auto prepare = [](const Shape& s) {
-    TestCall call = Attention(s, 116);
-    call.Set("return_softmax_lse", false);
-    return call;
-  };
-  TestCall accepted = prepare(fine);
-  accepted.Set("strict", true);
-  const auto run = accepted.Run({});
-  ASSERT_TRUE(run.ok()) << run.status().message();
-  const auto refuse = [&](const std::function<void(Shape&)>& change, const char* argument) {
-    Shape s = fine;
-    change(s);
-    ExpectRefusedByStrictAlone(prepare(s), argument);
-  };
-  refuse([](Shape& s) { s.dtype = DType::kFloat16; }, "query");
-  refuse([](Shape& s) { s.heads = 3; }, "query");
-  refuse([](Shape& s) { s.latent = 256; }, "query");
-  refuse([](Shape& s) { s.rope = 32; }, "query_rope");
-  refuse([](Shape& s) { s.page = 24; }, "key");
-  refuse([](Shape& s) { s.page = 2048; }, "key");
-  refuse([](Shape& s) { s.block = 5; }, "sparse_block_size");
-  refuse([](Shape& s) { s.value = false; }, "value");
-  refuse([](Shape& s) { s.sinks = true; }, "sinks");
-  refuse([](Shape& s) { s.lengths = DType::kInt64; }, "actual_seq_lengths_query");
-  refuse([](Shape& s) { s.gap = 1; }, "query");
-  refuse([](Shape& s) { s.tnd = true, s.keys = Keys::kTnd; }, "layout_kv");
-  refuse([](Shape& s) { s.format = Format::kCann, s.value = false; }, "kv_format");
-  refuse([](Shape& s) { s.q = {0}; }, "query");
-  Shape two = fine;
-  two.q = {2, 2};
-  two.n = {9, 9};
-  TestCall one_length = prepare(two);
-  one_length.List("actual_seq_lengths_kv", DType::kInt32, {9});
-  ExpectRefusedByStrictAlone(std::move(one_length), "actual_seq_lengths_kv");
-  TestCall statistics = prepare(fine);
-  statistics.Set("return_softmax_lse", true);
-  ExpectRefusedByStrictAlone(std::move(statistics), "return_softmax_lse");
-}
-
 }  // namespace
 }  // namespace tamis::test::attention

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "base/checked.h"
 #include "base/dtype.h"
@@ -80,46 +81,28 @@ bool IsSame(const TensorView& a, const TensorView& b) {
          std::equal(a.strides, a.strides + a.rank, b.strides);
 }
 
-bool IsDense(const TensorView& view) {
-  int64_t stride = 1;
-  for (int i = view.rank - 1; i >= 0; --i) {
-    if (view.shape[i] > 1 && view.strides[i] != stride) return false;
-    stride *= view.shape[i];
-  }
-  return true;
-}
-
-// What the document prints beyond products of sizes.
-Status CheckStrict(const Params& params, int64_t batch) {
-  const auto strict = [](const char* argument, const char* expected, std::string_view got) {
-    return base::Invalid(argument, "(strict) " + std::string(expected), got);
-  };
-  if (params.query.dtype != DType::kBFloat16)
-    return strict("query", "bfloat16", base::Name(params.query.dtype));
-  if (params.kv_format != KvFormat::kSplit) return strict("kv_format", "split", "rows of bytes");
-  if (params.layout_kv == KvLayout::kTnd) return strict("layout_kv", "BSND or PA_BSND", "TND");
-  if (params.value.absent()) return strict("value", "a tensor", "none");
-  if (!params.sinks.absent()) return strict("sinks", "none", "a tensor");
-  if (params.return_softmax_lse) return strict("return_softmax_lse", "false", "true");
-  const std::pair<const char*, const TensorView*> tensors[] = {
-      {"query", &params.query},
-      {"key", &params.key},
-      {"sparse_indices", &params.sparse_indices},
-      {"value", &params.value},
-      {"query_rope", &params.query_rope},
-      {"key_rope", &params.key_rope}};
-  for (const auto& [name, view] : tensors) {
-    if (!view->absent() && !IsDense(*view)) return strict(name, "a dense tensor", "a strided one");
-  }
+// What the document prints beyond single arguments and products of sizes.
+Status CheckStrict(const Params& params, const base::Dims& dims, int64_t batch) {
+  if (params.layout_kv == KvLayout::kTnd)
+    return base::Invalid("layout_kv", "(strict) BSND or PA_BSND", "TND");
   const std::pair<const char*, const TensorView*> lengths[] = {
       {"actual_seq_lengths_query", &params.actual_seq_lengths_query},
       {"actual_seq_lengths_kv", &params.actual_seq_lengths_kv}};
   for (const auto& [name, view] : lengths) {
-    if (view->absent()) continue;
-    if (view->dtype != DType::kInt32) return strict(name, "int32", base::Name(view->dtype));
-    if (view->shape[0] != batch)
+    if (!view->absent() && view->shape[0] != batch)
       return base::Invalid(name, "(strict) one entry per sequence = " + std::to_string(batch),
                            view->shape[0]);
+  }
+  if (params.layout_kv != KvLayout::kPaBsnd) return Status::Ok();
+  int64_t longest = 0;  // of sequences without queries, too
+  for (int64_t b = 0; b < batch; ++b)
+    longest = std::max(longest, prim::LengthAt(params.actual_seq_lengths_kv, b));
+  const int64_t pages = base::CeilDiv(longest, dims["page_size"]);
+  if (params.block_table.shape[1] < pages) {
+    return base::Invalid("block_table",
+                         "(strict) at least " + std::to_string(pages) +
+                             " columns, the pages of the longest sequence",
+                         params.block_table.shape[1]);
   }
   return Status::Ok();
 }
@@ -148,7 +131,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   }
   TAMIS_RETURN_IF_ERROR(FindSequences(params, dims, problem));
   const int64_t batch = problem->padded_queries ? d["B"] : params.actual_seq_lengths_query.shape[0];
-  if (params.strict) TAMIS_RETURN_IF_ERROR(CheckStrict(params, batch));
+  if (params.strict) TAMIS_RETURN_IF_ERROR(CheckStrict(params, d, batch));
   int64_t rows = 0;
   for (const prim::TokenSequence& s : problem->sequences) rows += s.rows;
   dims->Set("rows", rows);
