@@ -213,8 +213,7 @@ class WithSelections {
  public:
   WithSelections(const base::Operator& op, const void* params,
                  const std::vector<std::unique_ptr<Judged>>& outputs)
-      : params_(op.contract->default_params.size() / sizeof(std::max_align_t) + 1) {
-    std::memcpy(params_.data(), params, op.contract->default_params.size());
+      : params_(op.contract->copy_params(params)) {
     for (const auto& output : outputs) {
       if (!output->field->ranked || Suspects(*output).empty()) continue;
       differ_ = true;
@@ -227,16 +226,16 @@ class WithSelections {
         for (const double index : row)
           base::StoreDouble(list.data(), output->c.dtype, static_cast<int64_t>(at++), index);
       }
-      base::Contract::tensor(static_cast<void*>(params_.data()), *output->field) = {
-          list.data(), output->c.dtype, output->c.shape};
+      base::Contract::tensor(params_.get(), *output->field) = {list.data(), output->c.dtype,
+                                                               output->c.shape};
     }
   }
 
   bool differ() const { return differ_; }
-  const void* params() const { return params_.data(); }
+  const void* params() const { return params_.get(); }
 
  private:
-  std::vector<std::max_align_t> params_;
+  std::shared_ptr<void> params_;
   std::vector<std::vector<int64_t>> lists_;
   bool differ_ = false;
 };
