@@ -55,7 +55,7 @@ def _through_torch(namespace: str, schema: str) -> Callable[..., Any]:
 
 def function_of(namespace: str, schema: str) -> Callable[..., Any]:
     """What a call does here: the function of its name, whose arguments are the schema's."""
-    function: Callable[..., Any] = getattr(calls, name_of(schema))
+    function = calls.call(namespace, name_of(schema))
     found = inspect.signature(function).parameters.values()
     plain = inspect.Signature([p.replace(annotation=p.empty) for p in found])
     if plain != signature_of(schema):
