@@ -88,8 +88,8 @@ def npu_lightning_indexer_prolog_pto(
     weights are unscaled, in the dtype of `token_x`, as `npu_lightning_indexer_pto` takes them.
     Index keys are written in place.
     """
-    expect("layout_query", layout_query, "TND", None)
-    expect("layout_key", layout_key, "PA_BSND", None)
+    expect("layout_query", layout_query or "TND", "TND")
+    expect("layout_key", layout_key or "PA_BSND", "PA_BSND")
     for name, tensor in (("q_norm", q_norm), ("wq_b", wq_b), ("idx_k_cache", idx_k_cache)):
         if tensor.dtype != token_x.dtype:
             raise ValueError(

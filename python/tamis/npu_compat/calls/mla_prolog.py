@@ -70,19 +70,21 @@ def _panels_of(rows: Tensor) -> Tensor:
     return rows.view(pages, size, width // _PANEL, _PANEL).transpose(1, 2).reshape(rows.shape)
 
 
+_PER_TOKEN = {
+    "BSND": "[B, S, 1, width] and token_x [B, S, H]",
+    "TND": "[T, 1, width] and token_x [T, H]",
+}
+
+
 def _one_row_per_token(name: str, cache: Tensor, token_x: Tensor, cache_mode: str) -> Tensor:
     """A cache in BSND or TND, as pages."""
-    tokens = list(token_x.shape[:-1])
-    if list(cache.shape[:-2]) != tokens or len(tokens) != len(cache_mode) - 2:
-        wanted = {
-            "BSND": "[B, S, 1, width], token_x [B, S, H]",
-            "TND": "[T, 1, width], token_x [T, H]",
-        }
+    tokens = token_x.shape[:-1]
+    if cache.dim() != len(cache_mode) or cache.shape[:-2] != tokens:
         raise ValueError(
-            f"{name}: expected {wanted[cache_mode]} with cache_mode {cache_mode}, "
-            f"got {list(cache.shape)}, {list(token_x.shape)}"
+            f"{name}: expected {_PER_TOKEN[cache_mode]} with cache_mode {cache_mode}, "
+            f"got {list(cache.shape)} and {list(token_x.shape)}"
         )
-    return cache if cache.dim() == 4 else cache.unsqueeze(0)
+    return cache if cache_mode == "BSND" else cache.unsqueeze(0)
 
 
 def prolog(
@@ -113,7 +115,7 @@ def prolog(
     """
     expect("cache_mode", cache_mode, *modes)
     kv_rows, kr_rows = kv_cache, kr_cache
-    if cache_mode in ("BSND", "TND"):
+    if cache_mode in _PER_TOKEN:
         kv_rows = _one_row_per_token("kv_cache", kv_cache, token_x, cache_mode)
         kr_rows = _one_row_per_token("kr_cache", kr_cache, token_x, cache_mode)
         tokens = token_x.shape[:-1]
