@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,6 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch_calls import attention_case, indexer_case
 
 import tamis.npu_compat
+from tamis.npu_compat import calls
+from tamis.npu_compat.options import options
 
 torch_npu = importlib.import_module("torch_npu")
 custom = importlib.import_module("custom")
@@ -23,9 +24,9 @@ LAYOUTS = (("BSND", "BSND"), ("BSND", "PA_BSND"), ("TND", "TND"), ("TND", "PA_BS
 
 
 @pytest.fixture(autouse=True)
-def _defaults_again() -> Iterator[None]:
-    yield
-    tamis.npu_compat.enable()
+def _as_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    for option, value in vars(options).items():
+        monkeypatch.setattr(options, option, value)
 
 
 def equal(one: Any, other: Any) -> bool:
@@ -38,15 +39,15 @@ def equal(one: Any, other: Any) -> bool:
 @pytest.mark.parametrize(("layout", "key"), LAYOUTS)
 def test_the_native_indexer_gives_positions_and_their_scores(layout: str, key: str) -> None:
     case = indexer_case(layout, key)
-    options = {**case.tensors, **case.attributes}
-    expected = torch.ops.tamis.lightning_indexer(**options, return_value=True)
-    assert equal(torch_npu.npu_lightning_indexer(**options, return_value=True), expected)
+    given = {**case.tensors, **case.attributes}
+    expected = torch.ops.tamis.lightning_indexer(**given, return_value=True)
+    assert equal(torch_npu.npu_lightning_indexer(**given, return_value=True), expected)
     assert expected[1].dtype == torch.bfloat16
-    indices, values = torch_npu.npu_lightning_indexer(**options)
+    indices, values = torch_npu.npu_lightning_indexer(**given)
     assert torch.equal(indices, expected[0])
     assert (values.shape, values.dtype) == ((0,), torch.bfloat16)
-    assert torch.equal(custom.npu_lightning_indexer(**options), expected[0])
-    operators = torch.ops.npu.npu_lightning_indexer(**options, return_value=True)
+    assert torch.equal(custom.npu_lightning_indexer(**given), expected[0])
+    operators = torch.ops.npu.npu_lightning_indexer(**given, return_value=True)
     assert equal(operators, expected)
 
 
@@ -67,15 +68,15 @@ def test_weights_may_keep_a_last_dimension_of_one(layout: str, key: str) -> None
 def test_the_indexer_of_pypto_reads_all_rows_of_the_query() -> None:
     case = indexer_case("BSND", "PA_BSND")
     expected = torch.ops.tamis.lightning_indexer(**case.tensors, **case.attributes)[0]
-    options = {**case.tensors, **case.attributes}
-    options["actual_seq_lengths_query"] = torch.tensor([3, 6], dtype=torch.int32)  # prefix sums
-    assert torch.equal(custom_pypto.npu_lightning_indexer_pto(**options), expected)
+    given = {**case.tensors, **case.attributes}
+    given["actual_seq_lengths_query"] = torch.tensor([3, 6], dtype=torch.int32)  # prefix sums
+    assert torch.equal(custom_pypto.npu_lightning_indexer_pto(**given), expected)
     for name in ("actual_seq_lengths_key", "block_table"):
         with pytest.raises(ValueError, match=rf"^{name}: required, but absent$"):
-            custom_pypto.npu_lightning_indexer_pto(**{**options, name: None})
+            custom_pypto.npu_lightning_indexer_pto(**{**given, name: None})
     for name, found in (("layout_query", "TND"), ("layout_key", "BSND")):
         with pytest.raises(ValueError, match=rf"^{name}: expected \w+, got {found}$"):
-            custom_pypto.npu_lightning_indexer_pto(**{**options, name: found})
+            custom_pypto.npu_lightning_indexer_pto(**{**given, name: found})
 
 
 # --- sparse_flash_attention -----------------------------------------------------------------------
@@ -85,13 +86,13 @@ def test_the_indexer_of_pypto_reads_all_rows_of_the_query() -> None:
 @pytest.mark.parametrize(("layout", "kv"), LAYOUTS)
 def test_the_native_attention_gives_three_results(layout: str, kv: str, statistics: bool) -> None:
     case = attention_case(layout, kv, return_softmax_lse=statistics)
-    options = {**case.tensors, **case.attributes, "value": case.tensors["key"].clone()}
-    options["sinks"] = torch.tensor([0.5, -1.0, 2.0, 0.0])
-    expected = torch.ops.tamis.sparse_flash_attention(**options)
+    given = {**case.tensors, **case.attributes, "value": case.tensors["key"].clone()}
+    given["sinks"] = torch.tensor([0.5, -1.0, 2.0, 0.0])
+    expected = torch.ops.tamis.sparse_flash_attention(**given)
     for attention_mode in (0, 2):
-        found = torch_npu.npu_sparse_flash_attention(**options, attention_mode=attention_mode)
+        found = torch_npu.npu_sparse_flash_attention(**given, attention_mode=attention_mode)
         assert equal(found, expected)
-    assert equal(torch.ops.npu.npu_sparse_flash_attention(**options), expected)
+    assert equal(torch.ops.npu.npu_sparse_flash_attention(**given), expected)
     rows = {"BSND": (2, 1, 3, 4), "TND": (1, 6, 4)}[layout]
     for values in found[1:]:
         assert (values.shape, values.dtype) == (rows if statistics else (0,), torch.float32)
@@ -99,11 +100,11 @@ def test_the_native_attention_gives_three_results(layout: str, kv: str, statisti
 
 def test_the_custom_attention_gives_one_result() -> None:
     case = attention_case("TND", "PA_BSND", sparse_block_size=2)
-    options = {**case.tensors, **case.attributes, "value": case.tensors["key"]}
-    (expected, _, _) = torch.ops.tamis.sparse_flash_attention(**options)
-    assert torch.equal(custom.npu_sparse_flash_attention(**options), expected)
-    assert torch.equal(torch.ops.custom.npu_sparse_flash_attention(**options), expected)
-    assert torch.equal(torch_npu.npu_sparse_flash_attention(**options)[0], expected)
+    given = {**case.tensors, **case.attributes, "value": case.tensors["key"]}
+    (expected, _, _) = torch.ops.tamis.sparse_flash_attention(**given)
+    assert torch.equal(custom.npu_sparse_flash_attention(**given), expected)
+    assert torch.equal(torch.ops.custom.npu_sparse_flash_attention(**given), expected)
+    assert torch.equal(torch_npu.npu_sparse_flash_attention(**given)[0], expected)
 
 
 @pytest.mark.parametrize(
@@ -116,9 +117,9 @@ def test_the_custom_attention_gives_one_result() -> None:
 )
 def test_what_the_device_does_not_take_is_refused(argument: str, value: int, line: str) -> None:
     case = attention_case("BSND", "BSND")
-    options = {**case.tensors, **case.attributes, "value": case.tensors["key"], argument: value}
+    given = {**case.tensors, **case.attributes, "value": case.tensors["key"], argument: value}
     with pytest.raises(ValueError, match=f"^{re.escape(line)}$"):
-        torch_npu.npu_sparse_flash_attention(**options)
+        torch_npu.npu_sparse_flash_attention(**given)
     if argument != "attention_mode":
         indexer = indexer_case("BSND", "BSND")
         with pytest.raises(ValueError, match=f"^{re.escape(line)}$"):
@@ -130,7 +131,7 @@ def test_what_the_device_does_not_take_is_refused(argument: str, value: int, lin
 # --- rows of bytes --------------------------------------------------------------------------------
 
 
-def antiquant(layout: str, kv: str, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def antiquant(layout: str, kv: str, **given: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """A call over 656-byte rows, as the device has it, and as Tamis has it."""
     case = attention_case(layout, kv)
     key, key_rope = case.tensors.pop("key"), case.tensors.pop("key_rope")
@@ -149,7 +150,7 @@ def antiquant(layout: str, kv: str, **options: Any) -> tuple[dict[str, Any], dic
         "quant_scale_repo_mode": 1,
         "tile_size": 128,
         "rope_head_dim": 16,
-        **options,
+        **given,
     }
     return device, {**common, "query": query, "query_rope": query_rope, "kv_format": "cann656"}
 
@@ -225,19 +226,20 @@ def accuracies_of(call: Any, arguments: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize("accuracy", ["storage", "fp32"])
 def test_accuracy_reaches_every_call_that_attends_over_selected_keys(accuracy: str) -> None:
-    tamis.npu_compat.enable(accuracy=accuracy)
+    tamis.npu_compat.enable(accuracy=accuracy, weight_format="ND")
     split = attention_case("BSND", "BSND")
-    options = {**split.tensors, **split.attributes, "value": split.tensors["key"]}
+    given = {**split.tensors, **split.attributes, "value": split.tensors["key"]}
     rows, ours = antiquant("BSND", "PA_BSND")
     layer = {n: to_library("torch", t) for n, t in layer_case("bfloat16").tensors.items()}
-    calls = (
-        (torch_npu.npu_sparse_flash_attention, options),
-        (custom.npu_sparse_flash_attention, {**options, "sparse_block_size": 1}),
+    pairs = (
+        (torch_npu.npu_sparse_flash_attention, given),
+        (custom.npu_sparse_flash_attention, {**given, "sparse_block_size": 1}),
         (custom.npu_sparse_flash_attention_antiquant, rows),
-        (custom.npu_sparse_attention_pto, layer),
-        (custom_pypto.npu_sparse_attention_pto, layer),
+        # What these two names run: as operators they are opaque.
+        (calls.call("custom", "npu_sparse_attention_pto"), layer),
+        (calls.call("custom_pypto", "npu_sparse_attention_pto"), layer),
     )
-    for call, arguments in calls:
+    for call, arguments in pairs:
         assert accuracies_of(call, arguments) == [accuracy]
     found = custom.npu_sparse_flash_attention_antiquant(**rows)
     expected = torch.ops.tamis.sparse_flash_attention(**ours, accuracy=accuracy)[0]
@@ -246,18 +248,18 @@ def test_accuracy_reaches_every_call_that_attends_over_selected_keys(accuracy: s
 
 def test_an_accuracy_that_is_none_is_refused_and_changes_nothing() -> None:
     tamis.npu_compat.enable(accuracy="fp32")
-    with pytest.raises(ValueError, match=r"^accuracy: expected one of storage, fp32, got 'exact'$"):
+    with pytest.raises(ValueError, match=r"^accuracy: expected one of storage, fp32; got exact$"):
         tamis.npu_compat.enable(accuracy="exact")
     case = attention_case("BSND", "BSND")
-    options = {**case.tensors, **case.attributes, "value": case.tensors["key"]}
-    assert accuracies_of(torch_npu.npu_sparse_flash_attention, options) == ["fp32"]
+    given = {**case.tensors, **case.attributes, "value": case.tensors["key"]}
+    assert accuracies_of(torch_npu.npu_sparse_flash_attention, given) == ["fp32"]
 
 
 def test_strict_holds_for_the_calls_of_the_documents_alone() -> None:
     case = attention_case("BSND", "PA_BSND")  # document 004: D = 512
-    options = {**case.tensors, **case.attributes, "value": case.tensors["key"]}
-    before = torch_npu.npu_sparse_flash_attention(**options)
+    given = {**case.tensors, **case.attributes, "value": case.tensors["key"]}
+    before = torch_npu.npu_sparse_flash_attention(**given)
     tamis.npu_compat.enable(strict=True)
     with pytest.raises(ValueError, match="strict"):
-        custom.npu_sparse_flash_attention(**options, sparse_block_size=1)
-    assert equal(torch_npu.npu_sparse_flash_attention(**options), before)
+        custom.npu_sparse_flash_attention(**given, sparse_block_size=1)
+    assert equal(torch_npu.npu_sparse_flash_attention(**given), before)

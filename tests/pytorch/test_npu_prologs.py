@@ -12,10 +12,15 @@ import torch
 from torch import Tensor
 
 import tamis.npu_compat
+from tamis.npu_compat import formats
+from tamis.npu_compat.calls import mla_prolog
+from tamis.npu_compat.options import options
 
 torch_npu = importlib.import_module("torch_npu")
 custom = importlib.import_module("custom")
 custom_pypto = importlib.import_module("custom_pypto")
+
+torchair = importlib.import_module("torchair")
 
 HIDDEN, LOW, HEADS, NOPE, LATENT, ROPE = 64, 48, 2, 16, 32, 16
 PAGES, PAGE = 3, 4
@@ -33,6 +38,14 @@ NATIVE = {  # the calls' name of an argument, and the operator's
     "kv_cache": "kv_cache",
     "kr_cache": "kr_cache",
 }
+
+
+@pytest.fixture(autouse=True)
+def _row_major_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    for option, value in vars(options).items():
+        monkeypatch.setattr(options, option, value)
+    monkeypatch.setattr(formats.Graphs, "read_marks", False)
+    tamis.npu_compat.enable(weight_format="ND")
 
 
 def random(*shape: int) -> Tensor:
@@ -143,7 +156,7 @@ def test_the_third_form_takes_its_tensors_in_order() -> None:
     found = torch_npu.npu_mla_prolog_v3_functional(*own.values(), cache_index=index)
     assert_equal(found[5], expected["kv"])
     with pytest.raises(TypeError, match="token_x"):
-        torch_npu.npu_mla_prolog_v3_functional(*own.values(), index)
+        mla_prolog.npu_mla_prolog_v3_functional(*own.values(), index)
 
 
 # --- layouts of the caches ------------------------------------------------------------------------
@@ -474,10 +487,87 @@ def test_compiled_and_exported_prologs_update_the_same_caches(form: str, mode: s
                 assert_equal(own[name], wanted[name])
 
 
-def test_nothing_here_needs_an_option() -> None:
-    tamis.npu_compat.enable(strict=True)
-    try:
-        results = torch_npu.npu_mla_prolog_v3(**inputs(6))
-    finally:
-        tamis.npu_compat.enable()
-    assert_equal(results[0], native(inputs(6))["query"])
+# --- formats of weights ---------------------------------------------------------------------------
+
+
+def cast(weight: Tensor) -> Tensor:
+    found: Tensor = torch_npu.npu_format_cast(weight, 29)
+    return found
+
+
+def of_bytes(weight: Tensor) -> Tensor:
+    found: Tensor = torch.ops.tamis.nd_to_nz(weight)
+    return found
+
+
+NZ = ("weight_dq", "weight_uq_qr", "weight_dkv_kr", "wq_b", "wk", "weights_proj")
+
+
+def changed(given: dict[str, Any], change: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+    return {
+        name: change(t.clone()) if name in NZ else t.clone() if isinstance(t, Tensor) else t
+        for name, t in given.items()
+    }
+
+
+def calls_that_read_weights() -> list[tuple[Callable[..., Any], dict[str, Any]]]:
+    return [
+        *((getattr(torch_npu, form), inputs(6)) for form in FORMS),
+        *((getattr(custom, form), inputs(6)) for form in FORMS[2:]),
+        *((getattr(torch.ops.npu, form), inputs(6)) for form in FORMS),
+        (custom_pypto.npu_lightning_indexer_prolog_pto, indexer_inputs()),
+    ]
+
+
+def test_weights_are_nz_bytes_unless_they_were_cast() -> None:
+    for call, given in calls_that_read_weights():
+        tamis.npu_compat.enable(weight_format="ND")
+        expected = call(**changed(given, torch.clone))[0]
+        tamis.npu_compat.enable(weight_format="tagged")
+        for change in (cast, of_bytes):
+            assert_equal(call(**changed(given, change))[0], expected)
+        assert not torch.equal(call(**changed(given, torch.clone))[0], expected)
+        for name in NZ:  # one weight of another kind than the others
+            if name in given:
+                mixed = changed(given, cast)
+                mixed[name] = of_bytes(given[name])
+                assert_equal(call(**mixed)[0], expected)
+
+
+class Graph(torch.nn.Module):
+    def __init__(self, call: Callable[..., Any]) -> None:
+        super().__init__()
+        self.call = call
+
+    def forward(self, given: dict[str, Tensor]) -> Tensor:
+        found: Tensor = self.call(**given)[0]
+        return found
+
+
+class OfResults(Graph):
+    def forward(self, given: dict[str, Tensor]) -> Tensor:
+        return super().forward({**given, **{n: given[n].clone() for n in NZ if n in given}})
+
+
+@pytest.mark.parametrize("backend", ["eager", "inductor"])
+def test_graphs_of_torchair_read_weights_as_calls_do(backend: str) -> None:
+    for call, given in calls_that_read_weights():
+        tamis.npu_compat.enable(weight_format="ND")
+        expected = call(**changed(given, torch.clone))[0]
+        tamis.npu_compat.enable(weight_format="tagged", graph_backend=backend)
+        torch.compiler.reset()
+        graph = torch.compile(Graph(call), backend=torchair.get_npu_backend(), fullgraph=True)
+        for change in (cast, of_bytes):
+            assert_equal(graph(changed(given, change)), expected)
+        graph = torch.compile(OfResults(call), backend=torchair.get_npu_backend(), fullgraph=True)
+        with pytest.raises(RuntimeError, match=r"(weight_dq|wq_b): expected an input of the graph"):
+            graph(changed(given, cast))
+
+
+def test_other_graphs_ask_for_the_format() -> None:
+    tamis.npu_compat.enable(weight_format="tagged")
+    for call, given in calls_that_read_weights():
+        torch.compiler.reset()
+        graph = torch.compile(Graph(call), backend="aot_eager", fullgraph=True)
+        with pytest.raises(RuntimeError, match=r"enable\(weight_format='ND'\)"):
+            graph(changed(given, cast))

@@ -123,13 +123,38 @@ SCHEMAS: dict[str, tuple[str, ...]] = {
 }
 
 
-# Calls whose weights are in the device's format NZ: see formats.py.
-READ_WEIGHTS = frozenset({"npu_sparse_attention_pto"})
+_PROLOG_WEIGHTS = ("weight_dq", "weight_uq_qr", "weight_dkv_kr")
+
+# Calls whose weights are in the device's format NZ, and which: see formats.py.
+READ_WEIGHTS: dict[str, tuple[str, ...]] = {
+    "npu_sparse_attention_pto": (
+        "w_dq",
+        "w_uq_qr",
+        "w_dkv_kr",
+        "w_idx_qb",
+        "w_idx_k",
+        "w_idx_proj",
+    ),
+    "npu_mla_prolog": _PROLOG_WEIGHTS,
+    "npu_mla_prolog_v2": _PROLOG_WEIGHTS,
+    "npu_mla_prolog_v3": _PROLOG_WEIGHTS,
+    "npu_mla_prolog_v3_functional": _PROLOG_WEIGHTS,
+    "npu_lightning_indexer_prolog_pto": ("wq_b", "wk", "weights_proj"),
+}
 
 
 def name_of(schema: str) -> str:
     """The call that a schema describes."""
     return schema.partition("(")[0]
+
+
+def is_opaque(schema: str) -> bool:
+    """Whether compilers may not look into a call: it reads weights whose format they lose.
+
+    An opaque operator cannot return what it updates; calls that do are made of one that does not.
+    """
+    returns = torch._C.parse_schema(schema).returns
+    return name_of(schema) in READ_WEIGHTS and not any(found.alias_info for found in returns)
 
 
 def signature_of(schema: str) -> inspect.Signature:

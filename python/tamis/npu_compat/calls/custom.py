@@ -201,7 +201,7 @@ def npu_sparse_attention_pto(
 ) -> Tensor:
     """`tamis.sparse_attention_pto`, with its defaults; the three caches are updated in place.
 
-    The six weights that the device wants in NZ are read as `formats.row_major` says.
+    Its six weights are NZ, as `tamis.npu_compat.formats` reads them; `w_uk` is row-major.
     """
     weights, weight_format = row_major(
         "npu_sparse_attention_pto",

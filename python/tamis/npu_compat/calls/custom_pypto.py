@@ -86,7 +86,8 @@ def npu_lightning_indexer_prolog_pto(
     `idx_k_cache` have the dtype of `token_x`, and what belongs to 8 bits (the three scales, and the
     two Hadamard matrices, which change scores by rounding alone) is given as empty tensors. Head
     weights are unscaled, in the dtype of `token_x`, as `npu_lightning_indexer_pto` takes them.
-    Index keys are written in place.
+    Index keys are written in place. `wq_b`, `wk` and `weights_proj` are NZ, as
+    `tamis.npu_compat.formats` reads them.
     """
     expect("layout_query", layout_query or "TND", "TND")
     expect("layout_key", layout_key or "PA_BSND", "PA_BSND")

@@ -1,7 +1,7 @@
 """The first step of a DeepSeek-V3 layer, in the four forms of `torch_npu`: 16 bits throughout.
 
-Weights that the device wants in NZ (`weight_dq`, `weight_uq_qr`, `weight_dkv_kr`) are read as
-`formats.row_major` says. Whatever belongs to 8 bits is refused.
+`weight_dq`, `weight_uq_qr` and `weight_dkv_kr` are NZ, as `tamis.npu_compat.formats` reads them.
+Whatever belongs to 8 bits is refused.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _rows_of(name: str, cache: Tensor) -> Tensor:
         cache.dim() != 4
         or cache.shape[2] != 1
         or cache.shape[3] % _PANEL
-        or not (cache.is_contiguous())
+        or not cache.is_contiguous()
     ):
         raise ValueError(
             f"{name}: expected a contiguous tensor [pages, page_size, 1, a multiple of {_PANEL}] "
@@ -87,8 +87,7 @@ def _one_row_per_token(name: str, cache: Tensor, token_x: Tensor, cache_mode: st
     return cache if cache_mode == "BSND" else cache.unsqueeze(0)
 
 
-def prolog(
-    call: str,
+def _prolog(
     token_x: Tensor,
     weight_dq: Tensor,
     weight_uq_qr: Tensor,
@@ -104,16 +103,15 @@ def prolog(
     epsilon_cq: float,
     epsilon_ckv: float,
     cache_mode: str,
-    modes: tuple[str, ...] = ("PA_BSND", "PA_NZ"),
-    qc_qr_scale: float = 1.0,
-    kc_scale: float = 1.0,
+    qc_qr_scale: float,
+    kc_scale: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`tamis.mla_prolog`, over every layout of the caches: query, query_rope, query_norm.
 
     BSND and TND have a row for each token and take no `cache_index`. PA_NZ is turned into rows and
     back for the call, which costs time in proportion to the cache.
     """
-    expect("cache_mode", cache_mode, *modes)
+    expect("cache_mode", cache_mode, "PA_BSND", "PA_NZ", "BSND", "TND")
     kv_rows, kr_rows = kv_cache, kr_cache
     if cache_mode in _PER_TOKEN:
         kv_rows = _one_row_per_token("kv_cache", kv_cache, token_x, cache_mode)
@@ -123,7 +121,7 @@ def prolog(
     elif cache_mode == "PA_NZ":
         kv_rows, kr_rows = _rows_of("kv_cache", kv_cache), _rows_of("kr_cache", kr_cache)
     weights, weight_format = row_major(
-        call,
+        "npu_mla_prolog_v3",
         {"weight_dq": weight_dq, "weight_uq_qr": weight_uq_qr, "weight_dkv_kr": weight_dkv_kr},
     )
     query, query_rope, query_norm = run(
@@ -194,6 +192,7 @@ def npu_mla_prolog_v2(
 
     The caches, PA_BSND or PA_NZ, are updated in place and returned themselves.
     """
+    expect("cache_mode", cache_mode, "PA_BSND", "PA_NZ")
     expect_absent(
         _WHY,
         dequant_scale_x=dequant_scale_x,
@@ -204,8 +203,8 @@ def npu_mla_prolog_v2(
         quant_scale_ckr=quant_scale_ckr,
         smooth_scales_cq=smooth_scales_cq,
     )
-    query, query_rope, _ = prolog(
-        "npu_mla_prolog_v2",
+    # The third form's operator: this one returns what it updates, and so cannot be opaque.
+    query, query_rope, *_ = torch.ops.npu.npu_mla_prolog_v3(
         token_x,
         weight_dq,
         weight_uq_qr,
@@ -215,12 +214,12 @@ def npu_mla_prolog_v2(
         rmsnorm_gamma_ckv,
         rope_sin,
         rope_cos,
-        cache_index,
         kv_cache,
         kr_cache,
-        rmsnorm_epsilon_cq,
-        rmsnorm_epsilon_ckv,
-        cache_mode,
+        cache_index=cache_index,
+        rmsnorm_epsilon_cq=rmsnorm_epsilon_cq,
+        rmsnorm_epsilon_ckv=rmsnorm_epsilon_ckv,
+        cache_mode=cache_mode,
     )
     return query, query_rope, kv_cache, kr_cache, token_x.new_zeros(1, dtype=torch.float32)
 
@@ -301,8 +300,7 @@ def npu_mla_prolog_v3(
     expect("weight_uq_qr_dtype", weight_uq_qr_dtype, None, why=_WHY)
     expect("weight_dkv_kr_dtype", weight_dkv_kr_dtype, None, why=_WHY)
     expect("kv_cache_dtype", kv_cache_dtype, None, why=_WHY)
-    query, query_rope, query_norm = prolog(
-        "npu_mla_prolog_v3",
+    query, query_rope, query_norm = _prolog(
         token_x,
         weight_dq,
         weight_uq_qr,
@@ -318,9 +316,8 @@ def npu_mla_prolog_v3(
         rmsnorm_epsilon_cq,
         rmsnorm_epsilon_ckv,
         cache_mode,
-        modes=("PA_BSND", "PA_NZ", "BSND", "TND"),
-        qc_qr_scale=qc_qr_scale,
-        kc_scale=kc_scale,
+        qc_qr_scale,
+        kc_scale,
     )
     if not query_norm_flag:
         query_norm = weight_uq_qr.new_empty(0)
