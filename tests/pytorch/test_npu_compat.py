@@ -140,7 +140,7 @@ def test_complaints_are_the_librarys_line() -> None:
         infer("TND", random(2, 4, 32), block_table=None)
     with pytest.raises(ValueError, match=r"^actual_cmp_seq_kvlen: required, but absent$"):
         infer("TND", random(2, 4, 32), actual_cmp_seq_kvlen=None)
-    wrong_shape = r"weight: expected shape \[.* = 32, N = 2\], got \[16, 2\]"
+    wrong_shape = r"weight: expected shape \[.* = 32, heads N = 2\], got \[16, 2\]"
     with pytest.raises(ValueError, match=wrong_shape):
         torch_npu.npu_nsa_compress(x, weight[:16], 32, 16, actual_seq_len=[80])
 

@@ -443,10 +443,14 @@ def test_the_prolog_of_pypto_is_the_indexers_in_16_bits() -> None:
         ),
         ({"layout_query": "BSND"}, "layout_query: expected TND, got BSND"),
         ({"layout_key": "TND"}, "layout_key: expected PA_BSND, got TND"),
-        ({"ln_beta_k": random(31)}, "ln_beta_k: expected shape [Di = 32], got [31]"),
+        (
+            {"ln_beta_k": random(31)},
+            "ln_beta_k: expected shape [index dim Di = 32 as wk has], got [31]",
+        ),
         (
             {"weights_proj": random(63, 16)},
-            "weights_proj: expected shape [H = 64, Ni], got [63, 16]",
+            "weights_proj: expected shape [hidden size H = 64 as token_x has, index heads Ni], "
+            "got [63, 16]",
         ),
     ],
 )
