@@ -230,13 +230,16 @@ def test_custom_ops_replaces_calls_of_the_same_name(tmp_path: Path) -> None:
     )
     assert run("-m", "tamis.npu_compat", str(script), "custom_ops") == "False"
     code = (
-        "import tamis.npu_compat, torch_npu, custom\n"
-        "before = getattr(torch_npu, 'npu_sparse_flash_attention', None)\n"
+        "import tamis.npu_compat, torch, torch_npu, custom\n"
+        "query = torch.ones(1, 1, 1, 8).half()\n"
+        "given = (query, query, query, torch.zeros(1, 1, 1, 1).int(), 1.0)\n"
+        "before = torch_npu.npu_sparse_flash_attention(*given, return_softmax_lse=True)\n"
         "import custom_ops\n"
-        "after = torch_npu.npu_sparse_flash_attention\n"
-        "print(before is after, after is custom.npu_sparse_flash_attention)\n"
+        "after = torch_npu.npu_sparse_flash_attention(*given, 1)\n"
+        "print(len(before), [tuple(t.shape) for t in before[1:]], torch.equal(before[0], after))\n"
+        "print(torch_npu.npu_sparse_flash_attention is custom.npu_sparse_flash_attention)\n"
     )
-    assert run("-c", code) == "False True"
+    assert run("-c", code).split("\n") == ["3 [(1, 1, 1, 1), (1, 1, 1, 1)] True", "True"]
 
 
 def test_sources_of_torch_npu_are_no_device_and_lend_their_tests(tmp_path: Path) -> None:

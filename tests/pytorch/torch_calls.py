@@ -47,7 +47,8 @@ def random(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(len(shape))).bfloat16()
 
 
-def _indexer(layout: str, key: str, **options: Any) -> Case:
+def indexer_case(layout: str, key: str, **options: Any) -> Case:
+    """A small call of lightning_indexer over queries and keys of these layouts."""
     rows = (2, 3) if layout == "BSND" else (6,)
     keys = {"BSND": (2, 20), "TND": (40,), "PA_BSND": (4, 16)}[key]
     tensors = {
@@ -67,16 +68,17 @@ def _indexer(layout: str, key: str, **options: Any) -> Case:
 
 
 def _shadowed_indexer(layout: str, key: str) -> Case:
-    case = _indexer(layout, key, pruning="on")
+    case = indexer_case(layout, key, pruning="on")
     case.tensors["key_shadow"] = torch.ops.tamis.quantize_index_keys(
         case.tensors["key"], layout_key=key
     )
     return case
 
 
-def _attention(layout: str, kv: str, **options: Any) -> Case:
+def attention_case(layout: str, kv: str, **options: Any) -> Case:
+    """A small call of sparse_flash_attention over queries and keys of these layouts."""
     rows = (2, 3) if layout == "BSND" else (6,)
-    indexer = _indexer(layout, kv)
+    indexer = indexer_case(layout, kv)
     tensors = {
         "query": random(*rows, 4, 128),
         "key": random(*indexer.tensors["key"].shape[:-2], 1, 128),
@@ -94,7 +96,7 @@ def _attention(layout: str, kv: str, **options: Any) -> Case:
 
 
 def _packed_attention() -> Case:
-    case = _attention("BSND", "BSND", kv_format="cann656")
+    case = attention_case("BSND", "BSND", kv_format="cann656")
     key, rope = case.tensors.pop("key"), case.tensors.pop("key_rope")
     rows = torch.ops.tamis.pack_kv_rows(key.flatten(0, 2), rope.flatten(0, 2))
     case.tensors["key"] = rows.view(*key.shape[:-1], -1)
@@ -102,7 +104,7 @@ def _packed_attention() -> Case:
 
 
 def _window(layout: str, kv: str) -> Case:
-    attention = _attention(layout, kv)
+    attention = attention_case(layout, kv)
     keys = attention.tensors["key"].shape[:-2]
     tensors = {
         name: tensor
@@ -171,14 +173,14 @@ def forms(folder: Path) -> Iterator[tuple[str, Case]]:
     for lengths, kind in (([20, 31, 100], 0), ([20, 47, 33], 1), ([100], 0)):
         yield f"nsa_compress of {lengths}, type {kind}", _compress(lengths, kind)
     for layout, key in (("BSND", "BSND"), ("BSND", "PA_BSND"), ("TND", "TND"), ("TND", "PA_BSND")):
-        yield f"lightning_indexer {layout} {key}", _indexer(layout, key)
+        yield f"lightning_indexer {layout} {key}", indexer_case(layout, key)
         yield f"lightning_indexer {layout} {key}, a shadow", _shadowed_indexer(layout, key)
-        yield f"sparse_flash_attention {layout} {key}", _attention(layout, key)
-        statistics = _attention(layout, key, return_softmax_lse=True)
+        yield f"sparse_flash_attention {layout} {key}", attention_case(layout, key)
+        statistics = attention_case(layout, key, return_softmax_lse=True)
         yield f"sparse_flash_attention {layout} {key}, statistics", statistics
         yield f"sliding_window_attention {layout} {key}", _window(layout, key)
     for dtype in ("input", "float32"):
-        case = _indexer("BSND", "BSND", return_value=True, value_dtype=dtype)
+        case = indexer_case("BSND", "BSND", return_value=True, value_dtype=dtype)
         yield f"lightning_indexer, values of {dtype}", case
     yield "sparse_flash_attention of bytes", _packed_attention()
     for key, rows in (("BSND", (2, 20)), ("TND", (40,)), ("PA_BSND", (4, 16))):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from tamis.npu_compat import calls
-from tamis.npu_compat.schemas import READ_WEIGHTS, SCHEMAS, name_of, signature_of
+from tamis.npu_compat.schemas import SCHEMAS, is_opaque, name_of, signature_of
 
 _libraries: list[torch.library.Library] = []  # what is registered lives as long as these
 
@@ -23,7 +23,7 @@ def register() -> None:
         for schema in schemas:
             name, function = name_of(schema), function_of(namespace, schema)
             library.define(schema)
-            if name in READ_WEIGHTS:
+            if is_opaque(schema):
                 # Opaque: whether a weight holds NZ bytes is known only when the call runs.
                 library.impl(name, function, "CompositeExplicitAutograd")
                 torch.library.register_fake(f"{namespace}::{name}", function, lib=library)
@@ -36,7 +36,7 @@ def calls_of(namespace: str) -> dict[str, Callable[..., Any]]:
     """The calls of a namespace, as the module of that name holds them."""
     return {
         name_of(schema): _through_torch(namespace, schema)
-        if name_of(schema) in READ_WEIGHTS
+        if is_opaque(schema)
         else function_of(namespace, schema)
         for schema in SCHEMAS[namespace]
     }
@@ -55,7 +55,7 @@ def _through_torch(namespace: str, schema: str) -> Callable[..., Any]:
 
 def function_of(namespace: str, schema: str) -> Callable[..., Any]:
     """What a call does here: the function of its name, whose arguments are the schema's."""
-    function: Callable[..., Any] = getattr(calls, name_of(schema))
+    function = calls.call(namespace, name_of(schema))
     found = inspect.signature(function).parameters.values()
     plain = inspect.Signature([p.replace(annotation=p.empty) for p in found])
     if plain != signature_of(schema):

@@ -64,7 +64,7 @@ def _check_weights(graph: torch.fx.GraphModule) -> None:
         arguments = {**dict(zip(_names(node.target), node.args, strict=False)), **node.kwargs}
         for argument, value in arguments.items():
             computed = isinstance(value, torch.fx.Node) and value.op.startswith("call")
-            if argument.startswith("w_") and argument != "w_uk" and computed:
+            if argument in READ_WEIGHTS[name] and computed:
                 raise RuntimeError(
                     f"{argument}: expected an input of the graph, got a result of {value.target}; "
                     "call tamis.npu_compat.enable(weight_format='ND') or 'NZ' before compiling"

@@ -1,0 +1,111 @@
+"""DeepSeek sparse attention as `torch_npu` has it, and what its other forms are made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tamis.npu_compat.calls.arguments import UNBOUNDED, expect
+from tamis.npu_compat.options import options
+
+
+def index(query: Tensor, key: Tensor, weights: Tensor, **others: Any) -> tuple[Tensor, Tensor]:
+    """`tamis.lightning_indexer`; weights may have the last dimension 1 that some callers keep."""
+    if weights.dim() == query.dim() and weights.shape[-1] == 1:
+        weights = weights.squeeze(-1)
+    indices, values = torch.ops.tamis.lightning_indexer(query, key, weights, **others)
+    return indices, values
+
+
+def npu_lightning_indexer(
+    query: Tensor,
+    key: Tensor,
+    weights: Tensor,
+    *,
+    actual_seq_lengths_query: Tensor | None = None,
+    actual_seq_lengths_key: Tensor | None = None,
+    block_table: Tensor | None = None,
+    layout_query: str = "BSND",
+    layout_key: str = "BSND",
+    sparse_count: int = 2048,
+    sparse_mode: int = 3,
+    pre_tokens: int = UNBOUNDED,
+    next_tokens: int = UNBOUNDED,
+    return_value: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """`tamis.lightning_indexer`: positions of the best keys and, with `return_value`, their scores.
+
+    Positions come best first, then -1; scores in the dtype of `query`, then -inf; without
+    `return_value` an empty tensor. `weights` is [B, S, N] or [T, N], or either with a last
+    dimension 1.
+    """
+    expect("pre_tokens", pre_tokens, UNBOUNDED)
+    expect("next_tokens", next_tokens, UNBOUNDED)
+    indices, values = index(
+        query,
+        key,
+        weights,
+        actual_seq_lengths_query=actual_seq_lengths_query,
+        actual_seq_lengths_key=actual_seq_lengths_key,
+        block_table=block_table,
+        layout_query=layout_query,
+        layout_key=layout_key,
+        sparse_count=sparse_count,
+        sparse_mode=sparse_mode,
+        return_value=return_value,
+    )
+    return indices, values.to(query.dtype)
+
+
+def npu_sparse_flash_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    sparse_indices: Tensor,
+    scale_value: float,
+    *,
+    block_table: Tensor | None = None,
+    actual_seq_lengths_query: Tensor | None = None,
+    actual_seq_lengths_kv: Tensor | None = None,
+    query_rope: Tensor | None = None,
+    key_rope: Tensor | None = None,
+    sparse_block_size: int = 1,
+    layout_query: str = "BSND",
+    layout_kv: str = "BSND",
+    sparse_mode: int = 3,
+    pre_tokens: int = UNBOUNDED,
+    next_tokens: int = UNBOUNDED,
+    attention_mode: int = 0,
+    return_softmax_lse: bool = False,
+    sinks: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`tamis.sparse_flash_attention`: attention, softmax maximum and sum.
+
+    The statistics are [B, 1, S1, N] or [1, T1, N] in fp32, or empty without `return_softmax_lse`.
+    `attention_mode` 0 and 2 are the same: the rotary parts join the scores where they are given.
+    """
+    expect("pre_tokens", pre_tokens, UNBOUNDED)
+    expect("next_tokens", next_tokens, UNBOUNDED)
+    expect("attention_mode", attention_mode, 0, 2)
+    out, maximum, total = torch.ops.tamis.sparse_flash_attention(
+        query,
+        key,
+        sparse_indices,
+        scale_value=scale_value,
+        value=value,
+        block_table=block_table,
+        actual_seq_lengths_query=actual_seq_lengths_query,
+        actual_seq_lengths_kv=actual_seq_lengths_kv,
+        query_rope=query_rope,
+        key_rope=key_rope,
+        sinks=sinks,
+        sparse_block_size=sparse_block_size,
+        layout_query=layout_query,
+        layout_kv=layout_kv,
+        sparse_mode=sparse_mode,
+        return_softmax_lse=return_softmax_lse,
+        accuracy=options.accuracy,
+    )
+    return out, maximum, total
