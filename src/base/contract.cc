@@ -554,7 +554,7 @@ Status Contract::CheckOverlaps(const void* params) const {
 }
 
 bool Contract::IsDefault(const Field& field, const void* params) const {
-  const void* const defaults = default_params.data();
+  const void* const defaults = default_params.get();
   switch (field.type) {
     case Type::kChoice: return At<const int32_t>(params, field) == At<const int32_t>(defaults, field);
     case Type::kInt: return At<const int64_t>(params, field) == At<const int64_t>(defaults, field);
@@ -589,7 +589,7 @@ Status Contract::CheckStrict(const Field& field, const void* params) const {
   if (rule.default_only) {
     return IsDefault(field, params)
                ? Status::Ok()
-               : refused(ValueText(field, default_params.data()) +
+               : refused(ValueText(field, default_params.get()) +
                              ", which the document's call cannot change",
                          ValueText(field, params));
   }

@@ -28,12 +28,12 @@ Status CheckSelectLengths(const IntList& lengths, size_t batch) {
   }
   int64_t previous = 0;
   for (int64_t b = 0; b < count; ++b) {
-    if (lengths.data[b] < previous) {
+    if (lengths.data()[b] < previous) {
       return base::Invalid(base::Indexed(name, b),
                            "(strict) a prefix sum of at least " + std::to_string(previous),
-                           lengths.data[b]);
+                           lengths.data()[b]);
     }
-    previous = lengths.data[b];
+    previous = lengths.data()[b];
   }
   return Status::Ok();
 }
