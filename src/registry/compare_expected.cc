@@ -1,8 +1,6 @@
 // Comparing with results from elsewhere: see registry/compare.h.
 #include <algorithm>
 #include <cmath>
-#include <cstddef>
-#include <cstring>
 #include <limits>
 #include <memory>
 

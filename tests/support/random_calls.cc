@@ -192,7 +192,9 @@ void IndexerProlog(ContractCall* c) {
 }
 
 void WeightFormat(ContractCall* c) {
-  c->Dense().Size("K", 16 * c->random().Between(0, 4)).Size("N", 16 * c->random().Between(0, 4));
+  c->Dense()
+      .Size("rows", 16 * c->random().Between(0, 4))
+      .Size("columns", 16 * c->random().Between(0, 4));
 }
 
 // --- DeepSeek sparse attention
