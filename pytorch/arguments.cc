@@ -161,12 +161,6 @@ Arguments::Arguments(const Operator& op, StableIValue* stack) {
   }
 }
 
-bool Arguments::IsStrict() const {
-  return std::any_of(attributes_.begin(), attributes_.end(), [](const tamis_named_attribute& a) {
-    return std::strcmp(a.name, "strict") == 0 && a.value.as_int != 0;
-  });
-}
-
 void Arguments::TakeTensor(const Argument& argument, Tensor tensor) {
   tamis_named_tensor named = {argument.name, {}};
   tamis_tensor& view = named.tensor;

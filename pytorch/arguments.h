@@ -27,7 +27,6 @@ class Arguments {
   const std::vector<tamis_named_attribute>& attributes() const { return attributes_; }
 
  private:
-  bool IsStrict() const;
   void TakeTensor(const Argument& argument, torch::stable::Tensor tensor);
   bool IsStrict() const;
   void TakeAttribute(const Argument& argument, StableIValue value);

@@ -348,8 +348,6 @@ def nsa_compress_attention(
         [max_q, max_blocks]: not 0: the block is selected whatever its importance; max_blocks =
         ceil(max_n / M)
     actual_sel_seq_kvlen : sequence or array of int, optional
-        accepted and not used, as on the device
-    actual_sel_seq_kvlen : sequence of int, optional
         prefix sums over the select blocks; not used, as on the device
     importance : {"cann", "exact_overlap"}, default "cann"
         how compressed tokens count towards a block: as the device (shifted by one token), or by
