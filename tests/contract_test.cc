@@ -327,25 +327,24 @@ TEST_F(Contracts, LimitsHoldOnlyWithStrict) {
 
 TEST_F(Contracts, RulesOfSingleArgumentsHoldOnlyWithStrict) {
   using Presence = base::StrictRule::Presence;
-  const TensorSpec spec = {.shape = "*, N",
-                           .doc = "t",
-                           .dtypes = {DType::kFloat16, DType::kBool, DType::kUInt8}};
-  const Contract contract = ContractBuilder<Toy>("toy", "rules", "none")
-                                .Input("a", &Toy::a, spec)
-                                .ContiguousInStrict()
-                                .OptionalInput("b", &Toy::b, spec)
-                                .InStrict({.presence = Presence::kNone})
-                                .OptionalInput("mask", &Toy::mask, spec)
-                                .InStrict({.presence = Presence::kRequired,
-                                           .dtypes = {DType::kBool}})
-                                .Optional("scale", &Toy::scale, "a number")
-                                .InStrict({.default_only = true})
-                                .Choice("layout", &Toy::layout, {"flat", "deep"}, "a choice")
-                                .InStrict({.default_only = true})
-                                .Optional("extra", &Toy::extra, "a list")
-                                .InStrict({.presence = Presence::kRequired})
-                                .Optional("strict", &Toy::strict, "limits")
-                                .Build();
+  const TensorSpec spec = {
+      .shape = "*, N", .doc = "t", .dtypes = {DType::kFloat16, DType::kBool, DType::kUInt8}};
+  const Contract contract =
+      ContractBuilder<Toy>("toy", "rules", "none")
+          .Input("a", &Toy::a, spec)
+          .ContiguousInStrict()
+          .OptionalInput("b", &Toy::b, spec)
+          .InStrict({.presence = Presence::kNone})
+          .OptionalInput("mask", &Toy::mask, spec)
+          .InStrict({.presence = Presence::kRequired, .dtypes = {DType::kBool}})
+          .Optional("scale", &Toy::scale, "a number")
+          .InStrict({.default_only = true})
+          .Choice("layout", &Toy::layout, {"flat", "deep"}, "a choice")
+          .InStrict({.default_only = true})
+          .Optional("extra", &Toy::extra, "a list")
+          .InStrict({.presence = Presence::kRequired})
+          .Optional("strict", &Toy::strict, "limits")
+          .Build();
   Toy fine = toy_;
   fine.b = {};
   fine.extra = {lengths_, 2};

@@ -149,7 +149,8 @@ TEST(Describe, EveryTextNamesEveryArgument) {
       EXPECT_TRUE(Holds(DescribeText(op), "\n  " + field.name + " ")) << where;
       EXPECT_TRUE(Holds(DescribeMarkdown(op), "\n| `" + field.name + "` | ")) << where;
       if (field.strict.contiguous) {
-        EXPECT_TRUE(Holds(DescribeMarkdown(op), "\n| `" + field.name + "` | contiguous |")) << where;
+        EXPECT_TRUE(Holds(DescribeMarkdown(op), "\n| `" + field.name + "` | contiguous |"))
+            << where;
       }
     }
     for (const base::Limit& limit : op.contract->limits)
@@ -189,7 +190,8 @@ TEST(Describe, RulesOfStrictShowUpEverywhere) {
   EXPECT_TRUE(Holds(DescribeJson(op), "\"strict\":[\"required\",\"int8 or int32\",\"contiguous\"]"))
       << DescribeJson(op);
   EXPECT_TRUE(JsonReader(DescribeJson(op)).IsOneValue());
-  EXPECT_TRUE(Holds(DescribeMarkdown(op), "\n| `input` | int8 or int32 |\n| `input` | contiguous |"))
+  EXPECT_TRUE(
+      Holds(DescribeMarkdown(op), "\n| `input` | int8 or int32 |\n| `input` | contiguous |"))
       << DescribeMarkdown(op);
   EXPECT_TRUE(Holds(DescribeMarkdown(op), "\n| `kind` | = second |"));
   EXPECT_TRUE(Holds(DescribeText(op), "= second"));

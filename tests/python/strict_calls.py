@@ -7,6 +7,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 from python_calls import Array, layer_case
+
 from tamis.case import Case
 
 

@@ -16,6 +16,7 @@ from strict_calls import (
     document_004,
     spread,
 )
+
 from tamis.case import Case
 
 ALLOWED = [document_001, document_002, document_003, document_004]

@@ -1,4 +1,4 @@
-"""`strict` through torch.ops.tamis and the device's names: what is not contiguous is never copied."""
+"""`strict` through torch.ops.tamis and the device's names: tensors are judged before any copy."""
 
 from __future__ import annotations
 
@@ -123,8 +123,8 @@ def test_the_devices_call_of_document_003_is_refused_before_anything_is_copied(n
 @pytest.mark.usefixtures("_strict")
 def test_the_devices_call_of_document_002_takes_strided_tensors_and_masks_of_bools() -> None:
     tensors, named = tensors_of(document_002()), dict(document_002().attributes)
-    order = ("query", "key", "value", "scale_value", "head_num", "compress_block_size")
-    order += ("compress_stride", "select_block_size", "select_block_count")
+    order = ["query", "key", "value", "scale_value", "head_num", "compress_block_size"]
+    order += ["compress_stride", "select_block_size", "select_block_count"]
 
     def device_call(**changed: Any) -> Any:
         given = named | tensors | changed
@@ -136,7 +136,34 @@ def test_the_devices_call_of_document_002_takes_strided_tensors_and_masks_of_boo
         found = device_call(**{name: spread(tensors[name], tensors[name].ndim - 1)})
         assert all(torch.equal(a, b) for a, b in zip(found, exact, strict=True)), name
     for name in ("atten_mask", "topk_mask"):
-        with pytest.raises(ValueError, match=rf"^{name}: expected \(strict\) dtype bool, got uint8"):
+        with pytest.raises(
+            ValueError, match=rf"^{name}: expected \(strict\) dtype bool, got uint8"
+        ):
             device_call(**{name: tensors[name].byte()})
     with pytest.raises(ValueError, match=r"^actual_sel_seq_kvlen: expected \(strict\) a list"):
         device_call(actual_sel_seq_kvlen=None)
+
+
+@pytest.mark.usefixtures("_strict")
+def test_the_devices_calls_of_documents_003_and_004_compile_under_strict() -> None:
+    sparse, layer = tensors_of(document_004()), tensors_of(document_003())
+
+    scale, block, layout = document_004().attributes.values()
+
+    def attend(q: Any, k: Any, v: Any, ids: Any, **tensors: torch.Tensor) -> Any:
+        found = custom.npu_sparse_flash_attention(
+            q, k, v, ids, scale, block, **tensors, layout_kv=layout
+        )
+        return found * 2
+
+    def front_half(*tensors: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = custom.npu_sparse_attention_pto(*tensors)
+        return found * 2
+
+    first = [sparse.pop(n) for n in ("query", "key", "value", "sparse_indices")]
+    compiled = torch.compile(attend, backend="aot_eager", fullgraph=True)
+    assert torch.equal(compiled(*first, **sparse), attend(*first, **sparse))
+    own, eager = [[t.clone() for t in layer.values()] for _ in range(2)]
+    compiled = torch.compile(front_half, backend="aot_eager", fullgraph=True)
+    assert torch.equal(compiled(*own), front_half(*eager))
+    assert all(torch.equal(a, b) for a, b in zip(own, eager, strict=True))
