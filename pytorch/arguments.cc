@@ -154,8 +154,9 @@ Arguments::Arguments(const Operator& op, StableIValue* stack) {
   const bool strict = IsStrict();
   for (auto& [argument, tensor] : given) {
     if (strict && argument->contiguous && !tensor.is_contiguous()) {
-      ThrowInvalid(std::string(argument->name) + ": expected (strict) a contiguous tensor, got shape " +
-                   Text(tensor.sizes()) + " and strides " + Text(tensor.strides()));
+      ThrowInvalid(std::string(argument->name) +
+                   ": expected (strict) a contiguous tensor, got shape " + Text(tensor.sizes()) +
+                   " and strides " + Text(tensor.strides()));
     }
     TakeTensor(*argument, std::move(tensor));
   }

@@ -325,6 +325,59 @@ TEST_F(Contracts, LimitsHoldOnlyWithStrict) {
   EXPECT_NE(Check().message().find("a multiple of 2"), std::string::npos) << Check().message();
 }
 
+TEST_F(Contracts, RulesOfSingleArgumentsHoldOnlyWithStrict) {
+  using Presence = base::StrictRule::Presence;
+  const TensorSpec spec = {
+      .shape = "*, N", .doc = "t", .dtypes = {DType::kFloat16, DType::kBool, DType::kUInt8}};
+  const Contract contract =
+      ContractBuilder<Toy>("toy", "rules", "none")
+          .Input("a", &Toy::a, spec)
+          .ContiguousInStrict()
+          .OptionalInput("b", &Toy::b, spec)
+          .InStrict({.presence = Presence::kNone})
+          .OptionalInput("mask", &Toy::mask, spec)
+          .InStrict({.presence = Presence::kRequired, .dtypes = {DType::kBool}})
+          .Optional("scale", &Toy::scale, "a number")
+          .InStrict({.default_only = true})
+          .Choice("layout", &Toy::layout, {"flat", "deep"}, "a choice")
+          .InStrict({.default_only = true})
+          .Optional("extra", &Toy::extra, "a list")
+          .InStrict({.presence = Presence::kRequired})
+          .Optional("strict", &Toy::strict, "limits")
+          .Build();
+  Toy fine = toy_;
+  fine.b = {};
+  fine.extra = {lengths_, 2};
+  const auto refuses = [&](void (*change)(Toy*), const char* argument) {
+    Toy toy = fine;
+    change(&toy);
+    EXPECT_TRUE(contract.CheckLimits(&toy, {}).ok()) << argument << " without strict";
+    toy.strict = true;
+    const Status status = contract.CheckLimits(&toy, {});
+    ExpectNames(status, StatusCode::kInvalidArgument, argument, argument);
+    EXPECT_NE(status.message().find("expected (strict) "), std::string::npos) << status.message();
+  };
+  const auto allows = [&](void (*change)(Toy*)) {
+    Toy toy = fine;
+    change(&toy);
+    toy.strict = true;
+    EXPECT_TRUE(contract.CheckLimits(&toy, {}).ok()) << contract.CheckLimits(&toy, {}).message();
+  };
+  allows([](Toy*) {});
+  refuses([](Toy* toy) { toy->a.strides[0] = 5; }, "a");
+  refuses([](Toy* toy) { toy->a.strides[0] = 0; }, "a");
+  refuses([](Toy* toy) { toy->a.strides[1] = 2; }, "a");
+  allows([](Toy* toy) { toy->a.shape[0] = 1, toy->a.strides[0] = 77; });
+  allows([](Toy* toy) { toy->a.shape[1] = 0, toy->a.strides[0] = 77; });
+  refuses([](Toy* toy) { toy->b = toy->a; }, "b");
+  refuses([](Toy* toy) { toy->mask = {}; }, "mask");
+  refuses([](Toy* toy) { toy->mask.dtype = DType::kUInt8; }, "mask");
+  allows([](Toy* toy) { toy->mask.strides[0] = 9; });
+  refuses([](Toy* toy) { toy->scale = std::nextafter(toy->scale, 1.0); }, "scale");
+  refuses([](Toy* toy) { toy->layout = Layout::kDeep; }, "layout");
+  refuses([](Toy* toy) { toy->extra = {}; }, "extra");
+}
+
 TEST_F(Contracts, LimitOnAProductThatOverflowsIsBroken) {
   Dims dims;
   dims.Set("T", kHuge);
@@ -428,6 +481,10 @@ TEST(OperatorContracts, ReferToWhatExists) {
       EXPECT_TRUE(before.insert(field.name).second) << where << " stands twice";
       EXPECT_FALSE(field.doc.empty()) << where;
       EXPECT_EQ(field.type == Type::kChoice, !field.choices.empty()) << where;
+      EXPECT_FALSE(field.strict.default_only && field.required) << where;
+      for (const DType dtype : field.strict.dtypes) {
+        EXPECT_EQ(std::count(field.dtypes.begin(), field.dtypes.end(), dtype), 1) << where;
+      }
       if (!field.is_tensor()) continue;
       EXPECT_NE(field.dtypes.empty(), field.dtype_as.empty()) << where;
       if (!field.dtype_as.empty()) {

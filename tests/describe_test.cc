@@ -148,6 +148,10 @@ TEST(Describe, EveryTextNamesEveryArgument) {
       EXPECT_TRUE(Holds(DescribeJson(op), "{\"name\":\"" + field.name + "\"")) << where;
       EXPECT_TRUE(Holds(DescribeText(op), "\n  " + field.name + " ")) << where;
       EXPECT_TRUE(Holds(DescribeMarkdown(op), "\n| `" + field.name + "` | ")) << where;
+      if (field.strict.contiguous) {
+        EXPECT_TRUE(Holds(DescribeMarkdown(op), "\n| `" + field.name + "` | contiguous |"))
+            << where;
+      }
     }
     for (const base::Limit& limit : op.contract->limits)
       EXPECT_TRUE(Holds(DescribeText(op), limit.text())) << op.contract->name;
@@ -174,6 +178,23 @@ TEST(Describe, BarsDoNotEndTheCellsOfATable) {
   const base::Contract contract = OddContract();
   EXPECT_TRUE(Holds(DescribeMarkdown(OperatorOf(contract)), "| `[N \\| *]` | int8 | x \\| y |"))
       << DescribeMarkdown(OperatorOf(contract));
+}
+
+TEST(Describe, RulesOfStrictShowUpEverywhere) {
+  base::Contract contract = OddContract();
+  contract.fields.front().strict = {.presence = base::StrictRule::Presence::kRequired,
+                                    .dtypes = {DType::kInt8, DType::kInt32},
+                                    .contiguous = true};
+  contract.fields[4].strict.default_only = true;
+  const base::Operator op = OperatorOf(contract);
+  EXPECT_TRUE(Holds(DescribeJson(op), "\"strict\":[\"required\",\"int8 or int32\",\"contiguous\"]"))
+      << DescribeJson(op);
+  EXPECT_TRUE(JsonReader(DescribeJson(op)).IsOneValue());
+  EXPECT_TRUE(
+      Holds(DescribeMarkdown(op), "\n| `input` | int8 or int32 |\n| `input` | contiguous |"))
+      << DescribeMarkdown(op);
+  EXPECT_TRUE(Holds(DescribeMarkdown(op), "\n| `kind` | = second |"));
+  EXPECT_TRUE(Holds(DescribeText(op), "= second"));
 }
 
 TEST(Describe, CStructHoldsTheFieldsInOrder) {

@@ -556,7 +556,8 @@ Status Contract::CheckOverlaps(const void* params) const {
 bool Contract::IsDefault(const Field& field, const void* params) const {
   const void* const defaults = default_params.get();
   switch (field.type) {
-    case Type::kChoice: return At<const int32_t>(params, field) == At<const int32_t>(defaults, field);
+    case Type::kChoice:
+      return At<const int32_t>(params, field) == At<const int32_t>(defaults, field);
     case Type::kInt: return At<const int64_t>(params, field) == At<const int64_t>(defaults, field);
     case Type::kFloat: return At<const double>(params, field) == At<const double>(defaults, field);
     case Type::kBool: return At<const bool>(params, field) == At<const bool>(defaults, field);
@@ -569,8 +570,7 @@ bool Contract::IsDefault(const Field& field, const void* params) const {
 // "fp32", "0.5", "true": of attributes that have a value.
 std::string Contract::ValueText(const Field& field, const void* params) const {
   switch (field.type) {
-    case Type::kChoice:
-      return field.choices[static_cast<size_t>(At<const int32_t>(params, field))];
+    case Type::kChoice: return field.choices[static_cast<size_t>(At<const int32_t>(params, field))];
     case Type::kInt: return std::to_string(At<const int64_t>(params, field));
     case Type::kFloat: return NumberText(At<const double>(params, field));
     case Type::kBool: return At<const bool>(params, field) ? "true" : "false";
@@ -587,11 +587,10 @@ Status Contract::CheckStrict(const Field& field, const void* params) const {
     return Invalid(field.name, "(strict) " + expected, got);
   };
   if (rule.default_only) {
-    return IsDefault(field, params)
-               ? Status::Ok()
-               : refused(ValueText(field, default_params.get()) +
-                             ", which the document's call cannot change",
-                         ValueText(field, params));
+    return IsDefault(field, params) ? Status::Ok()
+                                    : refused(ValueText(field, default_params.get()) +
+                                                  ", which the document's call cannot change",
+                                              ValueText(field, params));
   }
   if (!field.is_tensor() && field.type != Type::kInts) return Status::Ok();
   const bool absent = IsDefault(field, params);
@@ -633,8 +632,8 @@ Status Contract::CheckLimits(const void* params, const Dims& dims) const {
       }
     }
     if (!holds) {
-      return Invalid(limit.argument, "(strict) " + limit.quantity + " to be " + limit.text() + known,
-                     value);
+      return Invalid(limit.argument,
+                     "(strict) " + limit.quantity + " to be " + limit.text() + known, value);
     }
   }
   return Status::Ok();

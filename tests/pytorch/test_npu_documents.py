@@ -1,9 +1,13 @@
-"""The calls of documents 002, 003 and 004 at their sizes, against formulations of their own."""
+"""The calls of documents 002, 003 and 004 at their sizes, against formulations of their own.
+
+All run under `enable(strict=True)`: they are what the documents allow.
+"""
 
 from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +25,13 @@ import tamis.npu_compat
 
 custom = importlib.import_module("custom")
 torch_npu = importlib.import_module("torch_npu")
+
+
+@pytest.fixture(autouse=True)
+def _strict() -> Iterator[None]:
+    tamis.npu_compat.enable(strict=True)
+    yield
+    tamis.npu_compat.enable()
 
 
 def uniform(low: float, high: float, *shape: int) -> Tensor:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,6 +129,22 @@ def test_tensors_of_other_backends_are_refused_by_pytorch() -> None:
     with pytest.raises(ValueError, match="weight: expected memory of cpu as input, got meta"):
         compress(TOKENS, WEIGHT.to("meta"))
     assert compress(TOKENS.to("meta"), WEIGHT.to("meta")).device.type == "meta"
+
+
+def test_a_pytorch_that_is_too_old_is_refused_by_its_version() -> None:
+    code = (
+        "import torch\n"
+        "torch.__version__ = '2.9.1'\n"
+        "try:\n"
+        "    import tamis.torch\n"
+        "except ImportError as error:\n"
+        "    print(error)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "tamis.torch: expected torch 2.10 or later, got 2.9.1\n"
 
 
 def test_empty_tensors_and_lists_are_served() -> None:

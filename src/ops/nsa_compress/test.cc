@@ -213,8 +213,7 @@ TEST(NsaCompress, StrictEnforcesTheDocumentsLimits) {
   };
   for (const Case& c :
        {Case{128, 256, 128, 128, nullptr}, Case{1, 16, 48, 32, nullptr},
-        Case{129, 16, 16, 16, "input"},
-        Case{1, 24, 16, 16, "input"}, Case{1, 272, 16, 16, "input"},
+        Case{129, 16, 16, 16, "input"}, Case{1, 24, 16, 16, "input"}, Case{1, 272, 16, 16, "input"},
         Case{1, 16, 24, 16, "compress_block_size"}, Case{1, 16, 144, 16, "compress_block_size"},
         Case{1, 16, 32, 8, "compress_stride"}}) {
     TestCall call = Compress(DType::kFloat16, c.heads, c.dim, c.block, c.stride, {150}, 2);

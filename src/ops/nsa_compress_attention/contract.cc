@@ -35,8 +35,9 @@ const base::Contract& Room::contract() {
           .InStrict({.dtypes = {DType::kBool}})
           .Required("scale_value", &Params::scale_value, "factor of the scores")
           .Required("head_num", &Params::head_num, "query heads N, a multiple of the key heads N2")
-          .Required("compress_block_size", &Params::compress_block_size,
-                    "tokens in a compression window (l), at least compress_stride; Nn = floor(l / d)")
+          .Required(
+              "compress_block_size", &Params::compress_block_size,
+              "tokens in a compression window (l), at least compress_stride; Nn = floor(l / d)")
           .Required("compress_stride", &Params::compress_stride,
                     "tokens between the starts of windows (d)")
           .Required("select_block_size", &Params::select_block_size,

@@ -42,8 +42,9 @@ const base::Contract& Room::contract() {
           .Required("select_block_count", &Params::select_block_count,
                     "blocks to select; 0: attention only")
           .Required("page_block_size", &Params::page_block_size, "compressed keys in a page")
-          .Required("compress_block_size", &Params::compress_block_size,
-                    "tokens in a compression window (l), at least compress_stride; Nn = floor(l / d)")
+          .Required(
+              "compress_block_size", &Params::compress_block_size,
+              "tokens in a compression window (l), at least compress_stride; Nn = floor(l / d)")
           .Required("compress_stride", &Params::compress_stride,
                     "tokens between the starts of windows (d)")
           .Choice("layout", &Params::layout, {"TND", "BSND"}, "of query and the outputs")

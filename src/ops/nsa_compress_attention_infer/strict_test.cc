@@ -23,7 +23,8 @@ TestCall Allowed(const Edit& edit = [](Shape&) {}) {
   return Infer(s, 46);
 }
 
-TestCall Changed(const Change& change, const Edit& edit = [](Shape&) {}) {
+TestCall Changed(
+    const Change& change, const Edit& edit = [](Shape&) {}) {
   TestCall call = Allowed(edit);
   change(call);
   return call;
@@ -121,8 +122,7 @@ TEST(NsaCompressAttentionInfer, StrictBoundsTheBlocksByTheLongestSequenceAlone) 
 }
 
 TEST(NsaCompressAttentionInfer, StrictTakesSelectBlocksOf16To128) {
-  for (const int64_t select : {16, 48, 128})
-    Allow([=](Shape& s) { s.select = select; });
+  for (const int64_t select : {16, 48, 128}) Allow([=](Shape& s) { s.select = select; });
   Refuse([](Shape& s) { s.select = 144; }, "select_block_size");
   Refuse([](Shape& s) { s.select = 72, s.stride = 8; }, "select_block_size");
   // The document leaves the compression free.

@@ -356,6 +356,9 @@ TEST(NsaCompressAttentionInfer, BadArgumentsAreRefusedByName) {
   refuse(With("key_value_head_num", 0), "key");
   refuse(With("key_value_head_num", INT64_MIN), "key");
   refuse(With("head_num", 7), "head_num");
+  refuse(With("scale_value", double{NAN}), "scale_value");
+  refuse(With("select_block_count", -1), "select_block_count");
+  refuse(Filled("query", DType::kFloat16, {3, 8 * 24}, 1), "query");
   refuse(With("actual_cmp_seq_kvlen", Ints{37}), "actual_cmp_seq_kvlen");
   refuse(With("actual_cmp_seq_kvlen", Ints{37, -5}), "actual_cmp_seq_kvlen[1]");
   refuse(With("actual_cmp_seq_kvlen", Ints{36, 5}), "actual_cmp_seq_kvlen[0]");

@@ -13,7 +13,8 @@ using test::TestCall;
 using test::With;
 
 // A call that the document allows, after `change`.
-TestCall Allowed(const Shape& s, const Change& change = [](TestCall&) {}) {
+TestCall Allowed(
+    const Shape& s, const Change& change = [](TestCall&) {}) {
   TestCall call = Fused(s, 1909);
   call.Set("sparse_count", 2048);
   change(call);
@@ -57,7 +58,8 @@ TEST(SparseAttentionPto, StrictWantsEveryTensorContiguous) {
       ExpectRefusedByStrictAlone(Allowed({}, test::Spread(name)), name);
       continue;
     }
-    for (const bool strict : {false, true}) {  // lists have but one dimension, which none may stride
+    for (const bool strict :
+         {false, true}) {  // lists have but one dimension, which none may stride
       const auto every_other = [=](TestCall& call) {
         TensorView view = call.view(name);
         view.strides[0] = 2;

@@ -12,9 +12,9 @@ namespace tamis::sparse_attention_pto {
 
 /// All tensors of the call, in the document's order.
 inline constexpr const char* kTensors[] = {
-      "x",        "w_dq",    "w_uq_qr",     "w_uk",       "w_dkv_kr",  "gamma_cq",     "gamma_ckv",
-      "sin",      "cos",     "cache_index", "kv_cache",   "kr_cache",  "block_table",  "act_seqs",
-      "w_idx_qb", "w_idx_k", "w_idx_proj",  "in_gamma_k", "in_beta_k", "index_k_cache"};
+    "x",        "w_dq",    "w_uq_qr",     "w_uk",       "w_dkv_kr",  "gamma_cq",     "gamma_ckv",
+    "sin",      "cos",     "cache_index", "kv_cache",   "kr_cache",  "block_table",  "act_seqs",
+    "w_idx_qb", "w_idx_k", "w_idx_proj",  "in_gamma_k", "in_beta_k", "index_k_cache"};
 
 struct Shape {
   DType dtype = DType::kBFloat16;

@@ -22,7 +22,8 @@ TestCall Allowed(const Edit& edit = [](Shape&) {}) {
   return Attention(s, 116);
 }
 
-TestCall Changed(const Change& change, const Edit& edit = [](Shape&) {}) {
+TestCall Changed(
+    const Change& change, const Edit& edit = [](Shape&) {}) {
   TestCall call = Allowed(edit);
   change(call);
   return call;
@@ -67,10 +68,8 @@ TEST(SparseFlashAttention, StrictTakesBfloat16AndInt32) {
 }
 
 TEST(SparseFlashAttention, StrictTakesHeadsOfPowersOf2UpTo128) {
-  for (int64_t heads = 1; heads <= 128; heads *= 2)
-    Allow([=](Shape& s) { s.heads = heads; });
-  for (const int64_t heads : {3, 24, 256})
-    Refuse([=](Shape& s) { s.heads = heads; }, "query");
+  for (int64_t heads = 1; heads <= 128; heads *= 2) Allow([=](Shape& s) { s.heads = heads; });
+  for (const int64_t heads : {3, 24, 256}) Refuse([=](Shape& s) { s.heads = heads; }, "query");
 }
 
 TEST(SparseFlashAttention, StrictTakesTheDocumentsDims) {
@@ -80,8 +79,7 @@ TEST(SparseFlashAttention, StrictTakesTheDocumentsDims) {
 }
 
 TEST(SparseFlashAttention, StrictTakesPagesOfMultiplesOf16UpTo1024) {
-  for (const int64_t page : {16, 48, 1024})
-    Allow([=](Shape& s) { s.page = page; });
+  for (const int64_t page : {16, 48, 1024}) Allow([=](Shape& s) { s.page = page; });
   Refuse([](Shape& s) { s.page = 24; }, "key");
   Refuse([](Shape& s) { s.page = 1040; }, "key");
 }
@@ -97,11 +95,15 @@ TEST(SparseFlashAttention, StrictWantsBlocksThatDivideThePage) {
 TEST(SparseFlashAttention, StrictWantsTheDocumentsTensorsContiguous) {
   for (const char* name : {"query", "key", "value", "sparse_indices", "query_rope", "key_rope"}) {
     // Several tokens, heads and pages: every gap is a stride.
-    ExpectRefusedByStrictAlone(Changed(Spread(name), [](Shape& s) { s.q = {2, 2}, s.n = {40, 9}; }),
+    ExpectRefusedByStrictAlone(Changed(Spread(name),
+                                       [](Shape& s) {
+                                         s.q = {2, 2}, s.n = {40, 9};
+                                       }),
                                name);
   }
-  ExpectAllowedByStrict(
-      Changed(Spread("block_table"), [](Shape& s) { s.q = {2, 2}, s.n = {40, 9}; }));
+  ExpectAllowedByStrict(Changed(Spread("block_table"), [](Shape& s) {
+    s.q = {2, 2}, s.n = {40, 9};
+  }));
 }
 
 TEST(SparseFlashAttention, StrictWantsAValueButNotTheKey) {
@@ -133,9 +135,9 @@ TEST(SparseFlashAttention, StrictWantsATableForTheLongestSequence) {
                                    const TensorView& table = call.view("block_table");
                                    const auto* pages = static_cast<const int32_t*>(table.data);
                                    const int64_t width = table.shape[1];
-                                   call.Tensor("block_table", DType::kInt32, {2, 4}, [=](int64_t i) {
-                                     return i < 3 ? pages[i % width] : -1.0;
-                                   });
+                                   call.Tensor(
+                                       "block_table", DType::kInt32, {2, 4},
+                                       [=](int64_t i) { return i < 3 ? pages[i % width] : -1.0; });
                                  },
                                  idle),
                              "block_table");
