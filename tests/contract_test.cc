@@ -347,7 +347,7 @@ TEST_F(Contracts, RulesOfSingleArgumentsHoldOnlyWithStrict) {
           .Build();
   Toy fine = toy_;
   fine.b = {};
-  fine.extra = {lengths_, 2};
+  fine.extra = {2, 5};
   const auto refuses = [&](void (*change)(Toy*), const char* argument) {
     Toy toy = fine;
     change(&toy);
