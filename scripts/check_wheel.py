@@ -121,8 +121,9 @@ def check_python(python: Path, folder: Path, torch: Path | None) -> list[str]:
     packages = "import sys, tamis; assert not {'torch', 'jax'} & sys.modules.keys()"
     failures = {"import": run([python, "-c", packages], folder)}
     for block in blocks_of(ROOT / "README.md"):
-        if block.language == "python" and (torch is not None or not block.needs_torch):
-            beside = {"PYTHONPATH": str(torch.parent)} if torch and block.needs_torch else {}
+        there = {"torch"} if torch is not None else set()
+        if block.language == "python" and block.needs <= there:
+            beside = {"PYTHONPATH": str(torch.parent)} if torch and block.needs else {}
             name = f"README.md:{block.line}"
             failures[name] = run([python, "-c", block.code], folder, **beside)
     return [f"{name}: {failure}" for name, failure in failures.items() if failure]
