@@ -21,7 +21,7 @@ version = release = (ROOT / "VERSION").read_text(encoding="utf-8").strip()
 
 extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc"]
 root_doc = "README"
-include_patterns = ["*.md", "docs/**.md", "examples/README.md", "src/ops/*/README.md"]
+include_patterns = ["*.md", "docs/**.md", "examples/**README.md", "src/ops/*/README.md"]
 exclude_patterns = [".*", "build", "dist"]
 html_theme = "furo"
 html_title = f"Tamis {version}"

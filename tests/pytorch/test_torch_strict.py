@@ -82,7 +82,7 @@ def test_what_the_documents_do_not_ask_to_be_contiguous_is_taken_as_it_is(docume
 def _strict() -> Iterator[None]:
     tamis.npu_compat.enable(strict=True)
     yield
-    tamis.npu_compat.enable()
+    tamis.npu_compat.enable(strict=False, weight_format="tagged")
 
 
 def device_call_004(tensors: dict[str, torch.Tensor], **changed: Any) -> torch.Tensor:
@@ -163,6 +163,7 @@ def test_the_devices_calls_of_documents_003_and_004_compile_under_strict() -> No
     first = [sparse.pop(n) for n in ("query", "key", "value", "sparse_indices")]
     compiled = torch.compile(attend, backend="aot_eager", fullgraph=True)
     assert torch.equal(compiled(*first, **sparse), attend(*first, **sparse))
+    tamis.npu_compat.enable(weight_format="ND")
     own, eager = [[t.clone() for t in layer.values()] for _ in range(2)]
     compiled = torch.compile(front_half, backend="aot_eager", fullgraph=True)
     assert torch.equal(compiled(*own), front_half(*eager))

@@ -9,7 +9,7 @@ from torch import Tensor
 from tamis import _integers
 from tamis._typing import Integers
 
-Counts: TypeAlias = Integers | Tensor
+Counts: TypeAlias = "Integers | Tensor"
 
 
 def as_counts(name: str, values: Counts) -> list[int]:

@@ -81,6 +81,8 @@ class _DeviceMode(TorchFunctionMode):
             args = (args[0], _TYPE_NAME.sub(r"torch.\2", args[1]), *args[2:])
         elif func is Tensor.pin_memory:
             return args[0]
+        if func is Tensor.unflatten:
+            func = torch.unflatten  # the method calls super(), which dynamo does not trace
         result = func(*args, **kwargs)
         if func in _COPIES and not torch.compiler.is_dynamo_compiling():
             formats.hand_on(args[0], result)
