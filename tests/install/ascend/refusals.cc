@@ -56,7 +56,7 @@ void CheckCompress() {
   Compress::Refused(kInvalid, "layoutOptional", [](Compress& c) { c.layout = "BSH"; });
   Compress::Refused(
       kInvalid, "weight", [](Compress& c) { c.block = 4; },
-      "weight: expected shape [compressBlockSize = 4, N = 1], got [2, 1]");
+      "weight: expected shape [compressBlockSize = 4, heads N = 1], got [2, 1]");
   Compress::Refused(kInvalid, "actSeqLenType", [](Compress& c) { c.type = 2; });
   Compress::Refused(kInvalid, "output", [](Compress& c) { c.out = c.weight.acl; });
   Compress::Refused(
