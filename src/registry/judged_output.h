@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/errors.h"
 #include "registry/judge.h"
 
 namespace tamis::registry {
