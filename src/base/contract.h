@@ -196,6 +196,9 @@ class Contract {
   /// The document's limits, if the call asks for `strict`.
   Status CheckLimits(const void* params, const Dims& dims) const;
 
+  /// An entry of a shape with what it means: "heads N" of "N"; "key heads" of "1", always theirs.
+  std::string InWords(const std::string& entry) const;
+
   /// Shape and dtype that an output must have.
   Status OutputShape(const Field& field, const void* params, const Dims& dims, DType* dtype,
                      std::vector<int64_t>* shape) const;

@@ -15,5 +15,5 @@ int main(void) {
   params.compress_block_size = 2;
   status = tamis_nsa_compress_plan(NULL, &params, &plan);
   printf("consumer: tamis %s, %s\n", tamis_version(), tamis_last_error());
-  return status == TAMIS_INVALID_ARGUMENT ? 0 : 1;
+  return status == TAMIS_NULL_ARGUMENT ? 0 : 1;
 }
