@@ -310,12 +310,9 @@ void Contract::ForgetUnusedStrides(void* params) const {
   }
 }
 
-std::string Contract::InWords(const std::string& entry) const {
+std::string Contract::InWords(const std::string& entry) {
   std::string word;
   for (const auto& [dimension, meaning] : kWords) {
-    if (dimension == entry) word = meaning;
-  }
-  for (const auto& [dimension, meaning] : words) {
     if (dimension == entry) word = meaning;
   }
   if (word.empty()) return entry;

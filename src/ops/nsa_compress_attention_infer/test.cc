@@ -371,7 +371,7 @@ TEST(NsaCompressAttentionInfer, BadArgumentsAreRefusedByName) {
   refuse(Filled("atten_mask", DType::kBool, {4}, 1), "atten_mask");
   refuse(Filled("query", DType::kFloat32, {3, 8, 24}, 1), "query");
   refuse(Filled("query", DType::kBFloat16, {3, 8, 24}, 1), "key");
-  refuse(Filled("query", DType::kFloat16, {3, 8, 25}, 1), "key");
+  refuse(Filled("query", DType::kFloat16, {3, 8, 25}, 1), "query");
   refuse(Filled("value", DType::kFloat16, {9, 16, 21}, 1), "value");
   for (int64_t bad : {int64_t{0}, int64_t{-1}, int64_t{33}, INT64_MAX})
     refuse(With("compress_stride", bad), "compress_stride");
