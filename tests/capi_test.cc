@@ -248,6 +248,24 @@ TEST_F(CApi, OutputsFollowFromTheInputs) {
 
 // --- what a caller can do wrong ---------------------------------------------------------------
 
+TEST_F(CApi, ARequiredNumberThatIsNotSetIsNamed) {
+  tamis_nsa_compress_attention_params params;
+  ASSERT_EQ(tamis_nsa_compress_attention_params_init(&params), TAMIS_OK);
+  EXPECT_TRUE(std::isnan(params.scale_value));
+  const auto refused = [&] {
+    EXPECT_EQ(tamis_nsa_compress_attention_plan(nullptr, &params, &plan_), TAMIS_NULL_ARGUMENT);
+    return std::string(tamis_last_error());
+  };
+  params.head_num = 4;
+  EXPECT_EQ(refused(), "scale_value: required, but absent");
+  params.scale_value = 0.125;
+  EXPECT_EQ(refused(), "compress_block_size: required, but absent");
+  params.compress_block_size = 8;
+  params.compress_stride = 4;
+  params.select_block_size = 16;
+  EXPECT_EQ(refused(), "select_block_count: required, but absent");
+}
+
 TEST_F(CApi, NullPointersAreNamed) {
   EXPECT_EQ(tamis_nsa_compress_plan(nullptr, &params_, nullptr), TAMIS_NULL_ARGUMENT);
   EXPECT_STREQ(tamis_last_error(), "plan: required, but absent");

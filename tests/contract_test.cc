@@ -212,6 +212,35 @@ TEST_F(Contracts, ShapesMustAgreeWithEachOther) {
   ExpectNames(Check(), StatusCode::kInvalidArgument, "out", "T");
 }
 
+TEST_F(Contracts, AComplaintSaysWhatDimensionsMean) {
+  toy_.a = {memory_, DType::kFloat16, {5}};
+  EXPECT_EQ(Check().message(), "a: expected shape [tokens T, heads N], got [5]");
+  toy_.a = {memory_, DType::kFloat16, {5, 4}};
+  toy_.out = {memory_ + 1536, DType::kFloat16, {5, 3}};
+  EXPECT_EQ(Check().message(), "out: expected shape [tokens T = 5, heads N = 4], got [5, 3]");
+}
+
+// N is 4 in b, mask and the outputs, too.
+TEST_F(Contracts, WhoDiffersFromTheOthersIsToBlame) {
+  toy_.a = {memory_, DType::kFloat16, {5, 6}};
+  EXPECT_EQ(Check().message(),
+            "a: expected shape [tokens T = 5, heads N = 4 as b has], got [5, 6]");
+  toy_.a = {memory_, DType::kFloat16, {5, 4}};
+  toy_.mask = {memory_ + 1024, DType::kBool, {7, 3}};
+  EXPECT_EQ(Check().message(), "mask: expected shape [*, heads N = 4 as a has], got [7, 3]");
+}
+
+TEST_F(Contracts, OfTwoWidthsTheOneThatNoModelHasIsToBlame) {
+  toy_.mask = toy_.out = toy_.sums = {};
+  toy_.a = {memory_, DType::kFloat16, {5, 9}};
+  toy_.b = {memory_ + 512, DType::kFloat16, {3, 16}};
+  EXPECT_EQ(Check().message(),
+            "a: expected shape [tokens T = 5, heads N = 8 as b has], got [5, 9]");
+  toy_.a = {memory_, DType::kFloat16, {5, 8}};
+  toy_.b = {memory_ + 512, DType::kFloat16, {3, 18}};
+  EXPECT_EQ(Check().message(), "b: expected shape [size = 3, 2 * N = 16 as a has], got [3, 18]");
+}
+
 TEST_F(Contracts, LayoutSelectsTheShape) {
   toy_.layout = Layout::kDeep;
   ExpectNames(Check(), StatusCode::kInvalidArgument, "a", "rank 2 in the deep layout");
@@ -466,6 +495,39 @@ TEST(OperatorContracts, EveryMemberOfParamsIsAField) {
   for (const Operator& op : registry::Operators()) {
     ASSERT_TRUE(members.contains(op.contract->name)) << op.contract->name << " is not listed here";
     EXPECT_EQ(op.contract->fields.size(), members.at(op.contract->name)) << op.contract->name;
+  }
+}
+
+// "key heads = 1" where a dimension is always 1, never "1 = 1"; batch and heads by name.
+TEST(OperatorContracts, AQueryOfOneDimMoreIsToBlameAndSoIsAKey) {
+  const std::vector<bfloat16> x(1);
+  const auto complaint = [&](int64_t query_dim, int64_t key_dim) {
+    lightning_indexer::Params params;
+    params.query = {x.data(), {2, 3, 8, query_dim}};
+    params.key = {x.data(), {2, 40, 1, key_dim}};
+    params.weights = {x.data(), {2, 3, 8}};
+    return lightning_indexer::plan(params).status().message();
+  };
+  EXPECT_EQ(complaint(129, 128),
+            "query: expected shape [batch B = 2, query tokens S1 = 3, heads N = 8, dim D = 128 as "
+            "key has], got [2, 3, 8, 129]");
+  EXPECT_EQ(complaint(128, 129),
+            "key: expected shape [batch Bk = 2, keys S2 = 40, key heads = 1, dim D = 128 as query "
+            "has], got [2, 40, 1, 129]");
+}
+
+TEST(OperatorContracts, EveryDimensionHasAWord) {
+  for (const Operator& op : registry::Operators()) {
+    for (const Field& field : op.contract->fields) {
+      for (const ShapeForm& form : field.shapes) {
+        for (const std::string& entry : SplitDims(form.dims)) {
+          const bool product = entry.find('*') != std::string::npos;
+          const bool attribute = op.contract->Find(entry) != nullptr;
+          if (product || attribute || entry.size() > 2) continue;  // words, and sums of them
+          EXPECT_NE(Contract::InWords(entry), entry) << op.contract->name << "." << field.name;
+        }
+      }
+    }
   }
 }
 

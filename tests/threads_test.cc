@@ -4,6 +4,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <deque>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -83,6 +85,66 @@ TEST(OperatorThreads, TwoHostsWithContextsOfTheirOwnCallAtOnce) {
   for (size_t i = 0; i < runs.size(); ++i) {
     EXPECT_TRUE(found[0][i] == expected[i]) << runs[i].op->contract->name << " " << runs[i].seed;
     EXPECT_TRUE(found[1][i] == expected[i]) << runs[i].op->contract->name << " " << runs[i].seed;
+  }
+}
+
+// A plan is welded to its outputs: threads run it in turn, and each run gives what one would.
+TEST(OperatorThreads, HostsRunOnePlanInTurn) {
+  for (const Drawn& run : Draw(2)) {
+    const Context context(2);
+    const Outputs expected = OutputsOf(run, context.get());
+    Random random(run.seed);
+    TestCall source = RandomCall(*run.op, &random);
+    const CCall call(&source);
+    tamis_plan* plan = nullptr;
+    ASSERT_EQ(call.Plan(context.get(), &plan), TAMIS_OK) << tamis_last_error();
+    std::mutex turn;
+    std::vector<std::thread> hosts;
+    for (int host = 0; host < 3; ++host) {
+      hosts.emplace_back([&] {
+        const std::lock_guard<std::mutex> mine(turn);
+        EXPECT_EQ(tamis_plan_run(plan, nullptr, 0, nullptr), TAMIS_OK) << tamis_last_error();
+      });
+    }
+    for (std::thread& host : hosts) host.join();
+    tamis_plan_destroy(plan);
+    for (const auto& [name, bytes] : expected)
+      EXPECT_TRUE(source.memory(name).bytes == bytes) << run.op->contract->name << "." << name;
+  }
+}
+
+// Inputs are shared, outputs are not.
+TEST(OperatorThreads, HostsRunPlansOfTheirOwnOverOneInputAtOnce) {
+  for (const Drawn& run : Draw(2)) {
+    std::deque<TestCall> calls;
+    for (int host = 0; host < 3; ++host) {
+      Random random(run.seed);
+      calls.push_back(RandomCall(*run.op, &random));
+      if (host == 0) continue;
+      for (const auto& [name, view] : calls.front().tensors()) {
+        if (!run.op->contract->Find(name)->is_updated()) calls.back().View(name, view);
+      }
+    }
+    const Context context(2);
+    std::vector<std::thread> hosts;
+    std::vector<std::string> failures(calls.size());
+    for (size_t i = 0; i < calls.size(); ++i) {
+      hosts.emplace_back([&, i] {
+        const CCall call(&calls[i]);
+        tamis_plan* plan = nullptr;
+        if (call.Plan(context.get(), &plan) != TAMIS_OK ||
+            tamis_plan_run(plan, nullptr, 0, nullptr) != TAMIS_OK)
+          failures[i] = tamis_last_error();
+        tamis_plan_destroy(plan);
+      });
+    }
+    for (std::thread& host : hosts) host.join();
+    const Outputs expected = OutputsOf(run, context.get());
+    for (size_t i = 0; i < calls.size(); ++i) {
+      EXPECT_EQ(failures[i], "") << run.op->contract->name;
+      for (const auto& [name, bytes] : expected)
+        EXPECT_TRUE(calls[i].memory(name).bytes == bytes) << run.op->contract->name << "." << name;
+    }
   }
 }
 

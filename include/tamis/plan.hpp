@@ -24,10 +24,10 @@ class PlanBody;
 
 /// Made by `tamis::<operator>::plan`. Everything that can fail on bad input has failed there,
 /// before anything was written. A plan borrows the tensors' memory (not the integer lists, which it
-/// copies), may be run any number of times, and is safe to run from several threads at once if each
-/// brings its own workspace and outputs. Tensors of lengths, page tables and cache slots are
-/// checked when the plan is made and must stay as they are while it is used; all other tensors may
-/// change between runs.
+/// copies) and may be run any number of times, by any thread, one run after the other: all write
+/// the same outputs. Threads that run at once have plans of their own, which may share inputs and a
+/// context. Tensors of lengths, page tables and cache slots are checked when the plan is made and
+/// must stay as they are while it is used; all other tensors may change between runs.
 class TAMIS_API Plan {
  public:
   explicit Plan(std::shared_ptr<const internal::PlanBody> body);

@@ -4,7 +4,7 @@
  * written. Run: does the work, any number of times.
  *
  *   tamis_nsa_compress_params params;
- *   tamis_nsa_compress_params_init(&params);
+ *   tamis_nsa_compress_params_init(&params);   (required numbers: not given, until you set them)
  *   params.input = ...;
  *   tamis_plan* plan = NULL;
  *   if (tamis_nsa_compress_plan(NULL, &params, &plan) != TAMIS_OK) puts(tamis_last_error());
@@ -14,7 +14,7 @@
  * The typed calls, one set per operator, stand in tamis_ops.h, which this header includes; calls by
  * name serve bindings and tools. No function throws, aborts or prints. Every function may be called
  * from several threads at once, except that a context must not be changed or destroyed while
- * another thread uses it, nor a plan destroyed while it runs. */
+ * another thread uses it, nor a plan run or destroyed while it runs. */
 #ifndef TAMIS_TAMIS_H_
 #define TAMIS_TAMIS_H_
 
@@ -91,7 +91,7 @@ typedef struct tamis_tensor {
 TAMIS_C_API tamis_tensor tamis_dense_tensor(const void* data, tamis_dtype dtype, int32_t rank,
                                             const int64_t* shape);
 
-/* A borrowed list, copied by the plan. NULL and 0: absent. */
+/* A borrowed list, copied by the plan. NULL and 0: absent; data and 0: an empty list. */
 typedef struct tamis_int_list {
   const int64_t* data;
   int64_t size;
@@ -139,8 +139,9 @@ TAMIS_C_API tamis_status tamis_context_set_executor(tamis_context* context, tami
 
 /* --- plans ---------------------------------------------------------------------------------- */
 
-/* A call that passed every check. Borrows the tensors' memory. May run any number of times, also
- * from several threads at once if each brings its own workspace and outputs. */
+/* A call that passed every check. Borrows the tensors' memory. May run any number of times, by any
+ * thread, one run after the other: all write the same outputs. Threads that run at once have plans
+ * of their own, which may share inputs and a context. */
 typedef struct tamis_plan tamis_plan;
 
 /* Bytes of scratch that a run needs; -1 for a null plan. */

@@ -62,20 +62,6 @@ bool HasTerm(std::string_view product, const std::string& name) {
   return std::find(terms.begin(), terms.end(), name) != terms.end();
 }
 
-// "heads N", of "N"; "key heads" of "1", which is always theirs.
-std::string InWords(const std::string& entry,
-                    const std::vector<std::pair<std::string, std::string>>& own) {
-  std::string word;
-  for (const auto& [name, meaning] : kWords) {
-    if (name == entry) word = meaning;
-  }
-  for (const auto& [name, meaning] : own) {
-    if (name == entry) word = meaning;
-  }
-  if (word.empty() || IsNumber(entry)) return word.empty() ? entry : word;
-  return word + " " + entry;
-}
-
 std::string DTypeList(const std::vector<DType>& dtypes) {
   std::string text;
   for (size_t i = 0; i < dtypes.size(); ++i) {
@@ -324,6 +310,15 @@ void Contract::ForgetUnusedStrides(void* params) const {
   }
 }
 
+std::string Contract::InWords(const std::string& entry) {
+  std::string word;
+  for (const auto& [dimension, meaning] : kWords) {
+    if (dimension == entry) word = meaning;
+  }
+  if (word.empty()) return entry;
+  return IsNumber(entry) ? word : word + " " + entry;
+}
+
 // "[batch B = 2, keys S2 = 100, key heads = 1, dim D as query has = 64]": a form in words, with the
 // sizes that are known.
 std::string Contract::ShapeWanted(const Field& field, const void* params, const Dims& dims,
@@ -333,7 +328,7 @@ std::string Contract::ShapeWanted(const Field& field, const void* params, const 
     int64_t size = 0;
     const bool known = entry != "*" && Evaluate(entry, params, dims, &size);
     text += text.empty() ? "[" : ", ";
-    text += InWords(entry, words);
+    text += InWords(entry);
     if (known) text += " = " + std::to_string(size);
     if (!symbol.empty() && HasTerm(entry, symbol)) text += " as " + witness + " has";
   }

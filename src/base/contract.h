@@ -144,8 +144,6 @@ class Contract {
   std::string layout_attribute;  ///< Selects among shape forms; empty if there is one form only.
   std::string layout_tensor;     ///< Or: the tensor whose rank selects.
   RowDimsByLayout row_dims;      ///< Of every output that brings none of its own.
-  /// What dimension names mean, where that is not what they mean elsewhere ("heads" for N).
-  std::vector<std::pair<std::string, std::string>> words;
   std::shared_ptr<const void> default_params;  ///< A default-constructed params struct.
   size_t params_size = 0;
   /// Another params struct, a copy of this one.
@@ -195,6 +193,9 @@ class Contract {
   Status CheckOutputs(const void* params, const Dims& dims) const;
   /// The document's limits, if the call asks for `strict`.
   Status CheckLimits(const void* params, const Dims& dims) const;
+
+  /// An entry of a shape with what it means: "heads N" of "N"; "key heads" of "1", always theirs.
+  static std::string InWords(const std::string& entry);
 
   /// Shape and dtype that an output must have.
   Status OutputShape(const Field& field, const void* params, const Dims& dims, DType* dtype,
@@ -310,10 +311,6 @@ class ContractBuilder {
   }
   ContractBuilder& RowDims(RowDimsByLayout row_dims) {
     contract_.row_dims = std::move(row_dims);
-    return *this;
-  }
-  ContractBuilder& Words(std::vector<std::pair<std::string, std::string>> words) {
-    contract_.words = std::move(words);
     return *this;
   }
   ContractBuilder& Strict(const char* argument, const char* quantity, Limit::Rule rule,

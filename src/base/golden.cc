@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/checked.h"
 #include "base/dtype.h"
 #include "base/errors.h"
 
@@ -17,6 +18,12 @@ int64_t RowOffset(const TensorView& view, int row_dims, int64_t row) {
     row /= view.shape[i];
   }
   return offset;
+}
+
+// Of float64; longer vectors would throw what is no refusal of memory.
+constexpr int64_t kMostElems = int64_t{1} << 56;
+Status TooManyRows() {
+  return {StatusCode::kNoMemory, "host memory: the reference needs more than 2^59 bytes"};
 }
 
 }  // namespace
@@ -38,8 +45,9 @@ Status CountRows(const Contract& contract, const void* params, const Dims& dims,
     std::vector<int64_t> shape;
     TAMIS_RETURN_IF_ERROR(contract.OutputShape(field, params, dims, &dtype, &shape));
     *rows = 1;
-    for (int i = 0; i < contract.RowDimsOf(field, params); ++i)
-      *rows *= shape[static_cast<size_t>(i)];
+    for (int i = 0; i < contract.RowDimsOf(field, params); ++i) {
+      if (!CheckedMul(*rows, shape[static_cast<size_t>(i)], rows)) return TooManyRows();
+    }
     break;
   }
   return Status::Ok();
@@ -63,9 +71,13 @@ Status PrepareGolden(const Contract& contract, const void* params, const Dims& d
     output.rows = golden->rows;
     if (field.is_updated()) output.rows.assign(rows, -1);
     output.row_elems = 1;
-    for (auto i = static_cast<size_t>(contract.RowDimsOf(field, params)); i < shape.size(); ++i)
-      output.row_elems *= shape[i];
-    const size_t elems = rows * static_cast<size_t>(output.row_elems);
+    for (auto i = static_cast<size_t>(contract.RowDimsOf(field, params)); i < shape.size(); ++i) {
+      if (!CheckedMul(output.row_elems, shape[i], &output.row_elems)) return TooManyRows();
+    }
+    int64_t all = 0;
+    if (!CheckedMul(output.row_elems, static_cast<int64_t>(rows), &all) || all > kMostElems)
+      return TooManyRows();
+    const auto elems = static_cast<size_t>(all);
     output.value.assign(elems, 0.0);
     output.bound.assign(elems, 0.0);
     output.device_bound.assign(elems, 0.0);

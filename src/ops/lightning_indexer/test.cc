@@ -482,5 +482,26 @@ TEST(LightningIndexer, BadArgumentsAreRefusedByName) {
   refuse(kBsnd, Filled("weights", DType::kFloat16, {2, 3, 8}), "weights");
 }
 
+TEST(LightningIndexer, AQueryWithoutMemoryForItsSizesIsRefusedByItsWorkspace) {
+  constexpr int64_t kHuge = int64_t{1} << 31;
+  const std::vector<bfloat16> elements(16);
+  std::vector<int32_t> indices(4, -2);
+  lightning_indexer::Params params;
+  params.query = {elements.data(), {1, 1, kHuge, kHuge}};
+  params.query.strides[0] = params.query.strides[1] = params.query.strides[2] = 0;
+  params.key = {elements.data(), {1, 1, 1, kHuge}};
+  params.weights = {elements.data(), {1, 1, kHuge}};
+  params.sparse_count = 4;
+  params.sparse_indices = {indices.data(), {1, 1, 1, 4}};
+  for (const auto pruning : {lightning_indexer::Pruning::kOff, lightning_indexer::Pruning::kOn}) {
+    params.pruning = pruning;
+    const Status status = lightning_indexer::run(params);
+    EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+    EXPECT_EQ(status.message(),
+              "workspace: expected at most 2^56 bytes, got a call that needs more");
+    EXPECT_EQ(indices, std::vector<int32_t>(4, -2));
+  }
+}
+
 }  // namespace
 }  // namespace tamis::test
