@@ -309,7 +309,7 @@ TEST_F(CompareTest, OurSideIsJudgedByTheReferenceToo) {
 }
 
 TEST_F(CompareTest, RowsThatTheReferenceIsNotAskedForLieWithinTheLargestBounds) {
-  float expected[2 * kRows];
+  float expected[2 * kRows] = {};
   const TensorView view(expected, DType::kFloat32, {kRows, 2});
   for (int i = 0; i < 2 * kRows; ++i)
     expected[i] = twice_[i] + static_cast<float>(i % 2 == 1 ? 0.5 * kDeviceBound : 0);
