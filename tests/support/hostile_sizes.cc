@@ -11,6 +11,24 @@ namespace {
 
 using Sizes = std::map<std::string, int64_t>;
 
+// Widths that a room derives: times * (first + second), of those that a call has.
+struct Width {
+  const char* op;
+  const char* name;
+  const char* times;
+  const char* first;
+  const char* second;
+};
+constexpr Width kWidths[] = {
+    {"mla_prolog", "uq_width", "N", "nope", "rope"},
+    {"mla_prolog", "kv_width", "", "latent", "rope"},
+    {"indexer_prolog", "qb_width", "Ni", "Di", ""},
+    {"sparse_attention_pto", "Q", "N", "Dq", "Dr"},
+    {"sparse_attention_pto", "C", "", "D", "Dr"},
+    {"sparse_attention_pto", "I", "Ni", "Di", ""},
+    {"sparse_flash_attention", "W", "", "D", ""},
+};
+
 std::vector<std::string> Terms(const std::string& entry) {
   std::vector<std::string> terms;
   std::istringstream text(entry);
@@ -63,7 +81,22 @@ std::optional<int64_t> Resized(int64_t size, const std::string& entry, const Siz
   return size;
 }
 
-void Resize(CCall* call, const Sizes& before, const Sizes& after) {
+// The widths follow where they still can be counted.
+Sizes WithWidths(const std::string& op, const Sizes& before, Sizes after) {
+  Sizes all = before;
+  for (const auto& [name, size] : after) all[name] = size;
+  for (const Width& width : kWidths) {
+    if (op != width.op || !all.contains(width.name) || after.contains(width.name)) continue;
+    int64_t size = all[width.first];
+    if (width.second[0] != 0) size += all[width.second];
+    const int64_t times = width.times[0] == 0 ? 1 : all[width.times];
+    if (!__builtin_mul_overflow(size, times, &size)) after[width.name] = size;
+  }
+  return after;
+}
+
+void Resize(CCall* call, const Sizes& before, const Sizes& resized) {
+  const Sizes after = WithWidths(call->contract().name, before, resized);
   for (tamis_named_tensor& named : call->tensors) {
     const base::Field& field = *call->contract().Find(named.name);
     const std::vector<std::string> entries = EntriesOf(*call, named);
@@ -99,9 +132,9 @@ std::vector<Change> HugeSizes(const CCall& call) {
                        [=](CCall* changed) { Resize(changed, before, after); }});
   };
   for (auto one = before.begin(); one != before.end(); ++one) {
-    for (const int power : {31, 40, 54}) add({{one->first, int64_t{1} << power}});
+    for (const int power : {31, 40, 52, 54}) add({{one->first, int64_t{1} << power}});
     for (auto other = std::next(one); other != before.end(); ++other) {
-      for (const int power : {27, 31})
+      for (const int power : {27, 31, 40})
         add({{one->first, int64_t{1} << power}, {other->first, int64_t{1} << power}});
     }
   }

@@ -107,6 +107,8 @@ class Body final : public internal::PlanBody {
     for (const Chunk& chunk : chunks_) {
       const ChunkCalls calls = ChunkCallsOf(problem_, chunk, OneChunk(), Nowhere());
       between_bytes_ = std::max(between_bytes_, calls.workspace_bytes);
+      TAMIS_RETURN_IF_ERROR(
+          prim::CheckWorkspace(between_bytes_));  // else a call would name an argument of its own
       TAMIS_RETURN_IF_ERROR(Need(mla_prolog::plan(calls.mla, context_), &scratch_bytes_));
       TAMIS_RETURN_IF_ERROR(Need(indexer_prolog::plan(calls.indexer, context_), &scratch_bytes_));
       TAMIS_RETURN_IF_ERROR(Need(lightning_indexer::plan(calls.select, context_), &scratch_bytes_));
