@@ -152,6 +152,35 @@ TEST(MlaProlog, RopeTakesPairsLeavesHalvesAndSinComesBeforeCos) {
   }
 }
 
+// 2^26 + 4000 ones - 2^26: beside 2^26 fp32 has no place for a one, but for a sum of some.
+TEST(MlaProlog, ALongSumKeepsItsSmallTerms) {
+  constexpr int64_t kTerms = 4000;
+  for (int64_t tokens : {1, 5, 40}) {
+    Mla s;
+    s.tokens = tokens;
+    s.hidden = kTerms + 2;
+    s.latent = 2;
+    s.rope = 2;
+    s.pages = 10;
+    s.slots.resize(static_cast<size_t>(tokens));
+    std::iota(s.slots.begin(), s.slots.end(), 0);
+    TestCall call = Build(s);
+    const auto ones = [](int64_t) { return 1.0; };
+    const auto column = [&](int64_t i) {
+      const int64_t row = i / 4;
+      return row == 0 ? 0x1p26 : row == kTerms + 1 ? -0x1p26 : 1.0;
+    };
+    call.Strided("x", s.dtype, {tokens, s.hidden}, 0, ones)
+        .Strided("w_dkv_kr", s.dtype, {s.hidden, 4}, 0, column)
+        .Strided("sin", s.dtype, {tokens, 2}, 0, [](int64_t) { return 0.0; })
+        .Strided("cos", s.dtype, {tokens, 2}, 0, ones);
+    for (Level level : TestedLevels()) {
+      ASSERT_TRUE(call.Run({.level = level}).ok());
+      for (double sum : Row(call, "kr_cache", tokens - 1, 2)) EXPECT_NEAR(sum, kTerms, 0.05 * kTerms);
+    }
+  }
+}
+
 TEST(MlaProlog, LastTokenOfASlotWins) {
   ExpectLastTokenOfASlotWins(&Build, {{"kv_cache", Mla{}.latent}, {"kr_cache", Mla{}.rope}});
 }

@@ -1,8 +1,8 @@
 // y[t][n] = sum_k x[t][k] W[k][n], 16-bit x and W, fp32 sums.
 //
-// Every sum is one chain of fused multiply-adds, or of dot products of pairs, over ascending k,
-// whatever the number of tokens, the blocking or the format of W: a token's bits never depend on
-// what else is in the call.
+// Every sum is a sum of chains of fused multiply-adds, or of dot products of pairs, each over 64
+// columns of x, whatever the number of tokens, the blocking or the format of W: a token's bits
+// never depend on what else is in the call.
 #pragma once
 
 #include "prim/cpu/columns-inl.h"
@@ -14,6 +14,7 @@ namespace {
 namespace linear {
 
 using tamis::prim::kDirectTokens;
+using tamis::prim::kLinearChain;
 using tamis::prim::kLinearInput;
 using tamis::prim::kLinearPanel;
 using tamis::prim::kNzColumns;
@@ -68,16 +69,16 @@ struct Columns {
   int64_t next_step;  // 0: nothing
 };
 
-// sums[t][v] += x[t] W[v] over `columns` of x.
+// sums[t][v] += x[t] W[v] over the columns [begin, end) of x, one chain.
 template <int kTokens, class Columns>
-TAMIS_INLINE void Tile(const Columns& c, const float* x, int64_t x_stride, int64_t columns,
-                       float* sums, int64_t sums_stride) {
+TAMIS_INLINE void Chain(const Columns& c, const float* x, int64_t x_stride, int64_t begin,
+                        int64_t end, float* sums, int64_t sums_stride) {
   constexpr int kVectors = Columns::kVectors;
   V sum[kTokens][kVectors];
   for (int t = 0; t < kTokens; ++t) {
-    for (int v = 0; v < kVectors; ++v) sum[t][v] = Load(sums + t * sums_stride + v * kLanes);
+    for (int v = 0; v < kVectors; ++v) sum[t][v] = Set(0.0f);
   }
-  for (int64_t k = 0; k < columns; ++k) {
+  for (int64_t k = begin; k < end; ++k) {
     V weight[kVectors];
     for (int v = 0; v < kVectors; ++v) {
       weight[v] = c.read(c.w[v] + k * c.step);
@@ -96,7 +97,20 @@ TAMIS_INLINE void Tile(const Columns& c, const float* x, int64_t x_stride, int64
     }
   }
   for (int t = 0; t < kTokens; ++t) {
-    for (int v = 0; v < kVectors; ++v) Store(sums + t * sums_stride + v * kLanes, sum[t][v]);
+    for (int v = 0; v < kVectors; ++v) {
+      float* const to = sums + t * sums_stride + v * kLanes;
+      Store(to, Add(Load(to), sum[t][v]));
+    }
+  }
+}
+
+// sums[t][v] += x[t] W[v] over `columns` of x, which begin with a chain.
+template <int kTokens, class Columns>
+TAMIS_INLINE void Tile(const Columns& c, const float* x, int64_t x_stride, int64_t columns,
+                       float* sums, int64_t sums_stride) {
+  for (int64_t begin = 0; begin < columns; begin += kLinearChain) {
+    const int64_t end = begin + kLinearChain < columns ? begin + kLinearChain : columns;
+    Chain<kTokens>(c, x, x_stride, begin, end, sums, sums_stride);
   }
 }
 
@@ -218,7 +232,7 @@ TAMIS_INLINE void SpreadInput(const Strip& s, const Input& input, int64_t token,
 
 template <class Half, class Input>
 void DirectStrip(const Strip& s, const Input& input, int64_t tokens) {
-  const int64_t most = kLinearInput / tokens * kColumnDims;
+  const int64_t most = kLinearInput / tokens / kLinearChain * kLinearChain * kColumnDims;
   for (int64_t first = 0; first < s.w.rows; first += most) {
     const int64_t depth = s.w.rows - first < most ? s.w.rows - first : most;
     SpreadInput<Half>(s, input, 0, tokens, first, depth);
@@ -244,9 +258,9 @@ inline int64_t TokensOfTile(int64_t left) {
 
 template <class Half, class Input>
 void PanelStrip(const Strip& s, const Input& input, int64_t tokens) {
-  const int64_t most = kLinearPanel / s.width * kColumnDims;
-  for (int64_t first = 0; first < s.w.rows; first += most) {
-    const int64_t depth = s.w.rows - first < most ? s.w.rows - first : most;
+  constexpr int64_t kMost = kLinearChain * kColumnDims;
+  for (int64_t first = 0; first < s.w.rows; first += kMost) {
+    const int64_t depth = s.w.rows - first < kMost ? s.w.rows - first : kMost;
     PackStrip<Half>(s, first, depth);
     for (int64_t token = 0; token < tokens;) {
       const int64_t count = TokensOfTile(tokens - token);
