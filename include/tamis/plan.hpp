@@ -1,6 +1,8 @@
 // Plan: a call that passed every check and knows its implementation and workspace.
 #pragma once
 
+#include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -22,12 +24,35 @@ namespace internal {
 class PlanBody;
 }
 
-/// Made by `tamis::<operator>::plan`. Everything that can fail on bad input has failed there,
-/// before anything was written. A plan borrows the tensors' memory (not the integer lists, which it
-/// copies) and may be run any number of times, by any thread, one run after the other: all write
-/// the same outputs. Threads that run at once have plans of their own, which may share inputs and a
-/// context. Tensors of lengths, page tables and cache slots are checked when the plan is made and
-/// must stay as they are while it is used; all other tensors may change between runs.
+/// A params struct: it names its operator.
+template <class Params>
+concept ParamsOfAnOperator = requires {
+  { Params::kOperator } -> std::convertible_to<const char*>;
+};
+
+/// The tensors of one run: params of the plan's operator, of which a run looks at no attribute, no
+/// list, and no tensor that the plan has read. Borrowed; made where it is passed.
+class Bindings {
+ public:
+  template <ParamsOfAnOperator Params>
+  Bindings(const Params& params)  // NOLINT(google-explicit-constructor): params are bindings
+      : params_(&params), operator_name_(Params::kOperator), size_(sizeof(Params)) {}
+
+  const void* params() const { return params_; }
+  const char* operator_name() const { return operator_name_; }
+  size_t size() const { return size_; }
+
+ private:
+  const void* params_;
+  const char* operator_name_;
+  size_t size_;
+};
+
+/// Made by `tamis::<operator>::plan` from shapes, dtypes, attributes, lengths, page tables and cache
+/// slots. What those can have wrong has failed there, before anything was written. Lengths, page
+/// tables and slots must stay as they are while the plan is used; of all other tensors a plan knows
+/// the shape, and their data may be null in its params. A plan never changes: it may be run any
+/// number of times and by several threads at once, each with bindings and a workspace of its own.
 class TAMIS_API Plan {
  public:
   explicit Plan(std::shared_ptr<const internal::PlanBody> body);
@@ -40,10 +65,18 @@ class TAMIS_API Plan {
   /// Bytes of scratch that run() needs; the formula stands in the operator's README.
   int64_t workspace_bytes() const;
 
-  /// Runs on `workspace` (64-byte aligned, at least workspace_bytes()). Null: memory of the
+  /// Runs on the tensors that the plan was made with; runs at once would write the same outputs.
+  /// Works in `workspace` (64-byte aligned, at least workspace_bytes()). Null: memory of the
   /// library, of which the calling thread keeps up to 32 MiB for its next such run, until it ends.
   /// `stream` is the device stream; CPU plans take null and return when the work is done.
   Status run(void* workspace = nullptr, int64_t workspace_size_bytes = 0,
+             void* stream = nullptr) const;
+
+  /// Runs on the tensors of `bindings`. Each has the dtype and shape that the plan was made with,
+  /// or is absent where it was; addresses and strides are free. Checks those, and that no output
+  /// shares memory with another tensor; an error names the tensor, and nothing is written then.
+  /// Allocates nothing.
+  Status run(const Bindings& bindings, void* workspace = nullptr, int64_t workspace_size_bytes = 0,
              void* stream = nullptr) const;
 
   Implementation implementation() const;
@@ -54,6 +87,9 @@ class TAMIS_API Plan {
   Cost cost() const;
 
  private:
+  Status RunWith(const Bindings* bindings, void* workspace, int64_t workspace_size_bytes,
+                 void* stream) const;
+
   std::shared_ptr<const internal::PlanBody> body_;
 };
 

@@ -74,6 +74,9 @@ std::string DTypeList(const std::vector<DType>& dtypes) {
 // stepped over once more, and still be counted.
 constexpr int64_t kAddressSpace = int64_t{1} << 56;
 
+// Of an operator.
+constexpr size_t kMostFields = 48;
+
 // Bytes from the first to one past the last that a view touches. False where that overflows.
 bool Extent(const TensorView& view, int64_t* bytes) {
   *bytes = 0;
@@ -110,9 +113,10 @@ bool HasDistinctElements(const TensorView& view) {
 
 // Where a view that passed CheckView lies.
 struct Memory {
+  Memory() = default;
   explicit Memory(const TensorView& view) {
     int64_t extent = 0;
-    if (!Extent(view, &extent) || extent == 0) return;
+    if (view.data == nullptr || !Extent(view, &extent) || extent == 0) return;
     bytes = static_cast<uintptr_t>(extent);
     begin = reinterpret_cast<uintptr_t>(view.data);
     int64_t filled = ItemSize(view.dtype);
@@ -157,7 +161,7 @@ bool IsContiguous(const TensorView& view) {
 }
 
 // What any tensor must be before its dimensions mean something.
-Status CheckView(const Field& field, const TensorView& view) {
+Status CheckView(const Field& field, const TensorView& view, bool needs_memory) {
   if (ItemSize(view.dtype) == 0)
     return Invalid(field.name, "a dtype", static_cast<int64_t>(view.dtype));
   if (view.device != DeviceType::kCpu)
@@ -177,8 +181,8 @@ Status CheckView(const Field& field, const TensorView& view) {
       return Invalid(field.name, "strides of at least 0", view.strides[i]);
   }
   if (empty) return Status::Ok();
-  if (view.data == nullptr)
-    return {StatusCode::kNullArgument, field.name + ": expected data, got a null pointer"};
+  if (view.data == nullptr && needs_memory)
+    return NoData(field.name);
   if (view.rank > 0 && view.shape[view.rank - 1] > 1 && view.strides[view.rank - 1] != 1) {
     return Invalid(field.name, "a last dimension of stride 1", view.strides[view.rank - 1]);
   }
@@ -427,7 +431,7 @@ Status Contract::BindShape(const Field& field, const void* params, Dims* dims) c
 Status Contract::CheckInputTensor(const Field& field, const void* params, Dims* dims) const {
   const TensorView& view = tensor(params, field);
   if (view.absent()) return field.is_required() ? NullArgument(field.name) : Status::Ok();
-  TAMIS_RETURN_IF_ERROR(CheckView(field, view));
+  TAMIS_RETURN_IF_ERROR(CheckView(field, view, field.read_by_plan));
   if (!field.dtype_as.empty()) {
     const DType want = tensor(params, *Find(field.dtype_as)).dtype;
     if (view.dtype != want) {
@@ -502,7 +506,7 @@ Status Contract::OutputShape(const Field& field, const void* params, const Dims&
 
 Status Contract::CheckOutputTensor(const Field& field, const void* params, const Dims& dims) const {
   const TensorView& view = tensor(params, field);
-  TAMIS_RETURN_IF_ERROR(CheckView(field, view));
+  TAMIS_RETURN_IF_ERROR(CheckView(field, view, false));
   DType dtype = DType::kNone;
   std::vector<int64_t> shape;
   TAMIS_RETURN_IF_ERROR(OutputShape(field, params, dims, &dtype, &shape));
@@ -536,16 +540,83 @@ Status Contract::CheckOutputs(const void* params, const Dims& dims) const {
 
 // All tensors have passed CheckView.
 Status Contract::CheckOverlaps(const void* params) const {
-  for (const Field& field : fields) {
-    if (!field.is_output() || tensor(params, field).absent()) continue;
-    const Memory memory(tensor(params, field));
-    for (const Field& other : fields) {
-      if (!other.is_tensor() || &other == &field || tensor(params, other).absent()) continue;
-      if (Overlap(memory, Memory(tensor(params, other))))
-        return Invalid(field.name, "memory of its own", "memory that overlaps " + other.name);
+  Memory memories[kMostFields];
+  for (size_t i = 0; i < fields.size(); ++i) {
+    if (fields[i].is_tensor() && !tensor(params, fields[i]).absent())
+      memories[i] = Memory(tensor(params, fields[i]));
+  }
+  for (size_t i = 0; i < fields.size(); ++i) {
+    if (!fields[i].is_output() || memories[i].bytes == 0) continue;
+    for (size_t k = 0; k < fields.size(); ++k) {
+      if (k != i && Overlap(memories[i], memories[k]))
+        return Invalid(fields[i].name, "memory of its own", "memory that overlaps " + fields[k].name);
     }
   }
   return Status::Ok();
+}
+
+namespace {
+
+// A view of a run beside the one that was planned with.
+Status CheckBinding(const Field& field, const TensorView& planned, const TensorView& view) {
+  if (view.absent() != planned.absent()) {
+    return planned.absent() ? Invalid(field.name, "none, as when the plan was made", "a tensor")
+                            : NullArgument(field.name);
+  }
+  if (view.absent()) return Status::Ok();
+  TAMIS_RETURN_IF_ERROR(CheckView(field, view, true));
+  if (view.dtype != planned.dtype) {
+    return Invalid(field.name, "dtype " + std::string(Name(planned.dtype)) + " of the plan",
+                   Name(view.dtype));
+  }
+  if (!std::equal(view.shape, view.shape + view.rank, planned.shape, planned.shape + planned.rank)) {
+    return Invalid(field.name, "shape " + ShapeText(planned) + " of the plan", ShapeText(view));
+  }
+  if (field.is_output() && Memory(view).bytes > 0 && !HasDistinctElements(view))
+    return Invalid(field.name, "strides that keep elements apart", "overlapping ones");
+  return Status::Ok();
+}
+
+}  // namespace
+
+Status CheckOperator(const Contract& contract, const Bindings& bindings) {
+  if (bindings.operator_name() != contract.name)
+    return Invalid("bindings", "params of " + contract.name, bindings.operator_name());
+  if (bindings.size() != contract.params_size)
+    return Invalid("bindings", "params of this library", "a struct of another size");
+  return Status::Ok();
+}
+
+Status Contract::Bind(const void* planned, const void* given, void* bound) const {
+  for (const Field& field : fields) {
+    if (!field.is_tensor()) continue;
+    const TensorView& plan = tensor(planned, field);
+    const TensorView& view = field.read_by_plan ? plan : tensor(given, field);
+    TAMIS_RETURN_IF_ERROR(CheckBinding(field, plan, view));
+    tensor(bound, field) = view;
+  }
+  ForgetUnusedStrides(bound);
+  return CheckOverlaps(bound);
+}
+
+const std::string* Contract::StandIn(void* params) const {
+  const std::string* lacking = nullptr;
+  for (const Field& field : fields) {
+    if (!field.is_tensor()) continue;
+    TensorView& view = tensor(params, field);
+    int64_t bytes = 0;
+    if (view.absent() || view.data != nullptr || !Extent(view, &bytes) || bytes == 0) continue;
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): never read from
+    view.data = reinterpret_cast<void*>(uintptr_t{1} << (std::numeric_limits<uintptr_t>::digits - 1));
+    lacking = &field.name;
+  }
+  return lacking;
+}
+
+void Contract::CopyTensors(const void* from, void* to) const {
+  for (const Field& field : fields) {
+    if (field.is_tensor()) tensor(to, field) = tensor(from, field);
+  }
 }
 
 bool Contract::IsDefault(const Field& field, const void* params) const {

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "tamis/plan.hpp"
 #include "tamis/status.hpp"
 #include "tamis/tensor.hpp"
 
@@ -80,6 +81,7 @@ struct Field {
   RowDimsByLayout row_dims;  ///< Of this output, where they are not the contract's.
   bool ranked =
       false;  ///< Output of indices, best first: compared through the scores that ranked them.
+  bool read_by_plan = false;  ///< Input whose elements the plan reads: a run binds no other.
 
   StrictRule strict;
 
@@ -191,6 +193,14 @@ class Contract {
   /// The same for the outputs, whose dimensions are all known by now; and that no output shares an
   /// element with another tensor, as far as first and last elements tell.
   Status CheckOutputs(const void* params, const Dims& dims) const;
+  /// Fills the tensors of `bound`, params that are otherwise default: those that the plan reads from
+  /// `planned`, all others from `given`, with the checks of a run (see Plan::run). Allocates nothing
+  /// unless it complains.
+  Status Bind(const void* planned, const void* given, void* bound) const;
+  /// Gives every tensor that lacks memory an address where none lies. The name of one; null: none
+  /// lacks it.
+  const std::string* StandIn(void* params) const;
+  void CopyTensors(const void* from, void* to) const;
   /// The document's limits, if the call asks for `strict`.
   Status CheckLimits(const void* params, const Dims& dims) const;
 
@@ -222,6 +232,9 @@ class Contract {
   std::string LayoutName(const std::string& attribute, const void* params) const;
 };
 
+/// That the bindings are params of the contract's operator.
+Status CheckOperator(const Contract& contract, const Bindings& bindings);
+
 /// "[65536, 64, 192]"
 std::string ShapeText(const std::vector<int64_t>& shape);
 std::string ShapeText(const TensorView& view);
@@ -242,6 +255,7 @@ struct TensorSpec {
   std::string wanted_by = {};
   std::vector<std::string> needs = {};
   RowDimsByLayout row_dims = {};
+  bool read_by_plan = false;
 };
 
 /// Describes a params struct field by field; defaults are those of a default-constructed Params.
@@ -370,6 +384,7 @@ class ContractBuilder {
     field.wanted_by = std::move(spec.wanted_by);
     field.needs = std::move(spec.needs);
     field.row_dims = std::move(spec.row_dims);
+    field.read_by_plan = spec.read_by_plan;
     field.shapes = std::move(spec.forms);
     if (field.shapes.empty()) field.shapes.push_back({"", std::move(spec.shape)});
     return *this;

@@ -24,7 +24,17 @@ Level Plan::level() const { return body_->level; }
 const std::string& Plan::explanation() const { return body_->explanation; }
 Cost Plan::cost() const { return body_->CountCost(); }
 
-Status Plan::run(void* workspace, int64_t workspace_size_bytes, void* stream) const try {
+Status Plan::run(void* workspace, int64_t workspace_size_bytes, void* stream) const {
+  return RunWith(nullptr, workspace, workspace_size_bytes, stream);
+}
+
+Status Plan::run(const Bindings& bindings, void* workspace, int64_t workspace_size_bytes,
+                 void* stream) const {
+  return RunWith(&bindings, workspace, workspace_size_bytes, stream);
+}
+
+Status Plan::RunWith(const Bindings* bindings, void* workspace, int64_t workspace_size_bytes,
+                     void* stream) const try {
   if (stream != nullptr) return base::Invalid("stream", "null for a plan on the CPU", "a stream");
   if (workspace == nullptr && body_->workspace_bytes > 0) {
     const base::Workspace own(body_->workspace_bytes);
@@ -32,7 +42,7 @@ Status Plan::run(void* workspace, int64_t workspace_size_bytes, void* stream) co
       return {StatusCode::kNoMemory,
               "workspace: cannot allocate " + std::to_string(body_->workspace_bytes) + " bytes"};
     }
-    return body_->Run(own.data());
+    return body_->Run(bindings, own.data());
   }
   if (workspace != nullptr) {
     if (workspace_size_bytes < body_->workspace_bytes) {
@@ -44,7 +54,7 @@ Status Plan::run(void* workspace, int64_t workspace_size_bytes, void* stream) co
       return base::Invalid("workspace", "memory aligned to 64 bytes", "a misaligned pointer");
     }
   }
-  return body_->Run(workspace);
+  return body_->Run(bindings, workspace);
 } catch (const std::bad_alloc&) {  // the reference keeps rows of its own
   return {StatusCode::kNoMemory, "host memory: an allocation failed while running"};
 }

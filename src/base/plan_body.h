@@ -10,8 +10,8 @@ namespace tamis::internal {
 class PlanBody {
  public:
   virtual ~PlanBody() = default;
-  /// `workspace` is aligned and large enough.
-  virtual Status Run(void* workspace) const = 0;
+  /// `workspace` is aligned and large enough. Without bindings: on the tensors of the plan.
+  virtual Status Run(const Bindings* bindings, void* workspace) const = 0;
   virtual Cost CountCost() const = 0;
 
   Implementation implementation = Implementation::kCpu;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "prim/cpu/tokens.h"
 #include "tamis/status.hpp"
 #include "tamis/tensor.hpp"
 
@@ -21,9 +22,9 @@ inline bool WritesAny(const std::vector<int64_t>& slots) {
   return std::any_of(slots.begin(), slots.end(), [](int64_t slot) { return slot >= 0; });
 }
 
-/// Offset of a slot's row in a cache [pages, page_size, 1, width], in elements.
-inline int64_t SlotOffset(const TensorView& cache, int64_t slot) {
-  return slot / cache.shape[1] * cache.strides[0] + slot % cache.shape[1] * cache.strides[1];
+/// Where the rows of a cache [pages, page_size, 1, width] lie.
+inline CachePages PagesOf(const TensorView& cache) {
+  return {cache.shape[1], cache.strides[0], cache.strides[1]};
 }
 
 }  // namespace tamis::prim

@@ -68,7 +68,8 @@ int64_t HeadsPerItem(const AttentionProblem& p, const AttentionArgs& a, int64_t 
   return heads;
 }
 
-double CountVisible(const AttentionProblem& p, const AttentionSequence& s) {
+double CountVisible(const AttentionProblem& p, const TensorView& mask,
+                    const AttentionSequence& s) {
   double visible = 0;
   for (int64_t t = 0; t < s.rows; ++t) {
     int64_t keys = s.keys;
@@ -78,10 +79,9 @@ double CountVisible(const AttentionProblem& p, const AttentionSequence& s) {
                  ? 0
                  : std::min(keys, (tokens - p.compress_block) / p.compress_stride + 1);
     }
-    if (!p.atten_mask.absent() && s.visible_tokens < 0) {
-      const auto* mask =
-          static_cast<const uint8_t*>(p.atten_mask.data) + t * p.atten_mask.strides[0];
-      keys = std::count(mask, mask + s.keys, 0);
+    if (mask.data != nullptr && s.visible_tokens < 0) {
+      const auto* row = Data<const uint8_t>(mask) + t * mask.strides[0];
+      keys = std::count(row, row + s.keys, 0);
     }
     visible += static_cast<double>(keys);
   }
@@ -145,34 +145,39 @@ Status CheckBlocks(std::string_view argument, int64_t blocks) {
   return base::Invalid(argument, "lengths that give fewer than 2^31 select blocks", blocks);
 }
 
-CpuWork CompressedAttentionRoom::OnCpu(AttentionProblem& p, Level level) {
-  static constexpr KernelTable kKernels = TAMIS_INT16_KERNEL_TABLE(CompressedAttention);
+void CompressedAttentionRoom::BindTensors(const AttentionProblem& p, const AttentionTensors& in,
+                                          AttentionArgs* args) {
   const bool paged = !p.page_table.absent();
+  AttentionArgs& a = *args;
+  a.query = Data<const uint16_t>(in.query);
+  a.query_at = p.TokensOf(in.query);
+  a.query_head_stride = in.query.strides[p.query_batch_dims];
+  a.key = ViewOf(in.key, paged, p.qk_dim);
+  a.value = ViewOf(in.value, paged, p.v_dim);
+  a.atten_mask = paged ? nullptr : Data<const uint8_t>(in.atten_mask);
+  a.atten_mask_stride = paged ? 0 : in.atten_mask.strides[0];
+  a.topk_mask = Data<const uint8_t>(in.topk_mask);
+  a.topk_mask_stride = in.topk_mask.strides[0];
+  a.out = Data<uint16_t>(in.out);
+  a.out_at = p.TokensOf(in.out);
+  a.out_head_stride = in.out.strides[p.query_batch_dims];
+  a.topk = p.top_k > 0 ? Data<int32_t>(in.topk) : nullptr;
+  a.topk_at = p.TokensOf(in.topk);
+  a.topk_head_stride = in.topk.strides[p.query_batch_dims];
+  a.max = Data<float>(in.max);
+  a.max_at = p.TokensOf(in.max);
+  a.sum = Data<float>(in.sum);
+  a.sum_at = p.TokensOf(in.sum);
+}
+
+CpuWork CompressedAttentionRoom::WorkOf(AttentionProblem& p, const AttentionTensors& in,
+                                        Level level) {
+  static constexpr KernelTable kKernels = TAMIS_INT16_KERNEL_TABLE(CompressedAttention);
   AttentionArgs& a = p.args;
   a = {};
-  a.query = static_cast<const uint16_t*>(p.query.data);
-  a.query_token_stride = p.query.strides[p.query_batch_dims - 1];
-  a.query_head_stride = p.query.strides[p.query_batch_dims];
-  a.key = ViewOf(p.key, paged, p.qk_dim);
-  a.value = ViewOf(p.value, paged, p.v_dim);
-  a.page_table = static_cast<const int32_t*>(p.page_table.data);
+  BindTensors(p, in, &a);
+  a.page_table = Data<const int32_t>(p.page_table);
   a.page_size = p.page_size;
-  if (!p.atten_mask.absent() && !paged) {
-    a.atten_mask = static_cast<const uint8_t*>(p.atten_mask.data);
-    a.atten_mask_stride = p.atten_mask.strides[0];
-  }
-  a.topk_mask = static_cast<const uint8_t*>(p.topk_mask.data);
-  a.topk_mask_stride = p.topk_mask.strides[0];
-  a.out = static_cast<uint16_t*>(p.out.data);
-  a.out_token_stride = p.out.strides[p.query_batch_dims - 1];
-  a.out_head_stride = p.out.strides[p.query_batch_dims];
-  a.topk = p.top_k > 0 ? static_cast<int32_t*>(p.topk.data) : nullptr;
-  a.topk_token_stride = p.topk.strides[p.query_batch_dims - 1];
-  a.topk_head_stride = p.topk.strides[p.query_batch_dims];
-  a.max = static_cast<float*>(p.max.data);
-  a.max_token_stride = p.max.strides[0];
-  a.sum = static_cast<float*>(p.sum.data);
-  a.sum_token_stride = p.sum.strides[0];
   a.kv_heads = p.kv_heads;
   a.group = p.group;
   a.top_k = p.top_k;
@@ -182,7 +187,7 @@ CpuWork CompressedAttentionRoom::OnCpu(AttentionProblem& p, Level level) {
   a.compress_stride = p.compress_stride;
   a.force_ends = p.force_ends;
   a.zero_masked_rows = p.zero_masked_rows;
-  a.bfloat16 = p.query.dtype == DType::kBFloat16;
+  a.bfloat16 = in.query.dtype == DType::kBFloat16;
   a.storage = p.storage && HasInt16(level);
 
   a.row_multiple = RowMultipleOf(level);
@@ -207,7 +212,6 @@ CpuWork CompressedAttentionRoom::OnCpu(AttentionProblem& p, Level level) {
 
   CpuWork work;
   work.phases = {{items, kKernels.at(level, a.bfloat16)}};
-  work.args = &a;
   work.scratch_bytes = items > 0 ? Times(AttentionScratch(a).total, sizeof(float)) : 0;
   work.blocking = std::to_string(a.tokens_per_item) + " tokens x " + std::to_string(p.group) +
                   " heads of " + std::to_string(a.heads_per_item) + " kv heads per item, " +
@@ -218,13 +222,13 @@ CpuWork CompressedAttentionRoom::OnCpu(AttentionProblem& p, Level level) {
   return work;
 }
 
-Cost CompressedAttentionRoom::CountCost(const AttentionProblem& p) {
+Cost CompressedAttentionRoom::CostOf(const AttentionProblem& p, const AttentionTensors& in) {
   Cost cost;
   const auto heads = static_cast<double>(p.kv_heads * p.group);
   double keys = 0;
   double rows = 0;
   for (const AttentionSequence& s : p.sequences) {
-    cost.flops += 2.0 * CountVisible(p, s) * heads * static_cast<double>(p.qk_dim + p.v_dim);
+    cost.flops += 2.0 * CountVisible(p, in.atten_mask, s) * heads * static_cast<double>(p.qk_dim + p.v_dim);
     keys += static_cast<double>(s.rows > 0 ? s.keys : 0);
     rows += static_cast<double>(s.rows);
   }
@@ -233,8 +237,8 @@ Cost CompressedAttentionRoom::CountCost(const AttentionProblem& p) {
                     2.0 * keys * static_cast<double>(p.kv_heads) * dims;
   cost.write_bytes =
       2.0 * rows * heads * static_cast<double>(p.v_dim) +
-      4.0 * rows * static_cast<double>(p.kv_heads * (p.topk.absent() ? 0 : p.top_k)) +
-      4.0 * rows * heads * ((p.max.absent() ? 0 : 1) + (p.sum.absent() ? 0 : 1));
+      4.0 * rows * static_cast<double>(p.kv_heads * (in.topk.absent() ? 0 : p.top_k)) +
+      4.0 * rows * heads * ((in.max.absent() ? 0 : 1) + (in.sum.absent() ? 0 : 1));
   return cost;
 }
 

@@ -20,11 +20,7 @@ namespace tamis::prim {
 
 /// Sequences, key views and rules, nothing left to check. Views of absent tensors stay absent.
 struct AttentionProblem {
-  TensorView query, key, value, page_table;
-  TensorView atten_mask;  // read by position where keys are packed; where they are paged, its
-                          // presence is all
-  TensorView topk_mask;
-  TensorView out, topk, max, sum;
+  TensorView page_table;
   std::vector<AttentionSequence> sequences;  // without item_begin; every output row is in one
   int query_batch_dims = 1;  // leading dimensions of query: 1 packed, 2 padded batches
   int64_t kv_heads = 0;
@@ -41,7 +37,41 @@ struct AttentionProblem {
   bool force_ends = false;
   bool zero_masked_rows = false;
   AttentionArgs args = {};  // the kernels' view, filled by OnCpu
+
+  /// Where the tokens of a tensor with the queries' leading dimensions lie.
+  Tokens TokensOf(const TensorView& view) const {
+    return query_batch_dims == 2 ? Tokens{view.strides[0], view.strides[1]}
+                                 : Tokens{0, view.strides[0]};
+  }
 };
+
+/// The tensors of either operator. The mask is read by position where keys are packed; where they
+/// are paged, its presence alone counts.
+struct AttentionTensors {
+  const TensorView& query;
+  const TensorView& key;
+  const TensorView& value;
+  const TensorView& atten_mask;
+  const TensorView& topk_mask;
+  const TensorView& out;
+  const TensorView& topk;
+  const TensorView& max;
+  const TensorView& sum;
+};
+
+inline constexpr TensorView kNoTensor;
+
+/// Of params; what the paged operator lacks, or ignores, is absent.
+template <class Params>
+AttentionTensors TensorsOf(const Params& in) {
+  if constexpr (requires { in.softmax_max; }) {
+    return {in.query,         in.key,          in.value,       in.atten_mask, in.topk_mask,
+            in.attention_out, in.topk_indices, in.softmax_max, in.softmax_sum};
+  } else {
+    return {in.query,         in.key,          in.value,  in.atten_mask, kNoTensor,
+            in.attention_out, in.topk_indices, kNoTensor, kNoTensor};
+  }
+}
 
 /// The attributes that both operators check alike.
 struct WindowAttributes {
@@ -65,12 +95,6 @@ Status TakeCommon(const Params& params, const base::Dims& dims, int64_t kv_heads
       CheckWindows({params.compress_block_size, params.compress_stride, params.select_block_size,
                     params.select_block_count, params.importance == Importance::kExactOverlap},
                    problem));
-  problem->query = params.query;
-  problem->key = params.key;
-  problem->value = params.value;
-  problem->atten_mask = params.atten_mask;
-  problem->out = params.attention_out;
-  problem->topk = params.topk_indices;
   problem->qk_dim = dims["D"];
   problem->v_dim = dims["D2"];
   problem->scale = params.scale_value;
@@ -86,8 +110,24 @@ Status CheckBlocks(std::string_view argument, int64_t blocks);
 struct CompressedAttentionRoom {
   using Problem = AttentionProblem;
 
-  static CpuWork OnCpu(AttentionProblem& problem, Level level);
-  static Cost CountCost(const AttentionProblem& problem);
+  template <class Params>
+  static CpuWork OnCpu(AttentionProblem& problem, const Params& in, Level level) {
+    return WorkOf(problem, TensorsOf(in), level);
+  }
+  template <class Params>
+  static void Bind(const AttentionProblem& problem, const Params& in, AttentionArgs* args) {
+    BindTensors(problem, TensorsOf(in), args);
+  }
+  template <class Params>
+  static Cost CountCost(const AttentionProblem& problem, const Params& in) {
+    return CostOf(problem, TensorsOf(in));
+  }
+
+ private:
+  static CpuWork WorkOf(AttentionProblem& problem, const AttentionTensors& in, Level level);
+  static void BindTensors(const AttentionProblem& problem, const AttentionTensors& in,
+                          AttentionArgs* args);
+  static Cost CostOf(const AttentionProblem& problem, const AttentionTensors& in);
 };
 
 /// What a room adds to the reference: which keys are hidden from and which blocks are forced on a
@@ -99,7 +139,8 @@ struct AttentionRules {
 
 /// Output row `row` in float64: attention, statistics where the contract has them (outputs 0: out,
 /// 1: indices, 2: max, 3: sum), importance by the double sum, order by score and index.
-void CompressedAttentionReferenceRow(const AttentionProblem& problem, const AttentionRules& rules,
+void CompressedAttentionReferenceRow(const AttentionProblem& problem, const AttentionTensors& in,
+                                     const AttentionRules& rules,
                                      int64_t row, size_t slot, base::Golden* golden);
 
 }  // namespace tamis::prim

@@ -45,7 +45,7 @@ struct HeadResult {
   double probability_bound = 0;  // relative, of a probability
 };
 
-HeadResult Attend(const AttentionProblem& p, const AttentionSequence& s,
+HeadResult Attend(const AttentionProblem& p, const AttentionTensors& in, const AttentionSequence& s,
                   const std::vector<bool>& hidden, int64_t t, int64_t head) {
   const auto keys = static_cast<size_t>(s.keys);
   const int64_t kv_head = head / p.group;
@@ -60,18 +60,18 @@ HeadResult Attend(const AttentionProblem& p, const AttentionSequence& s,
     return r;
   }
 
-  const int64_t q = s.query_offset + t * p.query.strides[p.query_batch_dims - 1] +
-                    head * p.query.strides[p.query_batch_dims];
+  const int64_t q = OffsetOf(p.TokensOf(in.query), s.batch, s.token + t) +
+                    head * in.query.strides[p.query_batch_dims];
   const auto scale = static_cast<double>(static_cast<float>(p.scale));
   double magnitude = 0;
   std::vector<double> score(keys, kHiddenScore);
   for (size_t i = 0; i < keys; ++i) {
     if (hidden[i]) continue;
-    const int64_t k = KeyOffset(p, s, p.key, p.qk_dim, static_cast<int64_t>(i), kv_head);
+    const int64_t k = KeyOffset(p, s, in.key, p.qk_dim, static_cast<int64_t>(i), kv_head);
     double dot = 0;
     double absolute = 0;
     for (int64_t c = 0; c < p.qk_dim; ++c) {
-      const double term = Element(p.query, q + c) * Element(p.key, k + c);
+      const double term = Element(in.query, q + c) * Element(in.key, k + c);
       dot += term;
       absolute += std::fabs(term);
     }
@@ -96,8 +96,8 @@ HeadResult Attend(const AttentionProblem& p, const AttentionSequence& s,
   if (p.storage) {
     std::vector<double> weights(keys);
     for (size_t i = 0; i < keys; ++i) {
-      const int64_t v = KeyOffset(p, s, p.value, p.v_dim, static_cast<int64_t>(i), kv_head);
-      weights[i] = r.probabilities[i] * StorageMagnitude(ReferenceElements(p.value, v, p.v_dim));
+      const int64_t v = KeyOffset(p, s, in.value, p.v_dim, static_cast<int64_t>(i), kv_head);
+      weights[i] = r.probabilities[i] * StorageMagnitude(ReferenceElements(in.value, v, p.v_dim));
     }
     storage_bound = StorageBound(weights, kKeyTile);
   }
@@ -108,12 +108,12 @@ HeadResult Attend(const AttentionProblem& p, const AttentionSequence& s,
     for (size_t i = 0; i < keys; ++i) {
       if (r.probabilities[i] == 0) continue;
       const double value =
-          Element(p.value, KeyOffset(p, s, p.value, p.v_dim, static_cast<int64_t>(i), kv_head) + c);
+          Element(in.value, KeyOffset(p, s, in.value, p.v_dim, static_cast<int64_t>(i), kv_head) + c);
       const double term = r.probabilities[i] * value;
       sum += term;
       absolute += std::fabs(term);
       r.out_device_bound[static_cast<size_t>(c)] +=
-          ProbabilityRounding(p.query.dtype, r.probabilities[i], value);
+          ProbabilityRounding(in.query.dtype, r.probabilities[i], value);
       lost += std::min(kLeastExponential, r.probabilities[i] * r.sum) * std::fabs(value) / r.sum;
     }
     r.out[static_cast<size_t>(c)] = sum;
@@ -164,7 +164,8 @@ void Rank(const std::vector<double>& scores, int64_t k, double* indices) {
 
 }  // namespace
 
-void CompressedAttentionReferenceRow(const AttentionProblem& p, const AttentionRules& rules,
+void CompressedAttentionReferenceRow(const AttentionProblem& p, const AttentionTensors& in,
+                                     const AttentionRules& rules,
                                      int64_t row, size_t slot, base::Golden* golden) {
   const AttentionSequence& s = SequenceOfRow(p, row);
   const int64_t t = row - s.row_begin;
@@ -179,7 +180,7 @@ void CompressedAttentionReferenceRow(const AttentionProblem& p, const AttentionR
     std::vector<double> grouped(static_cast<size_t>(s.keys), 0.0);
     double probability_bound = 0;
     for (int64_t head = kv_head * p.group; head < (kv_head + 1) * p.group; ++head) {
-      const HeadResult r = Attend(p, s, hidden, t, head);
+      const HeadResult r = Attend(p, in, s, hidden, t, head);
       std::copy(r.out.begin(), r.out.end(), out.Row(at) + head * p.v_dim);
       std::copy(r.out_bound.begin(), r.out_bound.end(), out.BoundRow(at) + head * p.v_dim);
       std::copy(r.out_device_bound.begin(), r.out_device_bound.end(),

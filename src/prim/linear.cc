@@ -7,13 +7,10 @@
 
 namespace tamis::prim {
 
-Status NormaliseWeight(std::string_view name, const TensorView& view, WeightFormat format,
-                       LinearWeight* weight) {
+Status CheckWeight(std::string_view name, const TensorView& view, WeightFormat format) {
+  if (format == WeightFormat::kNd || view.absent()) return Status::Ok();
   const int64_t rows = view.shape[0];
   const int64_t columns = view.shape[1];
-  *weight = NdWeight(view, 0);
-  if (format == WeightFormat::kNd) return Status::Ok();
-  weight->nz = true;
   if (rows % kNzColumns != 0 || columns % kNzColumns != 0) {
     return base::Invalid(name, "in NZ, sizes that are multiples of 16", base::ShapeText(view));
   }
@@ -23,12 +20,19 @@ Status NormaliseWeight(std::string_view name, const TensorView& view, WeightForm
   return Status::Ok();
 }
 
-LinearWeight NdWeight(const TensorView& view, int64_t offset) {
+LinearWeight WeightOf(const TensorView& view, WeightFormat format) {
+  if (view.absent()) return {};
+  LinearWeight weight = NdWeight(view);
+  weight.nz = format == WeightFormat::kNz;
+  return weight;
+}
+
+LinearWeight NdWeight(const TensorView& view) {
   const int64_t rows = view.shape[view.rank - 2];
   const int64_t columns = view.shape[view.rank - 1];
   // The stride of a single row may be anything.
   const int64_t stride = rows > 1 ? view.strides[view.rank - 2] : columns;
-  return {static_cast<const uint16_t*>(view.data) + offset, rows, columns, stride, false};
+  return {static_cast<const uint16_t*>(view.data), rows, columns, stride, false};
 }
 
 int64_t OffsetOf(const LinearWeight& weight, int64_t k, int64_t n) {

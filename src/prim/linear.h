@@ -11,13 +11,15 @@
 
 namespace tamis::prim {
 
-/// A weight [K, N] in its format; NZ is refused unless dense, with multiples of 16. The view has
-/// passed its contract.
-Status NormaliseWeight(std::string_view name, const TensorView& view, WeightFormat format,
-                       LinearWeight* weight);
+/// Refuses a weight [K, N] in NZ unless it is dense, with multiples of 16. The view has passed its
+/// contract; an absent one passes.
+Status CheckWeight(std::string_view name, const TensorView& view, WeightFormat format);
 
-/// The same of a matrix that is ND for certain, from an offset on.
-LinearWeight NdWeight(const TensorView& view, int64_t offset);
+/// A weight that passed, or without elements where it is absent.
+LinearWeight WeightOf(const TensorView& view, WeightFormat format);
+
+/// Of a matrix that is ND for certain: the last two dimensions.
+LinearWeight NdWeight(const TensorView& view);
 
 /// Element (k, n) in elements from the data.
 int64_t OffsetOf(const LinearWeight& weight, int64_t k, int64_t n);

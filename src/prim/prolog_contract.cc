@@ -25,7 +25,8 @@ base::TensorSpec CacheIndex() {
               "slot = page * page_size + row; negative: not written; of equal ones the last "
               "wins; read when planning",
           .dtypes = {DType::kInt32, DType::kInt64},
-          .forms = {{"TH", "T"}, {"BSH", "B, S1"}}};
+          .forms = {{"TH", "T"}, {"BSH", "B, S1"}},
+          .read_by_plan = true};
 }
 
 }  // namespace tamis::prim

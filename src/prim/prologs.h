@@ -42,17 +42,11 @@ Status TakeTokens(const Params& params, const TensorView& cache, PrologProblem* 
 }
 
 /// Work without phases yet.
-inline CpuWork WorkInBlocks(const void* args, const TokenBlocks& blocks) {
+inline CpuWork WorkInBlocks(const TokenBlocks& blocks) {
   CpuWork work;
-  work.args = args;
   work.blocking = "blocks of " + std::to_string(blocks.block_tokens) + " tokens, " +
                   std::to_string(blocks.chunk_tokens) + " per item";
   return work;
-}
-
-template <class T>
-T* Data(const TensorView& view) {
-  return static_cast<T*>(view.data);
 }
 
 }  // namespace tamis::prim

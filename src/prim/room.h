@@ -6,12 +6,20 @@
 //   const base::Contract& contract()
 //   const char* kFolder          of src/ops; absent: the operator's name
 //   Status Normalise(const Params&, base::Dims*, Problem*)
-//                                inputs are checked; finds derived dimensions
-//   void ReferenceRow(const Problem&, int64_t row, size_t slot, base::Golden*)
-//   prim::CpuWork OnCpu(Problem&, Level)
-//                                the problem is where it will stay, outputs present; may take the
-//                                number of threads, too, if bits do not depend on it
-//   Cost CountCost(const Problem&)
+//                                inputs are checked; finds derived dimensions. Reads the elements of
+//                                no tensor that its contract does not call read_by_plan
+//   void ReferenceRow(const Problem&, const Params&, int64_t row, size_t slot, base::Golden*)
+//                                the params say where the tensors of the run are
+//   prim::CpuWork OnCpu(Problem&, const Params&, Level)
+//                                fills problem.args, but for the tensors. The problem is where it
+//                                will stay; may take the number of threads, too, if bits do not
+//                                depend on it
+//   Status CheckStrides(const Problem&, const Params&)
+//                                what strides alone can break; absent: nothing
+//   void Bind(const Problem&, const Params&, Args*)
+//                                the tensors' addresses and strides in the kernels' view
+//   Cost CountCost(const Problem&, const Params&)
+//                                data may be null: then what it says is not counted
 //   const std::vector<base::Example>& examples()
 #pragma once
 
@@ -41,6 +49,16 @@ inline Status CheckWorkspace(int64_t bytes) {
 }
 
 template <class Room>
+Status CheckStrides([[maybe_unused]] const typename Room::Problem& problem,
+                    [[maybe_unused]] const typename Room::Params& params) {
+  if constexpr (requires { Room::CheckStrides(problem, params); }) {
+    return Room::CheckStrides(problem, params);
+  } else {
+    return Status::Ok();
+  }
+}
+
+template <class Room>
 class RoomPlan final : public internal::PlanBody {
  public:
   using Params = typename Room::Params;
@@ -52,29 +70,30 @@ class RoomPlan final : public internal::PlanBody {
     TAMIS_RETURN_IF_ERROR(Room::Normalise(params, &dims, &problem_));
     TAMIS_RETURN_IF_ERROR(Room::contract().CheckLimits(&params, dims));
     TAMIS_RETURN_IF_ERROR(Room::contract().CheckOutputs(&params, dims));
-    params_ = params;
+    TAMIS_RETURN_IF_ERROR(CheckStrides<Room>(problem_, params));
+    TAMIS_RETURN_IF_ERROR(CheckStrides<Room>(problem_, params));
+    params_ = std::move(params);
     dims_ = std::move(dims);
     TAMIS_RETURN_IF_ERROR(base::ResolveThreads(context.threads, &threads_));
     executor_ = context.executor;
-    return Choose(context);
+    Params standing = params_;  // kernels tell by addresses which tensors there are
+    lacking_ = Room::contract().StandIn(&standing);
+    return Choose(standing, context);
   }
 
-  Status Run(void* workspace) const override {
-    if (implementation == Implementation::kReference) return RunReference();
-    char* const shared = static_cast<char*>(workspace);
-    char* const scratch = shared + cpu_.shared_bytes;
-    // What a phase leaves for the next one lies with the worker that made it.
-    const auto order =
-        cpu_.phases.size() > 1 ? parallel::Order::kByShare : parallel::Order::kAscending;
-    for (const CpuPhase& phase : cpu_.phases) {
-      parallel::ForEach(executor_, threads_, phase.items, order, [&](int64_t item, int32_t worker) {
-        phase.kernel(cpu_.args, phase.first + item, scratch + worker * cpu_.scratch_bytes, shared);
-      });
+  Status Run(const Bindings* bindings, void* workspace) const override {
+    if (bindings == nullptr) {
+      if (lacking_ != nullptr) return base::NoData(*lacking_);
+      return RunOn(params_, workspace);
     }
-    return Status::Ok();
+    TAMIS_RETURN_IF_ERROR(base::CheckOperator(Room::contract(), *bindings));
+    Params bound;
+    TAMIS_RETURN_IF_ERROR(Room::contract().Bind(&params_, bindings->params(), &bound));
+    TAMIS_RETURN_IF_ERROR(CheckStrides<Room>(problem_, bound));
+    return RunOn(bound, workspace);
   }
 
-  Cost CountCost() const override { return Room::CountCost(problem_); }
+  Cost CountCost() const override { return Room::CountCost(problem_, params_); }
 
   static Status Reference(const Params& params, const base::Dims& dims,
                           const typename Room::Problem& problem, const Executor& executor,
@@ -82,14 +101,31 @@ class RoomPlan final : public internal::PlanBody {
     TAMIS_RETURN_IF_ERROR(base::PrepareGolden(Room::contract(), &params, dims, golden));
     parallel::ForEach(executor, threads, static_cast<int64_t>(golden->rows.size()),
                       [&](int64_t slot, int32_t) {
-                        Room::ReferenceRow(problem, golden->rows[static_cast<size_t>(slot)],
+                        Room::ReferenceRow(problem, params, golden->rows[static_cast<size_t>(slot)],
                                            static_cast<size_t>(slot), golden);
                       });
     return Status::Ok();
   }
 
  private:
-  Status Choose(const Context& context) {
+  Status RunOn(const Params& tensors, void* workspace) const {
+    if (implementation == Implementation::kReference) return RunReference(tensors);
+    auto args = problem_.args;
+    Room::Bind(problem_, tensors, &args);
+    char* const shared = static_cast<char*>(workspace);
+    char* const scratch = shared + cpu_.shared_bytes;
+    // What a phase leaves for the next one lies with the worker that made it.
+    const auto order =
+        cpu_.phases.size() > 1 ? parallel::Order::kByShare : parallel::Order::kAscending;
+    for (const CpuPhase& phase : cpu_.phases) {
+      parallel::ForEach(executor_, threads_, phase.items, order, [&](int64_t item, int32_t worker) {
+        phase.kernel(&args, phase.first + item, scratch + worker * cpu_.scratch_bytes, shared);
+      });
+    }
+    return Status::Ok();
+  }
+
+  Status Choose(const Params& params, const Context& context) {
     switch (context.implementation) {
       case Implementation::kReference:
         implementation = Implementation::kReference;
@@ -106,10 +142,10 @@ class RoomPlan final : public internal::PlanBody {
     }
     implementation = Implementation::kCpu;
     TAMIS_RETURN_IF_ERROR(base::ResolveLevel(context.level, &level));
-    if constexpr (requires { Room::OnCpu(problem_, level, threads_); }) {
-      cpu_ = Room::OnCpu(problem_, level, threads_);
+    if constexpr (requires { Room::OnCpu(problem_, params, level, threads_); }) {
+      cpu_ = Room::OnCpu(problem_, params, level, threads_);
     } else {
-      cpu_ = Room::OnCpu(problem_, level);
+      cpu_ = Room::OnCpu(problem_, params, level);
     }
     cpu_.scratch_bytes = RoundedUp(cpu_.scratch_bytes, kScratchAlignment);
     cpu_.shared_bytes = RoundedUp(cpu_.shared_bytes, kScratchAlignment);
@@ -126,21 +162,25 @@ class RoomPlan final : public internal::PlanBody {
     return Status::Ok();
   }
 
-  Status RunReference() const {
-    if (!base::WritesAny(Room::contract(), &params_)) return Status::Ok();
+  // The contract's functions want the attributes, too.
+  Status RunReference(const Params& tensors) const {
+    Params params = params_;
+    Room::contract().CopyTensors(&tensors, &params);
+    if (!base::WritesAny(Room::contract(), &params)) return Status::Ok();
     int64_t rows = 0;
-    TAMIS_RETURN_IF_ERROR(base::CountRows(Room::contract(), &params_, dims_, &rows));
+    TAMIS_RETURN_IF_ERROR(base::CountRows(Room::contract(), &params, dims_, &rows));
     for (int64_t begin = 0; begin < rows; begin += kReferenceChunkRows) {
       base::Golden golden;
       for (int64_t row = begin; row < std::min(rows, begin + kReferenceChunkRows); ++row)
         golden.rows.push_back(row);
-      TAMIS_RETURN_IF_ERROR(Reference(params_, dims_, problem_, executor_, threads_, &golden));
-      base::StoreGolden(Room::contract(), &params_, golden);
+      TAMIS_RETURN_IF_ERROR(Reference(params, dims_, problem_, executor_, threads_, &golden));
+      base::StoreGolden(Room::contract(), &params, golden);
     }
     return Status::Ok();
   }
 
   Params params_;
+  const std::string* lacking_ = nullptr;  // a tensor that the params brought no memory for
   typename Room::Problem problem_;
   base::Dims dims_;
   int32_t threads_ = 1;

@@ -17,7 +17,8 @@ base::TensorSpec QueryLengths() {
           .doc =
               "BSND: tokens per sequence, or one for all; absent: S1. TND: inclusive prefix "
               "sums, required; rows past the last are padding",
-          .dtypes = {DType::kInt32, DType::kInt64}};
+          .dtypes = {DType::kInt32, DType::kInt64},
+          .read_by_plan = true};
 }
 
 base::TensorSpec KeyLengths() {
@@ -25,13 +26,15 @@ base::TensorSpec KeyLengths() {
           .doc =
               "keys per sequence, or one for all (BSND, PA_BSND); TND: inclusive prefix sums; "
               "absent: S2 (BSND only)",
-          .dtypes = {DType::kInt32, DType::kInt64}};
+          .dtypes = {DType::kInt32, DType::kInt64},
+          .read_by_plan = true};
 }
 
 base::TensorSpec BlockTable() {
   return {.shape = "*, *",
           .doc = "[B, max_pages], with PA_BSND only; entries past a sequence's keys are not read",
-          .dtypes = {DType::kInt32}};
+          .dtypes = {DType::kInt32},
+          .read_by_plan = true};
 }
 
 }  // namespace tamis::prim

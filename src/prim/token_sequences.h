@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/contract.h"
+#include "prim/cpu/tokens.h"
 #include "tamis/status.hpp"
 #include "tamis/tensor.hpp"
 
@@ -43,9 +44,13 @@ struct TokenProblem {
   /// Offset of query token `token` of a sequence, in elements of a tensor with the queries' leading
   /// dimensions.
   int64_t TokenOffset(const TensorView& view, const TokenSequence& s, int64_t token) const {
-    return padded_queries ? s.batch * view.strides[0] + (s.token + token) * view.strides[1]
-                          : (s.token + token) * view.strides[0];
+    return OffsetOf(TokensOf(view), s.batch, s.token + token);
   }
+  /// Where the tokens of such a tensor lie, and the stride of the dimension after them.
+  Tokens TokensOf(const TensorView& view) const {
+    return padded_queries ? Tokens{view.strides[0], view.strides[1]} : Tokens{0, view.strides[0]};
+  }
+  int64_t HeadStride(const TensorView& view) const { return view.strides[padded_queries ? 2 : 1]; }
   /// Offset of a position of a sequence, in elements of a tensor with the keys' leading dimensions.
   int64_t KeyOffset(const TensorView& view, const TokenSequence& s, int64_t position) const;
 };

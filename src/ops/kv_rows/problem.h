@@ -13,7 +13,6 @@ namespace tamis::kv_rows {
 
 /// Both ways: rows of bytes and what they mean.
 struct Problem {
-  TensorView rows, latent, rope;
   int64_t count = 0;
   prim::KvRow format;
   DType dtype = DType::kBFloat16;
@@ -31,9 +30,11 @@ struct Room {
 
   static const base::Contract& contract();
   static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
-  static void ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden);
-  static prim::CpuWork OnCpu(Problem& problem, Level level);
-  static Cost CountCost(const Problem& problem);
+  static void ReferenceRow(const Problem& problem, const Params& in, int64_t row, size_t slot,
+                           base::Golden* golden);
+  static prim::CpuWork OnCpu(Problem& problem, const Params& in, Level level);
+  static void Bind(const Problem& problem, const Params& in, kv_rows::KernelArgs* args);
+  static Cost CountCost(const Problem& problem, const Params& in);
   static const std::vector<base::Example>& examples();
 };
 
@@ -48,9 +49,11 @@ struct Room {
 
   static const base::Contract& contract();
   static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
-  static void ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden);
-  static prim::CpuWork OnCpu(Problem& problem, Level level);
-  static Cost CountCost(const Problem& problem);
+  static void ReferenceRow(const Problem& problem, const Params& in, int64_t row, size_t slot,
+                           base::Golden* golden);
+  static prim::CpuWork OnCpu(Problem& problem, const Params& in, Level level);
+  static void Bind(const Problem& problem, const Params& in, kv_rows::KernelArgs* args);
+  static Cost CountCost(const Problem& problem, const Params& in);
   static const std::vector<base::Example>& examples();
 };
 

@@ -45,13 +45,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   lengths.block_table = params.block_table;
   TAMIS_RETURN_IF_ERROR(prim::FindSequences(lengths, dims, problem));
 
-  problem->query = params.query;
-  problem->key = params.key;
-  problem->weights = params.weights;
-  problem->shadow = params.key_shadow;
   problem->pruning = params.pruning;
-  problem->indices = params.sparse_indices;
-  problem->values = params.sparse_values;
   problem->heads = d["N"];
   problem->dim = d["D"];
   problem->sparse_count = params.sparse_count;
@@ -60,35 +54,40 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   return prim::CheckShadowDims("key_shadow", problem->key_layout, d);
 }
 
+void Room::Bind(const Problem& p, const Params& in, KernelArgs* args) {
+  const bool packed = p.key_layout == prim::TokenLayout::kTnd;
+  KernelArgs& a = *args;
+  a.query = prim::Data<const uint16_t>(in.query);
+  a.query_at = p.TokensOf(in.query);
+  a.query_head_stride = p.HeadStride(in.query);
+  a.weights = in.weights.data;
+  a.weights_at = p.TokensOf(in.weights);
+  a.key = prim::Data<const uint16_t>(in.key);
+  a.page_stride = packed ? 0 : in.key.strides[0];
+  a.key_stride = in.key.strides[packed ? 0 : 1];
+  a.scan.shadow = prim::Data<const uint8_t>(in.key_shadow);
+  a.scan.shadow_page_stride = packed ? 0 : in.key_shadow.strides[0];
+  a.scan.shadow_panel_stride = in.key_shadow.strides[packed ? 0 : 1];
+  a.indices = prim::Data<int32_t>(in.sparse_indices);
+  a.indices_at = p.TokensOf(in.sparse_indices);
+  a.values = in.sparse_values.data;
+  a.values_at = p.TokensOf(in.sparse_values);
+}
+
 namespace {
 
-void FillArgs(Problem& p, int64_t most_keys) {
-  const int first_head_dim = p.padded_queries ? 2 : 1;
+void FillArgs(Problem& p, const Params& in, int64_t most_keys) {
   KernelArgs& a = p.args;
   a = {};
-  a.query = static_cast<const uint16_t*>(p.query.data);
-  a.query_token_stride = p.query.strides[first_head_dim - 1];
-  a.query_head_stride = p.query.strides[first_head_dim];
-  a.weights = p.weights.data;
-  a.weights_token_stride = p.weights.strides[first_head_dim - 1];
-  a.key = static_cast<const uint16_t*>(p.key.data);
-  a.page_table = static_cast<const int32_t*>(p.page_table.data);
+  Room::Bind(p, in, &a);
+  a.page_table = prim::Data<const int32_t>(p.page_table);
   a.page_size = p.page_size;
-  a.page_stride = p.key.strides[0];
-  a.key_stride = p.key_layout == prim::TokenLayout::kTnd ? p.key.strides[0] : p.key.strides[1];
-  a.indices = static_cast<int32_t*>(p.indices.data);
-  a.values = p.values.data;
   a.heads = p.heads;
   a.dim = p.dim;
   a.sparse_count = p.sparse_count;
-  if (!p.shadow.absent()) {
-    a.scan.shadow = static_cast<const uint8_t*>(p.shadow.data);
-    a.scan.shadow_page_stride = p.shadow.strides[0];
-    a.scan.shadow_panel_stride = p.shadow.strides[p.key_layout == prim::TokenLayout::kTnd ? 0 : 1];
-  }
-  a.bfloat16 = p.query.dtype == DType::kBFloat16;
-  a.weights_float32 = p.weights.dtype == DType::kFloat32;
-  a.values_float32 = p.values.dtype == DType::kFloat32;
+  a.bfloat16 = in.query.dtype == DType::kBFloat16;
+  a.weights_float32 = in.weights.dtype == DType::kFloat32;
+  a.values_float32 = in.sparse_values.dtype == DType::kFloat32;
   a.keep = std::min(p.sparse_count, most_keys);
   a.tokens_per_chunk =
       std::clamp<int64_t>(kRowsPerItem / std::max<int64_t>(p.heads, 1), 1, kMostTokens);
@@ -98,19 +97,14 @@ void FillArgs(Problem& p, int64_t most_keys) {
 Chunk ChunkOf(const Problem& p, const prim::TokenSequence& s, int64_t token, int64_t tokens,
               int64_t key_begin, int64_t key_end, int64_t list) {
   Chunk chunk = {};
-  chunk.query_offset = p.TokenOffset(p.query, s, token);
-  chunk.weights_offset = p.TokenOffset(p.weights, s, token);
+  chunk.batch = s.batch;
+  chunk.token = s.token + token;
   chunk.tokens = tokens;
-  if (p.key_layout == prim::TokenLayout::kPaged) {
+  if (p.key_layout == prim::TokenLayout::kPaged)
     chunk.table_offset = s.batch * p.page_table.strides[0];
-  } else {
-    chunk.key_offset = p.KeyOffset(p.key, s, 0);
-  }
+  chunk.first_key = s.key_begin;
   chunk.key_begin = key_begin;
   chunk.key_end = key_end;
-  if (!p.shadow.absent() && p.key_layout == prim::TokenLayout::kBsnd)
-    chunk.shadow_offset = s.batch * p.shadow.strides[0];
-  chunk.shadow_key = s.key_begin;
   chunk.visible = p.causal ? s.keys - s.rows + token + 1 : s.keys;
   chunk.visible_step = p.causal ? 1 : 0;
   chunk.list = list;
@@ -132,8 +126,7 @@ int64_t CutTokens(Problem& p, int64_t keys_per_chunk) {
           s.Visible(token + count - 1, p.causal);  // of the last token: the farthest
       const int64_t cuts = base::CeilDiv(reach, keys_per_chunk);
       for (int64_t t = 0; t < count; ++t) {
-        p.rows.push_back({lists + t, count, cuts, p.TokenOffset(p.indices, s, token + t),
-                          p.values.absent() ? 0 : p.TokenOffset(p.values, s, token + t)});
+        p.rows.push_back({lists + t, count, cuts, s.batch, s.token + token + t});
       }
       if (reach > 0) {
         p.groups.push_back({static_cast<int64_t>(p.chunks.size()), cuts, reach, tokens});
@@ -180,7 +173,7 @@ int64_t SharedBytes(KernelArgs& a, int64_t lists, int64_t groups, bool whole) {
 
 }  // namespace
 
-prim::CpuWork Room::OnCpu(Problem& p, Level level) {
+prim::CpuWork Room::OnCpu(Problem& p, const Params& in, Level level) {
   static constexpr prim::KernelTable kScore = TAMIS_INT16_KERNEL_TABLE(LightningIndexer);
   static constexpr prim::KernelTable kPrepare = TAMIS_INT16_KERNEL_TABLE(LightningIndexerPrepare);
   static constexpr prim::KernelTable kScan = TAMIS_INT16_KERNEL_TABLE(LightningIndexerScan);
@@ -194,7 +187,7 @@ prim::CpuWork Room::OnCpu(Problem& p, Level level) {
   }
   const bool whole = tokens >= kTokensWithoutChunks;
   const int64_t keys_per_chunk = whole ? std::max<int64_t>(most_keys, 1) : kKeysPerChunk;
-  FillArgs(p, most_keys);
+  FillArgs(p, in, most_keys);
   KernelArgs& a = p.args;
   a.scan.wanted = WantsScan(p, level, most_keys);
   a.scan.always = p.pruning == Pruning::kOn;
@@ -207,7 +200,6 @@ prim::CpuWork Room::OnCpu(Problem& p, Level level) {
   const auto chunks = static_cast<int64_t>(p.chunks.size());
   const auto groups = static_cast<int64_t>(p.groups.size());
   prim::CpuWork work;
-  work.args = &a;
   if (!a.scan.wanted) {
     work.phases = {{chunks, kScore.at(level, a.bfloat16)}};
   } else if (whole) {
@@ -227,7 +219,7 @@ prim::CpuWork Room::OnCpu(Problem& p, Level level) {
   return work;
 }
 
-Cost Room::CountCost(const Problem& p) {
+Cost Room::CountCost(const Problem& p, const Params& in) {
   Cost cost;
   double pairs = 0;
   double rows = 0;
@@ -241,10 +233,10 @@ Cost Room::CountCost(const Problem& p) {
   const auto dim = static_cast<double>(p.dim);
   cost.flops = 2.0 * pairs * heads * dim;
   cost.read_bytes = 2.0 * (keys * dim + rows * heads * dim) +
-                    rows * heads * (p.weights.dtype == DType::kFloat32 ? 4 : 2);
+                    rows * heads * (in.weights.dtype == DType::kFloat32 ? 4 : 2);
   cost.write_bytes = rows * static_cast<double>(p.sparse_count) *
-                     (4.0 + (p.values.absent()                   ? 0.0
-                             : p.values.dtype == DType::kFloat32 ? 4.0
+                     (4.0 + (in.sparse_values.absent()                   ? 0.0
+                             : in.sparse_values.dtype == DType::kFloat32 ? 4.0
                                                                  : 2.0));
   return cost;
 }

@@ -12,9 +12,6 @@
 namespace tamis::lightning_indexer {
 
 struct Problem : prim::TokenProblem {
-  TensorView query, key, weights;
-  TensorView shadow;  // of the keys; may be absent
-  TensorView indices, values;
   int64_t heads = 0;
   int64_t dim = 0;
   int64_t sparse_count = 0;
@@ -32,9 +29,11 @@ struct Room {
 
   static const base::Contract& contract();
   static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
-  static void ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden);
-  static prim::CpuWork OnCpu(Problem& problem, Level level);
-  static Cost CountCost(const Problem& problem);
+  static void ReferenceRow(const Problem& problem, const Params& in, int64_t row, size_t slot,
+                           base::Golden* golden);
+  static prim::CpuWork OnCpu(Problem& problem, const Params& in, Level level);
+  static void Bind(const Problem& problem, const Params& in, KernelArgs* args);
+  static Cost CountCost(const Problem& problem, const Params& in);
   static const std::vector<base::Example>& examples();
 };
 

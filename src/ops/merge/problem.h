@@ -13,8 +13,6 @@
 namespace tamis::merge_attention_states {
 
 struct Problem {
-  TensorView outs, maxes, sums;
-  TensorView out, max, sum;
   int64_t parts = 0;
   int64_t tokens = 0;
   int64_t heads = 0;
@@ -29,9 +27,11 @@ struct Room {
 
   static const base::Contract& contract();
   static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
-  static void ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden);
-  static prim::CpuWork OnCpu(Problem& problem, Level level);
-  static Cost CountCost(const Problem& problem);
+  static void ReferenceRow(const Problem& problem, const Params& in, int64_t row, size_t slot,
+                           base::Golden* golden);
+  static prim::CpuWork OnCpu(Problem& problem, const Params& in, Level level);
+  static void Bind(const Problem& problem, const Params& in, KernelArgs* args);
+  static Cost CountCost(const Problem& problem, const Params& in);
   static const std::vector<base::Example>& examples();
 };
 
@@ -40,8 +40,6 @@ struct Room {
 namespace tamis::merge_topk {
 
 struct Problem {
-  TensorView values, indices;
-  TensorView out_indices, out_values;
   int64_t parts = 0;
   int64_t tokens = 0;
   int64_t entries = 0;  // per part
@@ -56,9 +54,11 @@ struct Room {
 
   static const base::Contract& contract();
   static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
-  static void ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden);
-  static prim::CpuWork OnCpu(Problem& problem, Level level);
-  static Cost CountCost(const Problem& problem);
+  static void ReferenceRow(const Problem& problem, const Params& in, int64_t row, size_t slot,
+                           base::Golden* golden);
+  static prim::CpuWork OnCpu(Problem& problem, const Params& in, Level level);
+  static void Bind(const Problem& problem, const Params& in, KernelArgs* args);
+  static Cost CountCost(const Problem& problem, const Params& in);
   static const std::vector<base::Example>& examples();
 };
 
@@ -67,8 +67,6 @@ struct Room {
 namespace tamis::localize_indices {
 
 struct Problem {
-  TensorView indices;
-  TensorView out_indices, counts;
   int64_t tokens = 0;
   int64_t entries = 0;
   int64_t rank = 0;
@@ -84,9 +82,11 @@ struct Room {
 
   static const base::Contract& contract();
   static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
-  static void ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden);
-  static prim::CpuWork OnCpu(Problem& problem, Level level);
-  static Cost CountCost(const Problem& problem);
+  static void ReferenceRow(const Problem& problem, const Params& in, int64_t row, size_t slot,
+                           base::Golden* golden);
+  static prim::CpuWork OnCpu(Problem& problem, const Params& in, Level level);
+  static void Bind(const Problem& problem, const Params& in, KernelArgs* args);
+  static Cost CountCost(const Problem& problem, const Params& in);
   static const std::vector<base::Example>& examples();
 };
 

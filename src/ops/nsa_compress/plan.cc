@@ -55,9 +55,6 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   dims->Set("B", params.act_seq_len.size());
   dims->Set("Tc", windows);
 
-  problem->input = params.input;
-  problem->weight = params.weight;
-  problem->output = params.output;
   problem->block = block;
   problem->stride = stride;
   problem->heads = (*dims)["N"];
@@ -66,19 +63,23 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   return Status::Ok();
 }
 
-prim::CpuWork Room::OnCpu(Problem& problem, Level level) {
+void Room::Bind(const Problem&, const Params& in, KernelArgs* args) {
+  args->input = prim::Data<const uint16_t>(in.input);
+  args->input_token_stride = in.input.strides[0];
+  args->input_head_stride = in.input.strides[1];
+  args->weight = prim::Data<const uint16_t>(in.weight);
+  args->weight_row_stride = in.weight.strides[0];
+  args->output = prim::Data<uint16_t>(in.output);
+  args->output_row_stride = in.output.strides[0];
+  args->output_head_stride = in.output.strides[1];
+}
+
+prim::CpuWork Room::OnCpu(Problem& problem, const Params& in, Level level) {
   static constexpr prim::KernelTable kKernels = TAMIS_KERNEL_TABLE(NsaCompress);
   const int64_t window_bytes = std::max<int64_t>(
       prim::Times(problem.stride, prim::Times(problem.heads, prim::Times(problem.dim, 2))), 1);
   KernelArgs& args = problem.args;
-  args.input = static_cast<const uint16_t*>(problem.input.data);
-  args.input_token_stride = problem.input.strides[0];
-  args.input_head_stride = problem.input.strides[1];
-  args.weight = static_cast<const uint16_t*>(problem.weight.data);
-  args.weight_row_stride = problem.weight.strides[0];
-  args.output = static_cast<uint16_t*>(problem.output.data);
-  args.output_row_stride = problem.output.strides[0];
-  args.output_head_stride = problem.output.strides[1];
+  Bind(problem, in, &args);
   args.sequences = problem.sequences.data();
   args.sequence_count = static_cast<int64_t>(problem.sequences.size());
   args.windows = problem.windows;
@@ -87,19 +88,18 @@ prim::CpuWork Room::OnCpu(Problem& problem, Level level) {
   args.stride = problem.stride;
   args.heads = problem.heads;
   args.dim = problem.dim;
-  args.bfloat16 = problem.input.dtype == DType::kBFloat16;
+  args.bfloat16 = in.input.dtype == DType::kBFloat16;
 
   prim::CpuWork work;
   const bool empty = problem.heads == 0 || problem.dim == 0;
   work.phases = {
       {empty ? 0 : base::CeilDiv(problem.windows, args.windows_per_item), kKernels.at(level)}};
   work.scratch_bytes = prim::Times(ScratchFloats(args), sizeof(float));
-  work.args = &args;
   work.blocking = std::to_string(args.windows_per_item) + " windows per item";
   return work;
 }
 
-Cost Room::CountCost(const Problem& problem) {
+Cost Room::CountCost(const Problem& problem, const Params&) {
   const auto row = static_cast<double>(problem.heads) * static_cast<double>(problem.dim);
   double tokens = 0;  // a sequence's last tokens may be in no window
   for (const Sequence& s : problem.sequences) {

@@ -11,9 +11,6 @@
 namespace tamis::nsa_compress {
 
 struct Problem {
-  TensorView input;   // [tokens, heads, dim]
-  TensorView weight;  // [block, heads]
-  TensorView output;  // [windows, heads, dim]
   int64_t block = 0;
   int64_t stride = 0;
   int64_t heads = 0;
@@ -29,9 +26,11 @@ struct Room {
 
   static const base::Contract& contract();
   static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
-  static void ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden);
-  static prim::CpuWork OnCpu(Problem& problem, Level level);
-  static Cost CountCost(const Problem& problem);
+  static void ReferenceRow(const Problem& problem, const Params& in, int64_t row, size_t slot,
+                           base::Golden* golden);
+  static prim::CpuWork OnCpu(Problem& problem, const Params& in, Level level);
+  static void Bind(const Problem& problem, const Params& in, KernelArgs* args);
+  static Cost CountCost(const Problem& problem, const Params& in);
   static const std::vector<base::Example>& examples();
 };
 

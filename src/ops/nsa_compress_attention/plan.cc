@@ -62,12 +62,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
     prim::AttentionSequence s = {};
     s.row_begin = queries[b].begin;
     s.rows = queries[b].length;
-    s.query_offset = s.row_begin * params.query.strides[0];
-    // Outputs are checked after this.
-    s.out_offset = base::WrappingMul(s.row_begin, params.attention_out.strides[0]);
-    s.topk_offset = base::WrappingMul(s.row_begin, params.topk_indices.strides[0]);
-    s.max_offset = base::WrappingMul(s.row_begin, params.softmax_max.strides[0]);
-    s.sum_offset = base::WrappingMul(s.row_begin, params.softmax_sum.strides[0]);
+    s.token = s.row_begin;
     s.key_begin = keys[b].begin;
     s.keys = keys[b].length;
     s.blocks = base::CeilDiv(s.keys, problem->geometry.select_strides);
@@ -87,9 +82,6 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
     TAMIS_RETURN_IF_ERROR(CheckSelectLengths(params.actual_sel_seq_kvlen, queries.size()));
   dims->Set("keys of the shortest sequence", min_n);
 
-  problem->topk_mask = params.topk_mask;
-  problem->max = params.softmax_max;
-  problem->sum = params.softmax_sum;
   return Status::Ok();
 }
 

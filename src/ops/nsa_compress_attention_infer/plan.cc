@@ -164,16 +164,10 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   int64_t min_n = lengths.empty() ? 0 : INT64_MAX;
   const auto add = [&](int64_t batch, int64_t token, int64_t rows) -> prim::AttentionSequence& {
     prim::AttentionSequence s = {};
-    // Wrapping: outputs are checked after this.
-    const auto offset = [&](const TensorView& view) {
-      const int64_t first = base::WrappingMul(padded ? batch : row, view.strides[0]);
-      return padded ? base::WrappingAdd(first, base::WrappingMul(token, view.strides[1])) : first;
-    };
     s.row_begin = row;
     s.rows = rows;
-    s.query_offset = offset(params.query);
-    s.out_offset = offset(params.attention_out);
-    s.topk_offset = offset(params.topk_indices);
+    s.batch = batch;
+    s.token = padded ? token : row;
     s.visible_tokens = -1;
     row += rows;
     problem->sequences.push_back(s);

@@ -14,7 +14,8 @@ struct Room : prim::CompressedAttentionRoom {
 
   static const base::Contract& contract();
   static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
-  static void ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden);
+  static void ReferenceRow(const Problem& problem, const Params& in, int64_t row, size_t slot,
+                           base::Golden* golden);
   static const std::vector<base::Example>& examples();
 };
 

@@ -12,8 +12,6 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   const prim::TokenLayout layout = prim::LayoutOf(params.layout_key);
   TAMIS_RETURN_IF_ERROR(prim::SetShadowDims("key", layout, dims));
   const base::Dims& d = *dims;
-  problem->key = params.key;
-  problem->shadow = params.key_shadow;
   problem->pages = layout == prim::TokenLayout::kPaged ? d["pages"]
                    : layout == prim::TokenLayout::kTnd ? 1
                                                        : d["Bk"];
@@ -25,23 +23,27 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   return Status::Ok();
 }
 
-prim::CpuWork Room::OnCpu(Problem& p, Level level) {
+void Room::Bind(const Problem&, const Params& in, KernelArgs* args) {
+  const int page = in.key.rank == 4 ? 0 : -1;  // the dimension that counts pages
+  KernelArgs& a = *args;
+  a.key = prim::Data<const uint16_t>(in.key);
+  a.key_page_stride = page < 0 ? 0 : in.key.strides[0];
+  a.key_stride = in.key.strides[page + 1];
+  a.shadow = prim::Data<uint8_t>(in.key_shadow);
+  a.shadow_page_stride = page < 0 ? 0 : in.key_shadow.strides[0];
+  a.panel_stride = in.key_shadow.strides[page + 1];
+}
+
+prim::CpuWork Room::OnCpu(Problem& p, const Params& in, Level level) {
   static constexpr prim::KernelTable kKernels = TAMIS_KERNEL_TABLE(QuantizeIndexKeys);
   KernelArgs& a = p.args;
   a = {};
-  const int page = p.key.rank == 4 ? 0 : -1;  // the dimension that counts pages
-  a.key = static_cast<const uint16_t*>(p.key.data);
-  a.key_page_stride = page < 0 ? 0 : p.key.strides[0];
-  a.key_stride = p.key.strides[page + 1];
-  a.shadow = static_cast<uint8_t*>(p.shadow.data);
-  a.shadow_page_stride = page < 0 ? 0 : p.shadow.strides[0];
-  a.panel_stride = p.shadow.strides[page + 1];
+  Bind(p, in, &a);
   a.panels = p.panels;
   a.page_size = p.page_size;
   a.dim = p.dim;
-  a.bfloat16 = p.key.dtype == DType::kBFloat16;
+  a.bfloat16 = in.key.dtype == DType::kBFloat16;
   prim::CpuWork work;
-  work.args = &a;
   a.count = prim::Times(p.pages, p.panels);
   work.phases = {{base::CeilDiv(a.count, kPanelsPerItem), kKernels.at(level)}};
   work.scratch_bytes = prim::Times(prim::kShadowKeys * 4, prim::ShadowGroups(p.dim));
@@ -49,7 +51,7 @@ prim::CpuWork Room::OnCpu(Problem& p, Level level) {
   return work;
 }
 
-Cost Room::CountCost(const Problem& p) {
+Cost Room::CountCost(const Problem& p, const Params&) {
   const double keys = static_cast<double>(p.pages) * static_cast<double>(p.page_size);
   Cost cost;
   cost.flops = keys * static_cast<double>(p.dim);

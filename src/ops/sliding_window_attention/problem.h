@@ -12,7 +12,6 @@
 namespace tamis::sliding_window_attention {
 
 struct Problem : prim::TokenProblem {
-  TensorView query, key, value, out, max, sum;
   int64_t kv_heads = 0;
   int64_t group = 0;  // query heads of a kv head
   int64_t qk_dim = 0;
@@ -29,9 +28,11 @@ struct Room {
 
   static const base::Contract& contract();
   static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
-  static void ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden);
-  static prim::CpuWork OnCpu(Problem& problem, Level level);
-  static Cost CountCost(const Problem& problem);
+  static void ReferenceRow(const Problem& problem, const Params& in, int64_t row, size_t slot,
+                           base::Golden* golden);
+  static prim::CpuWork OnCpu(Problem& problem, const Params& in, Level level);
+  static void Bind(const Problem& problem, const Params& in, KernelArgs* args);
+  static Cost CountCost(const Problem& problem, const Params& in);
   static const std::vector<base::Example>& examples();
 };
 

@@ -51,7 +51,8 @@ const base::Contract& TheContract() {
           .Input("block_table", &Params::block_table,
                  {.shape = "B, max_pages",
                   .doc = "pages of each sequence; entries past its positions are not read",
-                  .dtypes = {DType::kInt32}})
+                  .dtypes = {DType::kInt32},
+                  .read_by_plan = true})
           .Input("act_seqs", &Params::act_seqs,
                  Integers("B", "positions of each sequence, the new tokens included"))
           .InStrict({.dtypes = {DType::kInt32}})

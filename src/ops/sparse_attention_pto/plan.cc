@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -17,12 +18,6 @@
 
 namespace tamis::sparse_attention_pto {
 namespace {
-
-// A place where no caller's memory lies, for plans that are made to be checked and never run.
-char* Nowhere() {
-  // NOLINTNEXTLINE(performance-no-int-to-ptr): never read from
-  return reinterpret_cast<char*>(uintptr_t{1} << (std::numeric_limits<uintptr_t>::digits - 1));
-}
 
 Status CheckLengths(const Params& params, Problem* problem) {
   const TensorView& lengths = params.act_seqs;
@@ -44,16 +39,14 @@ Status CheckLengths(const Params& params, Problem* problem) {
   return Status::Ok();
 }
 
-// Adds a plan's workspace to the largest.
-Status Need(const Result<Plan>& plan, int64_t* most) {
-  if (!plan.ok()) return plan.status();
-  *most = std::max(*most, plan->workspace_bytes());
-  return Status::Ok();
-}
-
-Status RunIn(const Result<Plan>& plan, char* workspace, int64_t bytes) {
-  return plan.ok() ? plan->run(workspace, bytes) : plan.status();
-}
+// The plans of the calls of a chunk.
+struct ChunkPlans {
+  Chunk chunk;
+  Plan mla;
+  Plan indexer;
+  Plan select;
+  Plan attend;
+};
 
 class Body final : public internal::PlanBody {
  public:
@@ -66,30 +59,20 @@ class Body final : public internal::PlanBody {
     TAMIS_RETURN_IF_ERROR(TheContract().CheckOutputs(&params, dims));
     context_ = context;
     TAMIS_RETURN_IF_ERROR(base::ResolveThreads(context.threads, &context_.threads));
-    chunks_ = ChunksOf(problem_);
+    Params standing = params;
+    lacking_ = TheContract().StandIn(&standing);
     return PlanCalls();
   }
 
-  Status Run(void* workspace) const override {
-    char* const between = static_cast<char*>(workspace);
-    char* const scratch = between + between_bytes_;
-    if (!OneChunk()) {
-      const CacheCalls calls = CacheCallsOf(problem_);
-      TAMIS_RETURN_IF_ERROR(RunIn(mla_prolog::plan(calls.mla, context_), scratch, scratch_bytes_));
-      TAMIS_RETURN_IF_ERROR(
-          RunIn(indexer_prolog::plan(calls.indexer, context_), scratch, scratch_bytes_));
+  Status Run(const Bindings* bindings, void* workspace) const override {
+    if (bindings == nullptr) {
+      if (lacking_ != nullptr) return base::NoData(*lacking_);
+      return RunOn(problem_.params, static_cast<char*>(workspace));
     }
-    for (const Chunk& chunk : chunks_) {
-      const ChunkCalls calls = ChunkCallsOf(problem_, chunk, OneChunk(), between);
-      TAMIS_RETURN_IF_ERROR(RunIn(mla_prolog::plan(calls.mla, context_), scratch, scratch_bytes_));
-      TAMIS_RETURN_IF_ERROR(
-          RunIn(indexer_prolog::plan(calls.indexer, context_), scratch, scratch_bytes_));
-      TAMIS_RETURN_IF_ERROR(
-          RunIn(lightning_indexer::plan(calls.select, context_), scratch, scratch_bytes_));
-      TAMIS_RETURN_IF_ERROR(
-          RunIn(sparse_flash_attention::plan(calls.attend, context_), scratch, scratch_bytes_));
-    }
-    return Status::Ok();
+    TAMIS_RETURN_IF_ERROR(base::CheckOperator(TheContract(), *bindings));
+    Params bound;
+    TAMIS_RETURN_IF_ERROR(TheContract().Bind(&problem_.params, bindings->params(), &bound));
+    return RunOn(bound, static_cast<char*>(workspace));
   }
 
   Cost CountCost() const override;
@@ -98,35 +81,75 @@ class Body final : public internal::PlanBody {
   // Then the prologs write the caches as they make the queries.
   bool OneChunk() const { return chunks_.size() == 1; }
 
-  // Makes every plan that a run will make, so that what can be refused is refused now.
-  Status PlanCalls() {
-    const CacheCalls cache = CacheCallsOf(problem_);
-    const Result<Plan> first = mla_prolog::plan(cache.mla, context_);
-    TAMIS_RETURN_IF_ERROR(Need(first, &scratch_bytes_));
-    TAMIS_RETURN_IF_ERROR(Need(indexer_prolog::plan(cache.indexer, context_), &scratch_bytes_));
-    for (const Chunk& chunk : chunks_) {
-      const ChunkCalls calls = ChunkCallsOf(problem_, chunk, OneChunk(), Nowhere());
-      between_bytes_ = std::max(between_bytes_, calls.workspace_bytes);
-      TAMIS_RETURN_IF_ERROR(
-          prim::CheckWorkspace(between_bytes_));  // else a call would name an argument of its own
-      TAMIS_RETURN_IF_ERROR(Need(mla_prolog::plan(calls.mla, context_), &scratch_bytes_));
-      TAMIS_RETURN_IF_ERROR(Need(indexer_prolog::plan(calls.indexer, context_), &scratch_bytes_));
-      TAMIS_RETURN_IF_ERROR(Need(lightning_indexer::plan(calls.select, context_), &scratch_bytes_));
-      TAMIS_RETURN_IF_ERROR(
-          Need(sparse_flash_attention::plan(calls.attend, context_), &scratch_bytes_));
+  Status RunOn(const Params& in, char* between) const {
+    char* const scratch = between + between_bytes_;
+    if (!OneChunk()) {
+      const CacheCalls calls = CacheCallsOf(problem_, in);
+      TAMIS_RETURN_IF_ERROR(cache_mla_->run(calls.mla, scratch, scratch_bytes_));
+      TAMIS_RETURN_IF_ERROR(cache_indexer_->run(calls.indexer, scratch, scratch_bytes_));
     }
+    for (const ChunkPlans& plans : chunks_) {
+      const ChunkCalls calls = ChunkCallsOf(problem_, in, plans.chunk, OneChunk(), between);
+      TAMIS_RETURN_IF_ERROR(plans.mla.run(calls.mla, scratch, scratch_bytes_));
+      TAMIS_RETURN_IF_ERROR(plans.indexer.run(calls.indexer, scratch, scratch_bytes_));
+      TAMIS_RETURN_IF_ERROR(plans.select.run(calls.select, scratch, scratch_bytes_));
+      TAMIS_RETURN_IF_ERROR(plans.attend.run(calls.attend, scratch, scratch_bytes_));
+    }
+    return Status::Ok();
+  }
+
+  // Adds a plan's workspace to the largest.
+  Status Need(const Result<Plan>& plan) {
+    if (!plan.ok()) return plan.status();
+    scratch_bytes_ = std::max(scratch_bytes_, plan->workspace_bytes());
+    return Status::Ok();
+  }
+
+  // Makes every plan that a run will use, so that what can be refused is refused now.
+  Status PlanCalls() {
+    const CacheCalls cache = CacheCallsOf(problem_, problem_.params);
+    Result<Plan> mla = mla_prolog::plan(cache.mla, context_);
+    Result<Plan> indexer = indexer_prolog::plan(cache.indexer, context_);
+    TAMIS_RETURN_IF_ERROR(Need(mla));
+    TAMIS_RETURN_IF_ERROR(Need(indexer));
+    cache_mla_ = *mla;
+    cache_indexer_ = *indexer;
+    const std::vector<Chunk> chunks = ChunksOf(problem_);
+    for (const Chunk& chunk : chunks)
+      TAMIS_RETURN_IF_ERROR(PlanChunk(chunk, chunks.size() == 1));
     workspace_bytes = prim::Plus(between_bytes_, scratch_bytes_);
     TAMIS_RETURN_IF_ERROR(prim::CheckWorkspace(workspace_bytes));
-    implementation = first->implementation();
-    level = first->level();
+    implementation = mla->implementation();
+    level = mla->level();
     explanation = "four calls for " + std::to_string(kTokensPerChunk) +
-                  " tokens at a time; the first: " + first->explanation();
+                  " tokens at a time; the first: " + mla->explanation();
+    return Status::Ok();
+  }
+
+  Status PlanChunk(const Chunk& chunk, bool writes) {
+    ChunkCalls calls = ChunkCallsOf(problem_, problem_.params, chunk, writes, nullptr);
+    const std::vector<int64_t> lengths = SetLengths(problem_, chunk, &calls);
+    between_bytes_ = std::max(between_bytes_, calls.workspace_bytes);
+    TAMIS_RETURN_IF_ERROR(
+        prim::CheckWorkspace(between_bytes_));  // else a call would name an argument of its own
+    const Result<Plan> mla = mla_prolog::plan(calls.mla, context_);
+    TAMIS_RETURN_IF_ERROR(Need(mla));
+    const Result<Plan> indexer = indexer_prolog::plan(calls.indexer, context_);
+    TAMIS_RETURN_IF_ERROR(Need(indexer));
+    const Result<Plan> select = lightning_indexer::plan(calls.select, context_);
+    TAMIS_RETURN_IF_ERROR(Need(select));
+    const Result<Plan> attend = sparse_flash_attention::plan(calls.attend, context_);
+    TAMIS_RETURN_IF_ERROR(Need(attend));
+    chunks_.push_back({chunk, *mla, *indexer, *select, *attend});
     return Status::Ok();
   }
 
   Problem problem_;
   Context context_;
-  std::vector<Chunk> chunks_;
+  const std::string* lacking_ = nullptr;  // a tensor that the params brought no memory for
+  std::optional<Plan> cache_mla_;         // of rows of the caches alone
+  std::optional<Plan> cache_indexer_;
+  std::vector<ChunkPlans> chunks_;
   int64_t between_bytes_ = 0;  // what passes between the calls of a chunk
   int64_t scratch_bytes_ = 0;  // the largest workspace of a call
 };

@@ -55,7 +55,7 @@ struct CacheCalls {
   mla_prolog::Params mla;
   indexer_prolog::Params indexer;
 };
-CacheCalls CacheCallsOf(const Problem& problem);
+CacheCalls CacheCallsOf(const Problem& problem, const Params& in);
 
 /// The four calls of a chunk, with what passes between them in `workspace`.
 struct ChunkCalls {
@@ -63,11 +63,14 @@ struct ChunkCalls {
   indexer_prolog::Params indexer;
   lightning_indexer::Params select;
   sparse_flash_attention::Params attend;
-  std::vector<int64_t> lengths;  ///< Of the sequences as the chunk's last token sees them.
   int64_t workspace_bytes = 0;
 };
-/// `writes`: the prologs write the chunk's rows of the caches too.
-ChunkCalls ChunkCallsOf(const Problem& problem, const Chunk& chunk, bool writes, char* workspace);
+/// `in` says where the tensors are. `writes`: the prologs write the chunk's rows of the caches too.
+/// A null workspace: what passes between has no memory. Without lengths: plans alone read them.
+ChunkCalls ChunkCallsOf(const Problem& problem, const Params& in, const Chunk& chunk, bool writes,
+                        char* workspace);
+/// Of the sequences as the chunk's last token sees them: the memory of what is set.
+std::vector<int64_t> SetLengths(const Problem& problem, const Chunk& chunk, ChunkCalls* calls);
 
 /// `count` entries of dimension `dim` from `begin`.
 template <class View>

@@ -67,7 +67,7 @@ Status MakeNewRows(const Problem& p, NewRows* rows) {
   if (rows->count == 0) return Status::Ok();
   std::vector<int64_t> own(static_cast<size_t>(rows->count));
   for (size_t t = 0; t < own.size(); ++t) own[t] = static_cast<int64_t>(t);
-  CacheCalls calls = CacheCallsOf(p);
+  CacheCalls calls = CacheCallsOf(p, p.params);
   calls.mla.cache_index = calls.indexer.cache_index =
       TensorView(own.data(), DType::kInt64, {p.batch, p.tokens});
   calls.mla.kv_cache = rows->kv.view();
@@ -89,7 +89,7 @@ void CopyRows(const Problem& p, const NewRows& rows, int64_t b, int64_t count,
     const auto found = rows.token_of.find(slot);
     const uint16_t* from =
         found == rows.token_of.end()
-            ? static_cast<const uint16_t*>(cache.data) + prim::SlotOffset(cache, slot)
+            ? static_cast<const uint16_t*>(cache.data) + OffsetOf(prim::PagesOf(cache), slot)
             : static_cast<const uint16_t*>(written.view().data) +
                   static_cast<size_t>(found->second) * width;
     std::copy_n(from, width,
@@ -109,8 +109,8 @@ struct TokenCalls {
         chosen(DType::kInt32, {1, 1, 1, p.params.sparse_count}),
         out(p.params.x.dtype, {1, 1, p.heads, p.latent_dim}),
         between(
-            static_cast<size_t>(ChunkCallsOf(p, {b, 1, token, 1}, false, nullptr).workspace_bytes)),
-        calls(ChunkCallsOf(p, {b, 1, token, 1}, false, between.data())) {}
+            static_cast<size_t>(ChunkCallsOf(p, p.params, {b, 1, token, 1}, false, nullptr).workspace_bytes)),
+        calls(ChunkCallsOf(p, p.params, {b, 1, token, 1}, false, between.data())) {}
 
   int64_t visible;
   Dense kv, kr, index_k;
@@ -207,7 +207,7 @@ Status ReferenceRow(const Problem& p, const NewRows& rows, int64_t row, size_t s
   const bool follow = golden->follow_selection && !p.params.sparse_indices.absent();
   const Chunk token = {b, 1, row % p.tokens, 1};
   TAMIS_RETURN_IF_ERROR(
-      Attend(&t, follow ? ChunkCallsOf(p, token, false, t.between.data()).select.sparse_indices
+      Attend(&t, follow ? ChunkCallsOf(p, p.params, token, false, t.between.data()).select.sparse_indices
                         : t.chosen.view()));
   FillRow(t.out, p.heads * p.latent_dim, 0, slot, &golden->outputs[kOut]);
   base::GoldenOutput& indices = golden->outputs[kIndices];

@@ -10,32 +10,64 @@
 
 namespace tamis::weight_format {
 
-struct Problem {
-  DType dtype = DType::kNone;
-  prim::LinearWeight from = {};
-  prim::LinearWeight to = {};  // its data is written
+/// What is converted, and into what; the data of `to` is written.
+struct KernelArgs {
+  prim::LinearWeight from;
+  prim::LinearWeight to;
 };
 
+struct Problem {
+  WeightFormat from = WeightFormat::kNd;
+  WeightFormat to = WeightFormat::kNz;
+  KernelArgs args = {};
+};
+
+/// Both operators have the same params but for their name.
 struct Steps {
   using Problem = weight_format::Problem;
   static constexpr const char* kFolder = "weight_format";
 
-  static void ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden);
-  static prim::CpuWork OnCpu(Problem& problem, Level level);
-  static Cost CountCost(const Problem& problem);
+  template <class Params>
+  static void ReferenceRow(const Problem& problem, const Params& in, int64_t row, size_t slot,
+                           base::Golden* golden) {
+    ReferenceRowOf(problem, in.weight, row, slot, golden);
+  }
+  template <class Params>
+  static prim::CpuWork OnCpu(Problem& problem, const Params& in, Level) {
+    Bind(problem, in, &problem.args);
+    return Work(problem.args);
+  }
+  template <class Params>
+  static void Bind(const Problem& problem, const Params& in, KernelArgs* args) {
+    BindWeights(in.weight, in.output, problem, args);
+  }
+  template <class Params>
+  static Cost CountCost(const Problem&, const Params& in) {
+    return CostOf(in.weight);
+  }
   static const std::vector<base::Example>& examples();
+
+ private:
+  static void BindWeights(const TensorView& weight, const TensorView& output,
+                          const Problem& problem, KernelArgs* args);
+  static void ReferenceRowOf(const Problem& problem, const TensorView& weight, int64_t row,
+                             size_t slot, base::Golden* golden);
+  static prim::CpuWork Work(const KernelArgs& args);
+  static Cost CostOf(const TensorView& weight);
 };
 
 struct NdToNz : Steps {
   using Params = nd_to_nz::Params;
   static const base::Contract& contract();
   static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
+  static Status CheckStrides(const Problem& problem, const Params& in);
 };
 
 struct NzToNd : Steps {
   using Params = nz_to_nd::Params;
   static const base::Contract& contract();
   static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
+  static Status CheckStrides(const Problem& problem, const Params& in);
 };
 
 }  // namespace tamis::weight_format

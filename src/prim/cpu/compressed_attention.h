@@ -7,6 +7,7 @@
 #include "prim/cpu/kernel.h"
 #include "prim/cpu/key_stride.h"
 #include "prim/cpu/scratch.h"
+#include "prim/cpu/tokens.h"
 
 namespace tamis::prim {
 
@@ -14,11 +15,8 @@ namespace tamis::prim {
 struct AttentionSequence {
   int64_t row_begin;     // first row of the outputs, leading dimensions flattened
   int64_t rows;          // query tokens
-  int64_t query_offset;  // of the first token
-  int64_t out_offset;
-  int64_t topk_offset;
-  int64_t max_offset;
-  int64_t sum_offset;
+  int64_t batch;
+  int64_t token;  // the first
   int64_t keys;            // n
   int64_t key_begin;       // first key row, where keys are packed
   int64_t table_offset;    // of this sequence's entries in the page table, where keys are paged
@@ -38,7 +36,7 @@ struct KeyView {
 
 struct AttentionArgs {
   const uint16_t* query;
-  int64_t query_token_stride;
+  Tokens query_at;
   int64_t query_head_stride;
   KeyView key;
   KeyView value;
@@ -50,15 +48,15 @@ struct AttentionArgs {
   int64_t topk_mask_stride;
 
   uint16_t* out;
-  int64_t out_token_stride;
+  Tokens out_at;
   int64_t out_head_stride;
   int32_t* topk;  // null: no selection
-  int64_t topk_token_stride;
+  Tokens topk_at;
   int64_t topk_head_stride;
   float* max;  // null: not wanted
-  int64_t max_token_stride;
+  Tokens max_at;
   float* sum;
-  int64_t sum_token_stride;
+  Tokens sum_at;
 
   const AttentionSequence* sequences;
   int64_t sequence_count;

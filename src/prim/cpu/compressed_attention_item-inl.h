@@ -61,6 +61,10 @@ struct Item {
   uint8_t* hidden;  // per token: every key is hidden
   uint8_t* needed;  // per tile: its first keys that are computed; no row sees the others
 
+  /// Where token t of the item lies.
+  int64_t OffsetOf(const tamis::prim::Tokens& at, int64_t t) const {
+    return tamis::prim::OffsetOf(at, s.batch, s.token + token + t);
+  }
   float* TileScores(int64_t tile) const { return scores + (keep ? tile * kKeyTile * rows : 0); }
 };
 

@@ -12,7 +12,7 @@ namespace attention {
 
 // Query row `row` of the item.
 TAMIS_INLINE const uint16_t* QueryRow(const Item& it, int64_t row) {
-  return it.a.query + it.s.query_offset + (it.token + row / it.a.group) * it.a.query_token_stride +
+  return it.a.query + it.OffsetOf(it.a.query_at, row / it.a.group) +
          (it.head * it.a.group + row % it.a.group) * it.a.query_head_stride;
 }
 
@@ -194,19 +194,18 @@ inline void Normalise(const Item& it) {
 
 inline void WriteRows(const Item& it) {
   for (int64_t row = 0; row < it.tokens * it.a.group; ++row) {
-    const int64_t t = it.token + row / it.a.group;
+    const int64_t t = row / it.a.group;
     const int64_t q_head = it.head * it.a.group + row % it.a.group;
-    uint16_t* out =
-        it.a.out + it.s.out_offset + t * it.a.out_token_stride + q_head * it.a.out_head_stride;
+    uint16_t* out = it.a.out + it.OffsetOf(it.a.out_at, t) + q_head * it.a.out_head_stride;
     float* values = it.out + row * it.value_dim;
     if (it.alpha[row] == 0.0f) {  // nothing seen: zero, whatever was summed
       for (int64_t c = 0; c < it.a.value.dim; ++c) values[c] = 0.0f;
     }
     Narrow(it.a.bfloat16, values, it.alpha[row], it.a.value.dim, out);
     if (it.a.max != nullptr)
-      it.a.max[it.s.max_offset + t * it.a.max_token_stride + q_head] = it.max[row];
+      it.a.max[it.OffsetOf(it.a.max_at, t) + q_head] = it.max[row];
     if (it.a.sum != nullptr)
-      it.a.sum[it.s.sum_offset + t * it.a.sum_token_stride + q_head] = it.sum[row];
+      it.a.sum[it.OffsetOf(it.a.sum_at, t) + q_head] = it.sum[row];
   }
 }
 

@@ -8,6 +8,7 @@
 
 #include "prim/cpu/kernel.h"
 #include "tamis/context.hpp"
+#include "tamis/tensor.hpp"
 
 namespace tamis::prim {
 
@@ -26,7 +27,6 @@ struct CpuWork {
   std::vector<CpuPhase> phases;
   int64_t scratch_bytes = 0;  ///< Per worker. Both computed as prim/cpu/scratch.h has it:
   int64_t shared_bytes = 0;   ///< of all workers together. More than kMostBytes is refused.
-  const void* args = nullptr;
   std::string blocking;  ///< For explain.
 };
 
@@ -88,5 +88,11 @@ struct KernelTable {
 #define TAMIS_PAIR_KERNEL_TABLE(name) TAMIS_KERNEL_TABLE(name)
 #define TAMIS_INT16_KERNEL_TABLE(name) TAMIS_KERNEL_TABLE(name)
 #endif
+
+/// What a kernel's argument points to.
+template <class T>
+T* Data(const TensorView& view) {
+  return static_cast<T*>(view.data);
+}
 
 }  // namespace tamis::prim

@@ -42,10 +42,10 @@ inline PanelKeys FindKeys(const Item& it, int64_t position, int64_t end) {
   const auto least = [](int64_t a, int64_t b) { return a < b ? a : b; };
   if (scan.shadow == nullptr) return {nullptr, position, 0, least(kShadowKeys, end - position)};
   const uint8_t* panels = scan.shadow;
-  int64_t key = position + it.chunk.shadow_key;
+  int64_t key = position + it.chunk.first_key;
   int64_t count = end - position;
   if (it.a.page_table == nullptr) {
-    panels += it.chunk.shadow_offset;
+    panels += it.chunk.batch * scan.shadow_page_stride;
   } else {
     panels += it.a.page_table[it.chunk.table_offset + position / it.a.page_size] *
               scan.shadow_page_stride;

@@ -30,6 +30,7 @@ struct Item {
   int64_t rows;
   int64_t columns;  // of a key
   int64_t key_stride;
+  int64_t key_offset;  // of key 0 of the sequence, where keys are not paged
   float* query;
   float* weights;
   float* key;
@@ -39,13 +40,13 @@ struct Item {
 
 inline const uint16_t* KeyRow(const Item& it, int64_t position) {
   if (it.a.page_table == nullptr)
-    return it.a.key + it.chunk.key_offset + position * it.a.key_stride;
+    return it.a.key + it.key_offset + position * it.a.key_stride;
   const int64_t page = it.a.page_table[it.chunk.table_offset + position / it.a.page_size];
   return it.a.key + page * it.a.page_stride + position % it.a.page_size * it.a.key_stride;
 }
 
 TAMIS_INLINE const uint16_t* QueryRow(const Item& it, int64_t token, int64_t head) {
-  return it.a.query + it.chunk.query_offset + token * it.a.query_token_stride +
+  return it.a.query + OffsetOf(it.a.query_at, it.chunk.batch, it.chunk.token + token) +
          head * it.a.query_head_stride;
 }
 
@@ -61,7 +62,7 @@ inline void PackQueries(const Item& it) {
       PackRows(it.a.bfloat16, from, it.a.dim, panel + h * it.columns);
     }
     for (int64_t h = it.a.heads; h < it.rows; ++h) weights[h] = 0.0f;
-    const int64_t at = it.chunk.weights_offset + t * it.a.weights_token_stride;
+    const int64_t at = OffsetOf(it.a.weights_at, it.chunk.batch, it.chunk.token + t);
     if (it.a.weights_float32) {
       for (int64_t h = 0; h < it.a.heads; ++h)
         weights[h] = static_cast<const float*>(it.a.weights)[at + h];
@@ -152,6 +153,7 @@ inline Item MakeItem(const KernelArgs& a, const Chunk& chunk, float* scratch) {
           at.rows,
           ColumnsOf(a.dim),
           at.key_stride,
+          chunk.batch * a.page_stride + chunk.first_key * a.key_stride,
           scratch + at.query,
           scratch + at.weights,
           scratch + at.key,

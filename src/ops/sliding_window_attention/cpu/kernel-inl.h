@@ -43,6 +43,8 @@ struct Item {
   int64_t value_dim;
   int64_t key_stride;
   int64_t columns;  // of a key
+  int64_t key_offset;  // of position 0
+  int64_t value_offset;
   float* query;
   float* key;
   float* value;
@@ -52,6 +54,10 @@ struct Item {
   float* sum;
   float* alpha;
 
+  /// Where token t of the item lies.
+  int64_t OffsetOf(const tamis::prim::Tokens& at, int64_t t) const {
+    return tamis::prim::OffsetOf(at, s.batch, s.token + token + t);
+  }
   /// One past the last position that a token of the item sees, and the first; equal: none.
   int64_t End(int64_t t) const {
     const int64_t visible = s.visible + token + t;
@@ -80,8 +86,7 @@ inline void PackQueries(const Item& it) {
     for (int i = 0; i < kLanes; ++i) {
       const int64_t row = v * kLanes + i;
       from[i] = row < it.used
-                    ? it.a.query + it.s.query_offset +
-                          (it.token + row / it.a.group) * it.a.query_token_stride +
+                    ? it.a.query + it.OffsetOf(it.a.query_at, row / it.a.group) +
                           (it.head * it.a.group + row % it.a.group) * it.a.query_head_stride
                     : nullptr;
     }
@@ -100,10 +105,10 @@ TAMIS_INLINE const uint16_t* RowOf(const Item& it, const Rows& rows, int64_t off
   return head + page * rows.page_stride + p % size * rows.row_stride;
 }
 TAMIS_INLINE const uint16_t* KeyRow(const Item& it, int64_t position) {
-  return RowOf(it, it.a.key, it.s.key_offset, position);
+  return RowOf(it, it.a.key, it.key_offset, position);
 }
 TAMIS_INLINE const uint16_t* ValueRow(const Item& it, int64_t position) {
-  return RowOf(it, it.a.value, it.s.value_offset, position);
+  return RowOf(it, it.a.value, it.value_offset, position);
 }
 
 // Keys of the tile as columns; zeros up to a whole register tile.
@@ -256,12 +261,12 @@ inline void AttendTile(const Item& it, const Tile& tile) {
 
 inline void WriteRow(const Item& it, int64_t row) {
   const KernelArgs& a = it.a;
-  const int64_t t = it.token + row / a.group;
+  const int64_t t = row / a.group;
   const int64_t head = it.head * a.group + row % a.group;
-  uint16_t* out = a.out + it.s.out_offset + t * a.out_token_stride + head * a.out_head_stride;
+  uint16_t* out = a.out + it.OffsetOf(a.out_at, t) + head * a.out_head_stride;
   float max = kMinusInfinity;
   float sum = 0.0f;
-  if (it.End(row / a.group) == 0) {  // sees nothing
+  if (it.End(t) == 0) {  // sees nothing
     for (int64_t c = 0; c < a.value.dim; ++c) out[c] = 0;
   } else {
     max = it.max[row];
@@ -270,8 +275,13 @@ inline void WriteRow(const Item& it, int64_t row) {
     if (sum != sum) max = sum;
     Narrow(a.bfloat16, it.out + row * it.value_dim, 1.0f / sum, a.value.dim, out);
   }
-  if (a.max != nullptr) a.max[it.s.max_offset + t * a.max_token_stride + head] = max;
-  if (a.sum != nullptr) a.sum[it.s.sum_offset + t * a.sum_token_stride + head] = sum;
+  if (a.max != nullptr) a.max[it.OffsetOf(a.max_at, t) + head] = max;
+  if (a.sum != nullptr) a.sum[it.OffsetOf(a.sum_at, t) + head] = sum;
+}
+
+// Of a sequence's first row.
+inline int64_t OffsetOf(const KernelArgs& a, const Rows& rows, const Sequence& s) {
+  return a.page_table != nullptr ? 0 : s.batch * rows.page_stride + s.key_begin * rows.row_stride;
 }
 
 inline Item MakeItem(const KernelArgs& a, const Scratch& at, int64_t item, float* scratch) {
@@ -291,6 +301,8 @@ inline Item MakeItem(const KernelArgs& a, const Scratch& at, int64_t item, float
           at.value_dim,
           at.key_stride,
           ColumnsOf(a.key.dim),
+          OffsetOf(a, a.key, s),
+          OffsetOf(a, a.value, s),
           scratch + at.query,
           scratch + at.key,
           scratch + at.value,

@@ -38,7 +38,10 @@ struct Item {
   int64_t head;   // first
   int64_t heads;
   int64_t vectors;  // of heads
-  int64_t columns;  // of a key
+  int64_t columns;     // of a key
+  int64_t key_offset;  // of position 0, in bytes, as the next two
+  int64_t key_rope_offset;
+  int64_t value_offset;
   const int32_t* ids;
   float* query;
   float* key;
@@ -57,6 +60,11 @@ struct Item {
   float* alpha;
   float* factor;
 };
+
+/// Where the item's token lies.
+TAMIS_INLINE int64_t OffsetOf(const Item& it, const tamis::prim::Tokens& at) {
+  return tamis::prim::OffsetOf(at, it.s.batch, it.s.token + it.token);
+}
 
 static_assert(sizeof(Quanta) <= sparse_flash_attention::kQuantaFloats * sizeof(float));
 

@@ -78,17 +78,14 @@ inline void AddSinks(const Item& it, const State& state) {
 inline void WriteHead(const Item& it, int64_t head, float max, float sum, const float* values,
                       float factor) {
   const KernelArgs& a = it.a;
-  uint16_t* out = a.out + it.s.out_offset + it.token * a.out_token_stride +
-                  (it.head + head) * a.out_head_stride;
+  uint16_t* out = a.out + OffsetOf(it, a.out_at) + (it.head + head) * a.out_head_stride;
   if (values != nullptr) {
     Narrow(a.bfloat16, values, factor, a.latent_dim, out);
   } else {
     for (int64_t c = 0; c < a.latent_dim; ++c) out[c] = 0;
   }
-  if (a.max != nullptr)
-    a.max[it.s.max_offset + it.token * a.max_token_stride + it.head + head] = max;
-  if (a.sum != nullptr)
-    a.sum[it.s.sum_offset + it.token * a.sum_token_stride + it.head + head] = sum;
+  if (a.max != nullptr) a.max[OffsetOf(it, a.max_at) + it.head + head] = max;
+  if (a.sum != nullptr) a.sum[OffsetOf(it, a.sum_at) + it.head + head] = sum;
 }
 
 inline void Write(const Item& it, const State& state) {
@@ -165,6 +162,11 @@ __attribute__((noinline)) bool Attend(const Item& it, int64_t first, int64_t cou
   return true;
 }
 
+// Of a sequence's first row.
+inline int64_t OffsetOf(const KernelArgs& a, const Rows& rows, const Sequence& s) {
+  return a.page_table != nullptr ? 0 : s.batch * rows.page_stride + s.key_begin * rows.row_stride;
+}
+
 // `packed`: where the item's queries are packed already; null: in scratch, and not yet.
 inline Item MakeItem(const KernelArgs& a, const Scratch& at, int64_t row, int64_t head_block,
                      float* scratch, float* packed) {
@@ -186,7 +188,10 @@ inline Item MakeItem(const KernelArgs& a, const Scratch& at, int64_t row, int64_
           heads,
           (heads + kLanes - 1) / kLanes,
           ColumnsOf(a.latent_dim) + ColumnsOf(a.rope_dim),
-          a.indices + s.indices_offset + token * a.indices_token_stride,
+          OffsetOf(a, a.key, s),
+          OffsetOf(a, a.key_rope, s),
+          OffsetOf(a, a.value, s),
+          a.indices + tamis::prim::OffsetOf(a.indices_at, s.batch, s.token + token),
           a.int16_scores ? scratch + at.query : queries,
           scratch + at.key,
           scratch + (kPairs || a.value.data != nullptr ? at.value : at.key),

@@ -6,25 +6,19 @@
 #include "prim/cpu/kernel.h"
 #include "prim/cpu/key_stride.h"
 #include "prim/cpu/scratch.h"
+#include "prim/cpu/tokens.h"
 #include "prim/kv_row.h"
 
 namespace tamis::sparse_flash_attention {
 
-/// Query tokens that share their keys. Offsets of queries and outputs are in elements and of the
-/// first token; those of keys in bytes and of position 0.
+/// Query tokens that share their keys.
 struct Sequence {
   int64_t row_begin;  // first output row, leading dimensions flattened
   int64_t rows;
-  int64_t query_offset;
-  int64_t query_rope_offset;
-  int64_t indices_offset;
-  int64_t out_offset;
-  int64_t max_offset;
-  int64_t sum_offset;
-  int64_t key_offset;
-  int64_t key_rope_offset;
-  int64_t value_offset;
-  int64_t table_offset;
+  int64_t batch;
+  int64_t token;         // the first
+  int64_t key_begin;     // row of the first key, where keys are packed
+  int64_t table_offset;  // of this sequence's entries in the page table, where keys are paged
   int64_t visible;       // positions that the first token sees; may be negative
   int64_t visible_step;  // how many more the next one sees: 1 causal, else 0
   bool padding;
@@ -34,13 +28,13 @@ struct Sequence {
 struct Rows {
   const uint8_t* data;
   int64_t row_stride;
-  int64_t page_stride;
+  int64_t page_stride;  // of a page, or a sequence of BSND keys; TND: 0
 };
 
 /// Query heads in 16 bits. Strides in elements.
 struct Heads {
   const uint16_t* data;
-  int64_t token_stride;
+  prim::Tokens at;
   int64_t head_stride;
 };
 
@@ -69,16 +63,16 @@ struct KernelArgs {
   const int32_t* page_table;  // null: not paged
   int64_t page_size;
   const int32_t* indices;
-  int64_t indices_token_stride;
+  prim::Tokens indices_at;
   const float* sinks;  // null: none
 
   uint16_t* out;
-  int64_t out_token_stride;
+  prim::Tokens out_at;
   int64_t out_head_stride;
   float* max;  // null: not wanted
-  int64_t max_token_stride;
+  prim::Tokens max_at;
   float* sum;
-  int64_t sum_token_stride;
+  prim::Tokens sum_at;
 
   const Sequence* sequences;
   int64_t sequence_count;

@@ -11,27 +11,25 @@ namespace {
 
 namespace sparse_attention {
 
-TAMIS_INLINE const uint16_t* HeadOf(const Item& it, const Heads& heads, int64_t offset,
-                                    int64_t head) {
-  return heads.data + offset + it.token * heads.token_stride + (it.head + head) * heads.head_stride;
+TAMIS_INLINE const uint16_t* HeadOf(const Item& it, const Heads& heads, int64_t head) {
+  return heads.data + OffsetOf(it, heads.at) + (it.head + head) * heads.head_stride;
 }
 
-inline void PackHeads(const Item& it, const Heads& heads, int64_t offset, int64_t dim,
-                      int64_t begin) {
+inline void PackHeads(const Item& it, const Heads& heads, int64_t dim, int64_t begin) {
   for (int64_t v = 0; v < it.vectors; ++v) {
     const uint16_t* from[kLanes];
     for (int i = 0; i < kLanes; ++i) {
       const int64_t head = v * kLanes + i;
-      from[i] = head < it.heads ? HeadOf(it, heads, offset, head) : nullptr;
+      from[i] = head < it.heads ? HeadOf(it, heads, head) : nullptr;
     }
     PackRows(it.a.bfloat16, from, dim, it.query + (v * it.columns + ColumnsOf(begin)) * kLanes);
   }
 }
 
 inline void PackQueries(const Item& it) {
-  PackHeads(it, it.a.query, it.s.query_offset, it.a.latent_dim, 0);
+  PackHeads(it, it.a.query, it.a.latent_dim, 0);
   if (it.a.rope_dim == 0) return;
-  PackHeads(it, it.a.query_rope, it.s.query_rope_offset, it.a.rope_dim, it.a.latent_dim);
+  PackHeads(it, it.a.query_rope, it.a.rope_dim, it.a.latent_dim);
 }
 
 // Queries of a group of heads as panels of integers. Before any key is loaded, their rows stand in
@@ -48,8 +46,8 @@ inline void PairUpQueries(const Item& it) {
       it.query_factor[head] = 0.0f;
       if (head < it.heads) {
         const HalfRow halves = {
-            HeadOf(it, it.a.query, it.s.query_offset, head), it.a.latent_dim,
-            it.a.rope_dim > 0 ? HeadOf(it, it.a.query_rope, it.s.query_rope_offset, head) : nullptr,
+            HeadOf(it, it.a.query, head), it.a.latent_dim,
+            it.a.rope_dim > 0 ? HeadOf(it, it.a.query_rope, head) : nullptr,
             it.a.rope_dim};
         const RowQuantum quantum = QuantumOf<Half>(halves);
         quanta.Add(quantum);
@@ -97,20 +95,20 @@ TAMIS_INLINE void PrefetchBytes(const uint8_t* row, int64_t bytes) {
 // took 1 to 2% longer.
 TAMIS_INLINE void PrefetchPages(const Item& it, const Tile& tile) {
   for (int64_t k = 0; k < tile.count; ++k) {
-    __builtin_prefetch(RowOf(it.a.key, it.s.key_offset, tile, k), 0, 2);
+    __builtin_prefetch(RowOf(it.a.key, it.key_offset, tile, k), 0, 2);
     if (it.a.key_rope.data != nullptr)
-      __builtin_prefetch(RowOf(it.a.key_rope, it.s.key_rope_offset, tile, k), 0, 2);
+      __builtin_prefetch(RowOf(it.a.key_rope, it.key_rope_offset, tile, k), 0, 2);
   }
 }
 
 TAMIS_INLINE void PrefetchRow(const Item& it, const Tile& tile, int64_t k) {
   if (k >= tile.count) return;
   const int64_t key_bytes = it.a.packed ? it.a.row.width() : 2 * it.a.latent_dim;
-  PrefetchBytes(RowOf(it.a.key, it.s.key_offset, tile, k), key_bytes);
+  PrefetchBytes(RowOf(it.a.key, it.key_offset, tile, k), key_bytes);
   if (it.a.key_rope.data != nullptr)
-    PrefetchBytes(RowOf(it.a.key_rope, it.s.key_rope_offset, tile, k), 2 * it.a.rope_dim);
+    PrefetchBytes(RowOf(it.a.key_rope, it.key_rope_offset, tile, k), 2 * it.a.rope_dim);
   if (it.a.value.data != nullptr)
-    PrefetchBytes(RowOf(it.a.value, it.s.value_offset, tile, k), 2 * it.a.latent_dim);
+    PrefetchBytes(RowOf(it.a.value, it.value_offset, tile, k), 2 * it.a.latent_dim);
 }
 
 // Key k of the tile, latent then rope, and the values that lie in its latent part.
@@ -119,7 +117,7 @@ TAMIS_INLINE void LoadKey(const Item& it, const Tile& tile, int64_t k) {
   float* key = it.key + k * it.at.key_stride;
   float* value = it.value + k * it.at.key_stride;
   if (a.packed) {
-    const uint8_t* row = RowOf(a.key, it.s.key_offset, tile, k);
+    const uint8_t* row = RowOf(a.key, it.key_offset, tile, k);
     WidenKvLatent(a.bfloat16, a.row, row, value);
     WidenKvRope(a.bfloat16, a.row, row, value + a.latent_dim);
     if (kPairs) {
@@ -128,19 +126,19 @@ TAMIS_INLINE void LoadKey(const Item& it, const Tile& tile, int64_t k) {
     }
     return;
   }
-  const uint16_t* latent = HalvesOf(a.key, it.s.key_offset, tile, k);
+  const uint16_t* latent = HalvesOf(a.key, it.key_offset, tile, k);
   Spread(a.bfloat16, latent, a.latent_dim, key);
   if (a.rope_dim > 0) {
-    Spread(a.bfloat16, HalvesOf(a.key_rope, it.s.key_rope_offset, tile, k), a.rope_dim,
+    Spread(a.bfloat16, HalvesOf(a.key_rope, it.key_rope_offset, tile, k), a.rope_dim,
            key + ColumnsOf(a.latent_dim));
   }
-  if (a.value.data != nullptr) latent = HalvesOf(a.value, it.s.value_offset, tile, k);
+  if (a.value.data != nullptr) latent = HalvesOf(a.value, it.value_offset, tile, k);
   if (value != key && !(kPairs && it.int16)) Widen(a.bfloat16, latent, a.latent_dim, value);
 }
 
 // The value of key k in bfloat16, at levels of pairs: beside its key, or in it.
 TAMIS_INLINE const uint16_t* ValueHalves(const Item& it, const Tile& tile, int64_t k) {
-  if (it.a.value.data != nullptr) return HalvesOf(it.a.value, it.s.value_offset, tile, k);
+  if (it.a.value.data != nullptr) return HalvesOf(it.a.value, it.value_offset, tile, k);
   return reinterpret_cast<const uint16_t*>(it.key + k * it.at.key_stride);
 }
 
@@ -176,8 +174,8 @@ inline bool LoadTile(const Item& it, const Tile& tile) {
 
 TAMIS_INLINE HalfRow KeyOf(const Item& it, const Tile& tile, int64_t k) {
   const KernelArgs& a = it.a;
-  return {HalvesOf(a.key, it.s.key_offset, tile, k), a.latent_dim,
-          a.rope_dim > 0 ? HalvesOf(a.key_rope, it.s.key_rope_offset, tile, k) : nullptr,
+  return {HalvesOf(a.key, it.key_offset, tile, k), a.latent_dim,
+          a.rope_dim > 0 ? HalvesOf(a.key_rope, it.key_rope_offset, tile, k) : nullptr,
           a.rope_dim};
 }
 
@@ -211,8 +209,8 @@ TAMIS_INLINE bool PairUpKeys(const Item& it, const Tile& tile, int64_t k,
   }
   for (int i = 0; i < 2; ++i)
     PairUpPart<Half>(latent[i], a.latent_dim, quanta[i * second].scale, to[i]);
-  return PairValues<Half>(HalvesOf(a.value, it.s.value_offset, tile, k),
-                          HalvesOf(a.value, it.s.value_offset, tile, k + second), a.latent_dim,
+  return PairValues<Half>(HalvesOf(a.value, it.value_offset, tile, k),
+                          HalvesOf(a.value, it.value_offset, tile, k + second), a.latent_dim,
                           values, it.inverse + k);
 }
 
