@@ -64,8 +64,8 @@ Status WriteCases(const std::string& folder, int64_t calls) {
       Random random(static_cast<uint64_t>(seed));
       const TestCall call = RandomCall(*op, &random);
       const std::string name = op->contract->name + "-" + std::to_string(seed);
-      TAMIS_RETURN_IF_ERROR(tools::WriteCase(folder + "/" + name + ".safetensors",
-                                             CaseOf(op->contract->name, call)));
+      TAMIS_RETURN_IF_ERROR(
+          tools::WriteCase(folder + "/" + name + ".safetensors", CaseOf(op->contract->name, call)));
     }
   }
   return Status::Ok();

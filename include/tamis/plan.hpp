@@ -38,6 +38,10 @@ class Bindings {
   Bindings(const Params& params)  // NOLINT(google-explicit-constructor): params are bindings
       : params_(&params), operator_name_(Params::kOperator), size_(sizeof(Params)) {}
 
+  /// For bindings to other languages: a params struct of that operator and size.
+  Bindings(const void* params, const char* operator_name, size_t size)
+      : params_(params), operator_name_(operator_name), size_(size) {}
+
   const void* params() const { return params_; }
   const char* operator_name() const { return operator_name_; }
   size_t size() const { return size_; }
@@ -48,11 +52,12 @@ class Bindings {
   size_t size_;
 };
 
-/// Made by `tamis::<operator>::plan` from shapes, dtypes, attributes, lengths, page tables and cache
-/// slots. What those can have wrong has failed there, before anything was written. Lengths, page
-/// tables and slots must stay as they are while the plan is used; of all other tensors a plan knows
-/// the shape, and their data may be null in its params. A plan never changes: it may be run any
-/// number of times and by several threads at once, each with bindings and a workspace of its own.
+/// Made by `tamis::<operator>::plan` from shapes, dtypes, attributes, lengths, page tables and
+/// cache slots. What those can have wrong has failed there, before anything was written. Lengths,
+/// page tables and slots must stay as they are while the plan is used; of all other tensors a plan
+/// knows the shape, and their data may be null in its params. A plan never changes: it may be run
+/// any number of times and by several threads at once, each with bindings and a workspace of its
+/// own.
 class TAMIS_API Plan {
  public:
   explicit Plan(std::shared_ptr<const internal::PlanBody> body);
@@ -87,9 +92,6 @@ class TAMIS_API Plan {
   Cost cost() const;
 
  private:
-  Status RunWith(const Bindings* bindings, void* workspace, int64_t workspace_size_bytes,
-                 void* stream) const;
-
   std::shared_ptr<const internal::PlanBody> body_;
 };
 

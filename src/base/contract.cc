@@ -160,6 +160,12 @@ bool IsContiguous(const TensorView& view) {
   return contiguous;
 }
 
+Status CheckContiguous(const Field& field, const TensorView& view) {
+  if (IsContiguous(view)) return Status::Ok();
+  return Invalid(field.name, "(strict) a contiguous tensor",
+                 "shape " + ShapeText(view) + " and strides " + StridesText(view));
+}
+
 // What any tensor must be before its dimensions mean something.
 Status CheckView(const Field& field, const TensorView& view, bool needs_memory) {
   if (ItemSize(view.dtype) == 0)
@@ -181,8 +187,7 @@ Status CheckView(const Field& field, const TensorView& view, bool needs_memory) 
       return Invalid(field.name, "strides of at least 0", view.strides[i]);
   }
   if (empty) return Status::Ok();
-  if (view.data == nullptr && needs_memory)
-    return NoData(field.name);
+  if (view.data == nullptr && needs_memory) return NoData(field.name);
   if (view.rank > 0 && view.shape[view.rank - 1] > 1 && view.strides[view.rank - 1] != 1) {
     return Invalid(field.name, "a last dimension of stride 1", view.strides[view.rank - 1]);
   }
@@ -549,7 +554,8 @@ Status Contract::CheckOverlaps(const void* params) const {
     if (!fields[i].is_output() || memories[i].bytes == 0) continue;
     for (size_t k = 0; k < fields.size(); ++k) {
       if (k != i && Overlap(memories[i], memories[k]))
-        return Invalid(fields[i].name, "memory of its own", "memory that overlaps " + fields[k].name);
+        return Invalid(fields[i].name, "memory of its own",
+                       "memory that overlaps " + fields[k].name);
     }
   }
   return Status::Ok();
@@ -558,7 +564,8 @@ Status Contract::CheckOverlaps(const void* params) const {
 namespace {
 
 // A view of a run beside the one that was planned with.
-Status CheckBinding(const Field& field, const TensorView& planned, const TensorView& view) {
+Status CheckBinding(const Field& field, const TensorView& planned, const TensorView& view,
+                    bool strict) {
   if (view.absent() != planned.absent()) {
     return planned.absent() ? Invalid(field.name, "none, as when the plan was made", "a tensor")
                             : NullArgument(field.name);
@@ -569,12 +576,13 @@ Status CheckBinding(const Field& field, const TensorView& planned, const TensorV
     return Invalid(field.name, "dtype " + std::string(Name(planned.dtype)) + " of the plan",
                    Name(view.dtype));
   }
-  if (!std::equal(view.shape, view.shape + view.rank, planned.shape, planned.shape + planned.rank)) {
+  if (!std::equal(view.shape, view.shape + view.rank, planned.shape,
+                  planned.shape + planned.rank)) {
     return Invalid(field.name, "shape " + ShapeText(planned) + " of the plan", ShapeText(view));
   }
   if (field.is_output() && Memory(view).bytes > 0 && !HasDistinctElements(view))
     return Invalid(field.name, "strides that keep elements apart", "overlapping ones");
-  return Status::Ok();
+  return strict && field.strict.contiguous ? CheckContiguous(field, view) : Status::Ok();
 }
 
 }  // namespace
@@ -588,11 +596,12 @@ Status CheckOperator(const Contract& contract, const Bindings& bindings) {
 }
 
 Status Contract::Bind(const void* planned, const void* given, void* bound) const {
+  const bool strict = At<const bool>(planned, *Find("strict"));
   for (const Field& field : fields) {
     if (!field.is_tensor()) continue;
     const TensorView& plan = tensor(planned, field);
     const TensorView& view = field.read_by_plan ? plan : tensor(given, field);
-    TAMIS_RETURN_IF_ERROR(CheckBinding(field, plan, view));
+    TAMIS_RETURN_IF_ERROR(CheckBinding(field, plan, view, strict));
     tensor(bound, field) = view;
   }
   ForgetUnusedStrides(bound);
@@ -607,7 +616,8 @@ const std::string* Contract::StandIn(void* params) const {
     int64_t bytes = 0;
     if (view.absent() || view.data != nullptr || !Extent(view, &bytes) || bytes == 0) continue;
     // NOLINTNEXTLINE(performance-no-int-to-ptr): never read from
-    view.data = reinterpret_cast<void*>(uintptr_t{1} << (std::numeric_limits<uintptr_t>::digits - 1));
+    view.data =
+        reinterpret_cast<void*>(uintptr_t{1} << (std::numeric_limits<uintptr_t>::digits - 1));
     lacking = &field.name;
   }
   return lacking;
@@ -669,11 +679,7 @@ Status Contract::CheckStrict(const Field& field, const void* params) const {
       std::find(rule.dtypes.begin(), rule.dtypes.end(), view.dtype) == rule.dtypes.end()) {
     return refused("dtype " + DTypeList(rule.dtypes), Name(view.dtype));
   }
-  if (rule.contiguous && !IsContiguous(view)) {
-    return refused("a contiguous tensor",
-                   "shape " + ShapeText(view) + " and strides " + StridesText(view));
-  }
-  return Status::Ok();
+  return rule.contiguous ? CheckContiguous(field, view) : Status::Ok();
 }
 
 Status Contract::CheckLimits(const void* params, const Dims& dims) const {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <new>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -148,6 +149,9 @@ class Contract {
   RowDimsByLayout row_dims;      ///< Of every output that brings none of its own.
   std::shared_ptr<const void> default_params;  ///< A default-constructed params struct.
   size_t params_size = 0;
+  /// A default-constructed params struct in memory of params_size bytes, and its end.
+  void (*construct_params)(void* memory) = nullptr;
+  void (*destroy_params)(void* params) = nullptr;
   /// Another params struct, a copy of this one.
   std::shared_ptr<void> (*copy_params)(const void* params) = nullptr;
 
@@ -193,9 +197,9 @@ class Contract {
   /// The same for the outputs, whose dimensions are all known by now; and that no output shares an
   /// element with another tensor, as far as first and last elements tell.
   Status CheckOutputs(const void* params, const Dims& dims) const;
-  /// Fills the tensors of `bound`, params that are otherwise default: those that the plan reads from
-  /// `planned`, all others from `given`, with the checks of a run (see Plan::run). Allocates nothing
-  /// unless it complains.
+  /// Fills the tensors of `bound`, params that are otherwise default: those that the plan reads
+  /// from `planned`, all others from `given`, with the checks of a run (see Plan::run). Allocates
+  /// nothing unless it complains.
   Status Bind(const void* planned, const void* given, void* bound) const;
   /// Gives every tensor that lacks memory an address where none lies. The name of one; null: none
   /// lacks it.
@@ -268,6 +272,8 @@ class ContractBuilder {
     contract_.source = std::move(source);
     contract_.default_params = std::make_shared<const Params>();
     contract_.params_size = sizeof(Params);
+    contract_.construct_params = [](void* memory) { new (memory) Params; };
+    contract_.destroy_params = [](void* params) { static_cast<Params*>(params)->~Params(); };
     contract_.copy_params = [](const void* params) -> std::shared_ptr<void> {
       return std::make_shared<Params>(*static_cast<const Params*>(params));
     };

@@ -8,6 +8,35 @@
 #include "tamis/tamis.hpp"
 
 namespace tamis {
+namespace {
+
+Status RunBody(const internal::PlanBody& body, const Bindings* bindings, void* workspace,
+               int64_t workspace_size_bytes, void* stream) try {
+  if (stream != nullptr) return base::Invalid("stream", "null for a plan on the CPU", "a stream");
+  if (workspace == nullptr && body.workspace_bytes > 0) {
+    const base::Workspace own(body.workspace_bytes);
+    if (own.data() == nullptr) {
+      return {StatusCode::kNoMemory,
+              "workspace: cannot allocate " + std::to_string(body.workspace_bytes) + " bytes"};
+    }
+    return body.Run(bindings, own.data());
+  }
+  if (workspace != nullptr) {
+    if (workspace_size_bytes < body.workspace_bytes) {
+      return base::Invalid("workspace",
+                           "at least " + std::to_string(body.workspace_bytes) + " bytes",
+                           workspace_size_bytes);
+    }
+    if (reinterpret_cast<uintptr_t>(workspace) % 64 != 0) {
+      return base::Invalid("workspace", "memory aligned to 64 bytes", "a misaligned pointer");
+    }
+  }
+  return body.Run(bindings, workspace);
+} catch (const std::bad_alloc&) {  // the reference keeps rows of its own
+  return {StatusCode::kNoMemory, "host memory: an allocation failed while running"};
+}
+
+}  // namespace
 
 const char* version() { return TAMIS_VERSION; }
 
@@ -25,38 +54,12 @@ const std::string& Plan::explanation() const { return body_->explanation; }
 Cost Plan::cost() const { return body_->CountCost(); }
 
 Status Plan::run(void* workspace, int64_t workspace_size_bytes, void* stream) const {
-  return RunWith(nullptr, workspace, workspace_size_bytes, stream);
+  return RunBody(*body_, nullptr, workspace, workspace_size_bytes, stream);
 }
 
 Status Plan::run(const Bindings& bindings, void* workspace, int64_t workspace_size_bytes,
                  void* stream) const {
-  return RunWith(&bindings, workspace, workspace_size_bytes, stream);
-}
-
-Status Plan::RunWith(const Bindings* bindings, void* workspace, int64_t workspace_size_bytes,
-                     void* stream) const try {
-  if (stream != nullptr) return base::Invalid("stream", "null for a plan on the CPU", "a stream");
-  if (workspace == nullptr && body_->workspace_bytes > 0) {
-    const base::Workspace own(body_->workspace_bytes);
-    if (own.data() == nullptr) {
-      return {StatusCode::kNoMemory,
-              "workspace: cannot allocate " + std::to_string(body_->workspace_bytes) + " bytes"};
-    }
-    return body_->Run(bindings, own.data());
-  }
-  if (workspace != nullptr) {
-    if (workspace_size_bytes < body_->workspace_bytes) {
-      return base::Invalid("workspace",
-                           "at least " + std::to_string(body_->workspace_bytes) + " bytes",
-                           workspace_size_bytes);
-    }
-    if (reinterpret_cast<uintptr_t>(workspace) % 64 != 0) {
-      return base::Invalid("workspace", "memory aligned to 64 bytes", "a misaligned pointer");
-    }
-  }
-  return body_->Run(bindings, workspace);
-} catch (const std::bad_alloc&) {  // the reference keeps rows of its own
-  return {StatusCode::kNoMemory, "host memory: an allocation failed while running"};
+  return RunBody(*body_, &bindings, workspace, workspace_size_bytes, stream);
 }
 
 }  // namespace tamis

@@ -96,6 +96,22 @@ tamis_status tamis_plan_by_name(const tamis_context* context, const char* operat
   });
 }
 
+tamis_status tamis_plan_run_by_name(const tamis_plan* plan, const tamis_named_tensor* tensors,
+                                    int64_t tensor_count, void* workspace, int64_t workspace_bytes,
+                                    void* stream) {
+  return Guard([&]() -> Status {
+    if (plan == nullptr) return NullArgument("plan");
+    TAMIS_RETURN_IF_ERROR(tamis::capi::CheckArray("tensors", tensors, tensor_count));
+    tamis::capi::RunTensors run(*plan);
+    for (int64_t i = 0; i < tensor_count; ++i) {
+      if (tensors[i].name == nullptr)
+        return NullArgument(tamis::base::Indexed("tensors", i) + ".name");
+      TAMIS_RETURN_IF_ERROR(run.Set(tensors[i].name, tamis::capi::ViewOf(tensors[i].tensor)));
+    }
+    return run.Run(workspace, workspace_bytes, stream);
+  });
+}
+
 tamis_status tamis_outputs_by_name(const char* operator_name, const tamis_named_tensor* tensors,
                                    int64_t tensor_count, const tamis_named_attribute* attributes,
                                    int64_t attribute_count, tamis_output* outputs, int64_t capacity,

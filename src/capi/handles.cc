@@ -54,6 +54,30 @@ static_assert(TAMIS_IMPLEMENTATION_CUDA == static_cast<int>(Implementation::kCud
 
 TensorView ViewOf(const tamis_tensor& tensor) { return std::bit_cast<TensorView>(tensor); }
 
+RunTensors::RunTensors(const tamis_plan& plan) : plan_(plan) {
+  static_assert(kMostBytes >= sizeof(sparse_attention_pto::Params));
+  plan_.contract->construct_params(params_);
+}
+RunTensors::~RunTensors() { plan_.contract->destroy_params(params_); }
+
+Status RunTensors::Set(const char* name, const TensorView& view) {
+  const base::Contract& contract = *plan_.contract;
+  const base::Field* field = contract.Find(name);
+  if (field == nullptr || !field->is_tensor())
+    return base::Invalid(name, "a tensor of " + contract.name, "another name");
+  const uint64_t bit = uint64_t{1} << (field - contract.fields.data());
+  if ((given_ & bit) != 0) return base::Invalid(name, "to be given once", "it twice");
+  given_ |= bit;
+  base::Contract::At<TensorView>(params_, *field) = view;
+  return Status::Ok();
+}
+
+Status RunTensors::Run(void* workspace, int64_t workspace_bytes, void* stream) const {
+  const base::Contract& contract = *plan_.contract;
+  return plan_.plan.run(Bindings(params_, contract.name.c_str(), contract.params_size), workspace,
+                        workspace_bytes, stream);
+}
+
 Status SetBool(registry::Call* call, std::string_view name, int64_t value) {
   if (value != 0 && value != 1) return base::Invalid(name, "0 or 1", value);
   return call->SetBool(name, value != 0);
@@ -73,7 +97,7 @@ Status SetInts(registry::Call* call, std::string_view name, const tamis_int_list
 Status MakePlan(const registry::Call& call, const tamis_context* context, tamis_plan** plan) {
   Result<Plan> made = call.MakePlan(context == nullptr ? Context{} : context->context);
   if (!made.ok()) return made.status();
-  *plan = new tamis_plan{std::move(*made)};
+  *plan = new tamis_plan{std::move(*made), &call.contract()};
   return Status::Ok();
 }
 

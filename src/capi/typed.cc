@@ -153,4 +153,24 @@ tamis_status PlanTyped(const Typed& typed, const tamis_context* context, const v
   });
 }
 
+tamis_status RunTyped(const Typed& typed, const tamis_plan* plan, const void* params,
+                      void* workspace, int64_t workspace_bytes, void* stream) {
+  return Guard([&]() -> Status {
+    if (plan == nullptr) return base::NullArgument("plan");
+    if (params == nullptr) return base::NullArgument("params");
+    if (plan->contract->name != typed.operator_name)
+      return base::Invalid("plan", std::string("one of ") + typed.operator_name,
+                           plan->contract->name);
+    const auto struct_size = Read<size_t>(params, 0);
+    TAMIS_RETURN_IF_ERROR(CheckStructSize(typed, params, struct_size));
+    RunTensors run(*plan);
+    for (const Member& member : typed.members) {
+      if (member.type != base::Type::kTensor || member.offset >= struct_size) continue;
+      TAMIS_RETURN_IF_ERROR(
+          run.Set(member.name, ViewOf(Read<tamis_tensor>(params, member.offset))));
+    }
+    return run.Run(workspace, workspace_bytes, stream);
+  });
+}
+
 }  // namespace tamis::capi

@@ -68,8 +68,7 @@ int64_t HeadsPerItem(const AttentionProblem& p, const AttentionArgs& a, int64_t 
   return heads;
 }
 
-double CountVisible(const AttentionProblem& p, const TensorView& mask,
-                    const AttentionSequence& s) {
+double CountVisible(const AttentionProblem& p, const TensorView& mask, const AttentionSequence& s) {
   double visible = 0;
   for (int64_t t = 0; t < s.rows; ++t) {
     int64_t keys = s.keys;
@@ -228,7 +227,8 @@ Cost CompressedAttentionRoom::CostOf(const AttentionProblem& p, const AttentionT
   double keys = 0;
   double rows = 0;
   for (const AttentionSequence& s : p.sequences) {
-    cost.flops += 2.0 * CountVisible(p, in.atten_mask, s) * heads * static_cast<double>(p.qk_dim + p.v_dim);
+    cost.flops +=
+        2.0 * CountVisible(p, in.atten_mask, s) * heads * static_cast<double>(p.qk_dim + p.v_dim);
     keys += static_cast<double>(s.rows > 0 ? s.keys : 0);
     rows += static_cast<double>(s.rows);
   }

@@ -140,7 +140,7 @@ struct AttentionRules {
 /// Output row `row` in float64: attention, statistics where the contract has them (outputs 0: out,
 /// 1: indices, 2: max, 3: sum), importance by the double sum, order by score and index.
 void CompressedAttentionReferenceRow(const AttentionProblem& problem, const AttentionTensors& in,
-                                     const AttentionRules& rules,
-                                     int64_t row, size_t slot, base::Golden* golden);
+                                     const AttentionRules& rules, int64_t row, size_t slot,
+                                     base::Golden* golden);
 
 }  // namespace tamis::prim

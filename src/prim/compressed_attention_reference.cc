@@ -107,8 +107,8 @@ HeadResult Attend(const AttentionProblem& p, const AttentionTensors& in, const A
     double lost = 0;  // with exponentials that are 0 in fp32
     for (size_t i = 0; i < keys; ++i) {
       if (r.probabilities[i] == 0) continue;
-      const double value =
-          Element(in.value, KeyOffset(p, s, in.value, p.v_dim, static_cast<int64_t>(i), kv_head) + c);
+      const double value = Element(
+          in.value, KeyOffset(p, s, in.value, p.v_dim, static_cast<int64_t>(i), kv_head) + c);
       const double term = r.probabilities[i] * value;
       sum += term;
       absolute += std::fabs(term);
@@ -165,8 +165,8 @@ void Rank(const std::vector<double>& scores, int64_t k, double* indices) {
 }  // namespace
 
 void CompressedAttentionReferenceRow(const AttentionProblem& p, const AttentionTensors& in,
-                                     const AttentionRules& rules,
-                                     int64_t row, size_t slot, base::Golden* golden) {
+                                     const AttentionRules& rules, int64_t row, size_t slot,
+                                     base::Golden* golden) {
   const AttentionSequence& s = SequenceOfRow(p, row);
   const int64_t t = row - s.row_begin;
   const auto at = static_cast<int64_t>(slot);

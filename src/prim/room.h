@@ -6,8 +6,8 @@
 //   const base::Contract& contract()
 //   const char* kFolder          of src/ops; absent: the operator's name
 //   Status Normalise(const Params&, base::Dims*, Problem*)
-//                                inputs are checked; finds derived dimensions. Reads the elements of
-//                                no tensor that its contract does not call read_by_plan
+//                                inputs are checked; finds derived dimensions. Reads the elements
+//                                of no tensor that its contract does not call read_by_plan
 //   void ReferenceRow(const Problem&, const Params&, int64_t row, size_t slot, base::Golden*)
 //                                the params say where the tensors of the run are
 //   prim::CpuWork OnCpu(Problem&, const Params&, Level)
@@ -70,7 +70,6 @@ class RoomPlan final : public internal::PlanBody {
     TAMIS_RETURN_IF_ERROR(Room::Normalise(params, &dims, &problem_));
     TAMIS_RETURN_IF_ERROR(Room::contract().CheckLimits(&params, dims));
     TAMIS_RETURN_IF_ERROR(Room::contract().CheckOutputs(&params, dims));
-    TAMIS_RETURN_IF_ERROR(CheckStrides<Room>(problem_, params));
     TAMIS_RETURN_IF_ERROR(CheckStrides<Room>(problem_, params));
     params_ = std::move(params);
     dims_ = std::move(dims);

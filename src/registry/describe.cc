@@ -333,7 +333,11 @@ std::string CFunctions(const Contract& contract) {
          "/* Checks and prepares a call: see tamis_plan_run and tamis_plan_destroy. */\n"
          "TAMIS_C_API tamis_status " +
          name + "_plan(\n    const tamis_context* context, const " + params +
-         ",\n    tamis_plan** plan);\n";
+         ",\n    tamis_plan** plan);\n"
+         "/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */\n"
+         "TAMIS_C_API tamis_status " +
+         name + "_run(\n    const tamis_plan* plan, const " + params +
+         ",\n    void* workspace, int64_t workspace_bytes, void* stream);\n";
 }
 
 // "kNsaCompress"
@@ -368,7 +372,13 @@ std::string CBodies(const Contract& contract) {
          ", params, struct_size);\n}\n\ntamis_status " + name +
          "_plan(\n    const tamis_context* context, const " + params +
          ",\n    tamis_plan** plan) {\n  return tamis::capi::PlanTyped(" + typed +
-         ", context, params, plan);\n}\n";
+         ", context, params, plan);\n}\n\ntamis_status " + name +
+         "_run(\n    const tamis_plan* plan, const " + params +
+         ",\n    void* workspace, int64_t workspace_bytes, void* stream) {\n"
+         "  return tamis::capi::RunTyped(" +
+         typed +
+         ", plan, params, workspace, workspace_bytes,\n                               "
+         "stream);\n}\n";
 }
 
 template <class Function>

@@ -23,15 +23,15 @@ void PutHead(const Problem& p, const Params& in, int64_t token, const EstimateRo
              size_t slot, base::GoldenOutput* output) {
   const EstimateRow sin = prim::ExactTokenRow(in.sin, p.batched, token);
   const EstimateRow cos = prim::ExactTokenRow(in.cos, p.batched, token);
-  Put(prim::RopeEstimate(Part(head, 0, p.rope), sin, cos, p.interleaved), at, slot,
-      output);
+  Put(prim::RopeEstimate(Part(head, 0, p.rope), sin, cos, p.interleaved), at, slot, output);
   Put(Part(head, p.rope, p.dim - p.rope), at + p.rope, slot, output);
 }
 
 void PutKey(const Problem& p, const Params& in, int64_t token, size_t slot,
             base::GoldenOutput* output) {
   const EstimateRow x = prim::ExactTokenRow(in.x, p.batched, token);
-  const EstimateRow unrounded = prim::LinearEstimate(x, prim::WeightOf(in.w_idx_k, p.format), p.dtype, 0, p.dim);
+  const EstimateRow unrounded =
+      prim::LinearEstimate(x, prim::WeightOf(in.w_idx_k, p.format), p.dtype, 0, p.dim);
   EstimateRow key = prim::LayerNormEstimate(unrounded, prim::ExactRow(in.in_gamma_k),
                                             prim::ExactRow(in.in_beta_k), p.epsilon);
   prim::RoundTo(p.dtype, &key);
@@ -97,7 +97,8 @@ void Room::ReferenceRow(const Problem& p, const Params& in, int64_t token, size_
       PutPanel(p, in, token, slot, golden->follow_selection, &out[kShadow]);
   }
   if (!in.weights.absent())
-    Put(prim::LinearEstimate(x, prim::WeightOf(in.w_idx_proj, p.format), p.dtype, 0, p.heads), 0, slot, &out[kWeights]);
+    Put(prim::LinearEstimate(x, prim::WeightOf(in.w_idx_proj, p.format), p.dtype, 0, p.heads), 0,
+        slot, &out[kWeights]);
   if (in.query.absent()) return;
   const EstimateRow norm = prim::ExactTokenRow(in.query_norm, p.batched, token);
   const prim::LinearWeight qb = prim::WeightOf(in.w_idx_qb, p.format);

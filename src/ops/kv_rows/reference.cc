@@ -9,8 +9,8 @@
 
 namespace tamis {
 
-void pack_kv_rows::Room::ReferenceRow(const Problem& p, const Params& in, int64_t row,
-                                      size_t slot, base::Golden* golden) {
+void pack_kv_rows::Room::ReferenceRow(const Problem& p, const Params& in, int64_t row, size_t slot,
+                                      base::Golden* golden) {
   std::vector<float> latent(static_cast<size_t>(p.format.latent_dim));
   for (size_t c = 0; c < latent.size(); ++c) {
     latent[c] = static_cast<float>(base::LoadAsDouble(

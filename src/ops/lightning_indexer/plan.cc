@@ -237,7 +237,7 @@ Cost Room::CountCost(const Problem& p, const Params& in) {
   cost.write_bytes = rows * static_cast<double>(p.sparse_count) *
                      (4.0 + (in.sparse_values.absent()                   ? 0.0
                              : in.sparse_values.dtype == DType::kFloat32 ? 4.0
-                                                                 : 2.0));
+                                                                         : 2.0));
   return cost;
 }
 

@@ -41,7 +41,8 @@ void Room::ReferenceRow(const Problem& p, const Params& in, int64_t row, size_t 
       double dot = 0;
       double absolute = 0;
       for (int64_t c = 0; c < p.dim; ++c) {
-        const double term = Element(in.query, query + g * head_stride + c) * Element(in.key, key + c);
+        const double term =
+            Element(in.query, query + g * head_stride + c) * Element(in.key, key + c);
         dot += term;
         absolute += std::fabs(term);
       }

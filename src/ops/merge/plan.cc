@@ -56,7 +56,7 @@ prim::CpuWork Room::OnCpu(Problem& p, const Params& in, Level level) {
   a.dim = p.dim;
   a.element = in.outs.dtype == DType::kFloat16    ? Element::kFloat16
               : in.outs.dtype == DType::kBFloat16 ? Element::kBFloat16
-                                                 : Element::kFloat32;
+                                                  : Element::kFloat32;
   a.out_float32 = in.out.dtype == DType::kFloat32;
 
   a.rows = prim::Times(p.tokens, p.heads);
@@ -80,7 +80,8 @@ Cost Room::CountCost(const Problem& p, const Params& in) {
   Cost cost;
   cost.flops = 2.0 * rows * parts * dim;
   cost.read_bytes = rows * parts * (dim * element_bytes + 8);
-  cost.write_bytes = rows * (dim * out_bytes + (in.softmax_max.absent() ? 0 : 4) + (in.softmax_sum.absent() ? 0 : 4));
+  cost.write_bytes = rows * (dim * out_bytes + (in.softmax_max.absent() ? 0 : 4) +
+                             (in.softmax_sum.absent() ? 0 : 4));
   return cost;
 }
 

@@ -96,8 +96,8 @@ void merge_attention_states::Room::ReferenceRow(const Problem& p, const Params& 
   }
 }
 
-void merge_topk::Room::ReferenceRow(const Problem& p, const Params& in, int64_t row,
-                                    size_t slot, base::Golden* golden) {
+void merge_topk::Room::ReferenceRow(const Problem& p, const Params& in, int64_t row, size_t slot,
+                                    base::Golden* golden) {
   std::vector<std::pair<double, double>> entries;  // value, index
   for (int64_t part = 0; part < p.parts; ++part) {
     for (int64_t i = 0; i < p.entries; ++i) {

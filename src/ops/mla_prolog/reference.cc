@@ -20,7 +20,8 @@ void Room::ReferenceRow(const Problem& p, const Params& in, int64_t token, size_
   const int64_t cache_row = p.slots[static_cast<size_t>(token)];
   out[kKvCache].rows[slot] = out[kKrCache].rows[slot] = cache_row;
   if (cache_row >= 0) {
-    EstimateRow kv = prim::LinearEstimate(x, prim::WeightOf(in.w_dkv_kr, p.format), p.dtype, 0, p.latent + p.rope);
+    EstimateRow kv = prim::LinearEstimate(x, prim::WeightOf(in.w_dkv_kr, p.format), p.dtype, 0,
+                                          p.latent + p.rope);
     prim::RoundTo(p.dtype, &kv);
     const EstimateRow gamma = prim::ExactRow(in.gamma_ckv);
     Put(prim::RmsNormEstimate(Part(kv, 0, p.latent), gamma, p.epsilon_ckv), 0, slot,
@@ -29,7 +30,8 @@ void Room::ReferenceRow(const Problem& p, const Params& in, int64_t token, size_
   }
   if (in.query.absent() && in.query_rope.absent() && in.query_norm.absent()) return;
 
-  EstimateRow cq = prim::LinearEstimate(x, prim::WeightOf(in.w_dq, p.format), p.dtype, 0, p.query_rank);
+  EstimateRow cq =
+      prim::LinearEstimate(x, prim::WeightOf(in.w_dq, p.format), p.dtype, 0, p.query_rank);
   prim::RoundTo(p.dtype, &cq);
   EstimateRow norm = prim::RmsNormEstimate(cq, prim::ExactRow(in.gamma_cq), p.epsilon_cq);
   Put(norm, 0, slot, &out[kQueryNorm]);

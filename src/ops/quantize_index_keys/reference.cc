@@ -8,8 +8,8 @@
 
 namespace tamis::quantize_index_keys {
 
-void Room::ReferenceRow(const Problem& p, const Params& in, int64_t row,
-                        size_t slot, base::Golden* golden) {
+void Room::ReferenceRow(const Problem& p, const Params& in, int64_t row, size_t slot,
+                        base::Golden* golden) {
   const int page = in.key.rank == 4 ? 0 : -1;
   const int64_t first = row % p.panels * prim::kShadowKeys;
   std::vector<uint8_t> panel(static_cast<size_t>(prim::ShadowPanelBytes(p.dim)));

@@ -139,9 +139,8 @@ ChunkCalls ChunkCallsOf(const Problem& problem, const Params& in, const Chunk& c
   calls.select.query = calls.indexer.query;
   calls.select.weights = calls.indexer.weights;
   calls.select.sparse_indices =
-      in.sparse_indices.absent()
-          ? arena.Take(DType::kInt32, {b, t, 1, problem.params.sparse_count})
-          : Part(in.sparse_indices, chunk);
+      in.sparse_indices.absent() ? arena.Take(DType::kInt32, {b, t, 1, problem.params.sparse_count})
+                                 : Part(in.sparse_indices, chunk);
   calls.attend = AttendCall(in, chunk);
   calls.attend.query = calls.mla.query;
   calls.attend.query_rope = calls.mla.query_rope;

@@ -57,6 +57,7 @@ class Body final : public internal::PlanBody {
     TAMIS_RETURN_IF_ERROR(Normalise(params, &dims, &problem_));
     TAMIS_RETURN_IF_ERROR(TheContract().CheckLimits(&params, dims));
     TAMIS_RETURN_IF_ERROR(TheContract().CheckOutputs(&params, dims));
+    params_ = params;
     context_ = context;
     TAMIS_RETURN_IF_ERROR(base::ResolveThreads(context.threads, &context_.threads));
     Params standing = params;
@@ -71,7 +72,7 @@ class Body final : public internal::PlanBody {
     }
     TAMIS_RETURN_IF_ERROR(base::CheckOperator(TheContract(), *bindings));
     Params bound;
-    TAMIS_RETURN_IF_ERROR(TheContract().Bind(&problem_.params, bindings->params(), &bound));
+    TAMIS_RETURN_IF_ERROR(TheContract().Bind(&params_, bindings->params(), &bound));
     return RunOn(bound, static_cast<char*>(workspace));
   }
 
@@ -115,8 +116,7 @@ class Body final : public internal::PlanBody {
     cache_mla_ = *mla;
     cache_indexer_ = *indexer;
     const std::vector<Chunk> chunks = ChunksOf(problem_);
-    for (const Chunk& chunk : chunks)
-      TAMIS_RETURN_IF_ERROR(PlanChunk(chunk, chunks.size() == 1));
+    for (const Chunk& chunk : chunks) TAMIS_RETURN_IF_ERROR(PlanChunk(chunk, chunks.size() == 1));
     workspace_bytes = prim::Plus(between_bytes_, scratch_bytes_);
     TAMIS_RETURN_IF_ERROR(prim::CheckWorkspace(workspace_bytes));
     implementation = mla->implementation();
@@ -144,6 +144,7 @@ class Body final : public internal::PlanBody {
     return Status::Ok();
   }
 
+  Params params_;  // as given; those of the problem are not strict
   Problem problem_;
   Context context_;
   const std::string* lacking_ = nullptr;  // a tensor that the params brought no memory for

@@ -108,8 +108,8 @@ struct TokenCalls {
         scores(DType::kFloat32, {1, 1, 1, visible}),
         chosen(DType::kInt32, {1, 1, 1, p.params.sparse_count}),
         out(p.params.x.dtype, {1, 1, p.heads, p.latent_dim}),
-        between(
-            static_cast<size_t>(ChunkCallsOf(p, p.params, {b, 1, token, 1}, false, nullptr).workspace_bytes)),
+        between(static_cast<size_t>(
+            ChunkCallsOf(p, p.params, {b, 1, token, 1}, false, nullptr).workspace_bytes)),
         calls(ChunkCallsOf(p, p.params, {b, 1, token, 1}, false, between.data())) {}
 
   int64_t visible;
@@ -206,9 +206,9 @@ Status ReferenceRow(const Problem& p, const NewRows& rows, int64_t row, size_t s
   TAMIS_RETURN_IF_ERROR(Select(p, &t));
   const bool follow = golden->follow_selection && !p.params.sparse_indices.absent();
   const Chunk token = {b, 1, row % p.tokens, 1};
-  TAMIS_RETURN_IF_ERROR(
-      Attend(&t, follow ? ChunkCallsOf(p, p.params, token, false, t.between.data()).select.sparse_indices
-                        : t.chosen.view()));
+  TAMIS_RETURN_IF_ERROR(Attend(
+      &t, follow ? ChunkCallsOf(p, p.params, token, false, t.between.data()).select.sparse_indices
+                 : t.chosen.view()));
   FillRow(t.out, p.heads * p.latent_dim, 0, slot, &golden->outputs[kOut]);
   base::GoldenOutput& indices = golden->outputs[kIndices];
   for (int64_t i = 0; i < p.params.sparse_count; ++i)

@@ -77,7 +77,8 @@ Status CheckPackedKeys(const Params& params, const base::Dims& dims, Problem* pr
 // Whoever gives key as the value, as the document has it, reads and prepares its rows once. Without
 // addresses the two are two.
 bool IsSame(const TensorView& a, const TensorView& b) {
-  return a.data != nullptr && a.data == b.data && a.rank == b.rank && std::equal(a.shape, a.shape + a.rank, b.shape) &&
+  return a.data != nullptr && a.data == b.data && a.rank == b.rank &&
+         std::equal(a.shape, a.shape + a.rank, b.shape) &&
          std::equal(a.strides, a.strides + a.rank, b.strides);
 }
 
@@ -308,7 +309,12 @@ Cost Room::CountCost(const Problem& p, const Params& in) {
   double pairs = 0;
   double rows = 0;
   for (const prim::TokenSequence& s : p.sequences) {
-    for (int64_t i = 0; i < s.rows; ++i) pairs += static_cast<double>(p.Selected(in.sparse_indices, s, i).size());
+    for (int64_t i = 0; i < s.rows; ++i) {
+      const int64_t most = std::min(s.Visible(i, p.causal), prim::Times(p.top_k, p.block_size));
+      pairs += in.sparse_indices.data == nullptr
+                   ? static_cast<double>(s.padding ? 0 : most)
+                   : static_cast<double>(p.Selected(in.sparse_indices, s, i).size());
+    }
     rows += static_cast<double>(s.rows);
   }
   const auto heads = static_cast<double>(p.heads);
@@ -319,8 +325,9 @@ Cost Room::CountCost(const Problem& p, const Params& in) {
   cost.flops = 2.0 * pairs * heads * (dim + latent);
   cost.read_bytes =
       pairs * key_bytes + 2.0 * rows * heads * dim + 4.0 * rows * static_cast<double>(p.top_k);
-  cost.write_bytes =
-      rows * heads * (2.0 * latent + (in.softmax_max.absent() ? 0.0 : 4.0) + (in.softmax_sum.absent() ? 0.0 : 4.0));
+  cost.write_bytes = rows * heads *
+                     (2.0 * latent + (in.softmax_max.absent() ? 0.0 : 4.0) +
+                      (in.softmax_sum.absent() ? 0.0 : 4.0));
   return cost;
 }
 

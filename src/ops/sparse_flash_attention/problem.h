@@ -19,7 +19,7 @@ struct Problem : prim::TokenProblem {
   int64_t block_size = 1;
   bool causal = true;
   double scale = 0;
-  bool storage = true;  // of Accuracy
+  bool storage = true;          // of Accuracy
   bool integer_scores = false;  // they may be: scores are in fp32 wherever statistics are wanted
   bool packed = false;          // key holds rows of bytes
   bool value_in_key = true;     // values are the latent part of key

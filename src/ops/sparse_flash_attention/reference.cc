@@ -36,12 +36,11 @@ prim::ReferenceKey KeyAt(const Problem& p, const Params& in, const prim::TokenSe
 
 }  // namespace
 
-std::vector<int64_t> Problem::Selected(const TensorView& indices,
-                                       const prim::TokenSequence& s, int64_t token) const {
+std::vector<int64_t> Problem::Selected(const TensorView& indices, const prim::TokenSequence& s,
+                                       int64_t token) const {
   std::vector<int64_t> positions;
   if (s.padding) return positions;
   const int64_t visible = s.Visible(token, causal);
-  if (indices.data == nullptr) return std::vector<int64_t>(static_cast<size_t>(std::min(s.Visible(token, causal), prim::Times(top_k, block_size))));
   const auto* ids = static_cast<const int32_t*>(indices.data) + TokenOffset(indices, s, token);
   const int64_t block = std::min(block_size, kMostBlock);
   const int64_t slots = std::min(top_k, visible / block + (visible % block != 0 ? 1 : 0));
@@ -62,7 +61,8 @@ void Room::ReferenceRow(const Problem& p, const Params& in, int64_t row, size_t 
   const prim::TokenSequence& s = *found;
   const int64_t token = row - s.row_begin;
   std::vector<prim::ReferenceKey> keys;
-  for (int64_t position : p.Selected(in.sparse_indices, s, token)) keys.push_back(KeyAt(p, in, s, position));
+  for (int64_t position : p.Selected(in.sparse_indices, s, token))
+    keys.push_back(KeyAt(p, in, s, position));
   const auto at = static_cast<int64_t>(slot);
   std::vector<base::GoldenOutput>& outputs = golden->outputs;
   for (int64_t h = 0; h < p.heads; ++h) {
@@ -74,7 +74,8 @@ void Room::ReferenceRow(const Problem& p, const Params& in, int64_t row, size_t 
           p.rope_dim);
       query.insert(query.end(), rope.begin(), rope.end());
     }
-    const double sink = in.sinks.absent() ? 0 : base::LoadAsDouble(in.sinks.data, in.sinks.dtype, h);
+    const double sink =
+        in.sinks.absent() ? 0 : base::LoadAsDouble(in.sinks.data, in.sinks.dtype, h);
     const prim::ReferenceHead r = prim::AttendReference(
         query, keys, p.scale, in.sinks.absent() || s.padding ? nullptr : &sink, p.latent_dim,
         in.query.dtype, {p.storage ? kKeyTile : 0, p.integer_scores});

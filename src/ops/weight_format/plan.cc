@@ -73,7 +73,8 @@ prim::CpuWork Steps::Work(const KernelArgs& args) {
 
 Cost Steps::CostOf(const TensorView& weight) {
   Cost cost;
-  cost.read_bytes = 2.0 * static_cast<double>(weight.shape[0]) * static_cast<double>(weight.shape[1]);
+  cost.read_bytes =
+      2.0 * static_cast<double>(weight.shape[0]) * static_cast<double>(weight.shape[1]);
   cost.write_bytes = cost.read_bytes;
   return cost;
 }

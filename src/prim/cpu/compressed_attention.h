@@ -13,10 +13,10 @@ namespace tamis::prim {
 
 /// Query rows that share their keys. Offsets are in elements.
 struct AttentionSequence {
-  int64_t row_begin;     // first row of the outputs, leading dimensions flattened
-  int64_t rows;          // query tokens
+  int64_t row_begin;  // first row of the outputs, leading dimensions flattened
+  int64_t rows;       // query tokens
   int64_t batch;
-  int64_t token;  // the first
+  int64_t token;           // the first
   int64_t keys;            // n
   int64_t key_begin;       // first key row, where keys are packed
   int64_t table_offset;    // of this sequence's entries in the page table, where keys are paged

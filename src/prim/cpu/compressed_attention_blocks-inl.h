@@ -168,8 +168,7 @@ inline void SelectBlocks(const Item& it) {
       it.block_scores[0] = it.block_scores[blocks - 1] = -kLowest;
       if (blocks > 1) it.block_scores[blocks - 2] = -kLowest;
     }
-    int32_t* indices =
-        it.a.topk + it.OffsetOf(it.a.topk_at, t) + it.head * it.a.topk_head_stride;
+    int32_t* indices = it.a.topk + it.OffsetOf(it.a.topk_at, t) + it.head * it.a.topk_head_stride;
     SelectTopK(it.block_scores, blocks, it.a.top_k, it.heap, indices);
   }
 }

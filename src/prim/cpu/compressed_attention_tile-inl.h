@@ -202,10 +202,8 @@ inline void WriteRows(const Item& it) {
       for (int64_t c = 0; c < it.a.value.dim; ++c) values[c] = 0.0f;
     }
     Narrow(it.a.bfloat16, values, it.alpha[row], it.a.value.dim, out);
-    if (it.a.max != nullptr)
-      it.a.max[it.OffsetOf(it.a.max_at, t) + q_head] = it.max[row];
-    if (it.a.sum != nullptr)
-      it.a.sum[it.OffsetOf(it.a.sum_at, t) + q_head] = it.sum[row];
+    if (it.a.max != nullptr) it.a.max[it.OffsetOf(it.a.max_at, t) + q_head] = it.max[row];
+    if (it.a.sum != nullptr) it.a.sum[it.OffsetOf(it.a.sum_at, t) + q_head] = it.sum[row];
   }
 }
 

@@ -27,7 +27,7 @@ struct CpuWork {
   std::vector<CpuPhase> phases;
   int64_t scratch_bytes = 0;  ///< Per worker. Both computed as prim/cpu/scratch.h has it:
   int64_t shared_bytes = 0;   ///< of all workers together. More than kMostBytes is refused.
-  std::string blocking;  ///< For explain.
+  std::string blocking;       ///< For explain.
 };
 
 /// Whether a level multiplies 8- and 16-bit integers faster than fp32.

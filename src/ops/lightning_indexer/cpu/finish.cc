@@ -27,7 +27,8 @@ void FinishRow(const void* args, int64_t row_index, void* scratch, void* shared)
   for (int64_t i = 0; i < a.sparse_count; ++i) {
     const float value =
         i < count ? prim::ScoreOfRank(selector.ranks[i]) : -std::numeric_limits<float>::infinity();
-    base::StoreDouble(a.values, dtype, OffsetOf(a.values_at, row.batch, row.token) + i, static_cast<double>(value));
+    base::StoreDouble(a.values, dtype, OffsetOf(a.values_at, row.batch, row.token) + i,
+                      static_cast<double>(value));
   }
 }
 

@@ -39,8 +39,7 @@ struct Item {
 };
 
 inline const uint16_t* KeyRow(const Item& it, int64_t position) {
-  if (it.a.page_table == nullptr)
-    return it.a.key + it.key_offset + position * it.a.key_stride;
+  if (it.a.page_table == nullptr) return it.a.key + it.key_offset + position * it.a.key_stride;
   const int64_t page = it.a.page_table[it.chunk.table_offset + position / it.a.page_size];
   return it.a.key + page * it.a.page_stride + position % it.a.page_size * it.a.key_stride;
 }

@@ -64,7 +64,8 @@ void Norm(const KernelArgs& a, int64_t item, float* scratch, const Rows& rows) {
       float* const cos = sin + a.rope;
       WidenAs<Half>(a.sin + OffsetOf(a.sin_at, token), a.rope, sin);
       WidenAs<Half>(a.cos + OffsetOf(a.cos_at, token), a.rope, cos);
-      Rope<Half>(kv + a.latent, sin, cos, a.rope, true, cos + a.rope, a.kr_cache + OffsetOf(a.kr_cache_at, row));
+      Rope<Half>(kv + a.latent, sin, cos, a.rope, true, cos + a.rope,
+                 a.kr_cache + OffsetOf(a.kr_cache_at, row));
     }
     if (!a.with_norm) continue;
     uint16_t* const cq = rows.cq + (tokens.in_block + i) * a.query_rank;

@@ -42,7 +42,7 @@ struct Item {
   int64_t rows;     // stride of everything that has rows last
   int64_t value_dim;
   int64_t key_stride;
-  int64_t columns;  // of a key
+  int64_t columns;     // of a key
   int64_t key_offset;  // of position 0
   int64_t value_offset;
   float* query;

@@ -37,7 +37,7 @@ struct Item {
   int64_t token;  // of the sequence
   int64_t head;   // first
   int64_t heads;
-  int64_t vectors;  // of heads
+  int64_t vectors;     // of heads
   int64_t columns;     // of a key
   int64_t key_offset;  // of position 0, in bytes, as the next two
   int64_t key_rope_offset;

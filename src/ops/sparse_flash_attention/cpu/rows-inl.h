@@ -45,10 +45,9 @@ inline void PairUpQueries(const Item& it) {
       float* row = rows + i * it.pairs;
       it.query_factor[head] = 0.0f;
       if (head < it.heads) {
-        const HalfRow halves = {
-            HeadOf(it, it.a.query, head), it.a.latent_dim,
-            it.a.rope_dim > 0 ? HeadOf(it, it.a.query_rope, head) : nullptr,
-            it.a.rope_dim};
+        const HalfRow halves = {HeadOf(it, it.a.query, head), it.a.latent_dim,
+                                it.a.rope_dim > 0 ? HeadOf(it, it.a.query_rope, head) : nullptr,
+                                it.a.rope_dim};
         const RowQuantum quantum = QuantumOf<Half>(halves);
         quanta.Add(quantum);
         it.query_factor[head] = it.a.scale * quantum.step;
@@ -175,8 +174,7 @@ inline bool LoadTile(const Item& it, const Tile& tile) {
 TAMIS_INLINE HalfRow KeyOf(const Item& it, const Tile& tile, int64_t k) {
   const KernelArgs& a = it.a;
   return {HalvesOf(a.key, it.key_offset, tile, k), a.latent_dim,
-          a.rope_dim > 0 ? HalvesOf(a.key_rope, it.key_rope_offset, tile, k) : nullptr,
-          a.rope_dim};
+          a.rope_dim > 0 ? HalvesOf(a.key_rope, it.key_rope_offset, tile, k) : nullptr, a.rope_dim};
 }
 
 // Keys k and k + 1, and their values, as pairs of integers. Returns whether the values are in

@@ -1,0 +1,280 @@
+// Late binding: a plan made from shapes runs on the tensors that a run brings.
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "tests/support/allocations.h"
+#include "tests/support/c_call.h"
+#include "tests/support/random_calls.h"
+
+namespace tamis::test {
+namespace {
+
+// The tensors of `tensors` that a plan does not read lose their memory.
+std::vector<tamis_named_tensor> WithoutMemory(const base::Contract& contract,
+                                              std::vector<tamis_named_tensor> tensors) {
+  for (tamis_named_tensor& tensor : tensors) {
+    if (!contract.Find(tensor.name)->read_by_plan) tensor.tensor.data = nullptr;
+  }
+  return tensors;
+}
+
+class CPlan {
+ public:
+  /// From shapes alone.
+  explicit CPlan(const CCall& call, const tamis_context* context = nullptr) {
+    const std::vector<tamis_named_tensor> shapes = WithoutMemory(call.contract(), call.tensors);
+    const tamis_status status = tamis_plan_by_name(
+        context, call.contract().name.c_str(), shapes.data(), static_cast<int64_t>(shapes.size()),
+        call.attributes.data(), static_cast<int64_t>(call.attributes.size()), &plan_);
+    EXPECT_EQ(status, TAMIS_OK) << call.contract().name << ": " << tamis_last_error();
+  }
+  ~CPlan() { tamis_plan_destroy(plan_); }
+  CPlan(const CPlan&) = delete;
+  CPlan& operator=(const CPlan&) = delete;
+
+  tamis_status Run(const std::vector<tamis_named_tensor>& tensors) const {
+    return tamis_plan_run_by_name(plan_, tensors.data(), static_cast<int64_t>(tensors.size()),
+                                  nullptr, 0, nullptr);
+  }
+  const tamis_plan* get() const { return plan_; }
+
+ private:
+  tamis_plan* plan_ = nullptr;
+};
+
+TestCall CallOf(const base::Operator& op, uint64_t seed) {
+  Random random(seed);
+  return RandomCall(op, &random);
+}
+
+std::vector<double> ElementsOf(const TestCall& call, const std::string& output) {
+  std::vector<double> elements;
+  for (int64_t i = 0; i < call.OutputElems(output); ++i) elements.push_back(call.Got(output, i));
+  return elements;
+}
+
+bool Same(const std::vector<double>& a, const std::vector<double>& b) {
+  const auto same = [](double x, double y) { return x == y || (x != x && y != y); };
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), same);
+}
+
+// Outputs of the second call have other strides, too.
+TEST(Bindings, APlanOfShapesRunsOnTheTensorsOfEveryRun) {
+  for (const base::Operator* op : AllOperators()) {
+    for (uint64_t seed = 1; seed <= 12; ++seed) {
+      TestCall alone = CallOf(*op, seed);
+      const Result<Outputs> expected = alone.Run({});
+      ASSERT_TRUE(expected.ok()) << expected.status().message();
+      TestCall first = CallOf(*op, seed);
+      const CCall shapes(&first);
+      const CPlan plan(shapes);
+      for (int64_t gap : {0, 3}) {
+        TestCall source = CallOf(*op, seed);
+        source.OutputGap(gap);
+        const CCall call(&source);
+        ASSERT_EQ(plan.Run(call.tensors), TAMIS_OK)
+            << op->contract->name << ": " << tamis_last_error();
+        for (const auto& [name, bytes] : *expected) {
+          EXPECT_TRUE(Same(ElementsOf(source, name), ElementsOf(alone, name)))
+              << op->contract->name << "." << name << " from seed " << seed << ", gap " << gap;
+        }
+      }
+    }
+  }
+}
+
+TEST(Bindings, TheReferenceRunsOnThemToo) {
+  tamis_context* context = nullptr;
+  ASSERT_EQ(tamis_context_create(&context), TAMIS_OK);
+  ASSERT_EQ(tamis_context_set_implementation(context, TAMIS_IMPLEMENTATION_REFERENCE), TAMIS_OK);
+  for (const base::Operator* op : AllOperators()) {
+    TestCall alone = CallOf(*op, 1);
+    const Result<Outputs> expected = alone.Run({.implementation = Implementation::kReference});
+    ASSERT_TRUE(expected.ok()) << expected.status().message();
+    TestCall first = CallOf(*op, 1);
+    const CPlan plan(CCall(&first), context);
+    TestCall source = CallOf(*op, 1);
+    const CCall call(&source);
+    ASSERT_EQ(plan.Run(call.tensors), TAMIS_OK) << tamis_last_error();
+    for (const auto& [name, bytes] : *expected)
+      EXPECT_TRUE(source.memory(name).bytes == bytes) << op->contract->name << "." << name;
+  }
+  tamis_context_destroy(context);
+}
+
+TEST(Bindings, APlanOfShapesDoesNotRunWithoutThem) {
+  for (const base::Operator* op : AllOperators()) {
+    TestCall source = CallOf(*op, 2);
+    const CPlan plan{CCall(&source)};
+    bool any = false;  // has elements
+    for (const tamis_named_tensor& tensor : CCall(&source).tensors) {
+      int64_t elems = 1;
+      for (int i = 0; i < tensor.tensor.rank; ++i) elems *= tensor.tensor.shape[i];
+      any = any || (elems > 0 && !op->contract->Find(tensor.name)->read_by_plan);
+    }
+    EXPECT_EQ(tamis_plan_run(plan.get(), nullptr, 0, nullptr) == TAMIS_NULL_ARGUMENT, any)
+        << op->contract->name << ": " << tamis_last_error();
+  }
+}
+
+// One change of one tensor of a run; null: it does not apply.
+struct Wrong {
+  const char* what;
+  bool (*apply)(std::vector<tamis_named_tensor>* tensors, size_t at);
+};
+
+int64_t ElemsOf(const tamis_tensor& tensor) {
+  int64_t elems = 1;
+  for (int i = 0; i < tensor.rank; ++i) elems *= tensor.shape[i];
+  return elems;
+}
+
+const Wrong kWrongs[] = {
+    {"absent",
+     [](std::vector<tamis_named_tensor>* tensors, size_t at) {
+       tensors->erase(tensors->begin() + static_cast<std::ptrdiff_t>(at));
+       return true;
+     }},
+    {"of another dtype",
+     [](std::vector<tamis_named_tensor>* tensors, size_t at) {
+       tamis_dtype& dtype = (*tensors)[at].tensor.dtype;
+       dtype = dtype == TAMIS_BOOL ? TAMIS_INT8 : TAMIS_BOOL;
+       return true;
+     }},
+    {"a row less",
+     [](std::vector<tamis_named_tensor>* tensors, size_t at) {
+       tamis_tensor& tensor = (*tensors)[at].tensor;
+       if (tensor.rank == 0 || tensor.shape[0] == 0) return false;
+       --tensor.shape[0];
+       return true;
+     }},
+    {"of another rank",
+     [](std::vector<tamis_named_tensor>* tensors, size_t at) {
+       tamis_tensor& tensor = (*tensors)[at].tensor;
+       if (tensor.rank == 0) return false;
+       --tensor.rank;
+       return true;
+     }},
+    {"without memory",
+     [](std::vector<tamis_named_tensor>* tensors, size_t at) {
+       tamis_tensor& tensor = (*tensors)[at].tensor;
+       if (ElemsOf(tensor) == 0) return false;
+       tensor.data = nullptr;
+       return true;
+     }},
+    {"misaligned",
+     [](std::vector<tamis_named_tensor>* tensors, size_t at) {
+       tamis_tensor& tensor = (*tensors)[at].tensor;
+       if (ElemsOf(tensor) == 0 || base::ItemSize(static_cast<DType>(tensor.dtype)) == 1)
+         return false;
+       tensor.data = static_cast<char*>(tensor.data) + 1;
+       return true;
+     }},
+    {"of a negative stride",
+     [](std::vector<tamis_named_tensor>* tensors, size_t at) {
+       tamis_tensor& tensor = (*tensors)[at].tensor;
+       if (ElemsOf(tensor) == 0 || tensor.rank == 0 || tensor.shape[0] < 2) return false;
+       tensor.strides[0] = -tensor.strides[0];
+       return true;
+     }},
+    {"a stride beyond memory",
+     [](std::vector<tamis_named_tensor>* tensors, size_t at) {
+       tamis_tensor& tensor = (*tensors)[at].tensor;
+       if (ElemsOf(tensor) == 0 || tensor.rank == 0 || tensor.shape[0] < 2) return false;
+       tensor.strides[0] = int64_t{1} << 60;
+       return true;
+     }},
+};
+
+// Each tensor that a run brings, wrong in every way: refused by its name, nothing written.
+TEST(Bindings, WrongOnesAreRefusedByNameAndNothingIsWritten) {
+  int64_t tried = 0;
+  for (const base::Operator* op : AllOperators()) {
+    for (uint64_t seed : {3, 4}) {
+      TestCall source = CallOf(*op, seed);
+      const CCall call(&source);
+      const CPlan plan(call);
+      for (size_t i = 0; i < call.tensors.size(); ++i) {
+        if (op->contract->Find(call.tensors[i].name)->read_by_plan) continue;
+        for (const Wrong& wrong : kWrongs) {
+          std::vector<tamis_named_tensor> tensors = call.tensors;
+          if (!wrong.apply(&tensors, i)) continue;
+          ++tried;
+          EXPECT_NE(plan.Run(tensors), TAMIS_OK)
+              << op->contract->name << "." << call.tensors[i].name << " " << wrong.what;
+          EXPECT_EQ(ArgumentOf(tamis_last_error()), call.tensors[i].name) << tamis_last_error();
+          EXPECT_TRUE(source.OutputsUntouched());
+        }
+      }
+    }
+  }
+  EXPECT_GT(tried, 1000);
+}
+
+// Outputs that share memory with any tensor of the run.
+TEST(Bindings, OutputsThatOverlapAreRefused) {
+  int64_t tried = 0;
+  for (const base::Operator* op : AllOperators()) {
+    TestCall source = CallOf(*op, 5);
+    const CCall call(&source);
+    const CPlan plan(call);
+    for (size_t i = 0; i < call.tensors.size(); ++i) {
+      if (!op->contract->Find(call.tensors[i].name)->is_output()) continue;
+      for (size_t k = 0; k < call.tensors.size(); ++k) {
+        if (k == i || ElemsOf(call.tensors[i].tensor) == 0 || ElemsOf(call.tensors[k].tensor) == 0)
+          continue;
+        std::vector<tamis_named_tensor> tensors = call.tensors;
+        tensors[i].tensor.data = tensors[k].tensor.data;
+        ++tried;
+        EXPECT_EQ(plan.Run(tensors), TAMIS_INVALID_ARGUMENT) << op->contract->name;
+        EXPECT_TRUE(source.OutputsUntouched());
+      }
+    }
+  }
+  EXPECT_GT(tried, 100);
+}
+
+TEST(Bindings, NamesThatAreNoTensorsAndParamsOfOthersAreRefused) {
+  const std::vector<const base::Operator*> operators = AllOperators();
+  TestCall source = CallOf(*operators[0], 1);
+  const CCall call(&source);
+  const CPlan plan(call);
+  std::vector<tamis_named_tensor> tensors = call.tensors;
+  tensors.push_back(tensors.back());
+  EXPECT_EQ(plan.Run(tensors), TAMIS_INVALID_ARGUMENT);
+  EXPECT_EQ(std::string(tamis_last_error()),
+            std::string(tensors.back().name) + ": expected to be given once, got it twice");
+  tensors.back().name = "strict";
+  EXPECT_EQ(plan.Run(tensors), TAMIS_INVALID_ARGUMENT);
+  EXPECT_EQ(ArgumentOf(tamis_last_error()), "strict");
+  EXPECT_EQ(tamis_plan_run_by_name(nullptr, tensors.data(), 0, nullptr, 0, nullptr),
+            TAMIS_NULL_ARGUMENT);
+
+  const Result<registry::Call> other = source.WithOutputs();
+  ASSERT_TRUE(other.ok());
+  const Result<Plan> made = other->MakePlan({});
+  ASSERT_TRUE(made.ok());
+  const Status status = made->run(Bindings(other->params(), "merge_topk", 8));
+  EXPECT_EQ(status.message().rfind("bindings: expected params of ", 0), 0u) << status.message();
+}
+
+TEST(Bindings, ARunAllocatesNothing) {
+  for (const base::Operator* op : AllOperators()) {
+    TestCall source = CallOf(*op, 6);
+    const CCall call(&source);
+    tamis_context* context = nullptr;
+    ASSERT_EQ(tamis_context_create(&context), TAMIS_OK);
+    ASSERT_EQ(tamis_context_set_threads(context, 1), TAMIS_OK);
+    const CPlan plan(call, context);
+    tamis_context_destroy(context);
+    ASSERT_EQ(plan.Run(call.tensors), TAMIS_OK) << tamis_last_error();  // makes the workspace
+    const FailingAllocation next(0);
+    EXPECT_EQ(plan.Run(call.tensors), TAMIS_OK) << op->contract->name << tamis_last_error();
+    EXPECT_FALSE(next.failed()) << op->contract->name;
+  }
+}
+
+}  // namespace
+}  // namespace tamis::test
