@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <memory>
 
@@ -484,22 +485,25 @@ TEST(LightningIndexer, BadArgumentsAreRefusedByName) {
 
 TEST(LightningIndexer, AQueryWithoutMemoryForItsSizesIsRefusedByItsWorkspace) {
   constexpr int64_t kHuge = int64_t{1} << 31;
-  const std::vector<bfloat16> elements(16);
-  std::vector<int32_t> indices(4, -2);
+  struct {
+    std::array<int32_t, 4> indices = {-2, -2, -2,
+                                      -2};  // before what claims 4 GiB from its place on
+    std::array<bfloat16, 16> elements = {};
+  } memory;
   lightning_indexer::Params params;
-  params.query = {elements.data(), {1, 1, kHuge, kHuge}};
+  params.query = {memory.elements.data(), {1, 1, kHuge, kHuge}};
   params.query.strides[0] = params.query.strides[1] = params.query.strides[2] = 0;
-  params.key = {elements.data(), {1, 1, 1, kHuge}};
-  params.weights = {elements.data(), {1, 1, kHuge}};
+  params.key = {memory.elements.data(), {1, 1, 1, kHuge}};
+  params.weights = {memory.elements.data(), {1, 1, kHuge}};
   params.sparse_count = 4;
-  params.sparse_indices = {indices.data(), {1, 1, 1, 4}};
+  params.sparse_indices = {memory.indices.data(), {1, 1, 1, 4}};
   for (const auto pruning : {lightning_indexer::Pruning::kOff, lightning_indexer::Pruning::kOn}) {
     params.pruning = pruning;
     const Status status = lightning_indexer::run(params);
     EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
     EXPECT_EQ(status.message(),
               "workspace: expected at most 2^56 bytes, got a call that needs more");
-    EXPECT_EQ(indices, std::vector<int32_t>(4, -2));
+    EXPECT_EQ(memory.indices, (std::array<int32_t, 4>{-2, -2, -2, -2}));
   }
 }
 

@@ -176,7 +176,8 @@ TEST(MlaProlog, ALongSumKeepsItsSmallTerms) {
         .Strided("cos", s.dtype, {tokens, 2}, 0, ones);
     for (Level level : TestedLevels()) {
       ASSERT_TRUE(call.Run({.level = level}).ok());
-      for (double sum : Row(call, "kr_cache", tokens - 1, 2)) EXPECT_NEAR(sum, kTerms, 0.05 * kTerms);
+      for (double sum : Row(call, "kr_cache", tokens - 1, 2))
+        EXPECT_NEAR(sum, kTerms, 0.05 * kTerms);
     }
   }
 }
