@@ -47,6 +47,10 @@ static inline tamis_status tamis_nsa_compress_params_init(
 TAMIS_C_API tamis_status tamis_nsa_compress_plan(
     const tamis_context* context, const tamis_nsa_compress_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_nsa_compress_run(
+    const tamis_plan* plan, const tamis_nsa_compress_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
 
 /* Attention over compressed keys, with the select blocks of highest importance.
  * npu_nsa_compress_attention (document 002). */
@@ -119,6 +123,10 @@ static inline tamis_status tamis_nsa_compress_attention_params_init(
 TAMIS_C_API tamis_status tamis_nsa_compress_attention_plan(
     const tamis_context* context, const tamis_nsa_compress_attention_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_nsa_compress_attention_run(
+    const tamis_plan* plan, const tamis_nsa_compress_attention_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
 
 /* Attention over a paged cache of compressed keys, with the select blocks of highest importance.
  * NsaCompressAttentionInfer (document 000). */
@@ -197,6 +205,10 @@ static inline tamis_status tamis_nsa_compress_attention_infer_params_init(
 TAMIS_C_API tamis_status tamis_nsa_compress_attention_infer_plan(
     const tamis_context* context, const tamis_nsa_compress_attention_infer_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_nsa_compress_attention_infer_run(
+    const tamis_plan* plan, const tamis_nsa_compress_attention_infer_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
 
 /* Causal attention of every query token over the last keys up to its own. Native Sparse
  * Attention's window branch; no document of its own. */
@@ -250,6 +262,10 @@ static inline tamis_status tamis_sliding_window_attention_params_init(
 TAMIS_C_API tamis_status tamis_sliding_window_attention_plan(
     const tamis_context* context, const tamis_sliding_window_attention_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_sliding_window_attention_run(
+    const tamis_plan* plan, const tamis_sliding_window_attention_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
 
 /* Absorbed queries and latent cache rows of multi-head latent attention.
  * npu_sparse_attention_pto (document 003), section MLA prolog. */
@@ -310,6 +326,10 @@ static inline tamis_status tamis_mla_prolog_params_init(
 TAMIS_C_API tamis_status tamis_mla_prolog_plan(
     const tamis_context* context, const tamis_mla_prolog_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_mla_prolog_run(
+    const tamis_plan* plan, const tamis_mla_prolog_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
 
 /* Index queries, head weights and index key rows of sparse attention. npu_sparse_attention_pto
  * (document 003), section indexer prolog. */
@@ -371,6 +391,10 @@ static inline tamis_status tamis_indexer_prolog_params_init(
 TAMIS_C_API tamis_status tamis_indexer_prolog_plan(
     const tamis_context* context, const tamis_indexer_prolog_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_indexer_prolog_run(
+    const tamis_plan* plan, const tamis_indexer_prolog_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
 
 /* A weight matrix from row-major into panels of 16 columns. npu_sparse_attention_pto (document
  * 003), format NZ of its weights. */
@@ -397,6 +421,10 @@ static inline tamis_status tamis_nd_to_nz_params_init(
 TAMIS_C_API tamis_status tamis_nd_to_nz_plan(
     const tamis_context* context, const tamis_nd_to_nz_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_nd_to_nz_run(
+    const tamis_plan* plan, const tamis_nd_to_nz_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
 
 /* A weight matrix from panels of 16 columns into row-major. npu_sparse_attention_pto (document
  * 003), format NZ of its weights. */
@@ -424,6 +452,10 @@ static inline tamis_status tamis_nz_to_nd_params_init(
 TAMIS_C_API tamis_status tamis_nz_to_nd_plan(
     const tamis_context* context, const tamis_nz_to_nd_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_nz_to_nd_run(
+    const tamis_plan* plan, const tamis_nz_to_nd_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
 
 /* The int8 shadow of index keys, which lightning_indexer scans. no document of its own. */
 typedef struct tamis_quantize_index_keys_params {
@@ -453,6 +485,10 @@ static inline tamis_status tamis_quantize_index_keys_params_init(
 TAMIS_C_API tamis_status tamis_quantize_index_keys_plan(
     const tamis_context* context, const tamis_quantize_index_keys_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_quantize_index_keys_run(
+    const tamis_plan* plan, const tamis_quantize_index_keys_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
 
 /* Positions of the keys with the highest index scores, for every query token.
  * npu_sparse_attention_pto (document 003), section lightning indexer. */
@@ -517,6 +553,10 @@ static inline tamis_status tamis_lightning_indexer_params_init(
 TAMIS_C_API tamis_status tamis_lightning_indexer_plan(
     const tamis_context* context, const tamis_lightning_indexer_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_lightning_indexer_run(
+    const tamis_plan* plan, const tamis_lightning_indexer_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
 
 /* Attention of every query token over the keys it has selected, one latent key for all heads.
  * npu_sparse_flash_attention (document 004). */
@@ -597,6 +637,10 @@ static inline tamis_status tamis_sparse_flash_attention_params_init(
 TAMIS_C_API tamis_status tamis_sparse_flash_attention_plan(
     const tamis_context* context, const tamis_sparse_flash_attention_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_sparse_flash_attention_run(
+    const tamis_plan* plan, const tamis_sparse_flash_attention_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
 
 /* Hidden states to sparse attention: MLA prolog, indexer prolog, lightning indexer and sparse
  * flash attention in one call. npu_sparse_attention_pto (document 003). */
@@ -684,6 +728,10 @@ static inline tamis_status tamis_sparse_attention_pto_params_init(
 TAMIS_C_API tamis_status tamis_sparse_attention_pto_plan(
     const tamis_context* context, const tamis_sparse_attention_pto_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_sparse_attention_pto_run(
+    const tamis_plan* plan, const tamis_sparse_attention_pto_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
 
 /* Keys as rows of bytes, 8 bits a channel. rows of npu_kv_quant_sparse_flash_attention and of
  * FlashMLA; no document of its own. */
@@ -715,6 +763,10 @@ static inline tamis_status tamis_pack_kv_rows_params_init(
 TAMIS_C_API tamis_status tamis_pack_kv_rows_plan(
     const tamis_context* context, const tamis_pack_kv_rows_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_pack_kv_rows_run(
+    const tamis_plan* plan, const tamis_pack_kv_rows_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
 
 /* Keys in 16 bits from rows of bytes. rows of npu_kv_quant_sparse_flash_attention and of
  * FlashMLA; no document of its own. */
@@ -751,6 +803,10 @@ static inline tamis_status tamis_unpack_kv_rows_params_init(
 TAMIS_C_API tamis_status tamis_unpack_kv_rows_plan(
     const tamis_context* context, const tamis_unpack_kv_rows_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_unpack_kv_rows_run(
+    const tamis_plan* plan, const tamis_unpack_kv_rows_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
 
 /* Attention over all keys from attention over parts of them. decode context parallelism around
  * sparse attention; no document of its own. */
@@ -788,6 +844,10 @@ static inline tamis_status tamis_merge_attention_states_params_init(
 TAMIS_C_API tamis_status tamis_merge_attention_states_plan(
     const tamis_context* context, const tamis_merge_attention_states_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_merge_attention_states_run(
+    const tamis_plan* plan, const tamis_merge_attention_states_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
 
 /* The best of several lists of scored positions. decode context parallelism around sparse
  * attention; no document of its own. */
@@ -820,6 +880,10 @@ static inline tamis_status tamis_merge_topk_params_init(
 TAMIS_C_API tamis_status tamis_merge_topk_plan(
     const tamis_context* context, const tamis_merge_topk_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_merge_topk_run(
+    const tamis_plan* plan, const tamis_merge_topk_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
 
 /* Of selected positions, those that one rank holds. decode context parallelism around sparse
  * attention; no document of its own. */
@@ -854,6 +918,10 @@ static inline tamis_status tamis_localize_indices_params_init(
 TAMIS_C_API tamis_status tamis_localize_indices_plan(
     const tamis_context* context, const tamis_localize_indices_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_localize_indices_run(
+    const tamis_plan* plan, const tamis_localize_indices_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
 
 #ifdef __cplusplus
 }
