@@ -73,6 +73,7 @@ TEST(Bindings, APlanOfShapesRunsOnTheTensorsOfEveryRun) {
       for (int64_t gap : {0, 3}) {
         TestCall source = CallOf(*op, seed);
         source.OutputGap(gap);
+        if (gap > 0 && !source.Run({}).ok()) continue;  // strides that the operator refuses
         const CCall call(&source);
         ASSERT_EQ(plan.Run(call.tensors), TAMIS_OK)
             << op->contract->name << ": " << tamis_last_error();

@@ -193,13 +193,13 @@ class Scanned {
     base::Dims dims;
     EXPECT_TRUE(indexer::Room::contract().CheckInputs(&params, &dims).ok());
     EXPECT_TRUE(indexer::Room::Normalise(params, &dims, &problem_).ok());
-    work_ = indexer::Room::OnCpu(problem_, level);
+    work_ = indexer::Room::OnCpu(problem_, params, level);
     shared_.resize(static_cast<size_t>(work_.shared_bytes) / 4);
     std::vector<float> scratch(static_cast<size_t>(work_.scratch_bytes) / 4);
     EXPECT_EQ(work_.phases.size(), 4u) << "prepare, scan, rescore, finish";
     for (int phase = 0; phase < 2; ++phase) {
       for (int64_t item = 0; item < work_.phases[static_cast<size_t>(phase)].items; ++item)
-        work_.phases[static_cast<size_t>(phase)].kernel(work_.args, item, scratch.data(),
+        work_.phases[static_cast<size_t>(phase)].kernel(&problem_.args, item, scratch.data(),
                                                         shared_.data());
     }
   }

@@ -6,8 +6,12 @@
 namespace tamis::sparse_attention_pto {
 namespace {
 
+// That say where things lie.
 base::TensorSpec Integers(const char* shape, const char* doc) {
-  return {.shape = shape, .doc = doc, .dtypes = {DType::kInt32, DType::kInt64}};
+  return {.shape = shape,
+          .doc = doc,
+          .dtypes = {DType::kInt32, DType::kInt64},
+          .read_by_plan = true};
 }
 
 }  // namespace
