@@ -28,15 +28,6 @@ std::vector<int64_t> StridesWithGap(const std::vector<int64_t>& shape, int64_t g
   return strides;
 }
 
-int64_t OffsetOf(const TensorView& view, int64_t index) {
-  int64_t offset = 0;
-  for (int i = view.rank - 1; i >= 0; --i) {
-    offset += index % view.shape[i] * view.strides[i];
-    index /= view.shape[i];
-  }
-  return offset;
-}
-
 // Alignment is that of new, 16 bytes: enough for every dtype.
 TensorView Lay(std::vector<unsigned char>* bytes, DType dtype, const std::vector<int64_t>& shape,
                int64_t gap) {
@@ -50,6 +41,15 @@ TensorView Lay(std::vector<unsigned char>* bytes, DType dtype, const std::vector
 }
 
 }  // namespace
+
+int64_t OffsetOf(const TensorView& view, int64_t index) {
+  int64_t offset = 0;
+  for (int i = view.rank - 1; i >= 0; --i) {
+    offset += index % view.shape[i] * view.strides[i];
+    index /= view.shape[i];
+  }
+  return offset;
+}
 
 // What follows the bytes depends on all of them (FNV-1a).
 Random::Random(const uint8_t* bytes, size_t size)

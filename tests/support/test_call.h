@@ -66,6 +66,9 @@ inline std::function<double(int64_t)> Elements(std::initializer_list<double> val
   return Elements(std::vector<double>(values));
 }
 
+/// Where element `index` of a tensor lies, in elements; `index` counts in row-major order.
+int64_t OffsetOf(const TensorView& view, int64_t index);
+
 using Outputs = std::map<std::string, std::vector<unsigned char>>;
 using Attribute = std::variant<int64_t, double, bool, std::string, std::vector<int64_t>>;
 
