@@ -63,9 +63,10 @@ Status WriteCases(const std::string& folder, int64_t calls) {
     for (int64_t seed = 1; seed <= calls; ++seed) {
       Random random(static_cast<uint64_t>(seed));
       const TestCall call = RandomCall(*op, &random);
-      const std::string name = op->contract->name + "-" + std::to_string(seed);
-      TAMIS_RETURN_IF_ERROR(
-          tools::WriteCase(folder + "/" + name + ".safetensors", CaseOf(op->contract->name, call)));
+      std::string path = folder;
+      path.append("/").append(op->contract->name).append("-").append(std::to_string(seed));
+      path.append(".safetensors");
+      TAMIS_RETURN_IF_ERROR(tools::WriteCase(path, CaseOf(op->contract->name, call)));
     }
   }
   return Status::Ok();
