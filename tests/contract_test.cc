@@ -103,7 +103,6 @@ constexpr int64_t kHuge = int64_t{1} << 62;
 
 // What makes any present tensor wrong, whatever its role.
 constexpr Fault kFaults[] = {
-    {"null data", StatusCode::kNullArgument, [](TensorView* v) { v->data = nullptr; }},
     {"a value that is no dtype", StatusCode::kInvalidArgument,
      [](TensorView* v) { v->dtype = static_cast<DType>(77); }},
     {"a negative value for a dtype", StatusCode::kInvalidArgument,
