@@ -5,7 +5,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <memory>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "base/cpu_features.h"
@@ -13,7 +15,6 @@
 #include "base/errors.h"
 #include "tests/support/random_calls.h"
 #include "tools/tamis/case.h"
-#include "tools/tamis/example.h"
 
 namespace tamis::test {
 namespace {
@@ -33,7 +34,7 @@ std::string Json(const Attribute& value) {
   return "[" + list + "]";
 }
 
-// The call with its inputs dense; null outputs are left out, all others are asked for.
+// The call with its inputs dense. Files hold no outputs: a run asks for all of them.
 tools::CaseData CaseOf(const std::string& op, const TestCall& call) {
   tools::CaseData data;
   data.op = op;
@@ -72,13 +73,6 @@ Status WriteCases(const std::string& folder, int64_t calls) {
   return Status::Ok();
 }
 
-uint64_t HashOf(const void* data, int64_t bytes) {  // FNV-1a
-  uint64_t hash = 0xcbf29ce484222325;
-  for (int64_t i = 0; i < bytes; ++i)
-    hash = (hash ^ static_cast<const unsigned char*>(data)[i]) * 0x100000001b3;
-  return hash;
-}
-
 // Every run has a copy of the case of its own: some calls update their inputs.
 Status HashCase(const std::string& path, Level level) {
   const Result<tools::CaseData> data = tools::ReadCase(path);
@@ -92,9 +86,10 @@ Status HashCase(const std::string& path, Level level) {
   TAMIS_RETURN_IF_ERROR(plan->run());
   const std::string stem = std::filesystem::path(path).stem().string();
   for (const tools::StoredTensor& output : outputs->tensors) {
-    std::printf("%s %s %s %016llx\n", stem.c_str(), std::string(base::Name(level)).c_str(),
-                output.name.c_str(),
-                static_cast<unsigned long long>(HashOf(output.data, output.bytes)));
+    std::printf(
+        "%s %s %s %016llx\n", stem.c_str(), std::string(base::Name(level)).c_str(),
+        output.name.c_str(),
+        static_cast<unsigned long long>(HashOf(output.data, static_cast<size_t>(output.bytes))));
   }
   return Status::Ok();
 }
@@ -115,13 +110,17 @@ Status HashCases(const std::string& folder) {
 
 int main(int count, char** arguments) {
   const std::string command = count > 2 ? arguments[1] : "";
-  if ((command != "write" || count != 4) && (command != "hash" || count != 3)) {
-    std::fputs("usage: tamis_record write DIR CALLS\n       tamis_record hash DIR\n", stderr);
+  const int64_t calls = count == 4 ? std::atoll(arguments[3]) : 0;
+  const bool sound = command == "write" ? calls > 0 : command == "hash" && count == 3;
+  if (!sound || !std::filesystem::is_directory(arguments[2])) {
+    std::fputs(
+        "usage: tamis_record write DIR CALLS\n       tamis_record hash DIR\n"
+        "DIR: a folder that exists; CALLS: of each operator, at least 1\n",
+        stderr);
     return 2;
   }
-  const tamis::Status status = command == "write"
-                                   ? tamis::test::WriteCases(arguments[2], std::atoll(arguments[3]))
-                                   : tamis::test::HashCases(arguments[2]);
+  const tamis::Status status = command == "write" ? tamis::test::WriteCases(arguments[2], calls)
+                                                  : tamis::test::HashCases(arguments[2]);
   if (!status.ok()) std::fprintf(stderr, "tamis_record: %s\n", status.message().c_str());
   return status.ok() ? 0 : 1;
 }

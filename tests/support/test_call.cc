@@ -51,11 +51,16 @@ int64_t OffsetOf(const TensorView& view, int64_t index) {
   return offset;
 }
 
-// What follows the bytes depends on all of them (FNV-1a).
-Random::Random(const uint8_t* bytes, size_t size)
-    : state_(0xcbf29ce484222325u), bytes_(bytes), size_(size) {
-  for (size_t i = 0; i < size; ++i) state_ = (state_ ^ bytes[i]) * 0x100000001b3u;
+uint64_t HashOf(const void* data, size_t size) {
+  uint64_t hash = 0xcbf29ce484222325u;
+  for (size_t i = 0; i < size; ++i)
+    hash = (hash ^ static_cast<const uint8_t*>(data)[i]) * 0x100000001b3u;
+  return hash;
 }
+
+// What follows the bytes depends on all of them.
+Random::Random(const uint8_t* bytes, size_t size)
+    : state_(HashOf(bytes, size)), bytes_(bytes), size_(size) {}
 
 // As many bytes as the bound needs, so that one byte is one decision where it can be.
 uint64_t Random::FromBytes(uint64_t bound) {

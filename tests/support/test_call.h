@@ -20,6 +20,9 @@ namespace tamis::test {
 
 inline constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
+/// FNV-1a.
+uint64_t HashOf(const void* data, size_t size);
+
 /// SplitMix64 with a normal distribution on top.
 class Random {
  public:

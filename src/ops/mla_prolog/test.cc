@@ -152,7 +152,9 @@ TEST(MlaProlog, RopeTakesPairsLeavesHalvesAndSinComesBeforeCos) {
   }
 }
 
-// 2^26 + 4000 ones - 2^26: beside 2^26 fp32 has no place for a one, but for a sum of some.
+// 2^26 + 4000 ones - 2^26: beside 2^26 fp32 has no place for a one, but for a sum of some. The
+// first chain, of up to 128 rows, loses its ones, 3.2% of them all; the last rounds to a multiple
+// of 4, and the result to bfloat16, 0.4%.
 TEST(MlaProlog, ALongSumKeepsItsSmallTerms) {
   constexpr int64_t kTerms = 4000;
   for (int64_t tokens : {1, 5, 40}) {

@@ -76,7 +76,7 @@ TAMIS_INLINE void Chain(const Columns& c, const float* x, int64_t x_stride, int6
   constexpr int kVectors = Columns::kVectors;
   V sum[kTokens][kVectors];
   for (int t = 0; t < kTokens; ++t) {
-    for (int v = 0; v < kVectors; ++v) sum[t][v] = Set(0.0f);
+    for (int v = 0; v < kVectors; ++v) sum[t][v] = Zero();
   }
   for (int64_t k = begin; k < end; ++k) {
     V weight[kVectors];
@@ -232,6 +232,7 @@ TAMIS_INLINE void SpreadInput(const Strip& s, const Input& input, int64_t token,
 
 template <class Half, class Input>
 void DirectStrip(const Strip& s, const Input& input, int64_t tokens) {
+  // Whole chains.
   const int64_t most = kLinearInput / tokens / kLinearChain * kLinearChain * kColumnDims;
   for (int64_t first = 0; first < s.w.rows; first += most) {
     const int64_t depth = s.w.rows - first < most ? s.w.rows - first : most;
