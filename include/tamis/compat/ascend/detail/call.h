@@ -151,6 +151,7 @@ TAMIS_ACL_FUNCTION int tamis_acl_is_row_major(aclFormat format) {
 TAMIS_ACL_FUNCTION tamis_tensor tamis_acl_view(tamis_acl_call* call, const char* name,
                                                const aclTensor* tensor) {
   tamis_tensor view;
+  int elements = 1; /* 0: none */
   int32_t i;
   memset(&view, 0, sizeof(view));
   if (tensor == NULL || call->status != ACLNN_SUCCESS) return view;
@@ -167,6 +168,12 @@ TAMIS_ACL_FUNCTION tamis_tensor tamis_acl_view(tamis_acl_call* call, const char*
   for (i = 0; i < tensor->rank; ++i) {
     view.shape[i] = tensor->shape[i];
     view.strides[i] = tensor->strides[i];
+    if (tensor->shape[i] == 0) elements = 0;
+  }
+  /* The device's first stage refuses what ours would leave to the run. */
+  if (view.data == NULL && elements != 0 && call->status == ACLNN_SUCCESS) {
+    call->status =
+        tamis_acl_fail(ACLNN_ERR_PARAM_NULLPTR, "%s: expected data, got a null pointer", name);
   }
   return view;
 }
