@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "bench/calibrate_kernel.h"
+#include "bench/calibrate_units.h"
 #include "parallel/parallel.h"
 #include "prim/cpu/work.h"
 
@@ -40,8 +41,8 @@ Result<Calibration> Calibration::Make(int32_t threads) {
 }
 
 Peaks Calibration::Measure(Level level, int32_t threads) {
-  static constexpr prim::KernelTable kFma = TAMIS_KERNEL_TABLE(CalibrateFma);
-  static constexpr prim::KernelTable kRead = TAMIS_KERNEL_TABLE(CalibrateRead);
+  static constexpr prim::KernelTable kFma = {prim::kCalibrateFmaUnits};
+  static constexpr prim::KernelTable kRead = {prim::kCalibrateReadUnits};
   const int64_t fma_items = kFmaItemsPerThread * threads;
   sums_.resize(static_cast<size_t>(std::max(fma_items, kReadItems)));
   flops_.assign(static_cast<size_t>(fma_items), 0);

@@ -23,6 +23,3 @@ struct ReadArgs {
 };
 
 }  // namespace tamis::bench
-
-TAMIS_DECLARE_KERNEL(CalibrateFma)
-TAMIS_DECLARE_KERNEL(CalibrateRead)

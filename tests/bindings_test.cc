@@ -6,58 +6,15 @@
 
 #include "tests/support/allocations.h"
 #include "tests/support/c_call.h"
+#include "tests/support/c_plan.h"
 #include "tests/support/random_calls.h"
 
 namespace tamis::test {
 namespace {
 
-// The tensors of `tensors` that a plan does not read lose their memory.
-std::vector<tamis_named_tensor> WithoutMemory(const base::Contract& contract,
-                                              std::vector<tamis_named_tensor> tensors) {
-  for (tamis_named_tensor& tensor : tensors) {
-    if (!contract.Find(tensor.name)->read_by_plan) tensor.tensor.data = nullptr;
-  }
-  return tensors;
-}
-
-class CPlan {
- public:
-  /// From shapes alone.
-  explicit CPlan(const CCall& call, const tamis_context* context = nullptr) {
-    const std::vector<tamis_named_tensor> shapes = WithoutMemory(call.contract(), call.tensors);
-    const tamis_status status = tamis_plan_by_name(
-        context, call.contract().name.c_str(), shapes.data(), static_cast<int64_t>(shapes.size()),
-        call.attributes.data(), static_cast<int64_t>(call.attributes.size()), &plan_);
-    EXPECT_EQ(status, TAMIS_OK) << call.contract().name << ": " << tamis_last_error();
-  }
-  ~CPlan() { tamis_plan_destroy(plan_); }
-  CPlan(const CPlan&) = delete;
-  CPlan& operator=(const CPlan&) = delete;
-
-  tamis_status Run(const std::vector<tamis_named_tensor>& tensors) const {
-    return tamis_plan_run_by_name(plan_, tensors.data(), static_cast<int64_t>(tensors.size()),
-                                  nullptr, 0, nullptr);
-  }
-  const tamis_plan* get() const { return plan_; }
-
- private:
-  tamis_plan* plan_ = nullptr;
-};
-
 TestCall CallOf(const base::Operator& op, uint64_t seed) {
   Random random(seed);
   return RandomCall(op, &random);
-}
-
-std::vector<double> ElementsOf(const TestCall& call, const std::string& output) {
-  std::vector<double> elements;
-  for (int64_t i = 0; i < call.OutputElems(output); ++i) elements.push_back(call.Got(output, i));
-  return elements;
-}
-
-bool Same(const std::vector<double>& a, const std::vector<double>& b) {
-  const auto same = [](double x, double y) { return x == y || (x != x && y != y); };
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), same);
 }
 
 // Outputs of the second call have other strides, too.

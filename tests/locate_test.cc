@@ -33,7 +33,7 @@ TEST(Locate, EveryDimensionOfEveryOutputHasAWord) {
 // Outputs of 300 tokens in sequences of 100, 30, 150 and 0, and 20 of padding, with 4 heads of 18.
 class LocateTest : public testing::Test {
  protected:
-  LocateTest() { dims_.SetEnds("T", {100, 130, 280, 280}); }
+  LocateTest() { dims_.NewEnds("T") = {100, 130, 280, 280}; }
 
   const base::Field& Out() const { return *contract().Find("attention_out"); }
   const base::Contract& contract() const { return *Find("nsa_compress_attention")->contract; }

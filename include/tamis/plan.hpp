@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "tamis/context.hpp"
 #include "tamis/status.hpp"
@@ -54,13 +55,13 @@ class Bindings {
 
 /// Made by `tamis::<operator>::plan` from shapes, dtypes, attributes, lengths, page tables and
 /// cache slots. What those can have wrong has failed there, before anything was written. Lengths,
-/// page tables and slots must stay as they are while the plan is used; of all other tensors a plan
-/// knows the shape, and their data may be null in its params. A plan never changes: it may be run
-/// any number of times and by several threads at once, each with bindings and a workspace of its
-/// own.
+/// page tables and slots must stay as they are until the plan is renewed; of all other tensors a
+/// plan knows the shape, and their data may be null in its params. A run changes nothing in a plan:
+/// several threads may run one at once, each with bindings and a workspace of its own. A copy is
+/// the same plan.
 class TAMIS_API Plan {
  public:
-  explicit Plan(std::shared_ptr<const internal::PlanBody> body);
+  explicit Plan(std::shared_ptr<internal::PlanBody> body);
   ~Plan();
   Plan(const Plan&);
   Plan(Plan&&) noexcept;
@@ -84,15 +85,29 @@ class TAMIS_API Plan {
   Status run(const Bindings& bindings, void* workspace = nullptr, int64_t workspace_size_bytes = 0,
              void* stream = nullptr) const;
 
+  /// Gives the plan new integers: lengths, page tables and cache slots, of params as at planning,
+  /// of which nothing else is looked at. There are as many as before, in tensors of the same dtypes
+  /// and shapes; only their values differ, and as far as those need no longer lists than ever
+  /// before, nothing is allocated. Checks what planning checks. A plan whose renewal failed after
+  /// its shapes were found right refuses to run until one succeeds. workspace_bytes() may change.
+  ///
+  /// One owner renews: no run may be in flight, and no other thread may use the plan or a copy of
+  /// it meanwhile. Runs that begin after it see it only if the threads synchronise.
+  Status renew(const Bindings& integers);
+
+  /// The tensor of that name as the plan was made with it: absent where it has none. Of an output
+  /// that it has inferred, the dtype and shape that a run must bring.
+  TensorView tensor(std::string_view name) const;
+
   Implementation implementation() const;
   Level level() const;
   /// One line: which implementation runs, with what blocking, and why.
-  const std::string& explanation() const;
+  std::string explanation() const;
   /// Counts the work; with an attention mask this reads the mask.
   Cost cost() const;
 
  private:
-  std::shared_ptr<const internal::PlanBody> body_;
+  std::shared_ptr<internal::PlanBody> body_;
 };
 
 }  // namespace tamis

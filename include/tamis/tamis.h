@@ -73,6 +73,9 @@ enum {
 
 enum { TAMIS_DEVICE_CPU = 0, TAMIS_DEVICE_CUDA = 1 };
 enum { TAMIS_MAX_RANK = 8 };
+/* The rank, with dtype 0, of an output whose dtype and shape a plan is to find: tamis_plan_tensor
+ * tells them, a run brings the memory. Absent where the call does not give it. */
+enum { TAMIS_INFERRED = -1 };
 
 /* A borrowed view. All zero: absent (an optional input not given, an optional output not wanted).
  * Strides count elements, are not negative, and the last dimension's is 1. */
@@ -140,9 +143,9 @@ TAMIS_C_API tamis_status tamis_context_set_executor(tamis_context* context, tami
 /* --- plans ---------------------------------------------------------------------------------- */
 
 /* A call that passed every check of shapes, dtypes, attributes, lengths, page tables and slots.
- * Those three must stay as they are while the plan is used; of all other tensors it knows the
- * shape, and their data may be NULL when it is made. It never changes: it may run any number of
- * times and on several threads at once, each with tensors and a workspace of its own. */
+ * Those three must stay as they are until the plan is renewed; of all other tensors it knows the
+ * shape, and their data may be NULL when it is made. A run changes nothing in it: several threads
+ * may run one at once, each with tensors and a workspace of its own. */
 typedef struct tamis_plan tamis_plan;
 
 /* Bytes of scratch that a run needs; -1 for a null plan. */
@@ -156,7 +159,13 @@ TAMIS_C_API tamis_status tamis_plan_run(const tamis_plan* plan, void* workspace,
 /* The same on other tensors: tamis_<operator>_run and tamis_plan_run_by_name. Each has the dtype
  * and shape that the plan was made with, or is absent where it was; addresses and strides are free.
  * Tensors that the plan has read are not looked at. Allocates nothing. */
-/* One line: which implementation runs and why. Lives as long as the plan; NULL for a null plan. */
+/* The tensor of that name as the plan was made with it, dtype 0: it has none. Of an output that was
+ * given with dtype 0 and rank TAMIS_INFERRED, which the plan finds dtype and shape of: what a run
+ * must bring. */
+TAMIS_C_API tamis_status tamis_plan_tensor(const tamis_plan* plan, const char* name,
+                                           tamis_tensor* tensor);
+/* One line: which implementation runs and why. Lives until the plan is renewed or destroyed; NULL
+ * for a null plan. */
 TAMIS_C_API const char* tamis_plan_explanation(const tamis_plan* plan);
 /* NULL is allowed. */
 TAMIS_C_API void tamis_plan_destroy(tamis_plan* plan);
@@ -210,6 +219,19 @@ TAMIS_C_API tamis_status tamis_plan_run_by_name(const tamis_plan* plan,
                                                 const tamis_named_tensor* tensors,
                                                 int64_t tensor_count, void* workspace,
                                                 int64_t workspace_bytes, void* stream);
+
+/* Gives the plan new integers: lengths, page tables and slots among `tensors`, lists among
+ * `attributes`, all that the plan was made with; other tensors are not looked at. There are as many
+ * as before, in tensors of the same dtypes and shapes. Checks what planning checks. Allocates
+ * nothing where it needs no longer lists than ever before, but copies of lists. A plan whose
+ * renewal failed after its shapes were found right refuses to run until one succeeds.
+ * tamis_plan_workspace_bytes may change. One owner renews: no run may be in flight, and no other
+ * thread may use the plan meanwhile. */
+TAMIS_C_API tamis_status tamis_plan_renew_by_name(tamis_plan* plan,
+                                                  const tamis_named_tensor* tensors,
+                                                  int64_t tensor_count,
+                                                  const tamis_named_attribute* attributes,
+                                                  int64_t attribute_count);
 
 /* What the outputs of a call must be, from the inputs alone (outputs among `tensors` are not looked
  * at). Writes at most `capacity` of them to `outputs` (null if capacity is 0) and their number to

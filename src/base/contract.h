@@ -7,7 +7,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <new>
 #include <string>
@@ -118,21 +117,33 @@ struct Limit {
 /// how a packed one is cut into sequences.
 class Dims {
  public:
-  bool Has(std::string_view name) const { return sizes_.find(name) != sizes_.end(); }
-  int64_t operator[](std::string_view name) const;
-  void Set(std::string_view name, int64_t size) {
-    sizes_.insert_or_assign(std::string(name), size);
+  /// Null where the name is unknown.
+  const int64_t* Find(std::string_view name) const;
+  bool Has(std::string_view name) const { return Find(name) != nullptr; }
+  /// -1 where the name is unknown.
+  int64_t operator[](std::string_view name) const {
+    const int64_t* size = Find(name);
+    return size == nullptr ? -1 : *size;
   }
-  /// Sequence i of the dimension ends before ends[i]; what lies past the last end is padding.
-  void SetEnds(std::string_view name, std::vector<int64_t> ends) {
-    ends_.insert_or_assign(std::string(name), std::move(ends));
-  }
+  void Set(std::string_view name, int64_t size);
+
+  /// To be filled: sequence i of the dimension ends before entry i; what lies past the last end is
+  /// padding.
+  std::vector<int64_t>& NewEnds(std::string_view name);
   /// Null where the dimension is not packed.
   const std::vector<int64_t>* Ends(std::string_view name) const;
 
  private:
-  std::map<std::string, int64_t, std::less<>> sizes_;
-  std::map<std::string, std::vector<int64_t>, std::less<>> ends_;
+  struct Size {
+    std::string name;
+    int64_t size;
+  };
+  struct Cut {
+    std::string name;
+    std::vector<int64_t> ends;
+  };
+  std::vector<Size> sizes_;  // a handful: searched faster than any map
+  std::vector<Cut> cuts_;
 };
 
 class Contract {
@@ -194,13 +205,22 @@ class Contract {
   /// ranges of choices; binds dimension names. After it, a present tensor may be indexed within its
   /// shape.
   Status CheckInputs(const void* params, Dims* dims) const;
-  /// The same for the outputs, whose dimensions are all known by now; and that no output shares an
-  /// element with another tensor, as far as first and last elements tell.
+  /// Outputs that are to be inferred: those that this call gives get their dtype, the others become
+  /// absent. Bit i: field i still lacks its shape.
+  uint64_t ClaimInferred(void* params) const;
+  /// Gives them their shapes: dense, without memory.
+  Status ShapeInferred(uint64_t fields_without_shape, void* params, const Dims& dims) const;
+  /// As CheckInputs for the outputs, whose dimensions are all known by now; and that no output
+  /// shares an element with another tensor, as far as first and last elements tell.
   Status CheckOutputs(const void* params, const Dims& dims) const;
   /// Fills the tensors of `bound`, params that are otherwise default: those that the plan reads
   /// from `planned`, all others from `given`, with the checks of a run (see Plan::run). Allocates
   /// nothing unless it complains.
   Status Bind(const void* planned, const void* given, void* bound) const;
+  /// Puts the integers of `given` in the place of those that the plan has read: lists, and tensors
+  /// that are read_by_plan. As many as before, in tensors of the same dtypes and shapes; else an
+  /// error, and `planned` is as it was. Allocates nothing unless it complains.
+  Status Renew(void* planned, const void* given) const;
   /// Gives every tensor that lacks memory an address where none lies. The name of one; null: none
   /// lacks it.
   const std::string* StandIn(void* params) const;
@@ -209,7 +229,7 @@ class Contract {
   Status CheckLimits(const void* params, const Dims& dims) const;
 
   /// An entry of a shape with what it means: "heads N" of "N"; "key heads" of "1", always theirs.
-  static std::string InWords(const std::string& entry);
+  static std::string InWords(std::string_view entry);
 
   /// Shape and dtype that an output must have.
   Status OutputShape(const Field& field, const void* params, const Dims& dims, DType* dtype,
@@ -225,6 +245,9 @@ class Contract {
   bool IsDefault(const Field& field, const void* params) const;
   std::string ValueText(const Field& field, const void* params) const;
   Status CheckInputTensor(const Field& field, const void* params, Dims* dims) const;
+  DType OutputDType(const Field& field, const void* params) const;
+  Status ShapeOutput(const Field& field, const void* params, const Dims& dims,
+                     TensorView* output) const;
   Status CheckOutputTensor(const Field& field, const void* params, const Dims& dims) const;
   Status BindShape(const Field& field, const void* params, Dims* dims) const;
   Status Disagreement(const Field& field, const std::string& symbol, const void* params,
@@ -233,7 +256,7 @@ class Contract {
   std::string ShapeWanted(const Field& field, const void* params, const Dims& dims,
                           const std::string& symbol = {}, const std::string& witness = {}) const;
   Status CheckOverlaps(const void* params) const;
-  std::string LayoutName(const std::string& attribute, const void* params) const;
+  std::string_view LayoutName(std::string_view attribute, const void* params) const;
 };
 
 /// That the bindings are params of the contract's operator.

@@ -1,6 +1,7 @@
 #include "tamis/plan.hpp"
 
 #include <new>
+#include <stdexcept>
 
 #include "base/errors.h"
 #include "base/plan_body.h"
@@ -40,7 +41,7 @@ Status RunBody(const internal::PlanBody& body, const Bindings* bindings, void* w
 
 const char* version() { return TAMIS_VERSION; }
 
-Plan::Plan(std::shared_ptr<const internal::PlanBody> body) : body_(std::move(body)) {}
+Plan::Plan(std::shared_ptr<internal::PlanBody> body) : body_(std::move(body)) {}
 Plan::~Plan() = default;
 Plan::Plan(const Plan&) = default;
 Plan::Plan(Plan&&) noexcept = default;
@@ -48,9 +49,13 @@ Plan& Plan::operator=(const Plan&) = default;
 Plan& Plan::operator=(Plan&&) noexcept = default;
 
 int64_t Plan::workspace_bytes() const { return body_->workspace_bytes; }
+TensorView Plan::tensor(std::string_view name) const {
+  const TensorView* found = body_->Find(name);
+  return found == nullptr ? TensorView{} : *found;
+}
 Implementation Plan::implementation() const { return body_->implementation; }
 Level Plan::level() const { return body_->level; }
-const std::string& Plan::explanation() const { return body_->explanation; }
+std::string Plan::explanation() const { return body_->Explain(); }
 Cost Plan::cost() const { return body_->CountCost(); }
 
 Status Plan::run(void* workspace, int64_t workspace_size_bytes, void* stream) const {
@@ -60,6 +65,14 @@ Status Plan::run(void* workspace, int64_t workspace_size_bytes, void* stream) co
 Status Plan::run(const Bindings& bindings, void* workspace, int64_t workspace_size_bytes,
                  void* stream) const {
   return RunBody(*body_, &bindings, workspace, workspace_size_bytes, stream);
+}
+
+Status Plan::renew(const Bindings& integers) try {
+  return body_->Renew(integers);
+} catch (const std::bad_alloc&) {
+  return {StatusCode::kNoMemory, "host memory: an allocation failed while renewing"};
+} catch (const std::length_error&) {  // a vector longer than any memory
+  return {StatusCode::kNoMemory, "host memory: a list longer than memory while renewing"};
 }
 
 }  // namespace tamis

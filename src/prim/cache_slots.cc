@@ -16,7 +16,8 @@ int64_t SlotAt(const TensorView& view, int64_t offset) {
 
 }  // namespace
 
-Status CacheSlots(const TensorView& cache_index, int64_t capacity, std::vector<int64_t>* slots) {
+Status CacheSlots(const TensorView& cache_index, int64_t capacity, std::vector<int64_t>* slots,
+                  std::vector<size_t>* order) {
   const bool batched = cache_index.rank == 2;
   const int64_t batch = batched ? cache_index.shape[0] : 1;
   const int64_t tokens = cache_index.shape[batched ? 1 : 0];
@@ -36,14 +37,16 @@ Status CacheSlots(const TensorView& cache_index, int64_t capacity, std::vector<i
       slots->push_back(std::max<int64_t>(slot, -1));
     }
   }
-  std::vector<size_t> order(slots->size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return (*slots)[a] < (*slots)[b]; });
+  std::vector<size_t>& by_slot = *order;
+  by_slot.resize(slots->size());
+  std::iota(by_slot.begin(), by_slot.end(), size_t{0});
+  std::sort(by_slot.begin(), by_slot.end(), [&](size_t a, size_t b) {
+    return (*slots)[a] != (*slots)[b] ? (*slots)[a] < (*slots)[b] : a < b;
+  });
   // From behind, so that a slot that has been dropped is not compared again.
-  for (size_t i = order.size(); i > 1; --i) {
-    const int64_t last = (*slots)[order[i - 1]];
-    for (; i > 1 && (*slots)[order[i - 2]] == last; --i) (*slots)[order[i - 2]] = -1;
+  for (size_t i = by_slot.size(); i > 1; --i) {
+    const int64_t last = (*slots)[by_slot[i - 1]];
+    for (; i > 1 && (*slots)[by_slot[i - 2]] == last; --i) (*slots)[by_slot[i - 2]] = -1;
   }
   return Status::Ok();
 }

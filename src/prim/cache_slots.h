@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -14,8 +15,10 @@ namespace tamis::prim {
 
 /// The slot that every token of `cache_index` ([T] or [B, S1], int32 or int64) writes, in order;
 /// -1: it writes nothing, because its slot is negative or a later token has the same one. A slot at
-/// or past `capacity` is refused.
-Status CacheSlots(const TensorView& cache_index, int64_t capacity, std::vector<int64_t>* slots);
+/// or past `capacity` is refused. `order` is scratch: with lists that were as long before, nothing
+/// is allocated.
+Status CacheSlots(const TensorView& cache_index, int64_t capacity, std::vector<int64_t>* slots,
+                  std::vector<size_t>* order);
 
 /// Whether any token writes a row. If none does, what only the caches need is not computed.
 inline bool WritesAny(const std::vector<int64_t>& slots) {

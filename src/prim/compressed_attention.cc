@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "base/errors.h"
+#include "prim/cpu/compressed_attention_units.h"
 
 namespace tamis::prim {
 namespace {
@@ -18,18 +19,6 @@ constexpr int64_t kRowsPerItem = 64;
 // per 320 FMAs at the documents' shapes, so they may well leave the L2 cache; computing them twice
 // would be 192 more FMAs.
 constexpr int64_t kKeptScoreBytes = int64_t{4} << 20;
-
-// Lanes of a vector, or rows of a register tile where those are more: kRowMultiple of the kernels.
-int64_t RowMultipleOf(Level level) {
-  switch (level) {
-    case Level::kAvx512:
-    case Level::kAvx512Vnni:
-    case Level::kAvx512Bf16: return 16;
-    case Level::kAvx2:
-    case Level::kAvx2Vnni: return 8;
-    default: return 4;
-  }
-}
 
 KeyView ViewOf(const TensorView& view, bool paged, int64_t dim) {
   KeyView result = {};
@@ -169,9 +158,9 @@ void CompressedAttentionRoom::BindTensors(const AttentionProblem& p, const Atten
   a.sum_at = p.TokensOf(in.sum);
 }
 
-CpuWork CompressedAttentionRoom::WorkOf(AttentionProblem& p, const AttentionTensors& in,
-                                        Level level) {
-  static constexpr KernelTable kKernels = TAMIS_INT16_KERNEL_TABLE(CompressedAttention);
+void CompressedAttentionRoom::MakeWork(AttentionProblem& p, const AttentionTensors& in, Level level,
+                                       CpuWork* work) {
+  static constexpr KernelTable kKernels = {kCompressedAttentionUnits};
   AttentionArgs& a = p.args;
   a = {};
   BindTensors(p, in, &a);
@@ -187,9 +176,11 @@ CpuWork CompressedAttentionRoom::WorkOf(AttentionProblem& p, const AttentionTens
   a.force_ends = p.force_ends;
   a.zero_masked_rows = p.zero_masked_rows;
   a.bfloat16 = in.query.dtype == DType::kBFloat16;
-  a.storage = p.storage && HasInt16(level);
+  a.storage = p.storage && base::Has(level, base::Feature::kInt16);
 
-  a.row_multiple = RowMultipleOf(level);
+  // Lanes of a vector, or rows of a register tile where those are more: kRowMultiple of the
+  // kernels.
+  a.row_multiple = std::max<int64_t>(base::LanesOf(level), 4);
   int64_t most_tokens = 1;
   for (const AttentionSequence& s : p.sequences) {
     most_tokens = std::max(most_tokens, s.rows);
@@ -209,16 +200,18 @@ CpuWork CompressedAttentionRoom::WorkOf(AttentionProblem& p, const AttentionTens
   a.sequences = p.sequences.data();
   a.sequence_count = static_cast<int64_t>(p.sequences.size());
 
-  CpuWork work;
-  work.phases = {{items, kKernels.at(level, a.bfloat16)}};
-  work.scratch_bytes = items > 0 ? Times(AttentionScratch(a).total, sizeof(float)) : 0;
-  work.blocking = std::to_string(a.tokens_per_item) + " tokens x " + std::to_string(p.group) +
-                  " heads of " + std::to_string(a.heads_per_item) + " kv heads per item, " +
-                  (a.topk == nullptr ? "no selection"
-                   : a.keep_scores   ? "scores of " + std::to_string(a.max_keys) + " keys kept"
-                                     : "two passes: scores of " + std::to_string(a.max_keys) +
-                                         " keys computed again");
-  return work;
+  work->phases = {{items, kKernels.at(level, a.bfloat16)}};
+  work->scratch_bytes = items > 0 ? Times(AttentionScratch(a).total, sizeof(float)) : 0;
+}
+
+std::string CompressedAttentionRoom::Blocking(const AttentionProblem& p) {
+  const AttentionArgs& a = p.args;
+  return std::to_string(a.tokens_per_item) + " tokens x " + std::to_string(p.group) + " heads of " +
+         std::to_string(a.heads_per_item) + " kv heads per item, " +
+         (a.topk == nullptr ? "no selection"
+          : a.keep_scores
+              ? "scores of " + std::to_string(a.max_keys) + " keys kept"
+              : "two passes: scores of " + std::to_string(a.max_keys) + " keys computed again");
 }
 
 Cost CompressedAttentionRoom::CostOf(const AttentionProblem& p, const AttentionTensors& in) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "prim/block_importance.h"
 #include "prim/cpu/compressed_attention.h"
 #include "prim/cpu/work.h"
+#include "prim/sequences.h"
 #include "tamis/ops/accuracy.hpp"
 #include "tamis/ops/nsa.hpp"
 #include "tamis/plan.hpp"
@@ -36,7 +38,9 @@ struct AttentionProblem {
   BlockGeometry geometry;
   bool force_ends = false;
   bool zero_masked_rows = false;
-  AttentionArgs args = {};  // the kernels' view, filled by OnCpu
+  AttentionArgs args = {};        // the kernels' view, filled by OnCpu
+  std::vector<Span> query_spans;  // scratch of the rooms
+  std::vector<Span> key_spans;
 
   /// Where the tokens of a tensor with the queries' leading dimensions lie.
   Tokens TokensOf(const TensorView& view) const {
@@ -111,9 +115,11 @@ struct CompressedAttentionRoom {
   using Problem = AttentionProblem;
 
   template <class Params>
-  static CpuWork OnCpu(AttentionProblem& problem, const Params& in, Level level) {
-    return WorkOf(problem, TensorsOf(in), level);
+  static void OnCpu(AttentionProblem& problem, const Params& in, const CpuTarget& target,
+                    CpuWork* work) {
+    MakeWork(problem, TensorsOf(in), target.level, work);
   }
+  static std::string Blocking(const AttentionProblem& problem);
   template <class Params>
   static void Bind(const AttentionProblem& problem, const Params& in, AttentionArgs* args) {
     BindTensors(problem, TensorsOf(in), args);
@@ -124,7 +130,8 @@ struct CompressedAttentionRoom {
   }
 
  private:
-  static CpuWork WorkOf(AttentionProblem& problem, const AttentionTensors& in, Level level);
+  static void MakeWork(AttentionProblem& problem, const AttentionTensors& in, Level level,
+                       CpuWork* work);
   static void BindTensors(const AttentionProblem& problem, const AttentionTensors& in,
                           AttentionArgs* args);
   static Cost CostOf(const AttentionProblem& problem, const AttentionTensors& in);

@@ -16,6 +16,6 @@ std::vector<base::ShapeForm> KeyShadowForms();
 Status SetShadowDims(const char* name, TokenLayout layout, base::Dims* dims);
 
 /// Compares the dims `panels` and `panel_bytes` of a shadow that came with its keys'.
-Status CheckShadowDims(const char* name, TokenLayout layout, const base::Dims& dims);
+Status CheckShadowDims(const char* name, TokenLayout layout, int64_t dim, const base::Dims& dims);
 
 }  // namespace tamis::prim

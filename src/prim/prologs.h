@@ -11,7 +11,6 @@
 #include "base/errors.h"
 #include "prim/cache_slots.h"
 #include "prim/cpu/token_blocks.h"
-#include "prim/cpu/work.h"
 #include "tamis/tensor.hpp"
 
 namespace tamis::prim {
@@ -22,6 +21,7 @@ struct PrologProblem {
   int64_t tokens = 0;
   int64_t rope = 0;
   std::vector<int64_t> slots;  // that each token writes; -1: none
+  std::vector<size_t> order;   // scratch
 };
 
 /// Rows of a cache [pages, page_size, ...]; as many as can be counted where the rows are empty.
@@ -34,19 +34,17 @@ inline int64_t CacheRows(const TensorView& cache) {
 /// Fills a problem but for `rope`; `cache` is one of those that the slots are rows of.
 template <class Params>
 Status TakeTokens(const Params& params, const TensorView& cache, PrologProblem* problem) {
-  TAMIS_RETURN_IF_ERROR(CacheSlots(params.cache_index, CacheRows(cache), &problem->slots));
+  TAMIS_RETURN_IF_ERROR(
+      CacheSlots(params.cache_index, CacheRows(cache), &problem->slots, &problem->order));
   problem->dtype = params.x.dtype;
   problem->batched = params.x.rank == 3;
   problem->tokens = static_cast<int64_t>(problem->slots.size());
   return Status::Ok();
 }
 
-/// Work without phases yet.
-inline CpuWork WorkInBlocks(const TokenBlocks& blocks) {
-  CpuWork work;
-  work.blocking = "blocks of " + std::to_string(blocks.block_tokens) + " tokens, " +
-                  std::to_string(blocks.chunk_tokens) + " per item";
-  return work;
+inline std::string BlockingOf(const TokenBlocks& blocks) {
+  return "blocks of " + std::to_string(blocks.block_tokens) + " tokens, " +
+         std::to_string(blocks.chunk_tokens) + " per item";
 }
 
 }  // namespace tamis::prim

@@ -7,13 +7,18 @@
 //   const char* kFolder          of src/ops; absent: the operator's name
 //   Status Normalise(const Params&, base::Dims*, Problem*)
 //                                inputs are checked; finds derived dimensions. Reads the elements
-//                                of no tensor that its contract does not call read_by_plan
+//                                of no tensor that its contract does not call read_by_plan. Sets
+//                                every member that depends on integers: a renewed plan calls it
+//                                again for the same problem
 //   void ReferenceRow(const Problem&, const Params&, int64_t row, size_t slot, base::Golden*)
 //                                the params say where the tensors of the run are
-//   prim::CpuWork OnCpu(Problem&, const Params&, Level)
-//                                fills problem.args, but for the tensors. The problem is where it
-//                                will stay; may take the number of threads, too, if bits do not
-//                                depend on it
+//   void OnCpu(Problem&, const Params&, const CpuTarget&, CpuWork*)
+//                                fills problem.args, but for the tensors, and the work, which is
+//                                clear. The problem is where it will stay. Lists keep their
+//                                memory: a renewed plan calls it again. Bits may not depend on the
+//                                number of threads
+//   std::string Blocking(const Problem&)
+//                                what OnCpu has chosen, for people
 //   Status CheckStrides(const Problem&, const Params&)
 //                                what strides alone can break; absent: nothing
 //   void Bind(const Problem&, const Params&, Args*)
@@ -21,10 +26,13 @@
 //   Cost CountCost(const Problem&, const Params&)
 //                                data may be null: then what it says is not counted
 //   const std::vector<base::Example>& examples()
+// and, where there are more than `cpu` and `reference`, its list of implementations, the first of
+// which that takes a problem computes it:
+//   std::span<const ImplementationOf<Room>> implementations()
 #pragma once
 
-#include <algorithm>
 #include <new>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -32,159 +40,63 @@
 #include "base/cpu_features.h"
 #include "base/errors.h"
 #include "base/operator.h"
-#include "base/plan_body.h"
-#include "parallel/parallel.h"
-#include "prim/cpu/scratch.h"
-#include "prim/cpu/work.h"
+#include "prim/bound_plan.h"
+#include "prim/cpu/on_cpu.h"
+#include "prim/implementation.h"
+#include "prim/reference.h"
 
 namespace tamis::prim {
 
-inline constexpr int64_t kScratchAlignment = 64;
-inline constexpr int64_t kReferenceChunkRows = 256;
-
-/// Of a size that is computed as prim/cpu/scratch.h has it.
-inline Status CheckWorkspace(int64_t bytes) {
-  if (bytes <= kMostBytes) return Status::Ok();
-  return base::Invalid("workspace", "at most 2^56 bytes", "a call that needs more");
-}
-
 template <class Room>
-Status CheckStrides([[maybe_unused]] const typename Room::Problem& problem,
-                    [[maybe_unused]] const typename Room::Params& params) {
-  if constexpr (requires { Room::CheckStrides(problem, params); }) {
-    return Room::CheckStrides(problem, params);
+std::span<const ImplementationOf<Room>> ImplementationsOf() {
+  if constexpr (requires { Room::implementations(); }) {
+    return Room::implementations();
   } else {
-    return Status::Ok();
+    static constexpr ImplementationOf<Room> kList[] = {
+        {Implementation::kCpu, LacksNothing<Room>, OnCpu<Room>::Make},
+        {Implementation::kReference, LacksNothing<Room>, OnReference<Room>::Make}};
+    return kList;
   }
 }
 
 template <class Room>
-class RoomPlan final : public internal::PlanBody {
+class RoomPlan final : public BoundPlan<Room> {
  public:
-  using Params = typename Room::Params;
+  using typename BoundPlan<Room>::Params;
 
-  Status Prepare(Params params, const Context& context) {
-    base::Dims dims;
-    Room::contract().ForgetUnusedStrides(&params);
-    TAMIS_RETURN_IF_ERROR(Room::contract().CheckInputs(&params, &dims));
-    TAMIS_RETURN_IF_ERROR(Room::Normalise(params, &dims, &problem_));
-    TAMIS_RETURN_IF_ERROR(Room::contract().CheckLimits(&params, dims));
-    TAMIS_RETURN_IF_ERROR(Room::contract().CheckOutputs(&params, dims));
-    TAMIS_RETURN_IF_ERROR(CheckStrides<Room>(problem_, params));
-    params_ = std::move(params);
-    dims_ = std::move(dims);
-    TAMIS_RETURN_IF_ERROR(base::ResolveThreads(context.threads, &threads_));
-    executor_ = context.executor;
-    Params standing = params_;  // kernels tell by addresses which tensors there are
-    lacking_ = Room::contract().StandIn(&standing);
-    return Choose(standing, context);
-  }
-
-  Status Run(const Bindings* bindings, void* workspace) const override {
-    if (bindings == nullptr) {
-      if (lacking_ != nullptr) return base::NoData(*lacking_);
-      return RunOn(params_, workspace);
-    }
-    TAMIS_RETURN_IF_ERROR(base::CheckOperator(Room::contract(), *bindings));
-    Params bound;
-    TAMIS_RETURN_IF_ERROR(Room::contract().Bind(&params_, bindings->params(), &bound));
-    TAMIS_RETURN_IF_ERROR(CheckStrides<Room>(problem_, bound));
-    return RunOn(bound, workspace);
-  }
-
-  Cost CountCost() const override { return Room::CountCost(problem_, params_); }
-
-  static Status Reference(const Params& params, const base::Dims& dims,
-                          const typename Room::Problem& problem, const Executor& executor,
-                          int32_t threads, base::Golden* golden) {
-    TAMIS_RETURN_IF_ERROR(base::PrepareGolden(Room::contract(), &params, dims, golden));
-    parallel::ForEach(executor, threads, static_cast<int64_t>(golden->rows.size()),
-                      [&](int64_t slot, int32_t) {
-                        Room::ReferenceRow(problem, params, golden->rows[static_cast<size_t>(slot)],
-                                           static_cast<size_t>(slot), golden);
-                      });
-    return Status::Ok();
-  }
+  Cost CountCost() const override { return Room::CountCost(this->problem_, this->params_); }
+  std::string Explain() const override { return prepared_->Describe(this->problem_); }
 
  private:
-  Status RunOn(const Params& tensors, void* workspace) const {
-    if (implementation == Implementation::kReference) return RunReference(tensors);
-    auto args = problem_.args;
-    Room::Bind(problem_, tensors, &args);
-    char* const shared = static_cast<char*>(workspace);
-    char* const scratch = shared + cpu_.shared_bytes;
-    // What a phase leaves for the next one lies with the worker that made it.
-    const auto order =
-        cpu_.phases.size() > 1 ? parallel::Order::kByShare : parallel::Order::kAscending;
-    for (const CpuPhase& phase : cpu_.phases) {
-      parallel::ForEach(executor_, threads_, phase.items, order, [&](int64_t item, int32_t worker) {
-        phase.kernel(&args, phase.first + item, scratch + worker * cpu_.scratch_bytes, shared);
-      });
+  Status Start() override {
+    TAMIS_RETURN_IF_ERROR(base::CheckImplementation(this->context_.implementation));
+    std::string others = "auto";
+    for (const ImplementationOf<Room>& entry : ImplementationsOf<Room>()) {
+      const bool automatic = this->context_.implementation == Implementation::kAuto;
+      others += ", " + std::string(base::Name(entry.name));
+      if (!automatic && this->context_.implementation != entry.name) continue;
+      const std::string lacks = entry.lacks(this->problem_, this->params_);
+      if (!lacks.empty()) {
+        if (automatic) continue;
+        return {StatusCode::kUnsupported, "implementation: " + lacks};
+      }
+      TAMIS_RETURN_IF_ERROR(entry.make(this->context_, &prepared_));
+      this->implementation = entry.name;
+      this->level = prepared_->level();
+      return Rework();
     }
-    return Status::Ok();
+    return base::Unsupported("implementation", others, base::Name(this->context_.implementation));
   }
 
-  Status Choose(const Params& params, const Context& context) {
-    switch (context.implementation) {
-      case Implementation::kReference:
-        implementation = Implementation::kReference;
-        level = Level::kScalar;
-        explanation = "reference: float64, as asked";
-        return Status::Ok();
-      case Implementation::kAuto:
-      case Implementation::kCpu: break;
-      case Implementation::kCuda:
-        return base::Unsupported("implementation", "auto, reference or cpu", "cuda");
-      default:
-        return base::Invalid("implementation", "auto, reference, cpu or cuda",
-                             static_cast<int64_t>(context.implementation));
-    }
-    implementation = Implementation::kCpu;
-    TAMIS_RETURN_IF_ERROR(base::ResolveLevel(context.level, &level));
-    if constexpr (requires { Room::OnCpu(problem_, params, level, threads_); }) {
-      cpu_ = Room::OnCpu(problem_, params, level, threads_);
-    } else {
-      cpu_ = Room::OnCpu(problem_, params, level);
-    }
-    cpu_.scratch_bytes = RoundedUp(cpu_.scratch_bytes, kScratchAlignment);
-    cpu_.shared_bytes = RoundedUp(cpu_.shared_bytes, kScratchAlignment);
-    int64_t most_items = 0;
-    for (const CpuPhase& phase : cpu_.phases) most_items = std::max(most_items, phase.items);
-    if (most_items == INT64_MAX)
-      return base::Invalid("workspace", "fewer than 2^63 - 1 items of work", "a call of more");
-    const int64_t workers = std::min<int64_t>(threads_, most_items);
-    workspace_bytes = Plus(Times(workers, cpu_.scratch_bytes), cpu_.shared_bytes);
-    TAMIS_RETURN_IF_ERROR(CheckWorkspace(workspace_bytes));
-    explanation = "cpu at level " + std::string(base::Name(level)) +
-                  (context.level == Level::kAuto ? ", the best here" : ", as asked") + "; " +
-                  cpu_.blocking;
-    return Status::Ok();
+  Status Rework() override {
+    return prepared_->Prepare(this->problem_, this->standing_, &this->workspace_bytes);
   }
 
-  // The contract's functions want the attributes, too.
-  Status RunReference(const Params& tensors) const {
-    Params params = params_;
-    Room::contract().CopyTensors(&tensors, &params);
-    if (!base::WritesAny(Room::contract(), &params)) return Status::Ok();
-    int64_t rows = 0;
-    TAMIS_RETURN_IF_ERROR(base::CountRows(Room::contract(), &params, dims_, &rows));
-    for (int64_t begin = 0; begin < rows; begin += kReferenceChunkRows) {
-      base::Golden golden;
-      for (int64_t row = begin; row < std::min(rows, begin + kReferenceChunkRows); ++row)
-        golden.rows.push_back(row);
-      TAMIS_RETURN_IF_ERROR(Reference(params, dims_, problem_, executor_, threads_, &golden));
-      base::StoreGolden(Room::contract(), &params, golden);
-    }
-    return Status::Ok();
+  Status RunOn(const Params& tensors, void* workspace) const override {
+    return prepared_->Run(this->problem_, this->dims_, this->params_, tensors, workspace);
   }
 
-  Params params_;
-  const std::string* lacking_ = nullptr;  // a tensor that the params brought no memory for
-  typename Room::Problem problem_;
-  base::Dims dims_;
-  int32_t threads_ = 1;
-  Executor executor_;
-  CpuWork cpu_;
+  std::unique_ptr<Prepared<Room>> prepared_;
 };
 
 /// Memory that the host refuses becomes a Status: no exception leaves the library.
@@ -199,13 +111,18 @@ auto WithoutThrowing(Function&& function) -> decltype(function()) {
   }
 }
 
-template <class Room>
-Result<Plan> MakePlan(const typename Room::Params& params, const Context& context) {
+template <class Body>
+Result<Plan> MakePlanOf(const typename Body::Params& params, const Context& context) {
   return WithoutThrowing([&]() -> Result<Plan> {
-    auto body = std::make_shared<RoomPlan<Room>>();
+    auto body = std::make_shared<Body>();
     TAMIS_RETURN_IF_ERROR(body->Prepare(params, context));
     return Plan(std::move(body));
   });
+}
+
+template <class Room>
+Result<Plan> MakePlan(const typename Room::Params& params, const Context& context) {
+  return MakePlanOf<RoomPlan<Room>>(params, context);
 }
 
 template <class Room>
@@ -214,16 +131,9 @@ Status RunOnce(const typename Room::Params& params, const Context& context) {
   return plan.ok() ? plan->run() : plan.status();
 }
 
-/// The params without strides that nobody checks.
-template <class Room>
-typename Room::Params Sound(const void* params) {
-  auto sound = *static_cast<const typename Room::Params*>(params);
-  Room::contract().ForgetUnusedStrides(&sound);
-  return sound;
-}
-
-template <class Room>
-base::Operator MakeOperator() {
+/// `MakePlan` plans, and `Rows` computes rows of the reference, for checked params.
+template <class Room, auto MakePlan, auto Rows>
+base::Operator OperatorOf() {
   using Params = typename Room::Params;
   base::Operator op;
   op.contract = &Room::contract();
@@ -231,27 +141,32 @@ base::Operator MakeOperator() {
   if constexpr (requires { Room::kFolder; }) op.folder = Room::kFolder;
   op.examples = &Room::examples();
   op.plan = [](const void* params, const Context& context) {
-    return MakePlan<Room>(*static_cast<const Params*>(params), context);
+    return MakePlan(*static_cast<const Params*>(params), context);
   };
   op.infer = [](const void* params, base::Dims* dims) {
     return WithoutThrowing([&]() -> Status {
       typename Room::Problem problem;
-      const Params typed = Sound<Room>(params);
-      TAMIS_RETURN_IF_ERROR(Room::contract().CheckInputs(&typed, dims));
-      TAMIS_RETURN_IF_ERROR(Room::Normalise(typed, dims, &problem));
-      return Room::contract().CheckLimits(&typed, *dims);
+      Params typed = *static_cast<const Params*>(params);
+      return TakeParams<Room>(&typed, dims, &problem);
     });
   };
   op.reference = [](const void* params, int32_t threads, base::Golden* golden) {
     return WithoutThrowing([&]() -> Status {
       base::Dims dims;
       typename Room::Problem problem;
-      const Params typed = Sound<Room>(params);
-      TAMIS_RETURN_IF_ERROR(Room::contract().CheckInputs(&typed, &dims));
-      TAMIS_RETURN_IF_ERROR(Room::Normalise(typed, &dims, &problem));
-      return RoomPlan<Room>::Reference(typed, dims, problem, {}, threads, golden);
+      Params typed = *static_cast<const Params*>(params);
+      TAMIS_RETURN_IF_ERROR(TakeParams<Room>(&typed, &dims, &problem));
+      return Rows(problem, dims, typed, {}, threads, golden);
     });
   };
+  return op;
+}
+
+template <class Room>
+base::Operator MakeOperator() {
+  base::Operator op = OperatorOf<Room, MakePlan<Room>, ReferenceRows<Room>>();
+  for (const ImplementationOf<Room>& entry : ImplementationsOf<Room>())
+    op.implementations.push_back(entry.name);
   return op;
 }
 

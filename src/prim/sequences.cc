@@ -7,11 +7,8 @@
 
 namespace tamis::prim {
 
-std::vector<int64_t> Ends(const std::vector<Span>& spans) {
-  std::vector<int64_t> ends;
-  ends.reserve(spans.size());
-  for (const Span& span : spans) ends.push_back(span.begin + span.length);
-  return ends;
+void AddEnds(const std::vector<Span>& spans, std::vector<int64_t>* ends) {
+  for (const Span& span : spans) ends->push_back(span.begin + span.length);
 }
 
 Status SpansFromPrefix(std::string_view argument, const IntList& prefix, int64_t total,

@@ -15,8 +15,8 @@ struct Span {
   int64_t length = 0;
 };
 
-/// Where each span ends.
-std::vector<int64_t> Ends(const std::vector<Span>& spans);
+/// Appends where each span ends.
+void AddEnds(const std::vector<Span>& spans, std::vector<int64_t>* ends);
 
 /// Inclusive prefix sums: never decreasing, not negative, and the last equals `total` (0 where the
 /// list is empty).

@@ -47,6 +47,7 @@ Status Prefixes(const char* name, const TensorView& lengths, int64_t total,
     return {StatusCode::kNullArgument,
             std::string(name) + ": required with layout TND, but absent"};
   }
+  spans->clear();
   int64_t end = 0;
   for (int64_t i = 0; i < lengths.shape[0]; ++i) {
     const int64_t next = LengthAt(lengths, i);
@@ -130,10 +131,10 @@ Status FindSequences(const TokenLengths& l, base::Dims* dims, TokenProblem* prob
   problem->page_size = d["page_size"];
   if (l.key_layout == TokenLayout::kPaged && problem->page_size < 1)
     return base::Invalid("key", "pages of at least 1 key", problem->page_size);
-  std::vector<Span> queries;
-  std::vector<Span> keys;
+  std::vector<Span>& queries = problem->query_spans;
+  std::vector<Span>& keys = problem->key_spans;
   TAMIS_RETURN_IF_ERROR(QuerySpans(l, d, &queries));
-  if (!padded) dims->SetEnds("T1", Ends(queries));
+  if (!padded) AddEnds(queries, &dims->NewEnds("T1"));
   const auto batch = static_cast<int64_t>(queries.size());
   TAMIS_RETURN_IF_ERROR(KeySpans(l, d, batch, &keys));
   std::vector<TokenSequence>& sequences = problem->sequences;

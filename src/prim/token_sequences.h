@@ -8,6 +8,7 @@
 
 #include "base/contract.h"
 #include "prim/cpu/tokens.h"
+#include "prim/sequences.h"
 #include "tamis/status.hpp"
 #include "tamis/tensor.hpp"
 
@@ -40,6 +41,8 @@ struct TokenProblem {
   TokenLayout key_layout = TokenLayout::kBsnd;
   TensorView page_table;
   int64_t page_size = 0;
+  std::vector<Span> query_spans;  // scratch of FindSequences
+  std::vector<Span> key_spans;
 
   /// Offset of query token `token` of a sequence, in elements of a tensor with the queries' leading
   /// dimensions.

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <vector>
 
+#include "base/cpu_features.h"
 #include "base/dtype.h"
 #include "registry/registry.h"
 #include "tamis/tamis.hpp"
@@ -128,7 +129,8 @@ std::string ArgumentJson(const Contract& contract, const Field& field) {
                                                 : JsonString(std::string(base::Name(dtype)));
                  }) +
             "],\"wanted_by\":" + JsonOrNull(field.wanted_by) +
-            ",\"needs\":" + JsonList(field.needs) + ",\"ranked\":" + JsonBool(field.ranked);
+            ",\"needs\":" + JsonList(field.needs) + ",\"ranked\":" + JsonBool(field.ranked) +
+            ",\"read_by_plan\":" + JsonBool(field.read_by_plan);
   } else {
     json += std::string(",\"required\":") + JsonBool(field.required);
     if (!field.required) json += ",\"default\":" + DefaultJson(contract, field);
@@ -337,7 +339,10 @@ std::string CFunctions(const Contract& contract) {
          "/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */\n"
          "TAMIS_C_API tamis_status " +
          name + "_run(\n    const tamis_plan* plan, const " + params +
-         ",\n    void* workspace, int64_t workspace_bytes, void* stream);\n";
+         ",\n    void* workspace, int64_t workspace_bytes, void* stream);\n"
+         "/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */\n"
+         "TAMIS_C_API tamis_status " +
+         name + "_renew(\n    tamis_plan* plan, const " + params + ");\n";
 }
 
 // "kNsaCompress"
@@ -378,7 +383,9 @@ std::string CBodies(const Contract& contract) {
          "  return tamis::capi::RunTyped(" +
          typed +
          ", plan, params, workspace, workspace_bytes,\n                               "
-         "stream);\n}\n";
+         "stream);\n}\n\ntamis_status " +
+         name + "_renew(\n    tamis_plan* plan, const " + params +
+         ") {\n  return tamis::capi::RenewTyped(" + typed + ", plan, params);\n}\n";
 }
 
 template <class Function>
@@ -439,12 +446,16 @@ std::string DescribeJson(const base::Operator& op) {
     return "{\"name\":" + JsonString(e.name) + ",\"doc\":" + JsonString(e.doc) +
            ",\"timed\":" + JsonBool(e.timed) + "}";
   };
+  const auto implementation = [](Implementation i) {
+    return JsonString(std::string(base::Name(i)));
+  };
   return "{\"name\":" + JsonString(contract.name) + ",\"summary\":" + JsonString(contract.summary) +
          ",\"source\":" + JsonString(contract.source) +
          ",\"layout_attribute\":" + JsonOrNull(contract.layout_attribute) +
          ",\"layout_tensor\":" + JsonOrNull(contract.layout_tensor) + ",\"arguments\":[" +
          Join(contract.fields, ",", argument) + "],\"limits\":[" +
          Join(contract.limits, ",", LimitJson) + "],\"envelope\":" + JsonList(contract.envelope) +
+         ",\"implementations\":[" + Join(op.implementations, ",", implementation) + "]" +
          ",\"examples\":[" + Join(*op.examples, ",", example) + "]}";
 }
 

@@ -18,10 +18,19 @@ struct OpsOptions {
   bool markdown = false;
 };
 
-std::string ImplementationsText() {
-  std::string text = "\nImplementations here\n  reference (float64)\n  cpu:";
-  for (Level level : base::AvailableLevels()) text += " " + std::string(base::Name(level));
-  return text + "\n  cuda: none, this build has no CUDA\n";
+std::string ImplementationsText(const base::Operator& op) {
+  std::string text = "\nImplementations here, the first that takes a call is what `auto` chooses\n";
+  for (const Implementation implementation : op.implementations) {
+    text += "  " + std::string(base::Name(implementation));
+    if (implementation == Implementation::kReference) text += ": float64, when asked for";
+    if (implementation == Implementation::kCpu) {
+      text += ": levels";
+      for (const Level level : base::AvailableLevels())
+        text += " " + std::string(base::Name(level));
+    }
+    text += "\n";
+  }
+  return text;
 }
 
 Result<int> RunOps(const OpsOptions& options) {
@@ -45,7 +54,7 @@ Result<int> RunOps(const OpsOptions& options) {
     } else if (options.markdown) {
       text = registry::DescribeMarkdown(*op);
     } else {
-      text = registry::DescribeText(*op) + ImplementationsText();
+      text = registry::DescribeText(*op) + ImplementationsText(*op);
     }
   }
   std::fputs(text.c_str(), stdout);

@@ -3,6 +3,7 @@
 
 #include "base/checked.h"
 #include "base/errors.h"
+#include "ops/indexer_prolog/cpu/kernel_units.h"
 #include "ops/indexer_prolog/problem.h"
 #include "prim/cache_slots.h"
 #include "prim/key_shadow_contract.h"
@@ -42,9 +43,8 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   if (!(params.epsilon >= 0))
     return base::Invalid("epsilon", "at least 0", std::to_string(params.epsilon));
   if (!params.index_k_shadow.absent()) {
-    base::Dims keys = d;
-    keys.Set("D", d["Di"]);
-    TAMIS_RETURN_IF_ERROR(prim::CheckShadowDims("index_k_shadow", prim::TokenLayout::kPaged, keys));
+    TAMIS_RETURN_IF_ERROR(
+        prim::CheckShadowDims("index_k_shadow", prim::TokenLayout::kPaged, d["Di"], d));
   }
   Problem& p = *problem;
   p.format = params.weight_format;
@@ -110,23 +110,24 @@ void FillArgs(Problem& p, const Params& in) {
 
 }  // namespace
 
-prim::CpuWork Room::OnCpu(Problem& p, const Params& in, Level level) {
-  static constexpr prim::KernelTable kProject = TAMIS_PAIR_KERNEL_TABLE(IndexerPrologProject);
-  static constexpr prim::KernelTable kNorm = TAMIS_PAIR_KERNEL_TABLE(IndexerPrologNorm);
+void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, prim::CpuWork* work) {
+  static constexpr prim::KernelTable kProject = {prim::kIndexerPrologProjectUnits};
+  static constexpr prim::KernelTable kNorm = {prim::kIndexerPrologNormUnits};
   FillArgs(p, in);
   const KernelArgs& a = p.args;
-  prim::CpuWork work = prim::WorkInBlocks(a.blocks);
-  if (p.tokens == 0) return work;
+  if (p.tokens == 0) return;
   const bool pairs =
       a.bfloat16 && prim::RowsPairUp(a.qb) && prim::RowsPairUp(a.k) && prim::RowsPairUp(a.proj);
-  work.scratch_bytes = prim::Times(ScratchFloats(a), sizeof(float));
-  work.shared_bytes = prim::Times(SharedFloats(a), sizeof(float));
+  work->scratch_bytes = prim::Times(ScratchFloats(a), sizeof(float));
+  work->shared_bytes = prim::Times(SharedFloats(a), sizeof(float));
   for (int64_t block = 0; block < base::CeilDiv(p.tokens, a.blocks.block_tokens); ++block) {
-    work.phases.push_back({ProjectItems(a), kProject.at(level, pairs), block * ProjectItems(a)});
-    work.phases.push_back({NormItems(a), kNorm.at(level, pairs), block * NormItems(a)});
+    work->phases.push_back(
+        {ProjectItems(a), kProject.at(target.level, pairs), block * ProjectItems(a)});
+    work->phases.push_back({NormItems(a), kNorm.at(target.level, pairs), block * NormItems(a)});
   }
-  return work;
 }
+
+std::string Room::Blocking(const Problem& p) { return prim::BlockingOf(p.args.blocks); }
 
 Cost Room::CountCost(const Problem& p, const Params& in) {
   const auto tokens = static_cast<double>(p.tokens);

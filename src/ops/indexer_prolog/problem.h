@@ -1,6 +1,7 @@
 // The normalised indexer_prolog, and the room as the rest of the house takes it.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "base/operator.h"
@@ -28,7 +29,9 @@ struct Room {
   static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
   static void ReferenceRow(const Problem& p, const Params& in, int64_t token, size_t slot,
                            base::Golden* golden);
-  static prim::CpuWork OnCpu(Problem& problem, const Params& in, Level level);
+  static void OnCpu(Problem& problem, const Params& in, const prim::CpuTarget& target,
+                    prim::CpuWork* work);
+  static std::string Blocking(const Problem& problem);
   static Status CheckStrides(const Problem& problem, const Params& in);
   static void Bind(const Problem& problem, const Params& in, KernelArgs* args);
   static Cost CountCost(const Problem& problem, const Params& in);

@@ -2,6 +2,7 @@
 
 #include "base/checked.h"
 #include "base/errors.h"
+#include "ops/kv_rows/cpu/kernel_units.h"
 #include "ops/kv_rows/problem.h"
 #include "prim/room.h"
 
@@ -25,22 +26,21 @@ void BindRows(const Params& in, kv_rows::KernelArgs* args) {
 }
 
 template <class Params>
-prim::CpuWork WorkOf(kv_rows::Problem& p, const Params& in, prim::CpuKernel* kernel,
-                     int64_t scratch_floats) {
+void MakeWork(kv_rows::Problem& p, const Params& in, prim::CpuKernel* kernel,
+              int64_t scratch_floats, prim::CpuWork* work) {
   kv_rows::KernelArgs& a = p.args;
   a = {};
   BindRows(in, &a);
   a.count = p.count;
   a.format = p.format;
   a.bfloat16 = p.dtype == DType::kBFloat16;
-  prim::CpuWork work;
   // Without a byte a row there is nothing to do, and no limit to how many rows there are.
   const int64_t rows = p.format.width() > 0 ? p.count : 0;
-  work.phases = {{base::CeilDiv(rows, kv_rows::kRowsPerItem), kernel}};
-  work.scratch_bytes = prim::Times(scratch_floats, sizeof(float));
-  work.blocking = std::to_string(kv_rows::kRowsPerItem) + " rows per item";
-  return work;
+  work->phases = {{base::CeilDiv(rows, kv_rows::kRowsPerItem), kernel}};
+  work->scratch_bytes = prim::Times(scratch_floats, sizeof(float));
 }
+
+std::string BlockingOfEither() { return std::to_string(kv_rows::kRowsPerItem) + " rows per item"; }
 
 Cost CostOf(const kv_rows::Problem& p, bool pack) {
   const double bytes = static_cast<double>(p.count) * static_cast<double>(p.format.width());
@@ -77,10 +77,13 @@ void pack_kv_rows::Room::Bind(const Problem&, const Params& in, kv_rows::KernelA
   BindRows(in, args);
 }
 
-prim::CpuWork pack_kv_rows::Room::OnCpu(Problem& p, const Params& in, Level level) {
-  static constexpr prim::KernelTable kKernels = TAMIS_KERNEL_TABLE(PackKvRows);
-  return WorkOf(p, in, kKernels.at(level), 0);
+void pack_kv_rows::Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target,
+                               prim::CpuWork* work) {
+  static constexpr prim::KernelTable kKernels = {prim::kPackKvRowsUnits};
+  MakeWork(p, in, kKernels.at(target.level), 0, work);
 }
+
+std::string pack_kv_rows::Room::Blocking(const Problem&) { return BlockingOfEither(); }
 
 Cost pack_kv_rows::Room::CountCost(const Problem& p, const Params&) { return CostOf(p, true); }
 
@@ -107,10 +110,13 @@ void unpack_kv_rows::Room::Bind(const Problem&, const Params& in, kv_rows::Kerne
   BindRows(in, args);
 }
 
-prim::CpuWork unpack_kv_rows::Room::OnCpu(Problem& p, const Params& in, Level level) {
-  static constexpr prim::KernelTable kKernels = TAMIS_KERNEL_TABLE(UnpackKvRows);
-  return WorkOf(p, in, kKernels.at(level), p.format.latent_dim);
+void unpack_kv_rows::Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target,
+                                 prim::CpuWork* work) {
+  static constexpr prim::KernelTable kKernels = {prim::kUnpackKvRowsUnits};
+  MakeWork(p, in, kKernels.at(target.level), p.format.latent_dim, work);
 }
+
+std::string unpack_kv_rows::Room::Blocking(const Problem&) { return BlockingOfEither(); }
 
 Cost unpack_kv_rows::Room::CountCost(const Problem& p, const Params&) { return CostOf(p, false); }
 

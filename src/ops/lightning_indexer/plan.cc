@@ -3,6 +3,7 @@
 
 #include "base/checked.h"
 #include "base/errors.h"
+#include "ops/lightning_indexer/cpu/kernel_units.h"
 #include "ops/lightning_indexer/cpu/scan.h"
 #include "ops/lightning_indexer/problem.h"
 #include "prim/key_shadow_contract.h"
@@ -51,7 +52,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   problem->sparse_count = params.sparse_count;
   problem->causal = params.sparse_mode == 3;
   if (params.key_shadow.absent()) return Status::Ok();
-  return prim::CheckShadowDims("key_shadow", problem->key_layout, d);
+  return prim::CheckShadowDims("key_shadow", problem->key_layout, d["D"], d);
 }
 
 void Room::Bind(const Problem& p, const Params& in, KernelArgs* args) {
@@ -152,8 +153,8 @@ bool WantsScan(const Problem& p, Level level, int64_t most_keys) {
   if (p.pruning == Pruning::kOff || p.heads == 0 || p.dim == 0) return false;
   if (p.dim > prim::kShadowMostDims || p.heads > kMostScanHeads) return false;
   if (p.pruning == Pruning::kOn) return true;
-  return prim::HasFastIntegers(level) && p.heads >= kLeastScanHeads && most_keys >= kLeastScanned &&
-         most_keys / kLeastPerSelected >= p.sparse_count;
+  return base::Has(level, base::Feature::kFastIntegers) && p.heads >= kLeastScanHeads &&
+         most_keys >= kLeastScanned && most_keys / kLeastPerSelected >= p.sparse_count;
 }
 
 // Lists of ranks, then what a scan leaves for later phases.
@@ -173,12 +174,12 @@ int64_t SharedBytes(KernelArgs& a, int64_t lists, int64_t groups, bool whole) {
 
 }  // namespace
 
-prim::CpuWork Room::OnCpu(Problem& p, const Params& in, Level level) {
-  static constexpr prim::KernelTable kScore = TAMIS_INT16_KERNEL_TABLE(LightningIndexer);
-  static constexpr prim::KernelTable kPrepare = TAMIS_INT16_KERNEL_TABLE(LightningIndexerPrepare);
-  static constexpr prim::KernelTable kScan = TAMIS_INT16_KERNEL_TABLE(LightningIndexerScan);
-  static constexpr prim::KernelTable kRescore = TAMIS_INT16_KERNEL_TABLE(LightningIndexerRescore);
-  static constexpr prim::KernelTable kPruned = TAMIS_INT16_KERNEL_TABLE(LightningIndexerPruned);
+void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, prim::CpuWork* work) {
+  static constexpr prim::KernelTable kScore = {prim::kLightningIndexerUnits};
+  static constexpr prim::KernelTable kPrepare = {prim::kLightningIndexerPrepareUnits};
+  static constexpr prim::KernelTable kScan = {prim::kLightningIndexerScanUnits};
+  static constexpr prim::KernelTable kRescore = {prim::kLightningIndexerRescoreUnits};
+  static constexpr prim::KernelTable kPruned = {prim::kLightningIndexerPrunedUnits};
   int64_t tokens = 0;
   int64_t most_keys = 0;
   for (const prim::TokenSequence& s : p.sequences) {
@@ -189,7 +190,7 @@ prim::CpuWork Room::OnCpu(Problem& p, const Params& in, Level level) {
   const int64_t keys_per_chunk = whole ? std::max<int64_t>(most_keys, 1) : kKeysPerChunk;
   FillArgs(p, in, most_keys);
   KernelArgs& a = p.args;
-  a.scan.wanted = WantsScan(p, level, most_keys);
+  a.scan.wanted = WantsScan(p, target.level, most_keys);
   a.scan.always = p.pruning == Pruning::kOn;
   a.scan.keys_per_chunk = keys_per_chunk;
   const int64_t lists = CutTokens(p, keys_per_chunk);
@@ -199,24 +200,25 @@ prim::CpuWork Room::OnCpu(Problem& p, const Params& in, Level level) {
 
   const auto chunks = static_cast<int64_t>(p.chunks.size());
   const auto groups = static_cast<int64_t>(p.groups.size());
-  prim::CpuWork work;
   if (!a.scan.wanted) {
-    work.phases = {{chunks, kScore.at(level, a.bfloat16)}};
+    work->phases = {{chunks, kScore.at(target.level, a.bfloat16)}};
   } else if (whole) {
-    work.phases = {{chunks, kPruned.at(level, a.bfloat16)}};
+    work->phases = {{chunks, kPruned.at(target.level, a.bfloat16)}};
   } else {
-    work.phases = {{groups, kPrepare.at(level, a.bfloat16)},
-                   {chunks, kScan.at(level, a.bfloat16)},
-                   {chunks, kRescore.at(level, a.bfloat16)}};
+    work->phases = {{groups, kPrepare.at(target.level, a.bfloat16)},
+                    {chunks, kScan.at(target.level, a.bfloat16)},
+                    {chunks, kRescore.at(target.level, a.bfloat16)}};
   }
-  work.phases.push_back({static_cast<int64_t>(p.rows.size()), &FinishRow});
-  work.scratch_bytes =
+  work->phases.push_back({static_cast<int64_t>(p.rows.size()), &FinishRow});
+  work->scratch_bytes =
       prim::Times(a.scan.wanted ? LayOutScan(a, whole).total : LayOut(a).total, sizeof(float));
-  work.shared_bytes = SharedBytes(a, lists, groups, whole);
-  work.blocking = std::to_string(a.tokens_per_chunk) + " tokens x " + std::to_string(p.heads) +
-                  " heads per item, " + std::to_string(keys_per_chunk) + " keys at a time" +
-                  (a.scan.wanted ? ", after a scan in 8-bit integers" : "");
-  return work;
+  work->shared_bytes = SharedBytes(a, lists, groups, whole);
+}
+
+std::string Room::Blocking(const Problem& p) {
+  return std::to_string(p.args.tokens_per_chunk) + " tokens x " + std::to_string(p.heads) +
+         " heads per item, " + std::to_string(p.args.scan.keys_per_chunk) + " keys at a time" +
+         (p.args.scan.wanted ? ", after a scan in 8-bit integers" : "");
 }
 
 Cost Room::CountCost(const Problem& p, const Params& in) {

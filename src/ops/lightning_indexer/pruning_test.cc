@@ -193,7 +193,7 @@ class Scanned {
     base::Dims dims;
     EXPECT_TRUE(indexer::Room::contract().CheckInputs(&params, &dims).ok());
     EXPECT_TRUE(indexer::Room::Normalise(params, &dims, &problem_).ok());
-    work_ = indexer::Room::OnCpu(problem_, params, level);
+    indexer::Room::OnCpu(problem_, params, {level, 1}, &work_);
     shared_.resize(static_cast<size_t>(work_.shared_bytes) / 4);
     std::vector<float> scratch(static_cast<size_t>(work_.scratch_bytes) / 4);
     EXPECT_EQ(work_.phases.size(), 4u) << "prepare, scan, rescore, finish";

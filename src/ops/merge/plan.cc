@@ -3,6 +3,7 @@
 
 #include "base/checked.h"
 #include "base/errors.h"
+#include "ops/merge/cpu/kernel_units.h"
 #include "ops/merge/problem.h"
 #include "prim/room.h"
 
@@ -46,8 +47,8 @@ void Room::Bind(const Problem&, const Params& in, KernelArgs* args) {
   a.sum_token_stride = in.softmax_sum.strides[0];
 }
 
-prim::CpuWork Room::OnCpu(Problem& p, const Params& in, Level level) {
-  static constexpr prim::KernelTable kKernels = TAMIS_KERNEL_TABLE(MergeAttentionStates);
+void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, prim::CpuWork* work) {
+  static constexpr prim::KernelTable kKernels = {prim::kMergeAttentionStatesUnits};
   KernelArgs& a = p.args;
   a = {};
   Bind(p, in, &a);
@@ -64,11 +65,12 @@ prim::CpuWork Room::OnCpu(Problem& p, const Params& in, Level level) {
   const int64_t row_bytes = prim::Times(prim::Times(p.parts, p.dim), element_bytes);
   a.rows_per_item = std::max<int64_t>(kItemBytes / std::max<int64_t>(row_bytes, 64), 1);
 
-  prim::CpuWork work;
-  work.phases = {{base::CeilDiv(a.rows, a.rows_per_item), kKernels.at(level)}};
-  work.scratch_bytes = prim::Times(PaddedParts(a), 4 * sizeof(float));
-  work.blocking = std::to_string(a.rows_per_item) + " rows per item";
-  return work;
+  work->phases = {{base::CeilDiv(a.rows, a.rows_per_item), kKernels.at(target.level)}};
+  work->scratch_bytes = prim::Times(PaddedParts(a), 4 * sizeof(float));
+}
+
+std::string Room::Blocking(const Problem& p) {
+  return std::to_string(p.args.rows_per_item) + " rows per item";
 }
 
 Cost Room::CountCost(const Problem& p, const Params& in) {
@@ -121,7 +123,7 @@ void Room::Bind(const Problem&, const Params& in, KernelArgs* args) {
   a.out_values_stride = in.sparse_values.strides[0];
 }
 
-prim::CpuWork Room::OnCpu(Problem& p, const Params& in, Level) {
+void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, prim::CpuWork* work) {
   KernelArgs& a = p.args;
   a = {};
   Bind(p, in, &a);
@@ -130,12 +132,11 @@ prim::CpuWork Room::OnCpu(Problem& p, const Params& in, Level) {
   a.sparse_count = p.sparse_count;
   a.keep = std::min(p.sparse_count, prim::Times(p.parts, p.entries));
 
-  prim::CpuWork work;
-  work.phases = {{p.tokens, &MergeToken}};
-  work.scratch_bytes = prim::Times(prim::SelectorCapacity(a.keep), sizeof(uint64_t));
-  work.blocking = "a token per item";
-  return work;
+  work->phases = {{p.tokens, &MergeToken}};
+  work->scratch_bytes = prim::Times(prim::SelectorCapacity(a.keep), sizeof(uint64_t));
 }
+
+std::string Room::Blocking(const Problem&) { return "a token per item"; }
 
 Cost Room::CountCost(const Problem& p, const Params& in) {
   const auto tokens = static_cast<double>(p.tokens);
@@ -185,7 +186,7 @@ void Room::Bind(const Problem&, const Params& in, KernelArgs* args) {
   a.counts_stride = in.counts.strides[0];
 }
 
-prim::CpuWork Room::OnCpu(Problem& p, const Params& in, Level) {
+void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, prim::CpuWork* work) {
   KernelArgs& a = p.args;
   a = {};
   Bind(p, in, &a);
@@ -194,11 +195,10 @@ prim::CpuWork Room::OnCpu(Problem& p, const Params& in, Level) {
   a.world = p.world;
   a.interleave = p.interleave;
 
-  prim::CpuWork work;
-  work.phases = {{p.tokens, &LocalizeToken}};
-  work.blocking = "a token per item";
-  return work;
+  work->phases = {{p.tokens, &LocalizeToken}};
 }
+
+std::string Room::Blocking(const Problem&) { return "a token per item"; }
 
 Cost Room::CountCost(const Problem& p, const Params& in) {
   const auto tokens = static_cast<double>(p.tokens);

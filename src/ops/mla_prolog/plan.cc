@@ -3,6 +3,7 @@
 
 #include "base/checked.h"
 #include "base/errors.h"
+#include "ops/mla_prolog/cpu/kernel_units.h"
 #include "ops/mla_prolog/problem.h"
 #include "prim/cache_slots.h"
 #include "prim/linear.h"
@@ -118,26 +119,27 @@ void FillArgs(Problem& p, const Params& in) {
 
 }  // namespace
 
-prim::CpuWork Room::OnCpu(Problem& p, const Params& in, Level level) {
-  static constexpr prim::KernelTable kProject = TAMIS_PAIR_KERNEL_TABLE(MlaPrologProject);
-  static constexpr prim::KernelTable kNorm = TAMIS_PAIR_KERNEL_TABLE(MlaPrologNorm);
-  static constexpr prim::KernelTable kHead = TAMIS_PAIR_KERNEL_TABLE(MlaPrologHead);
+void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, prim::CpuWork* work) {
+  static constexpr prim::KernelTable kProject = {prim::kMlaPrologProjectUnits};
+  static constexpr prim::KernelTable kNorm = {prim::kMlaPrologNormUnits};
+  static constexpr prim::KernelTable kHead = {prim::kMlaPrologHeadUnits};
   FillArgs(p, in);
   const KernelArgs& a = p.args;
-  prim::CpuWork work = prim::WorkInBlocks(a.blocks);
-  if (p.tokens == 0) return work;
+  if (p.tokens == 0) return;
   const bool pairs = a.bfloat16 && prim::RowsPairUp(a.dq) && prim::RowsPairUp(a.uq_qr) &&
                      prim::RowsPairUp(a.uk) && prim::RowsPairUp(a.dkv_kr);
-  work.scratch_bytes = prim::Times(ScratchFloats(a), sizeof(float));
-  work.shared_bytes = prim::Times(SharedElems(a), sizeof(uint16_t));
+  work->scratch_bytes = prim::Times(ScratchFloats(a), sizeof(float));
+  work->shared_bytes = prim::Times(SharedElems(a), sizeof(uint16_t));
   for (int64_t block = 0; block < base::CeilDiv(p.tokens, a.blocks.block_tokens); ++block) {
-    work.phases.push_back({ProjectItems(a), kProject.at(level, pairs), block * ProjectItems(a)});
-    work.phases.push_back({NormItems(a), kNorm.at(level, pairs), block * NormItems(a)});
+    work->phases.push_back(
+        {ProjectItems(a), kProject.at(target.level, pairs), block * ProjectItems(a)});
+    work->phases.push_back({NormItems(a), kNorm.at(target.level, pairs), block * NormItems(a)});
     if (HeadItems(a) > 0)
-      work.phases.push_back({HeadItems(a), kHead.at(level, pairs), block * HeadItems(a)});
+      work->phases.push_back({HeadItems(a), kHead.at(target.level, pairs), block * HeadItems(a)});
   }
-  return work;
 }
+
+std::string Room::Blocking(const Problem& p) { return prim::BlockingOf(p.args.blocks); }
 
 Cost Room::CountCost(const Problem& p, const Params& in) {
   const auto tokens = static_cast<double>(p.tokens);

@@ -3,6 +3,7 @@
 
 #include "base/checked.h"
 #include "base/errors.h"
+#include "ops/nsa_compress/cpu/kernel_units.h"
 #include "ops/nsa_compress/problem.h"
 #include "prim/room.h"
 #include "prim/sequences.h"
@@ -25,7 +26,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
     return base::Invalid("compress_stride",
                          "at most compress_block_size = " + std::to_string(block), stride);
   }
-  std::vector<prim::Span> spans;
+  std::vector<prim::Span>& spans = problem->spans;
   switch (params.act_seq_len_type) {
     case 0:
       TAMIS_RETURN_IF_ERROR(
@@ -42,7 +43,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
 
   problem->sequences.clear();
   int64_t windows = 0;
-  std::vector<int64_t> ends;
+  std::vector<int64_t>& ends = dims->NewEnds("Tc");
   for (const prim::Span& span : spans) {
     if (span.length >= block) {
       const int64_t count = (span.length - block) / stride + 1;
@@ -51,7 +52,6 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
     }
     ends.push_back(windows);
   }
-  dims->SetEnds("Tc", std::move(ends));
   dims->Set("B", params.act_seq_len.size());
   dims->Set("Tc", windows);
 
@@ -74,8 +74,9 @@ void Room::Bind(const Problem&, const Params& in, KernelArgs* args) {
   args->output_head_stride = in.output.strides[1];
 }
 
-prim::CpuWork Room::OnCpu(Problem& problem, const Params& in, Level level) {
-  static constexpr prim::KernelTable kKernels = TAMIS_KERNEL_TABLE(NsaCompress);
+void Room::OnCpu(Problem& problem, const Params& in, const prim::CpuTarget& target,
+                 prim::CpuWork* work) {
+  static constexpr prim::KernelTable kKernels = {prim::kNsaCompressUnits};
   const int64_t window_bytes = std::max<int64_t>(
       prim::Times(problem.stride, prim::Times(problem.heads, prim::Times(problem.dim, 2))), 1);
   KernelArgs& args = problem.args;
@@ -90,13 +91,14 @@ prim::CpuWork Room::OnCpu(Problem& problem, const Params& in, Level level) {
   args.dim = problem.dim;
   args.bfloat16 = in.input.dtype == DType::kBFloat16;
 
-  prim::CpuWork work;
   const bool empty = problem.heads == 0 || problem.dim == 0;
-  work.phases = {
-      {empty ? 0 : base::CeilDiv(problem.windows, args.windows_per_item), kKernels.at(level)}};
-  work.scratch_bytes = prim::Times(ScratchFloats(args), sizeof(float));
-  work.blocking = std::to_string(args.windows_per_item) + " windows per item";
-  return work;
+  work->phases = {{empty ? 0 : base::CeilDiv(problem.windows, args.windows_per_item),
+                   kKernels.at(target.level)}};
+  work->scratch_bytes = prim::Times(ScratchFloats(args), sizeof(float));
+}
+
+std::string Room::Blocking(const Problem& problem) {
+  return std::to_string(problem.args.windows_per_item) + " windows per item";
 }
 
 Cost Room::CountCost(const Problem& problem, const Params&) {

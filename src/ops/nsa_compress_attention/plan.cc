@@ -42,8 +42,8 @@ Status CheckSelectLengths(const IntList& lengths, size_t batch) {
 
 Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
   TAMIS_RETURN_IF_ERROR(prim::TakeCommon(params, *dims, (*dims)["N2"], problem));
-  std::vector<prim::Span> queries;
-  std::vector<prim::Span> keys;
+  std::vector<prim::Span>& queries = problem->query_spans;
+  std::vector<prim::Span>& keys = problem->key_spans;
   TAMIS_RETURN_IF_ERROR(prim::SpansFromPrefix("actual_seq_qlen", params.actual_seq_qlen,
                                               (*dims)["T"], "T", &queries));
   TAMIS_RETURN_IF_ERROR(prim::SpansFromPrefix("actual_cmp_seq_kvlen", params.actual_cmp_seq_kvlen,
@@ -76,7 +76,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   TAMIS_RETURN_IF_ERROR(CheckMask("atten_mask", params.atten_mask, max_q, max_n));
   TAMIS_RETURN_IF_ERROR(CheckMask("topk_mask", params.topk_mask, max_q,
                                   base::CeilDiv(max_n, problem->geometry.select_strides)));
-  dims->SetEnds("T", prim::Ends(queries));
+  prim::AddEnds(queries, &dims->NewEnds("T"));
   dims->Set("B", static_cast<int64_t>(queries.size()));
   if (params.strict)
     TAMIS_RETURN_IF_ERROR(CheckSelectLengths(params.actual_sel_seq_kvlen, queries.size()));

@@ -11,12 +11,6 @@
 namespace tamis::nsa_compress_attention_infer {
 namespace {
 
-struct Lengths {
-  int64_t queries = 0;
-  int64_t keys = 0;
-  int64_t tokens = -1;  // raw; -1: not given
-};
-
 Status CheckCount(const char* name, const IntList& list, int64_t batch) {
   if (list.size() == batch) return Status::Ok();
   return base::Invalid(name, "one entry per sequence of block_table = " + std::to_string(batch),
@@ -24,10 +18,11 @@ Status CheckCount(const char* name, const IntList& list, int64_t batch) {
 }
 
 // The four sources of lengths, against each other and the shapes.
-Status ReadLengths(const Params& params, const base::Dims& dims, std::vector<Lengths>* lengths) {
+Status ReadLengths(const Params& params, const base::Dims& dims, Problem* problem) {
+  std::vector<Lengths>* const lengths = &problem->lengths;
+  std::vector<prim::Span>& spans = problem->key_spans;
   const int64_t batch = dims["B"];
   const bool padded = params.layout == Layout::kBsnd;
-  std::vector<prim::Span> spans;
   TAMIS_RETURN_IF_ERROR(CheckCount("actual_cmp_seq_kvlen", params.actual_cmp_seq_kvlen, batch));
   TAMIS_RETURN_IF_ERROR(
       prim::SpansFromCounts("actual_cmp_seq_kvlen", params.actual_cmp_seq_kvlen, -1, "", &spans));
@@ -147,8 +142,8 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   if (params.page_block_size < 1)
     return base::Invalid("page_block_size", "at least 1", params.page_block_size);
   TAMIS_RETURN_IF_ERROR(prim::TakeCommon(params, *dims, params.key_value_head_num, problem));
-  std::vector<Lengths> lengths;
-  TAMIS_RETURN_IF_ERROR(ReadLengths(params, *dims, &lengths));
+  TAMIS_RETURN_IF_ERROR(ReadLengths(params, *dims, problem));
+  const std::vector<Lengths>& lengths = problem->lengths;
   TAMIS_RETURN_IF_ERROR(CheckAgreement(params, lengths));
   for (size_t b = 0; b < lengths.size(); ++b) {
     if (lengths[b].queries == 0) continue;
@@ -158,7 +153,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   }
 
   problem->sequences.clear();
-  std::vector<int64_t> ends;
+  std::vector<int64_t>* const ends = padded ? nullptr : &dims->NewEnds("T");
   int64_t row = 0;
   int64_t max_q = 0;
   int64_t min_n = lengths.empty() ? 0 : INT64_MAX;
@@ -186,9 +181,8 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
     min_n = std::min(min_n, s.keys);
     // Padding rows are rows without keys.
     if (padded && l.queries < (*dims)["S"]) add(b, l.queries, (*dims)["S"] - l.queries);
-    ends.push_back(row);
+    if (ends != nullptr) ends->push_back(row);
   }
-  if (!padded) dims->SetEnds("T", std::move(ends));
   const int64_t tokens_of_a_step = padded ? (*dims)["S"] : max_q;
   if (params.strict) TAMIS_RETURN_IF_ERROR(CheckSteps(params, tokens_of_a_step, lengths));
   dims->Set("tokens of a step", tokens_of_a_step);

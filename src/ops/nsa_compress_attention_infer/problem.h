@@ -9,8 +9,20 @@
 
 namespace tamis::nsa_compress_attention_infer {
 
+/// Of one sequence.
+struct Lengths {
+  int64_t queries = 0;
+  int64_t keys = 0;
+  int64_t tokens = -1;  // raw; -1: not given
+};
+
+struct Problem : prim::AttentionProblem {
+  std::vector<Lengths> lengths;
+};
+
 struct Room : prim::CompressedAttentionRoom {
   using Params = nsa_compress_attention_infer::Params;
+  using Problem = nsa_compress_attention_infer::Problem;
 
   static const base::Contract& contract();
   static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);

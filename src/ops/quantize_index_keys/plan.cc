@@ -2,6 +2,7 @@
 
 #include "base/checked.h"
 #include "base/errors.h"
+#include "ops/quantize_index_keys/cpu/kernel_units.h"
 #include "ops/quantize_index_keys/problem.h"
 #include "prim/key_shadow_contract.h"
 #include "prim/room.h"
@@ -34,8 +35,8 @@ void Room::Bind(const Problem&, const Params& in, KernelArgs* args) {
   a.panel_stride = in.key_shadow.strides[page + 1];
 }
 
-prim::CpuWork Room::OnCpu(Problem& p, const Params& in, Level level) {
-  static constexpr prim::KernelTable kKernels = TAMIS_KERNEL_TABLE(QuantizeIndexKeys);
+void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, prim::CpuWork* work) {
+  static constexpr prim::KernelTable kKernels = {prim::kQuantizeIndexKeysUnits};
   KernelArgs& a = p.args;
   a = {};
   Bind(p, in, &a);
@@ -43,12 +44,13 @@ prim::CpuWork Room::OnCpu(Problem& p, const Params& in, Level level) {
   a.page_size = p.page_size;
   a.dim = p.dim;
   a.bfloat16 = in.key.dtype == DType::kBFloat16;
-  prim::CpuWork work;
   a.count = prim::Times(p.pages, p.panels);
-  work.phases = {{base::CeilDiv(a.count, kPanelsPerItem), kKernels.at(level)}};
-  work.scratch_bytes = prim::Times(prim::kShadowKeys * 4, prim::ShadowGroups(p.dim));
-  work.blocking = std::to_string(kPanelsPerItem) + " panels of 16 keys per item";
-  return work;
+  work->phases = {{base::CeilDiv(a.count, kPanelsPerItem), kKernels.at(target.level)}};
+  work->scratch_bytes = prim::Times(prim::kShadowKeys * 4, prim::ShadowGroups(p.dim));
+}
+
+std::string Room::Blocking(const Problem&) {
+  return std::to_string(kPanelsPerItem) + " panels of 16 keys per item";
 }
 
 Cost Room::CountCost(const Problem& p, const Params&) {

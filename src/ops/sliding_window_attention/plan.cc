@@ -3,6 +3,7 @@
 
 #include "base/checked.h"
 #include "base/errors.h"
+#include "ops/sliding_window_attention/cpu/kernel_units.h"
 #include "ops/sliding_window_attention/problem.h"
 #include "prim/room.h"
 
@@ -91,8 +92,8 @@ void Room::Bind(const Problem& p, const Params& in, KernelArgs* args) {
   a.sum_at = p.TokensOf(in.softmax_sum);
 }
 
-prim::CpuWork Room::OnCpu(Problem& p, const Params& in, Level level) {
-  static constexpr prim::KernelTable kKernels = TAMIS_PAIR_KERNEL_TABLE(SlidingWindowAttention);
+void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, prim::CpuWork* work) {
+  static constexpr prim::KernelTable kKernels = {prim::kSlidingWindowAttentionUnits};
   KernelArgs& a = p.args;
   a = {};
   Bind(p, in, &a);
@@ -118,12 +119,13 @@ prim::CpuWork Room::OnCpu(Problem& p, const Params& in, Level level) {
   a.sequences = p.kernel_sequences.data();
   a.sequence_count = static_cast<int64_t>(p.kernel_sequences.size());
 
-  prim::CpuWork work;
-  work.phases = {{items, kKernels.at(level, a.bfloat16)}};
-  work.scratch_bytes = prim::Times(Scratch(a).total, sizeof(float));
-  work.blocking = std::to_string(a.tokens_per_item) + " tokens x " + std::to_string(p.group) +
-                  " heads of a kv head per item, tiles of " + std::to_string(kKeyTile) + " keys";
-  return work;
+  work->phases = {{items, kKernels.at(target.level, a.bfloat16)}};
+  work->scratch_bytes = prim::Times(Scratch(a).total, sizeof(float));
+}
+
+std::string Room::Blocking(const Problem& p) {
+  return std::to_string(p.args.tokens_per_item) + " tokens x " + std::to_string(p.group) +
+         " heads of a kv head per item, tiles of " + std::to_string(kKeyTile) + " keys";
 }
 
 Cost Room::CountCost(const Problem& p, const Params& in) {

@@ -149,13 +149,13 @@ ChunkCalls ChunkCallsOf(const Problem& problem, const Params& in, const Chunk& c
   return calls;
 }
 
-std::vector<int64_t> SetLengths(const Problem& problem, const Chunk& chunk, ChunkCalls* calls) {
-  std::vector<int64_t> lengths;
+void SetLengths(const Problem& problem, const Chunk& chunk, std::vector<int64_t>* lengths,
+                ChunkCalls* calls) {
+  lengths->clear();
   for (int64_t i = chunk.first; i < chunk.first + chunk.batch; ++i)
-    lengths.push_back(problem.Visible(i, chunk.token + chunk.tokens - 1));
-  const TensorView view(lengths.data(), DType::kInt64, {chunk.batch});
+    lengths->push_back(problem.Visible(i, chunk.token + chunk.tokens - 1));
+  const TensorView view(lengths->data(), DType::kInt64, {chunk.batch});
   calls->select.actual_seq_lengths_key = calls->attend.actual_seq_lengths_kv = view;
-  return lengths;
 }
 
 }  // namespace tamis::sparse_attention_pto

@@ -8,15 +8,13 @@ namespace {
 
 // That say where things lie.
 base::TensorSpec Integers(const char* shape, const char* doc) {
-  return {.shape = shape,
-          .doc = doc,
-          .dtypes = {DType::kInt32, DType::kInt64},
-          .read_by_plan = true};
+  return {
+      .shape = shape, .doc = doc, .dtypes = {DType::kInt32, DType::kInt64}, .read_by_plan = true};
 }
 
 }  // namespace
 
-const base::Contract& TheContract() {
+const base::Contract& Room::contract() {
   using Rule = base::Limit::Rule;
   static const base::Contract kContract =
       base::ContractBuilder<Params>(

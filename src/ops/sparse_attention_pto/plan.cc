@@ -23,6 +23,7 @@ Status CheckLengths(const Params& params, Problem* problem) {
   const TensorView& lengths = params.act_seqs;
   const int64_t page_size = params.kv_cache.shape[1];
   if (page_size < 1) return base::Invalid("kv_cache", "pages of at least 1 row", page_size);
+  problem->lengths.clear();
   for (int64_t b = 0; b < problem->batch; ++b) {
     const int64_t at = b * lengths.strides[0];
     const int64_t length = lengths.dtype == DType::kInt32
@@ -42,47 +43,53 @@ Status CheckLengths(const Params& params, Problem* problem) {
 // The plans of the calls of a chunk.
 struct ChunkPlans {
   Chunk chunk;
-  Plan mla;
-  Plan indexer;
-  Plan select;
-  Plan attend;
+  std::optional<Plan> mla;
+  std::optional<Plan> indexer;
+  std::optional<Plan> select;
+  std::optional<Plan> attend;
 };
 
-class Body final : public internal::PlanBody {
+class Body final : public prim::BoundPlan<Room> {
  public:
-  Status Prepare(Params params, const Context& context) {
-    base::Dims dims;
-    TheContract().ForgetUnusedStrides(&params);
-    TAMIS_RETURN_IF_ERROR(TheContract().CheckInputs(&params, &dims));
-    TAMIS_RETURN_IF_ERROR(Normalise(params, &dims, &problem_));
-    TAMIS_RETURN_IF_ERROR(TheContract().CheckLimits(&params, dims));
-    TAMIS_RETURN_IF_ERROR(TheContract().CheckOutputs(&params, dims));
-    params_ = params;
-    context_ = context;
-    TAMIS_RETURN_IF_ERROR(base::ResolveThreads(context.threads, &context_.threads));
-    Params standing = params;
-    lacking_ = TheContract().StandIn(&standing);
-    return PlanCalls();
-  }
-
-  Status Run(const Bindings* bindings, void* workspace) const override {
-    if (bindings == nullptr) {
-      if (lacking_ != nullptr) return base::NoData(*lacking_);
-      return RunOn(problem_.params, static_cast<char*>(workspace));
-    }
-    TAMIS_RETURN_IF_ERROR(base::CheckOperator(TheContract(), *bindings));
-    Params bound;
-    TAMIS_RETURN_IF_ERROR(TheContract().Bind(&params_, bindings->params(), &bound));
-    return RunOn(bound, static_cast<char*>(workspace));
-  }
-
   Cost CountCost() const override;
+  std::string Explain() const override {
+    return "four calls for " + std::to_string(kTokensPerChunk) +
+           " tokens at a time; the first: " + cache_mla_->explanation();
+  }
 
  private:
   // Then the prologs write the caches as they make the queries.
   bool OneChunk() const { return chunks_.size() == 1; }
 
-  Status RunOn(const Params& in, char* between) const {
+  // Makes every plan that a run will use, so that what can be refused is refused now.
+  Status Start() override {
+    const CacheCalls cache = CacheCallsOf(problem_, problem_.params);
+    TAMIS_RETURN_IF_ERROR(Make(mla_prolog::plan(cache.mla, context_), &cache_mla_));
+    TAMIS_RETURN_IF_ERROR(Make(indexer_prolog::plan(cache.indexer, context_), &cache_indexer_));
+    const std::vector<Chunk> chunks = ChunksOf(problem_);
+    for (const Chunk& chunk : chunks) TAMIS_RETURN_IF_ERROR(PlanChunk(chunk, chunks.size() == 1));
+    implementation = cache_mla_->implementation();
+    level = cache_mla_->level();
+    return FindWorkspace();
+  }
+
+  Status Rework() override {
+    const CacheCalls cache = CacheCallsOf(problem_, problem_.params);
+    TAMIS_RETURN_IF_ERROR(cache_mla_->renew(cache.mla));
+    TAMIS_RETURN_IF_ERROR(cache_indexer_->renew(cache.indexer));
+    for (ChunkPlans& plans : chunks_) {
+      ChunkCalls calls = ChunkCallsOf(problem_, problem_.params, plans.chunk, OneChunk(), nullptr);
+      SetLengths(problem_, plans.chunk, &problem_.chunk_lengths, &calls);
+      TAMIS_RETURN_IF_ERROR(plans.mla->renew(calls.mla));
+      TAMIS_RETURN_IF_ERROR(plans.indexer->renew(calls.indexer));
+      TAMIS_RETURN_IF_ERROR(plans.select->renew(calls.select));
+      TAMIS_RETURN_IF_ERROR(plans.attend->renew(calls.attend));
+    }
+    return FindWorkspace();
+  }
+
+  Status RunOn(const Params& in, void* workspace) const override {
+    char* const between = static_cast<char*>(workspace);
     char* const scratch = between + between_bytes_;
     if (!OneChunk()) {
       const CacheCalls calls = CacheCallsOf(problem_, in);
@@ -91,64 +98,45 @@ class Body final : public internal::PlanBody {
     }
     for (const ChunkPlans& plans : chunks_) {
       const ChunkCalls calls = ChunkCallsOf(problem_, in, plans.chunk, OneChunk(), between);
-      TAMIS_RETURN_IF_ERROR(plans.mla.run(calls.mla, scratch, scratch_bytes_));
-      TAMIS_RETURN_IF_ERROR(plans.indexer.run(calls.indexer, scratch, scratch_bytes_));
-      TAMIS_RETURN_IF_ERROR(plans.select.run(calls.select, scratch, scratch_bytes_));
-      TAMIS_RETURN_IF_ERROR(plans.attend.run(calls.attend, scratch, scratch_bytes_));
+      TAMIS_RETURN_IF_ERROR(plans.mla->run(calls.mla, scratch, scratch_bytes_));
+      TAMIS_RETURN_IF_ERROR(plans.indexer->run(calls.indexer, scratch, scratch_bytes_));
+      TAMIS_RETURN_IF_ERROR(plans.select->run(calls.select, scratch, scratch_bytes_));
+      TAMIS_RETURN_IF_ERROR(plans.attend->run(calls.attend, scratch, scratch_bytes_));
     }
     return Status::Ok();
   }
 
-  // Adds a plan's workspace to the largest.
-  Status Need(const Result<Plan>& plan) {
-    if (!plan.ok()) return plan.status();
-    scratch_bytes_ = std::max(scratch_bytes_, plan->workspace_bytes());
-    return Status::Ok();
-  }
-
-  // Makes every plan that a run will use, so that what can be refused is refused now.
-  Status PlanCalls() {
-    const CacheCalls cache = CacheCallsOf(problem_, problem_.params);
-    Result<Plan> mla = mla_prolog::plan(cache.mla, context_);
-    Result<Plan> indexer = indexer_prolog::plan(cache.indexer, context_);
-    TAMIS_RETURN_IF_ERROR(Need(mla));
-    TAMIS_RETURN_IF_ERROR(Need(indexer));
-    cache_mla_ = *mla;
-    cache_indexer_ = *indexer;
-    const std::vector<Chunk> chunks = ChunksOf(problem_);
-    for (const Chunk& chunk : chunks) TAMIS_RETURN_IF_ERROR(PlanChunk(chunk, chunks.size() == 1));
-    workspace_bytes = prim::Plus(between_bytes_, scratch_bytes_);
-    TAMIS_RETURN_IF_ERROR(prim::CheckWorkspace(workspace_bytes));
-    implementation = mla->implementation();
-    level = mla->level();
-    explanation = "four calls for " + std::to_string(kTokensPerChunk) +
-                  " tokens at a time; the first: " + mla->explanation();
+  static Status Make(const Result<Plan>& made, std::optional<Plan>* plan) {
+    if (!made.ok()) return made.status();
+    *plan = *made;
     return Status::Ok();
   }
 
   Status PlanChunk(const Chunk& chunk, bool writes) {
     ChunkCalls calls = ChunkCallsOf(problem_, problem_.params, chunk, writes, nullptr);
-    const std::vector<int64_t> lengths = SetLengths(problem_, chunk, &calls);
+    SetLengths(problem_, chunk, &problem_.chunk_lengths, &calls);
     between_bytes_ = std::max(between_bytes_, calls.workspace_bytes);
     TAMIS_RETURN_IF_ERROR(
         prim::CheckWorkspace(between_bytes_));  // else a call would name an argument of its own
-    const Result<Plan> mla = mla_prolog::plan(calls.mla, context_);
-    TAMIS_RETURN_IF_ERROR(Need(mla));
-    const Result<Plan> indexer = indexer_prolog::plan(calls.indexer, context_);
-    TAMIS_RETURN_IF_ERROR(Need(indexer));
-    const Result<Plan> select = lightning_indexer::plan(calls.select, context_);
-    TAMIS_RETURN_IF_ERROR(Need(select));
-    const Result<Plan> attend = sparse_flash_attention::plan(calls.attend, context_);
-    TAMIS_RETURN_IF_ERROR(Need(attend));
-    chunks_.push_back({chunk, *mla, *indexer, *select, *attend});
-    return Status::Ok();
+    ChunkPlans& plans = chunks_.emplace_back();
+    plans.chunk = chunk;
+    TAMIS_RETURN_IF_ERROR(Make(mla_prolog::plan(calls.mla, context_), &plans.mla));
+    TAMIS_RETURN_IF_ERROR(Make(indexer_prolog::plan(calls.indexer, context_), &plans.indexer));
+    TAMIS_RETURN_IF_ERROR(Make(lightning_indexer::plan(calls.select, context_), &plans.select));
+    return Make(sparse_flash_attention::plan(calls.attend, context_), &plans.attend);
   }
 
-  Params params_;  // as given; those of the problem are not strict
-  Problem problem_;
-  Context context_;
-  const std::string* lacking_ = nullptr;  // a tensor that the params brought no memory for
-  std::optional<Plan> cache_mla_;         // of rows of the caches alone
+  Status FindWorkspace() {
+    scratch_bytes_ = std::max(cache_mla_->workspace_bytes(), cache_indexer_->workspace_bytes());
+    for (const ChunkPlans& plans : chunks_) {
+      for (const auto* plan : {&plans.mla, &plans.indexer, &plans.select, &plans.attend})
+        scratch_bytes_ = std::max(scratch_bytes_, (*plan)->workspace_bytes());
+    }
+    workspace_bytes = prim::Plus(between_bytes_, scratch_bytes_);
+    return prim::CheckWorkspace(workspace_bytes);
+  }
+
+  std::optional<Plan> cache_mla_;  // of rows of the caches alone
   std::optional<Plan> cache_indexer_;
   std::vector<ChunkPlans> chunks_;
   int64_t between_bytes_ = 0;  // what passes between the calls of a chunk
@@ -190,7 +178,7 @@ Cost Body::CountCost() const {
 
 }  // namespace
 
-Status Normalise(const Params& params, base::Dims* dims, Problem* problem) {
+Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
   const base::Dims& d = *dims;
   const std::pair<const char*, double> epsilons[] = {{"epsilon_cq", params.epsilon_cq},
                                                      {"epsilon_ckv", params.epsilon_ckv},
@@ -212,44 +200,18 @@ Status Normalise(const Params& params, base::Dims* dims, Problem* problem) {
   problem->index_dim = d["Di"];
   TAMIS_RETURN_IF_ERROR(CheckLengths(params, problem));
   problem->no_slots.assign(static_cast<size_t>(kTokensPerChunk), -1);
-  std::vector<int64_t> slots;
-  return prim::CacheSlots(params.cache_index, prim::CacheRows(params.kv_cache), &slots);
-}
-
-base::Operator MakeOperator() {
-  base::Operator op;
-  op.folder = "sparse_attention_pto";
-  op.contract = &TheContract();
-  op.examples = &TheExamples();
-  op.plan = [](const void* params, const Context& context) {
-    return plan(*static_cast<const Params*>(params), context);
-  };
-  op.infer = [](const void* params, base::Dims* dims) {
-    return prim::WithoutThrowing([&]() -> Status {
-      Problem problem;
-      Params sound = *static_cast<const Params*>(params);
-      TheContract().ForgetUnusedStrides(&sound);
-      TAMIS_RETURN_IF_ERROR(TheContract().CheckInputs(&sound, dims));
-      TAMIS_RETURN_IF_ERROR(Normalise(sound, dims, &problem));
-      return TheContract().CheckLimits(&sound, *dims);
-    });
-  };
-  op.reference = [](const void* params, int32_t threads, base::Golden* golden) {
-    return prim::WithoutThrowing([&]() -> Status {
-      Params sound = *static_cast<const Params*>(params);
-      TheContract().ForgetUnusedStrides(&sound);
-      return Reference(sound, threads, golden);
-    });
-  };
-  return op;
+  return prim::CacheSlots(params.cache_index, prim::CacheRows(params.kv_cache), &problem->slots,
+                          &problem->order);
 }
 
 Result<Plan> plan(const Params& params, const Context& context) {
-  return prim::WithoutThrowing([&]() -> Result<Plan> {
-    auto body = std::make_shared<Body>();
-    TAMIS_RETURN_IF_ERROR(body->Prepare(params, context));
-    return Plan(std::move(body));
-  });
+  return prim::MakePlanOf<Body>(params, context);
+}
+
+base::Operator MakeOperator() {
+  base::Operator op = prim::OperatorOf<Room, plan, ReferenceRows>();
+  op.implementations = {Implementation::kCpu, Implementation::kReference};  // of its four calls
+  return op;
 }
 
 Status run(const Params& params, const Context& context) {

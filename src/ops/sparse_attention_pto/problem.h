@@ -2,6 +2,7 @@
 // maths.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -28,6 +29,9 @@ struct Problem {
   int64_t index_dim = 0;
   std::vector<int64_t> lengths;   ///< act_seqs
   std::vector<int64_t> no_slots;  ///< -1 per token of a chunk: nothing to write
+  std::vector<int64_t> slots;     // scratch, as what follows
+  std::vector<size_t> order;
+  std::vector<int64_t> chunk_lengths;
 
   /// Positions that token `token` of sequence `b` sees.
   int64_t Visible(int64_t b, int64_t token) const {
@@ -69,8 +73,9 @@ struct ChunkCalls {
 /// A null workspace: what passes between has no memory. Without lengths: plans alone read them.
 ChunkCalls ChunkCallsOf(const Problem& problem, const Params& in, const Chunk& chunk, bool writes,
                         char* workspace);
-/// Of the sequences as the chunk's last token sees them: the memory of what is set.
-std::vector<int64_t> SetLengths(const Problem& problem, const Chunk& chunk, ChunkCalls* calls);
+/// Sets the lengths of the sequences as the chunk's last token sees them, in `lengths`.
+void SetLengths(const Problem& problem, const Chunk& chunk, std::vector<int64_t>* lengths,
+                ChunkCalls* calls);
 
 /// `count` entries of dimension `dim` from `begin`.
 template <class View>
@@ -83,10 +88,18 @@ View Slice(View view, int dim, int64_t begin, int64_t count) {
   return view;
 }
 
-const base::Contract& TheContract();
-const std::vector<base::Example>& TheExamples();
-Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
-Status Reference(const Params& params, int32_t threads, base::Golden* golden);
+struct Room {
+  using Params = sparse_attention_pto::Params;
+  using Problem = sparse_attention_pto::Problem;
+
+  static const base::Contract& contract();
+  static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
+  static const std::vector<base::Example>& examples();
+};
+
+/// Of checked params.
+Status ReferenceRows(const Problem& problem, const base::Dims& dims, const Params& params,
+                     const Executor& executor, int32_t threads, base::Golden* golden);
 
 /// The operator as the rest of the house takes it.
 base::Operator MakeOperator();

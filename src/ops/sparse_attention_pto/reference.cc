@@ -59,8 +59,10 @@ struct NewRows {
 
 Status MakeNewRows(const Problem& p, NewRows* rows) {
   const Params& params = p.params;
-  TAMIS_RETURN_IF_ERROR(prim::CacheSlots(
-      params.cache_index, params.kv_cache.shape[0] * params.kv_cache.shape[1], &rows->slots));
+  std::vector<size_t> order;
+  TAMIS_RETURN_IF_ERROR(prim::CacheSlots(params.cache_index,
+                                         params.kv_cache.shape[0] * params.kv_cache.shape[1],
+                                         &rows->slots, &order));
   for (size_t t = 0; t < rows->slots.size(); ++t) {
     if (rows->slots[t] >= 0) rows->token_of[rows->slots[t]] = static_cast<int64_t>(t);
   }
@@ -222,17 +224,14 @@ Status ReferenceRow(const Problem& p, const NewRows& rows, int64_t row, size_t s
 
 }  // namespace
 
-Status Reference(const Params& params, int32_t threads, base::Golden* golden) {
-  base::Dims dims;
-  Problem problem;
-  TAMIS_RETURN_IF_ERROR(TheContract().CheckInputs(&params, &dims));
-  TAMIS_RETURN_IF_ERROR(Normalise(params, &dims, &problem));
-  TAMIS_RETURN_IF_ERROR(base::PrepareGolden(TheContract(), &params, dims, golden));
+Status ReferenceRows(const Problem& problem, const base::Dims& dims, const Params& params,
+                     const Executor& executor, int32_t threads, base::Golden* golden) {
+  TAMIS_RETURN_IF_ERROR(base::PrepareGolden(Room::contract(), &params, dims, golden));
   for (base::GoldenOutput& output : golden->outputs) output.outliers = kOutliers;
   NewRows rows(problem);
   TAMIS_RETURN_IF_ERROR(MakeNewRows(problem, &rows));
   std::vector<Status> statuses(golden->rows.size());
-  parallel::ForEach({}, threads, static_cast<int64_t>(golden->rows.size()),
+  parallel::ForEach(executor, threads, static_cast<int64_t>(golden->rows.size()),
                     [&](int64_t slot, int32_t) {
                       const auto at = static_cast<size_t>(slot);
                       statuses[at] = ReferenceRow(problem, rows, golden->rows[at], at, golden);

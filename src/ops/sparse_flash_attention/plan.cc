@@ -5,6 +5,7 @@
 #include "base/checked.h"
 #include "base/dtype.h"
 #include "base/errors.h"
+#include "ops/sparse_flash_attention/cpu/kernel_units.h"
 #include "ops/sparse_flash_attention/problem.h"
 #include "prim/room.h"
 
@@ -260,17 +261,15 @@ void CutRows(Problem& p) {
 
 }  // namespace
 
-prim::CpuWork Room::OnCpu(Problem& p, const Params& in, Level level, int32_t threads) {
-  static constexpr prim::KernelTable kWhole = TAMIS_INT16_KERNEL_TABLE(SparseFlashAttention);
-  static constexpr prim::KernelTable kQueries =
-      TAMIS_INT16_KERNEL_TABLE(SparseFlashAttentionQueries);
-  static constexpr prim::KernelTable kSegments =
-      TAMIS_INT16_KERNEL_TABLE(SparseFlashAttentionSegment);
-  static constexpr prim::KernelTable kMerge = TAMIS_INT16_KERNEL_TABLE(SparseFlashAttentionMerge);
+void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, prim::CpuWork* work) {
+  static constexpr prim::KernelTable kWhole = {prim::kSparseFlashAttentionUnits};
+  static constexpr prim::KernelTable kQueries = {prim::kSparseFlashAttentionQueriesUnits};
+  static constexpr prim::KernelTable kSegments = {prim::kSparseFlashAttentionSegmentUnits};
+  static constexpr prim::KernelTable kMerge = {prim::kSparseFlashAttentionMergeUnits};
   FillArgs(p, in);
   KernelArgs& a = p.args;
-  a.pairs = level == Level::kAvx512Bf16 && a.bfloat16;
-  a.storage = p.storage && prim::HasInt16(level);
+  a.pairs = a.bfloat16 && base::Has(target.level, base::Feature::kBf16Pairs);
+  a.storage = p.storage && base::Has(target.level, base::Feature::kInt16);
   a.int16_scores = a.storage && !a.pairs && p.integer_scores;
   int64_t rows = 0;
   int64_t most_segments = 0;
@@ -278,30 +277,31 @@ prim::CpuWork Room::OnCpu(Problem& p, const Params& in, Level level, int32_t thr
     rows += s.rows;
     most_segments = std::max(most_segments, Walk(a, s, s.rows - 1).segments);  // the farthest
   }
-  prim::CpuWork work;
   const Scratch at(a);
   const int64_t items = prim::Times(rows, a.head_blocks);
   const int64_t of_one = prim::Plus(prim::Times(most_segments, at.state), at.packed_floats);
-  const bool cut = LeavesWorkersUnused(items, threads) && most_segments > 1 &&
+  const bool cut = LeavesWorkersUnused(items, target.threads) && most_segments > 1 &&
                    prim::Times(items, of_one) <= kMostSharedFloats;
   if (cut) {
     CutRows(p);
     const auto tasks = static_cast<int64_t>(p.tasks.size());
     const int64_t groups = a.cut_count * base::CeilDiv(a.head_block, kHeadGroup);
     const int64_t packed = prim::Times(a.cut_count, at.packed_floats);
-    work.shared_bytes =
+    work->shared_bytes =
         prim::Times(prim::Plus(packed, prim::Times(tasks, at.state)), sizeof(float));
-    work.phases = {{groups, kQueries.at(level, a.pairs)},
-                   {tasks, kSegments.at(level, a.pairs)},
-                   {groups, kMerge.at(level, a.pairs)}};
+    work->phases = {{groups, kQueries.at(target.level, a.pairs)},
+                    {tasks, kSegments.at(target.level, a.pairs)},
+                    {groups, kMerge.at(target.level, a.pairs)}};
   } else {
-    work.phases = {{items, kWhole.at(level, a.pairs)}};
+    work->phases = {{items, kWhole.at(target.level, a.pairs)}};
   }
-  work.scratch_bytes = prim::Times(at.total, sizeof(float));
-  work.blocking = std::to_string(a.head_block) + " heads per item, tiles of " +
-                  std::to_string(kKeyTile) + " keys, segments of " + std::to_string(kSegment) +
-                  (cut ? " on several workers" : "");
-  return work;
+  work->scratch_bytes = prim::Times(at.total, sizeof(float));
+}
+
+std::string Room::Blocking(const Problem& p) {
+  return std::to_string(p.args.head_block) + " heads per item, tiles of " +
+         std::to_string(kKeyTile) + " keys, segments of " + std::to_string(kSegment) +
+         (p.args.tasks != nullptr ? " on several workers" : "");
 }
 
 Cost Room::CountCost(const Problem& p, const Params& in) {

@@ -62,13 +62,10 @@ void Steps::BindWeights(const TensorView& weight, const TensorView& output, cons
   *args = {prim::WeightOf(weight, problem.from), prim::WeightOf(output, problem.to)};
 }
 
-prim::CpuWork Steps::Work(const KernelArgs& args) {
-  prim::CpuWork work;
+void Steps::MakeWork(const KernelArgs& args, prim::CpuWork* work) {
   // Rows without columns are the caller's word alone, and may be any number.
   const int64_t rows = args.from.columns > 0 ? args.from.rows : 0;
-  work.phases = {{base::CeilDiv(rows, kRowsPerItem), &Convert}};
-  work.blocking = "64 rows per item";
-  return work;
+  work->phases = {{base::CeilDiv(rows, kRowsPerItem), &Convert}};
 }
 
 Cost Steps::CostOf(const TensorView& weight) {

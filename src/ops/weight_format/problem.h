@@ -1,6 +1,7 @@
 // The normalised nd_to_nz and nz_to_nd, and both rooms as the rest of the house takes them.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "base/operator.h"
@@ -33,10 +34,12 @@ struct Steps {
     ReferenceRowOf(problem, in.weight, row, slot, golden);
   }
   template <class Params>
-  static prim::CpuWork OnCpu(Problem& problem, const Params& in, Level) {
+  static void OnCpu(Problem& problem, const Params& in, const prim::CpuTarget&,
+                    prim::CpuWork* work) {
     Bind(problem, in, &problem.args);
-    return Work(problem.args);
+    MakeWork(problem.args, work);
   }
+  static std::string Blocking(const Problem&) { return "64 rows per item"; }
   template <class Params>
   static void Bind(const Problem& problem, const Params& in, KernelArgs* args) {
     BindWeights(in.weight, in.output, problem, args);
@@ -52,7 +55,7 @@ struct Steps {
                           const Problem& problem, KernelArgs* args);
   static void ReferenceRowOf(const Problem& problem, const TensorView& weight, int64_t row,
                              size_t slot, base::Golden* golden);
-  static prim::CpuWork Work(const KernelArgs& args);
+  static void MakeWork(const KernelArgs& args, prim::CpuWork* work);
   static Cost CostOf(const TensorView& weight);
 };
 

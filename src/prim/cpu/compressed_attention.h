@@ -167,5 +167,3 @@ struct AttentionScratch {
 }  // namespace
 
 }  // namespace tamis::prim
-
-TAMIS_DECLARE_KERNEL(CompressedAttention)

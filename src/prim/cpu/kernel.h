@@ -11,24 +11,3 @@ namespace tamis::prim {
 using CpuKernel = void(const void* args, int64_t item, void* scratch, void* shared);
 
 }  // namespace tamis::prim
-
-// Declares a kernel at every level.
-#define TAMIS_DECLARE_KERNEL(name) \
-  namespace tamis::scalar {        \
-  ::tamis::prim::CpuKernel name;   \
-  }                                \
-  namespace tamis::avx2 {          \
-  ::tamis::prim::CpuKernel name;   \
-  }                                \
-  namespace tamis::avx2_vnni {     \
-  ::tamis::prim::CpuKernel name;   \
-  }                                \
-  namespace tamis::avx512 {        \
-  ::tamis::prim::CpuKernel name;   \
-  }                                \
-  namespace tamis::avx512_vnni {   \
-  ::tamis::prim::CpuKernel name;   \
-  }                                \
-  namespace tamis::avx512_bf16 {   \
-  ::tamis::prim::CpuKernel name;   \
-  }

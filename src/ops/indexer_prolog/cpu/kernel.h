@@ -77,6 +77,3 @@ static inline int64_t ScratchFloats(const KernelArgs& a) {
 }
 
 }  // namespace tamis::indexer_prolog
-
-TAMIS_DECLARE_KERNEL(IndexerPrologProject)
-TAMIS_DECLARE_KERNEL(IndexerPrologNorm)

@@ -24,6 +24,3 @@ struct KernelArgs {
 inline constexpr int64_t kRowsPerItem = 64;  // 100 KB at 512 and 64 dims, both sides
 
 }  // namespace tamis::kv_rows
-
-TAMIS_DECLARE_KERNEL(PackKvRows)
-TAMIS_DECLARE_KERNEL(UnpackKvRows)

@@ -131,5 +131,3 @@ static inline uint64_t* ListOf(const KernelArgs& a, void* shared, int64_t list) 
 void FinishRow(const void* args, int64_t row, void* scratch, void* shared);
 
 }  // namespace tamis::lightning_indexer
-
-TAMIS_DECLARE_KERNEL(LightningIndexer)

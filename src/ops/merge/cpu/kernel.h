@@ -90,5 +90,3 @@ struct KernelArgs {
 void LocalizeToken(const void* args, int64_t token, void* scratch, void* shared);
 
 }  // namespace tamis::localize_indices
-
-TAMIS_DECLARE_KERNEL(MergeAttentionStates)

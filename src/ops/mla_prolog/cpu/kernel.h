@@ -95,7 +95,3 @@ static inline int64_t ScratchFloats(const KernelArgs& a) {
 }
 
 }  // namespace tamis::mla_prolog
-
-TAMIS_DECLARE_KERNEL(MlaPrologProject)
-TAMIS_DECLARE_KERNEL(MlaPrologNorm)
-TAMIS_DECLARE_KERNEL(MlaPrologHead)

@@ -43,5 +43,3 @@ static inline int64_t ScratchFloats(const KernelArgs& args) {
 }
 
 }  // namespace tamis::nsa_compress
-
-TAMIS_DECLARE_KERNEL(NsaCompress)

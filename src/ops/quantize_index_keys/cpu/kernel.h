@@ -26,5 +26,3 @@ struct KernelArgs {
 inline constexpr int64_t kPanelsPerItem = 16;  // 100 KB at 128 dims, both sides
 
 }  // namespace tamis::quantize_index_keys
-
-TAMIS_DECLARE_KERNEL(QuantizeIndexKeys)

@@ -101,5 +101,3 @@ struct Scratch {
 }  // namespace
 
 }  // namespace tamis::sliding_window_attention
-
-TAMIS_DECLARE_KERNEL(SlidingWindowAttention)

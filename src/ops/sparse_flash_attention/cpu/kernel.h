@@ -196,8 +196,3 @@ struct Scratch {
 }  // namespace
 
 }  // namespace tamis::sparse_flash_attention
-
-TAMIS_DECLARE_KERNEL(SparseFlashAttention)
-TAMIS_DECLARE_KERNEL(SparseFlashAttentionQueries)
-TAMIS_DECLARE_KERNEL(SparseFlashAttentionSegment)
-TAMIS_DECLARE_KERNEL(SparseFlashAttentionMerge)
