@@ -41,30 +41,38 @@ std::string SchemaDefault(const Contract& contract, const Field& field) {
   return json == "null" ? "None" : json;
 }
 
-// "nsa_compress(Tensor input, Tensor weight, *, SymInt[] act_seq_len, ...) -> Tensor output": the
-// arguments in the order of the Python function, without those that say how to run.
+// The order of a schema's arguments: tensors, those that may be absent last, then attributes, those
+// that have a default last.
+std::vector<const Field*> InOrder(const Contract& contract) {
+  std::vector<const Field*> fields;
+  for (auto* which : {IsPositional, IsOptionalInput, IsRequiredAttribute, IsOptionalAttribute}) {
+    for (const Field* field : Fields(contract, which)) fields.push_back(field);
+  }
+  return fields;
+}
+
+// "nsa_compress(Tensor input, Tensor weight, *, SymInt[] act_seq_len, ...) -> Tensor output". No
+// tensor stands after the "*": PyTorch's register_autograd takes no such schema.
 std::string Schema(const Contract& contract) {
-  Lines arguments;
+  Lines tensors;
+  Lines attributes;
   char alias = 'a';
-  const auto type = [&](const Field& field) {
-    return "Tensor" + (IsUpdated(field) ? std::string("(") + alias++ + "!)" : "");
-  };
-  for (const Field* field : Fields(contract, IsPositional))
-    arguments.push_back(type(*field) + " " + field->name);
-  arguments.emplace_back("*");
-  for (const Field* field : Fields(contract, IsRequiredAttribute))
-    arguments.push_back(SchemaType(*field) + " " + field->name);
-  for (const Field* field : Fields(contract, IsOptionalInput))
-    arguments.push_back(type(*field) + "? " + field->name + "=None");
-  for (const Field* field : Fields(contract, IsOptionalAttribute)) {
-    arguments.push_back(SchemaType(*field) + " " + field->name + "=" +
-                        SchemaDefault(contract, *field));
+  for (const Field* field : InOrder(contract)) {
+    if (IsAttribute(*field)) {
+      attributes.push_back(SchemaType(*field) + " " + field->name +
+                           (field->required ? "" : "=" + SchemaDefault(contract, *field)));
+      continue;
+    }
+    const std::string written = IsUpdated(*field) ? std::string("(") + alias++ + "!)" : "";
+    tensors.push_back("Tensor" + written +
+                      (IsPositional(*field) ? " " + field->name : "? " + field->name + "=None"));
   }
   Lines results;
   for (const Field* field : Fields(contract, IsResult)) results.push_back("Tensor " + field->name);
   const std::string returned =
       results.size() == 1 ? results.front() : "(" + Joined(results, ", ") + ")";
-  return contract.name + "(" + Joined(arguments, ", ") + ") -> " + returned;
+  return contract.name + "(" + Joined(tensors, ", ") + ", *, " + Joined(attributes, ", ") +
+         ") -> " + returned;
 }
 
 std::string Kind(const Field& field) {
@@ -84,10 +92,9 @@ std::string Kind(const Field& field) {
 
 std::string Arguments(const Contract& contract) {
   std::string text = "inline constexpr Argument k" + PascalCase(contract.name) + "[] = {\n";
-  for (auto* which : {IsPositional, IsRequiredAttribute, IsOptionalInput, IsOptionalAttribute}) {
-    for (const Field* field : Fields(contract, which))
-      text += "    {" + Quoted(field->name) + ", Kind::" + Kind(*field) +
-              (field->strict.contiguous ? ", kContiguous" : "") + "},\n";
+  for (const Field* field : InOrder(contract)) {
+    text += "    {" + Quoted(field->name) + ", Kind::" + Kind(*field) +
+            (field->strict.contiguous ? ", kContiguous" : "") + "},\n";
   }
   return text + "};\n";
 }
