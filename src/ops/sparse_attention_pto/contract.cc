@@ -8,10 +8,8 @@ namespace {
 
 // That say where things lie.
 base::TensorSpec Integers(const char* shape, const char* doc) {
-  return {.shape = shape,
-          .doc = doc,
-          .dtypes = {DType::kInt32, DType::kInt64},
-          .read_by_plan = true};
+  return {
+      .shape = shape, .doc = doc, .dtypes = {DType::kInt32, DType::kInt64}, .read_by_plan = true};
 }
 
 }  // namespace
