@@ -617,10 +617,10 @@ typedef struct tamis_sparse_flash_attention_params {
   int64_t strict;
   /* output BSND [B, S1, N, D]; TND [T1, N, D] as query: latent output */
   tamis_tensor out;
-  /* output, optional BSND [B, 1, S1, N]; TND [1, T1, N] float32: largest scaled score; with
+  /* output, optional BSND [B, S1, N]; TND [T1, N] float32: largest scaled score; with
    * return_softmax_lse only */
   tamis_tensor softmax_max;
-  /* output, optional BSND [B, 1, S1, N]; TND [1, T1, N] float32: sum of exp(score - max); with
+  /* output, optional BSND [B, S1, N]; TND [T1, N] float32: sum of exp(score - max); with
    * return_softmax_lse only */
   tamis_tensor softmax_sum;
 } tamis_sparse_flash_attention_params;

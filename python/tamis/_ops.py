@@ -2035,9 +2035,9 @@ def sparse_flash_attention(
     out : array, dtype as query
         BSND [B, S1, N, D]; TND [T1, N, D]: latent output
     softmax_max : array of float32, None without `return_softmax_lse`
-        BSND [B, 1, S1, N]; TND [1, T1, N]: largest scaled score; with return_softmax_lse only
+        BSND [B, S1, N]; TND [T1, N]: largest scaled score; with return_softmax_lse only
     softmax_sum : array of float32, None without `return_softmax_lse`
-        BSND [B, 1, S1, N]; TND [1, T1, N]: sum of exp(score - max); with return_softmax_lse only
+        BSND [B, S1, N]; TND [T1, N]: sum of exp(score - max); with return_softmax_lse only
 
     Raises
     ------

@@ -12,6 +12,14 @@ std::vector<base::ShapeForm> KeyForms(const std::string& inner) {
           {"PA_BSND", "pages, page_size, " + inner}};
 }
 
+base::TensorSpec Statistic(const std::string& doc) {
+  return {.doc = doc, .dtypes = {DType::kFloat32}, .forms = QueryForms("N")};
+}
+
+base::TensorSpec Statistic(const std::string& tokens, const std::string& doc) {
+  return {.shape = tokens + ", N", .doc = doc, .dtypes = {DType::kFloat32}};
+}
+
 base::TensorSpec QueryLengths() {
   return {.shape = "*",
           .doc =

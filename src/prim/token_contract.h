@@ -15,6 +15,12 @@ std::vector<base::ShapeForm> QueryForms(const std::string& inner);
 /// Forms of a tensor of keys, by the layout of the keys; `inner` are its dimensions within a key.
 std::vector<base::ShapeForm> KeyForms(const std::string& inner);
 
+/// softmax_max or softmax_sum of every query token and head, where all operators have them: the
+/// query's leading dimensions, then its heads.
+base::TensorSpec Statistic(const std::string& doc);
+/// The same where query tokens have one form, the dimensions `tokens`.
+base::TensorSpec Statistic(const std::string& tokens, const std::string& doc);
+
 base::TensorSpec QueryLengths();
 base::TensorSpec KeyLengths();
 base::TensorSpec BlockTable();

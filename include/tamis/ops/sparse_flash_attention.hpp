@@ -54,7 +54,7 @@ struct Params {
   Accuracy accuracy = Accuracy::kStorage;
   bool strict = false;
   OutputView out = {};          // as query
-  OutputView softmax_max = {};  // BSND [B, 1, S1, N], TND [1, T1, N] fp32; with return_softmax_lse
+  OutputView softmax_max = {};  // BSND [B, S1, N], TND [T1, N] fp32; with return_softmax_lse
   OutputView softmax_sum = {};  // the same
 };
 

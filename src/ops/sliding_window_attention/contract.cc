@@ -6,10 +6,6 @@
 namespace tamis::sliding_window_attention {
 
 const base::Contract& Room::contract() {
-  const auto statistics = [](const char* doc) {
-    return base::TensorSpec{
-        .doc = doc, .dtypes = {DType::kFloat32}, .forms = prim::QueryForms("N")};
-  };
   static const base::Contract kContract =
       base::ContractBuilder<Params>(
           "sliding_window_attention",
@@ -50,9 +46,10 @@ const base::Contract& Room::contract() {
           .Optional("strict", &Params::strict, "no limit of a document applies: changes nothing")
           .Output("attention_out", &Params::attention_out,
                   {.doc = "attention", .dtype_as = "query", .forms = prim::QueryForms("N, D2")})
-          .OptionalOutput("softmax_max", &Params::softmax_max, statistics("largest scaled score"))
+          .OptionalOutput("softmax_max", &Params::softmax_max,
+                          prim::Statistic("largest scaled score"))
           .OptionalOutput("softmax_sum", &Params::softmax_sum,
-                          statistics("sum of exp(score - max)"))
+                          prim::Statistic("sum of exp(score - max)"))
           .LayoutIs("layout_query")
           .RowDims({{"BSND", 2}, {"TND", 1}})
           .Build();

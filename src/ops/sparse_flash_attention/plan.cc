@@ -206,9 +206,9 @@ void Room::Bind(const Problem& p, const Params& in, KernelArgs* args) {
   a.out_at = p.TokensOf(in.out);
   a.out_head_stride = p.HeadStride(in.out);
   a.max = prim::Data<float>(in.softmax_max);
-  a.max_at = p.StatisticsOf(in.softmax_max);
+  a.max_at = p.TokensOf(in.softmax_max);
   a.sum = prim::Data<float>(in.softmax_sum);
-  a.sum_at = p.StatisticsOf(in.softmax_sum);
+  a.sum_at = p.TokensOf(in.softmax_sum);
 }
 
 namespace {

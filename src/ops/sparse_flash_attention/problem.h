@@ -30,12 +30,6 @@ struct Problem : prim::TokenProblem {
   std::vector<Task> tasks;
   KernelArgs args = {};
 
-  /// Where tokens lie in softmax_max and softmax_sum, which have one dimension more.
-  prim::Tokens StatisticsOf(const TensorView& view) const {
-    return padded_queries ? prim::Tokens{view.strides[0], view.strides[2]}
-                          : prim::Tokens{0, view.strides[1]};
-  }
-
   /// The positions that a query token has selected and may see, in their order.
   std::vector<int64_t> Selected(const TensorView& indices, const prim::TokenSequence& s,
                                 int64_t token) const;

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -191,6 +192,23 @@ TAMIS_ACL_FUNCTION tamis_tensor tamis_acl_required(tamis_acl_call* call, const c
                                                    const aclTensor* tensor) {
   tamis_acl_require(call, name, tensor);
   return tamis_acl_optional(call, name, tensor);
+}
+
+/* Letters of the longest shape, "[9223372036854775807, ...]" of TAMIS_MAX_RANK numbers. */
+enum { TAMIS_ACL_SHAPE_TEXT = 22 * TAMIS_MAX_RANK + 4 };
+
+/* "[1, 2, 4]", in `text`. */
+TAMIS_ACL_FUNCTION const char* tamis_acl_shape_text(char text[TAMIS_ACL_SHAPE_TEXT],
+                                                    const int64_t* shape, int32_t rank) {
+  size_t used = 1;
+  int32_t i;
+  text[0] = '[';
+  for (i = 0; i < rank; ++i) {
+    used += (size_t)snprintf(text + used, TAMIS_ACL_SHAPE_TEXT - used, i == 0 ? "%lld" : ", %lld",
+                             (long long)shape[i]);
+  }
+  memcpy(text + used, "]", 2);
+  return text;
 }
 
 TAMIS_ACL_FUNCTION tamis_int_list tamis_acl_ints(const aclIntArray* array) {
