@@ -51,6 +51,9 @@ TAMIS_C_API tamis_status tamis_nsa_compress_plan(
 TAMIS_C_API tamis_status tamis_nsa_compress_run(
     const tamis_plan* plan, const tamis_nsa_compress_params* params,
     void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_nsa_compress_renew(
+    tamis_plan* plan, const tamis_nsa_compress_params* params);
 
 /* Attention over compressed keys, with the select blocks of highest importance.
  * npu_nsa_compress_attention (document 002). */
@@ -127,6 +130,9 @@ TAMIS_C_API tamis_status tamis_nsa_compress_attention_plan(
 TAMIS_C_API tamis_status tamis_nsa_compress_attention_run(
     const tamis_plan* plan, const tamis_nsa_compress_attention_params* params,
     void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_nsa_compress_attention_renew(
+    tamis_plan* plan, const tamis_nsa_compress_attention_params* params);
 
 /* Attention over a paged cache of compressed keys, with the select blocks of highest importance.
  * NsaCompressAttentionInfer (document 000). */
@@ -209,6 +215,9 @@ TAMIS_C_API tamis_status tamis_nsa_compress_attention_infer_plan(
 TAMIS_C_API tamis_status tamis_nsa_compress_attention_infer_run(
     const tamis_plan* plan, const tamis_nsa_compress_attention_infer_params* params,
     void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_nsa_compress_attention_infer_renew(
+    tamis_plan* plan, const tamis_nsa_compress_attention_infer_params* params);
 
 /* Causal attention of every query token over the last keys up to its own. Native Sparse
  * Attention's window branch; no document of its own. */
@@ -266,6 +275,9 @@ TAMIS_C_API tamis_status tamis_sliding_window_attention_plan(
 TAMIS_C_API tamis_status tamis_sliding_window_attention_run(
     const tamis_plan* plan, const tamis_sliding_window_attention_params* params,
     void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_sliding_window_attention_renew(
+    tamis_plan* plan, const tamis_sliding_window_attention_params* params);
 
 /* Absorbed queries and latent cache rows of multi-head latent attention.
  * npu_sparse_attention_pto (document 003), section MLA prolog. */
@@ -330,6 +342,9 @@ TAMIS_C_API tamis_status tamis_mla_prolog_plan(
 TAMIS_C_API tamis_status tamis_mla_prolog_run(
     const tamis_plan* plan, const tamis_mla_prolog_params* params,
     void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_mla_prolog_renew(
+    tamis_plan* plan, const tamis_mla_prolog_params* params);
 
 /* Index queries, head weights and index key rows of sparse attention. npu_sparse_attention_pto
  * (document 003), section indexer prolog. */
@@ -395,6 +410,9 @@ TAMIS_C_API tamis_status tamis_indexer_prolog_plan(
 TAMIS_C_API tamis_status tamis_indexer_prolog_run(
     const tamis_plan* plan, const tamis_indexer_prolog_params* params,
     void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_indexer_prolog_renew(
+    tamis_plan* plan, const tamis_indexer_prolog_params* params);
 
 /* A weight matrix from row-major into panels of 16 columns. npu_sparse_attention_pto (document
  * 003), format NZ of its weights. */
@@ -425,6 +443,9 @@ TAMIS_C_API tamis_status tamis_nd_to_nz_plan(
 TAMIS_C_API tamis_status tamis_nd_to_nz_run(
     const tamis_plan* plan, const tamis_nd_to_nz_params* params,
     void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_nd_to_nz_renew(
+    tamis_plan* plan, const tamis_nd_to_nz_params* params);
 
 /* A weight matrix from panels of 16 columns into row-major. npu_sparse_attention_pto (document
  * 003), format NZ of its weights. */
@@ -456,6 +477,9 @@ TAMIS_C_API tamis_status tamis_nz_to_nd_plan(
 TAMIS_C_API tamis_status tamis_nz_to_nd_run(
     const tamis_plan* plan, const tamis_nz_to_nd_params* params,
     void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_nz_to_nd_renew(
+    tamis_plan* plan, const tamis_nz_to_nd_params* params);
 
 /* The int8 shadow of index keys, which lightning_indexer scans. no document of its own. */
 typedef struct tamis_quantize_index_keys_params {
@@ -489,6 +513,9 @@ TAMIS_C_API tamis_status tamis_quantize_index_keys_plan(
 TAMIS_C_API tamis_status tamis_quantize_index_keys_run(
     const tamis_plan* plan, const tamis_quantize_index_keys_params* params,
     void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_quantize_index_keys_renew(
+    tamis_plan* plan, const tamis_quantize_index_keys_params* params);
 
 /* Positions of the keys with the highest index scores, for every query token.
  * npu_sparse_attention_pto (document 003), section lightning indexer. */
@@ -557,6 +584,9 @@ TAMIS_C_API tamis_status tamis_lightning_indexer_plan(
 TAMIS_C_API tamis_status tamis_lightning_indexer_run(
     const tamis_plan* plan, const tamis_lightning_indexer_params* params,
     void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_lightning_indexer_renew(
+    tamis_plan* plan, const tamis_lightning_indexer_params* params);
 
 /* Attention of every query token over the keys it has selected, one latent key for all heads.
  * npu_sparse_flash_attention (document 004). */
@@ -641,6 +671,9 @@ TAMIS_C_API tamis_status tamis_sparse_flash_attention_plan(
 TAMIS_C_API tamis_status tamis_sparse_flash_attention_run(
     const tamis_plan* plan, const tamis_sparse_flash_attention_params* params,
     void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_sparse_flash_attention_renew(
+    tamis_plan* plan, const tamis_sparse_flash_attention_params* params);
 
 /* Hidden states to sparse attention: MLA prolog, indexer prolog, lightning indexer and sparse
  * flash attention in one call. npu_sparse_attention_pto (document 003). */
@@ -732,6 +765,9 @@ TAMIS_C_API tamis_status tamis_sparse_attention_pto_plan(
 TAMIS_C_API tamis_status tamis_sparse_attention_pto_run(
     const tamis_plan* plan, const tamis_sparse_attention_pto_params* params,
     void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_sparse_attention_pto_renew(
+    tamis_plan* plan, const tamis_sparse_attention_pto_params* params);
 
 /* Keys as rows of bytes, 8 bits a channel. rows of npu_kv_quant_sparse_flash_attention and of
  * FlashMLA; no document of its own. */
@@ -767,6 +803,9 @@ TAMIS_C_API tamis_status tamis_pack_kv_rows_plan(
 TAMIS_C_API tamis_status tamis_pack_kv_rows_run(
     const tamis_plan* plan, const tamis_pack_kv_rows_params* params,
     void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_pack_kv_rows_renew(
+    tamis_plan* plan, const tamis_pack_kv_rows_params* params);
 
 /* Keys in 16 bits from rows of bytes. rows of npu_kv_quant_sparse_flash_attention and of
  * FlashMLA; no document of its own. */
@@ -807,6 +846,9 @@ TAMIS_C_API tamis_status tamis_unpack_kv_rows_plan(
 TAMIS_C_API tamis_status tamis_unpack_kv_rows_run(
     const tamis_plan* plan, const tamis_unpack_kv_rows_params* params,
     void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_unpack_kv_rows_renew(
+    tamis_plan* plan, const tamis_unpack_kv_rows_params* params);
 
 /* Attention over all keys from attention over parts of them. decode context parallelism around
  * sparse attention; no document of its own. */
@@ -848,6 +890,9 @@ TAMIS_C_API tamis_status tamis_merge_attention_states_plan(
 TAMIS_C_API tamis_status tamis_merge_attention_states_run(
     const tamis_plan* plan, const tamis_merge_attention_states_params* params,
     void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_merge_attention_states_renew(
+    tamis_plan* plan, const tamis_merge_attention_states_params* params);
 
 /* The best of several lists of scored positions. decode context parallelism around sparse
  * attention; no document of its own. */
@@ -884,6 +929,9 @@ TAMIS_C_API tamis_status tamis_merge_topk_plan(
 TAMIS_C_API tamis_status tamis_merge_topk_run(
     const tamis_plan* plan, const tamis_merge_topk_params* params,
     void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_merge_topk_renew(
+    tamis_plan* plan, const tamis_merge_topk_params* params);
 
 /* Of selected positions, those that one rank holds. decode context parallelism around sparse
  * attention; no document of its own. */
@@ -922,6 +970,9 @@ TAMIS_C_API tamis_status tamis_localize_indices_plan(
 TAMIS_C_API tamis_status tamis_localize_indices_run(
     const tamis_plan* plan, const tamis_localize_indices_params* params,
     void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_localize_indices_renew(
+    tamis_plan* plan, const tamis_localize_indices_params* params);
 
 #ifdef __cplusplus
 }

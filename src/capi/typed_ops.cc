@@ -323,6 +323,11 @@ tamis_status tamis_nsa_compress_run(
                                stream);
 }
 
+tamis_status tamis_nsa_compress_renew(
+    tamis_plan* plan, const tamis_nsa_compress_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kNsaCompress, plan, params);
+}
+
 tamis_status tamis_nsa_compress_attention_params_init_sized(
     tamis_nsa_compress_attention_params* params, size_t struct_size) {
   return tamis::capi::InitParams(tamis::capi::kNsaCompressAttention, params, struct_size);
@@ -339,6 +344,11 @@ tamis_status tamis_nsa_compress_attention_run(
     void* workspace, int64_t workspace_bytes, void* stream) {
   return tamis::capi::RunTyped(tamis::capi::kNsaCompressAttention, plan, params, workspace, workspace_bytes,
                                stream);
+}
+
+tamis_status tamis_nsa_compress_attention_renew(
+    tamis_plan* plan, const tamis_nsa_compress_attention_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kNsaCompressAttention, plan, params);
 }
 
 tamis_status tamis_nsa_compress_attention_infer_params_init_sized(
@@ -359,6 +369,11 @@ tamis_status tamis_nsa_compress_attention_infer_run(
                                stream);
 }
 
+tamis_status tamis_nsa_compress_attention_infer_renew(
+    tamis_plan* plan, const tamis_nsa_compress_attention_infer_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kNsaCompressAttentionInfer, plan, params);
+}
+
 tamis_status tamis_sliding_window_attention_params_init_sized(
     tamis_sliding_window_attention_params* params, size_t struct_size) {
   return tamis::capi::InitParams(tamis::capi::kSlidingWindowAttention, params, struct_size);
@@ -375,6 +390,11 @@ tamis_status tamis_sliding_window_attention_run(
     void* workspace, int64_t workspace_bytes, void* stream) {
   return tamis::capi::RunTyped(tamis::capi::kSlidingWindowAttention, plan, params, workspace, workspace_bytes,
                                stream);
+}
+
+tamis_status tamis_sliding_window_attention_renew(
+    tamis_plan* plan, const tamis_sliding_window_attention_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kSlidingWindowAttention, plan, params);
 }
 
 tamis_status tamis_mla_prolog_params_init_sized(
@@ -395,6 +415,11 @@ tamis_status tamis_mla_prolog_run(
                                stream);
 }
 
+tamis_status tamis_mla_prolog_renew(
+    tamis_plan* plan, const tamis_mla_prolog_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kMlaProlog, plan, params);
+}
+
 tamis_status tamis_indexer_prolog_params_init_sized(
     tamis_indexer_prolog_params* params, size_t struct_size) {
   return tamis::capi::InitParams(tamis::capi::kIndexerProlog, params, struct_size);
@@ -411,6 +436,11 @@ tamis_status tamis_indexer_prolog_run(
     void* workspace, int64_t workspace_bytes, void* stream) {
   return tamis::capi::RunTyped(tamis::capi::kIndexerProlog, plan, params, workspace, workspace_bytes,
                                stream);
+}
+
+tamis_status tamis_indexer_prolog_renew(
+    tamis_plan* plan, const tamis_indexer_prolog_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kIndexerProlog, plan, params);
 }
 
 tamis_status tamis_nd_to_nz_params_init_sized(
@@ -431,6 +461,11 @@ tamis_status tamis_nd_to_nz_run(
                                stream);
 }
 
+tamis_status tamis_nd_to_nz_renew(
+    tamis_plan* plan, const tamis_nd_to_nz_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kNdToNz, plan, params);
+}
+
 tamis_status tamis_nz_to_nd_params_init_sized(
     tamis_nz_to_nd_params* params, size_t struct_size) {
   return tamis::capi::InitParams(tamis::capi::kNzToNd, params, struct_size);
@@ -447,6 +482,11 @@ tamis_status tamis_nz_to_nd_run(
     void* workspace, int64_t workspace_bytes, void* stream) {
   return tamis::capi::RunTyped(tamis::capi::kNzToNd, plan, params, workspace, workspace_bytes,
                                stream);
+}
+
+tamis_status tamis_nz_to_nd_renew(
+    tamis_plan* plan, const tamis_nz_to_nd_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kNzToNd, plan, params);
 }
 
 tamis_status tamis_quantize_index_keys_params_init_sized(
@@ -467,6 +507,11 @@ tamis_status tamis_quantize_index_keys_run(
                                stream);
 }
 
+tamis_status tamis_quantize_index_keys_renew(
+    tamis_plan* plan, const tamis_quantize_index_keys_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kQuantizeIndexKeys, plan, params);
+}
+
 tamis_status tamis_lightning_indexer_params_init_sized(
     tamis_lightning_indexer_params* params, size_t struct_size) {
   return tamis::capi::InitParams(tamis::capi::kLightningIndexer, params, struct_size);
@@ -483,6 +528,11 @@ tamis_status tamis_lightning_indexer_run(
     void* workspace, int64_t workspace_bytes, void* stream) {
   return tamis::capi::RunTyped(tamis::capi::kLightningIndexer, plan, params, workspace, workspace_bytes,
                                stream);
+}
+
+tamis_status tamis_lightning_indexer_renew(
+    tamis_plan* plan, const tamis_lightning_indexer_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kLightningIndexer, plan, params);
 }
 
 tamis_status tamis_sparse_flash_attention_params_init_sized(
@@ -503,6 +553,11 @@ tamis_status tamis_sparse_flash_attention_run(
                                stream);
 }
 
+tamis_status tamis_sparse_flash_attention_renew(
+    tamis_plan* plan, const tamis_sparse_flash_attention_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kSparseFlashAttention, plan, params);
+}
+
 tamis_status tamis_sparse_attention_pto_params_init_sized(
     tamis_sparse_attention_pto_params* params, size_t struct_size) {
   return tamis::capi::InitParams(tamis::capi::kSparseAttentionPto, params, struct_size);
@@ -519,6 +574,11 @@ tamis_status tamis_sparse_attention_pto_run(
     void* workspace, int64_t workspace_bytes, void* stream) {
   return tamis::capi::RunTyped(tamis::capi::kSparseAttentionPto, plan, params, workspace, workspace_bytes,
                                stream);
+}
+
+tamis_status tamis_sparse_attention_pto_renew(
+    tamis_plan* plan, const tamis_sparse_attention_pto_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kSparseAttentionPto, plan, params);
 }
 
 tamis_status tamis_pack_kv_rows_params_init_sized(
@@ -539,6 +599,11 @@ tamis_status tamis_pack_kv_rows_run(
                                stream);
 }
 
+tamis_status tamis_pack_kv_rows_renew(
+    tamis_plan* plan, const tamis_pack_kv_rows_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kPackKvRows, plan, params);
+}
+
 tamis_status tamis_unpack_kv_rows_params_init_sized(
     tamis_unpack_kv_rows_params* params, size_t struct_size) {
   return tamis::capi::InitParams(tamis::capi::kUnpackKvRows, params, struct_size);
@@ -555,6 +620,11 @@ tamis_status tamis_unpack_kv_rows_run(
     void* workspace, int64_t workspace_bytes, void* stream) {
   return tamis::capi::RunTyped(tamis::capi::kUnpackKvRows, plan, params, workspace, workspace_bytes,
                                stream);
+}
+
+tamis_status tamis_unpack_kv_rows_renew(
+    tamis_plan* plan, const tamis_unpack_kv_rows_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kUnpackKvRows, plan, params);
 }
 
 tamis_status tamis_merge_attention_states_params_init_sized(
@@ -575,6 +645,11 @@ tamis_status tamis_merge_attention_states_run(
                                stream);
 }
 
+tamis_status tamis_merge_attention_states_renew(
+    tamis_plan* plan, const tamis_merge_attention_states_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kMergeAttentionStates, plan, params);
+}
+
 tamis_status tamis_merge_topk_params_init_sized(
     tamis_merge_topk_params* params, size_t struct_size) {
   return tamis::capi::InitParams(tamis::capi::kMergeTopk, params, struct_size);
@@ -593,6 +668,11 @@ tamis_status tamis_merge_topk_run(
                                stream);
 }
 
+tamis_status tamis_merge_topk_renew(
+    tamis_plan* plan, const tamis_merge_topk_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kMergeTopk, plan, params);
+}
+
 tamis_status tamis_localize_indices_params_init_sized(
     tamis_localize_indices_params* params, size_t struct_size) {
   return tamis::capi::InitParams(tamis::capi::kLocalizeIndices, params, struct_size);
@@ -609,6 +689,11 @@ tamis_status tamis_localize_indices_run(
     void* workspace, int64_t workspace_bytes, void* stream) {
   return tamis::capi::RunTyped(tamis::capi::kLocalizeIndices, plan, params, workspace, workspace_bytes,
                                stream);
+}
+
+tamis_status tamis_localize_indices_renew(
+    tamis_plan* plan, const tamis_localize_indices_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kLocalizeIndices, plan, params);
 }
 
 }  // extern "C"

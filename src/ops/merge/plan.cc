@@ -123,7 +123,7 @@ void Room::Bind(const Problem&, const Params& in, KernelArgs* args) {
   a.out_values_stride = in.sparse_values.strides[0];
 }
 
-void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, prim::CpuWork* work) {
+void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget&, prim::CpuWork* work) {
   KernelArgs& a = p.args;
   a = {};
   Bind(p, in, &a);
@@ -186,7 +186,7 @@ void Room::Bind(const Problem&, const Params& in, KernelArgs* args) {
   a.counts_stride = in.counts.strides[0];
 }
 
-void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, prim::CpuWork* work) {
+void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget&, prim::CpuWork* work) {
   KernelArgs& a = p.args;
   a = {};
   Bind(p, in, &a);
