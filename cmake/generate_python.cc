@@ -257,8 +257,11 @@ std::string Constant(const Contract& contract) {
                        "updated=" + Tuple("    ", Names(contract, IsUpdated, true)),
                        "integers={" + (integers.empty() ? "" : "\n" + integers + "    ") + "}",
                        "contiguous=" + Tuple("    ", Names(contract, IsContiguousInStrict, true)),
+                       "read_by_plan=" + Tuple("    ", Names(contract, IsReadByPlan, true)),
                        "attributes=" + Tuple("    ", attributes),
-                       "outputs=" + Tuple("    ", Names(contract, IsResult, true))};
+                       "outputs=" + Tuple("    ", Names(contract, IsResult, true)),
+                       "results=" + (ResultClass(contract).empty() ? std::string("None")
+                                                                   : PascalCase(contract.name))};
   return "\n\n_" + UpperCase(contract.name) + " = Operator(\n    " + Joined(parts, ",\n    ") +
          ",\n)\n";
 }
@@ -358,7 +361,7 @@ std::string PythonModule() {
       std::string(kHead) + "\n__all__ = [\n    " + Joined(names, ",\n    ") + ",\n]\n";
   for (const base::Operator& op : registry::Operators()) {
     const Contract& contract = *op.contract;
-    text += Constant(contract) + ResultClass(contract) + "\n\n" + Signatures(contract) +
+    text += ResultClass(contract) + Constant(contract) + "\n\n" + Signatures(contract) +
             Docstring(contract) + Body(contract);
   }
   return text;
