@@ -260,10 +260,10 @@ class DeepSeekSparseAttention(torch.nn.Module):
 
     def _step(self, rows: Rows, table: PageTable) -> Step:
         rope, dtype = self.rope, self.w_dq.dtype
-        turn = torch.ops.tamis_nn.turn(
+        sin, cos = torch.ops.tamis_nn.turn(
             rows.positions, rope.frequencies, rope.attention_factor, dtype
         )
-        return Step(rows.slots, *turn, rows.ends, rows.lengths, table.block_table())
+        return Step(rows.slots, sin, cos, rows.ends, rows.lengths, table.block_table())
 
     def _attend(self, x: Tensor, step: Step, cache: PagedCache) -> Tensor:
         ops, kv, kr, index_k = torch.ops.tamis, *cache.tensors.values()

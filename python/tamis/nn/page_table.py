@@ -148,12 +148,15 @@ class PageTable:
         TypeError, ValueError, MemoryError
             As `append`, and where `packed` has another number of rows.
         """
-        state = (self._lengths, self._pool, self._table, self.page_size)
         if torch.compiler.is_compiling():
             given = counts if isinstance(counts, Tensor) else torch.tensor(counts)
             ((name, tensor),) = packed.items()
-            return Rows(*torch.ops.tamis_nn.reserve(given, name, tensor.shape[0], *state))
-        return _reserve(counted(counts, len(self._lengths), **packed), *state)
+            return Rows(*torch.ops.tamis_nn.reserve(given, name, tensor.shape[0], *self.state()))
+        return reserve(counted(counts, len(self._lengths), **packed), *self.state())
+
+    def state(self) -> tuple[Tensor, Tensor, Tensor, int]:
+        """Lengths, pool, table and page size, as the function `reserve` takes them."""
+        return self._lengths, self._pool, self._table, self.page_size
 
     def commit(self, rows: Rows) -> None:
         """The second half of `append`: reserved rows are there."""
@@ -202,18 +205,17 @@ def _ragged(begins: _Array, counts: _Array) -> tuple[_Array, _Array]:
     return sequence, np.arange(len(sequence)) + (begins - first)[sequence]
 
 
-def _reserve(
+def reserve(
     counts: list[int], lengths: Tensor, pool: Tensor, block_table: Tensor, page_size: int
 ) -> Rows:
+    """`PageTable.reserve`, from counts that are checked and a `PageTable.state`."""
     table, new = block_table.numpy(), np.array(counts, np.int64)
     before = lengths.numpy().astype(np.int64)
     after = before + new
     have, need = _pages(before, page_size), _pages(after, page_size)
     used, missing = int(have.sum()), int(need.sum() - have.sum())
     if missing > len(pool) - used:
-        raise MemoryError(
-            f"counts: expected at most {len(pool) - used} new pages, got {missing}"
-        )
+        raise MemoryError(f"counts: expected at most {len(pool) - used} new pages, got {missing}")
     most = int(need.max(initial=0))
     if most > table.shape[1]:
         raise MemoryError(
@@ -228,7 +230,6 @@ def _reserve(
     return Rows(*map(torch.from_numpy, made))
 
 
-@torch.library.custom_op("tamis_nn::reserve", mutates_args=("block_table",))
 def _reserve_in_graph(
     counts: Tensor,
     name: str,
@@ -239,11 +240,10 @@ def _reserve_in_graph(
     page_size: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     packed = {name: torch.empty(rows, 0)}
-    return _reserve(counted(counts, len(lengths), **packed), lengths, pool, block_table, page_size)
+    return reserve(counted(counts, len(lengths), **packed), lengths, pool, block_table, page_size)
 
 
-@_reserve_in_graph.register_fake
-def _(
+def _fake_reserve(
     counts: Tensor,
     name: str,
     rows: int,
@@ -254,3 +254,7 @@ def _(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     slots = lengths.new_empty((rows,), dtype=torch.int64)
     return slots, torch.empty_like(slots), torch.empty_like(lengths), torch.empty_like(lengths)
+
+
+torch.library.custom_op("tamis_nn::reserve", _reserve_in_graph, mutates_args=("block_table",))
+torch.library.register_fake("tamis_nn::reserve", _fake_reserve)

@@ -193,7 +193,6 @@ def _number(
     return float(value)
 
 
-@torch.library.custom_op("tamis_nn::turn", mutates_args=())
 def turn(
     positions: Tensor, frequencies: Tensor, attention_factor: float, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
@@ -206,9 +205,12 @@ def turn(
     return sin.to(dtype), cos.to(dtype)
 
 
-@turn.register_fake
-def _(
+def _fake_turn(
     positions: Tensor, frequencies: Tensor, attention_factor: float, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
     sin = frequencies.new_empty((positions.shape[0], 2 * frequencies.shape[0]), dtype=dtype)
     return sin, torch.empty_like(sin)
+
+
+torch.library.custom_op("tamis_nn::turn", turn, mutates_args=())
+torch.library.register_fake("tamis_nn::turn", _fake_turn)
