@@ -15,7 +15,7 @@ from tamis.nn import DeepSeekSparseAttention, PagedCache, PageTable, Step
 
 BACKENDS = ["aot_eager", "inductor"]
 # A prompt, a chunk, then steps of one or a few tokens: over the ends of pages and windows.
-STEPS = [[50, 20], [30, 0], *[[1, 1]] * 8, [2, 3], [1, 4], [3, 0], [1, 1]]
+STEPS = [[50, 20], [31, 11], *[[1, 1]] * 8, [2, 3], [1, 4], [3, 0], [1, 1]]
 # One graph for the first shape and one for all others; one of a single token would be a third.
 GRAPHS = 2
 

@@ -62,7 +62,8 @@ def run(
     length, before = len(key_weight), lengths.tolist()
     sizes = {"compress_block_size": length, "compress_stride": stride}
     sizes |= {"select_block_size": select_block_size, "select_block_count": select_block_count}
-    kept = [n - w * stride for n, w in zip(before, window_lengths.tolist(), strict=True)]
+    complete = window_lengths.tolist()
+    kept = [n - w * stride for n, w in zip(before, complete, strict=True)]
     tokens = [k + n for k, n in zip(kept, counts, strict=True)]
     windows = [max(n - length + stride, 0) // stride for n in tokens]
     raw = [_packed(rows, kept, new, counts) for rows, new in ((key_rows, key), (value_rows, value))]
@@ -76,9 +77,11 @@ def run(
         )
         for packed, weight in zip(raw, (key_weight, value_weight), strict=True)
     )
-    made = reserve(windows, window_lengths, pool, block_table, page_size)
-    for pages, rows in ((key_windows, keys), (value_windows, values)):
-        pages.flatten(0, 1)[made.slots] = rows.flatten(1)
+    if any(windows):
+        slots = reserve(windows, window_lengths, pool, block_table, page_size).slots
+        for pages, rows in ((key_windows, keys), (value_windows, values)):
+            pages.flatten(0, 1)[slots] = rows.flatten(1)
+        complete = [n + more for n, more in zip(complete, windows, strict=True)]
     if any(before):
         out = torch.ops.tamis.nsa_compress_attention_infer(
             query,
@@ -91,7 +94,7 @@ def run(
             page_block_size=page_size,
             atten_mask=torch.ones(1, 1, dtype=torch.bool),  # a switch: hide what ends later
             actual_seq_qlen=counts,
-            actual_cmp_seq_kvlen=made.lengths.tolist(),
+            actual_cmp_seq_kvlen=complete,
             actual_sel_seq_kvlen=[n + more for n, more in zip(before, counts, strict=True)],
             masked_rows="zero",
             **sizes,
@@ -104,7 +107,7 @@ def run(
         for row, part, n, w, new in parts:
             if new:
                 row[: n - w * stride] = part[w * stride :]
-    window_lengths.copy_(made.lengths)
+    window_lengths.copy_(torch.tensor(complete))
     lengths += torch.tensor(counts)
     return out[0], out[1]
 
