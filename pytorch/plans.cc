@@ -159,4 +159,5 @@ extern "C" __attribute__((visibility("default"))) void tamis_torch_plan_counts(i
   counts[0] = here.made;
   counts[1] = here.renewed;
   counts[2] = here.reused;
+  counts[3] = here.kernel_nanoseconds;
 }

@@ -53,6 +53,7 @@ struct PlanCounts {
   int64_t made = 0;
   int64_t renewed = 0;
   int64_t reused = 0;  ///< As they were.
+  int64_t kernel_nanoseconds = 0;
 };
 PlanCounts& CountsOfThisThread();
 

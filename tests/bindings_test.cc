@@ -183,6 +183,8 @@ TEST(Bindings, OutputsThatOverlapAreRefused) {
       for (size_t k = 0; k < call.tensors.size(); ++k) {
         if (k == i || ElemsOf(call.tensors[i].tensor) == 0 || ElemsOf(call.tensors[k].tensor) == 0)
           continue;
+        // Those are not looked at: the plan keeps what it has read.
+        if (op->contract->Find(call.tensors[k].name)->read_by_plan) continue;
         std::vector<tamis_named_tensor> tensors = call.tensors;
         tensors[i].tensor.data = tensors[k].tensor.data;
         ++tried;

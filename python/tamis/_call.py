@@ -184,7 +184,9 @@ class Operator:
         views = self.pack_inputs(inputs, keep, attributes[self._strict_at])
         library = library_of(next((t for t in inputs if t is not None), None))
         given = pack_outputs(self.outputs, outputs, keep)
-        plan = self.plan([*views, *given], packed, len(self._attributes), level, implementation, threads)
+        plan = self.plan(
+            [*views, *given], packed, len(self._attributes), level, implementation, threads
+        )
         try:
             results = allocate_outputs(plan, self.outputs, outputs, library)
             if any(output is None for output in outputs):

@@ -42,6 +42,9 @@ _ABSENT_BYTES = bytes(_NAMED[0].size - 8)
 # numpy's own classes whose elements are all of what they mean.
 _PLAIN = (np.ndarray, np.memmap, np.matrix, np.recarray)
 
+# What an array has that has memory.
+_MEMORY = ("__array_interface__", "__dlpack__", "__array__")
+
 _IN_PLACE = "it is written to and never copied"
 
 
@@ -92,7 +95,9 @@ class Slot:
             if spec.device.type != "meta":
                 return None
             code = _torch_codes(torch).get(dtype)
-        elif any(hasattr(spec, name) for name in ("__array_interface__", "__dlpack__", "__array__")):
+        elif any(
+            hasattr(spec, name) for name in ("__array_interface__", "__dlpack__", "__array__")
+        ):
             return None
         else:
             code = _CODES.get(np.dtype(dtype))

@@ -53,6 +53,7 @@ class PlanCounts(NamedTuple):
     made: int
     renewed: int
     reused: int
+    kernel_seconds: float
 
 
 def plan_counts() -> PlanCounts:
@@ -65,11 +66,12 @@ def plan_counts() -> PlanCounts:
     Returns
     -------
     PlanCounts
-        Numbers of calls.
+        Numbers of calls, and how long kernels ran on PyTorch's threads, where those are several.
     """
-    counts = (ctypes.c_int64 * 3)()
+    counts = (ctypes.c_int64 * 4)()
     _loaded.tamis_torch_plan_counts(counts)
-    return PlanCounts(*counts)
+    made, renewed, reused, nanoseconds = counts
+    return PlanCounts(made, renewed, reused, nanoseconds * 1e-9)
 
 
 def _load() -> ctypes.CDLL:
