@@ -1,19 +1,22 @@
-#include "generate_torch.h"
+#include "tools/generate/torch_operators.h"
 
 #include <string>
 #include <vector>
 
-#include "generate_text.h"
-#include "registry/describe.h"
+#include "registry/argument_text.h"
+#include "registry/join.h"
 #include "registry/registry.h"
+#include "tools/generate/fields.h"
+#include "tools/generate/head.h"
+#include "tools/generate/names.h"
 
 namespace tamis::generate {
 namespace {
 
-constexpr const char* kHead =
-    R"(// Made from the contracts by `dev generate` (cmake/generate.cc): do not edit.
-// clang-format off
-// The operators as PyTorch sees them.
+using registry::Join;
+
+constexpr const char* kBegin =
+    R"(// The operators as PyTorch sees them.
 #pragma once
 
 #include "operator.h"
@@ -70,9 +73,9 @@ std::string Schema(const Contract& contract) {
   Lines results;
   for (const Field* field : Fields(contract, IsResult)) results.push_back("Tensor " + field->name);
   const std::string returned =
-      results.size() == 1 ? results.front() : "(" + Joined(results, ", ") + ")";
-  return contract.name + "(" + Joined(tensors, ", ") + ", *, " + Joined(attributes, ", ") +
-         ") -> " + returned;
+      results.size() == 1 ? results.front() : "(" + Join(results, ", ") + ")";
+  return contract.name + "(" + Join(tensors, ", ") + ", *, " + Join(attributes, ", ") + ") -> " +
+         returned;
 }
 
 std::string Kind(const Field& field) {
@@ -103,26 +106,19 @@ std::string Results(const Contract& contract) {
   Lines names;
   for (const Field* field : Fields(contract, IsResult)) names.push_back(Quoted(field->name));
   return "inline constexpr const char* k" + PascalCase(contract.name) + "Results[] = {" +
-         Joined(names, ", ") + "};\n";
-}
-
-// A string literal of C++.
-std::string Literal(const std::string& text) {
-  std::string escaped;
-  for (const char c : text) escaped += c == '"' ? "\\\"" : std::string(1, c);
-  return Quoted(escaped);
+         Join(names, ", ") + "};\n";
 }
 
 }  // namespace
 
 std::string TorchOperators() {
-  std::string text = kHead;
+  std::string text = HeadOfC() + kBegin;
   std::string table = "\ninline constexpr Operator kOperators[] = {\n";
   for (const base::Operator& op : registry::Operators()) {
     const Contract& contract = *op.contract;
     const std::string constant = "k" + PascalCase(contract.name);
     text += Arguments(contract) + Results(contract);
-    table += "    {" + Quoted(contract.name) + ",\n     " + Literal(Schema(contract)) + ",\n     " +
+    table += "    {" + Quoted(contract.name) + ",\n     " + Quoted(Schema(contract)) + ",\n     " +
              constant + ", std::size(" + constant + "), " + constant + "Results, std::size(" +
              constant + "Results)},\n";
   }
