@@ -61,9 +61,8 @@ std::string CSource() {
          PerOperator("", CMembers) +
          "}  // namespace\n\nstd::span<const Typed> AllTyped() {\n  static constexpr Typed kAll[] "
          "= {" +
-         PerOperator(", ", [](const Contract& c) { return Constant(c); }) +
-         "};\n  return kAll;\n}\n\n}  // namespace tamis::capi\n\n" + "extern \"C\" {\n\n" +
-         PerOperator("\n", CBodies) + "\n}  // extern \"C\"\n";
+         PerOperator(", ", Constant) + "};\n  return kAll;\n}\n\n}  // namespace tamis::capi\n\n" +
+         "extern \"C\" {\n\n" + PerOperator("\n", CBodies) + "\n}  // extern \"C\"\n";
 }
 
 }  // namespace tamis::generate

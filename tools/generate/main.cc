@@ -59,7 +59,7 @@ bool SetBetween(std::string_view begin_line, std::string_view end_line, const st
   return true;
 }
 
-int Main(const std::vector<std::string>& arguments) {
+int Generate(const std::vector<std::string>& arguments) {
   const bool check = !arguments.empty() && arguments.front() == "--check";
   const size_t given = arguments.size() - (check ? 1 : 0);
   if (given > 1) return Fail("usage: tamis_generate [--check] [ROOT]");
@@ -98,4 +98,4 @@ int Main(const std::vector<std::string>& arguments) {
 }  // namespace
 }  // namespace tamis::generate
 
-int main(int argc, char** argv) { return tamis::generate::Main({argv + 1, argv + argc}); }
+int main(int argc, char** argv) { return tamis::generate::Generate({argv + 1, argv + argc}); }

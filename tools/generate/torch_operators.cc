@@ -16,14 +16,8 @@ namespace {
 using registry::Join;
 
 constexpr const char* kBegin =
-    R"(// The operators as PyTorch sees them.
-#pragma once
-
-#include "operator.h"
-
-namespace tamis::torch_ops {
-
-)";
+    "// The operators as PyTorch sees them.\n#pragma once\n\n#include \"operator.h\"\n\n"
+    "namespace tamis::torch_ops {\n\n";
 
 // PyTorch's type of an attribute; sizes may be symbolic while a graph is traced.
 std::string SchemaType(const Field& field) {
