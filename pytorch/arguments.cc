@@ -130,26 +130,31 @@ void ThrowInvalid(const std::string& line) { throw std::invalid_argument(line); 
 
 int32_t TorchDType(tamis_dtype dtype) { return TorchDTypes()[static_cast<size_t>(dtype)]; }
 
-Arguments::Arguments(const Operator& op, StableIValue* stack) {
-  tensors_.reserve(op.argument_count + op.result_count);
-  attributes_.reserve(op.argument_count);
-  owned_tensors_.reserve(op.argument_count);
+Arguments::Arguments(const Operator& op, bool with_outputs, StableIValue* stack) {
+  const size_t most = op.arguments.size() + op.outputs.size();
+  tensors_.reserve(most);
+  attributes_.reserve(op.arguments.size());
+  owned_tensors_.reserve(most);
   std::vector<std::pair<const Argument*, Tensor>> given;
-  given.reserve(op.argument_count);
-  for (size_t i = 0; i < op.argument_count; ++i) {  // all is owned before anything is refused
-    const Argument& argument = op.arguments[i];
+  given.reserve(most);
+  const auto take = [&](const Argument& argument, StableIValue value) {
     switch (argument.kind) {
       case Kind::kTensor:
       case Kind::kInt32Tensor:
-      case Kind::kUpdatedTensor: given.emplace_back(&argument, to<Tensor>(stack[i])); break;
+      case Kind::kUpdatedTensor: given.emplace_back(&argument, to<Tensor>(value)); break;
       case Kind::kOptionalTensor:
       case Kind::kOptionalInt32Tensor:
       case Kind::kOptionalUpdatedTensor:
-        if (auto tensor = to<std::optional<Tensor>>(stack[i]))
+        if (auto tensor = to<std::optional<Tensor>>(value))
           given.emplace_back(&argument, *std::move(tensor));
         break;
-      default: TakeAttribute(argument, stack[i]);
+      default: TakeAttribute(argument, value);
     }
+  };
+  // All is owned before anything is refused.
+  for (const Argument& argument : op.arguments) take(argument, *stack++);
+  if (with_outputs) {
+    for (const Argument& argument : op.outputs) take(argument, *stack++);
   }
   const bool strict = IsStrict();
   for (auto& [argument, tensor] : given) {
@@ -163,8 +168,7 @@ Arguments::Arguments(const Operator& op, StableIValue* stack) {
 }
 
 void Arguments::TakeTensor(const Argument& argument, Tensor tensor) {
-  tamis_named_tensor named = {argument.name, {}};
-  tamis_tensor& view = named.tensor;
+  tamis_tensor view = {};
   view.dtype = DTypeOf(argument, tensor);
   const int64_t rank = tensor.dim();
   if (rank > TAMIS_MAX_RANK) {
@@ -195,7 +199,7 @@ void Arguments::TakeTensor(const Argument& argument, Tensor tensor) {
   std::copy_n(tensor.sizes().begin(), rank, view.shape);
   std::copy_n(tensor.strides().begin(), rank, view.strides);
   if (rank > 0) view.strides[rank - 1] = 1;
-  tensors_.push_back(named);
+  tensors_.push_back({&argument, view});
   owned_tensors_.push_back(std::move(tensor));
 }
 

@@ -4,7 +4,7 @@
 #include <torch/csrc/stable/tensor.h>
 
 #include <cstdint>
-#include <list>
+#include <deque>
 #include <string>
 #include <vector>
 
@@ -16,14 +16,19 @@ namespace tamis::torch_ops {
 /// Owns what the views borrow.
 class Arguments {
  public:
-  /// Takes ownership of the arguments on the stack. Throws where a tensor is none that Tamis can
-  /// read or, if the call updates it, write in place; or, with `strict`, where the document does
-  /// not take one that is not contiguous.
-  Arguments(const Operator& op, StableIValue* stack);
+  /// Takes ownership of the arguments on the stack, those of the overload `out` if `with_outputs`.
+  /// Throws where a tensor is none that Tamis can read or, if the call writes it, write in place;
+  /// or, with `strict`, where the document does not take one that is not contiguous.
+  Arguments(const Operator& op, bool with_outputs, StableIValue* stack);
   Arguments(const Arguments&) = delete;
   Arguments& operator=(const Arguments&) = delete;
 
-  const std::vector<tamis_named_tensor>& tensors() const { return tensors_; }
+  /// Those that are given, with whose they are.
+  struct Given {
+    const Argument* argument;
+    tamis_tensor view;
+  };
+  const std::vector<Given>& tensors() const { return tensors_; }
   const std::vector<tamis_named_attribute>& attributes() const { return attributes_; }
 
  private:
@@ -32,11 +37,11 @@ class Arguments {
   void TakeAttribute(const Argument& argument, StableIValue value);
   void SetInts(std::vector<int64_t> ints, tamis_named_attribute* attribute);
 
-  std::vector<tamis_named_tensor> tensors_;
+  std::vector<Given> tensors_;
   std::vector<tamis_named_attribute> attributes_;
   std::vector<torch::stable::Tensor> owned_tensors_;
-  std::list<std::string> owned_strings_;
-  std::list<std::vector<int64_t>> owned_ints_;
+  std::deque<std::string> owned_strings_;
+  std::deque<std::vector<int64_t>> owned_ints_;
 };
 
 /// "query: expected ..., got ...", thrown where a ValueError is meant.

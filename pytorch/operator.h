@@ -1,8 +1,7 @@
 // What the binding must know of an operator: its schema, and how its arguments travel.
 #pragma once
 
-#include <cstddef>
-#include <iterator>
+#include <span>
 
 namespace tamis::torch_ops {
 
@@ -21,22 +20,21 @@ enum class Kind {
   kOptionalInts,
 };
 
-/// With `strict`, a tensor that the document does not take otherwise: never copied.
-inline constexpr bool kContiguous = true;
-
 struct Argument {
   const char* name;
   Kind kind;
-  bool contiguous = false;
+  bool contiguous = false;  ///< `strict` takes it so only: never copied.
+  bool read_by_plan = false;
 };
 
+/// Two overloads: one gives its outputs as results, `out` takes them after its other arguments.
 struct Operator {
   const char* name;
   const char* schema;
-  const Argument* arguments;  // in the schema's order
-  size_t argument_count;
-  const char* const* results;  // names of the outputs, in the schema's order
-  size_t result_count;
+  const char* out_name;
+  const char* out_schema;
+  std::span<const Argument> arguments;  ///< In the schemas' order.
+  std::span<const Argument> outputs;
 };
 
 }  // namespace tamis::torch_ops

@@ -54,11 +54,10 @@ class Bindings {
 };
 
 /// Made by `tamis::<operator>::plan` from shapes, dtypes, attributes, lengths, page tables and
-/// cache slots. What those can have wrong has failed there, before anything was written. Lengths,
-/// page tables and slots must stay as they are until the plan is renewed; of all other tensors a
-/// plan knows the shape, and their data may be null in its params. A run changes nothing in a plan:
-/// several threads may run one at once, each with bindings and a workspace of its own. A copy is
-/// the same plan.
+/// cache slots. What those can have wrong has failed there, before anything was written. It keeps
+/// what it needs of lengths, page tables and slots; of all other tensors it knows the shape, and
+/// their data may be null in its params. A run changes nothing in a plan: several threads may run
+/// one at once, each with bindings and a workspace of its own. A copy is the same plan.
 class TAMIS_API Plan {
  public:
   explicit Plan(std::shared_ptr<internal::PlanBody> body);
@@ -90,10 +89,11 @@ class TAMIS_API Plan {
   /// and shapes; only their values differ, and as far as those need no longer lists than ever
   /// before, nothing is allocated. Checks what planning checks. A plan whose renewal failed after
   /// its shapes were found right refuses to run until one succeeds. workspace_bytes() may change.
+  /// Where nothing that the plan needs differs, it is left as it is, and `changed` set to false.
   ///
   /// One owner renews: no run may be in flight, and no other thread may use the plan or a copy of
   /// it meanwhile. Runs that begin after it see it only if the threads synchronise.
-  Status renew(const Bindings& integers);
+  Status renew(const Bindings& integers, bool* changed = nullptr);
 
   /// The tensor of that name as the plan was made with it: absent where it has none. Of an output
   /// that it has inferred, the dtype and shape that a run must bring.

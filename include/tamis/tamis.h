@@ -143,9 +143,9 @@ TAMIS_C_API tamis_status tamis_context_set_executor(tamis_context* context, tami
 /* --- plans ---------------------------------------------------------------------------------- */
 
 /* A call that passed every check of shapes, dtypes, attributes, lengths, page tables and slots.
- * Those three must stay as they are until the plan is renewed; of all other tensors it knows the
- * shape, and their data may be NULL when it is made. A run changes nothing in it: several threads
- * may run one at once, each with tensors and a workspace of its own. */
+ * It keeps what it needs of those three; of all other tensors it knows the shape, and their data
+ * may be NULL when it is made. A run changes nothing in it: several threads may run one at once,
+ * each with tensors and a workspace of its own. */
 typedef struct tamis_plan tamis_plan;
 
 /* Bytes of scratch that a run needs; -1 for a null plan. */
@@ -224,14 +224,15 @@ TAMIS_C_API tamis_status tamis_plan_run_by_name(const tamis_plan* plan,
  * `attributes`, all that the plan was made with; other tensors are not looked at. There are as many
  * as before, in tensors of the same dtypes and shapes. Checks what planning checks. Allocates
  * nothing where it needs no longer lists than ever before, but copies of lists. A plan whose
- * renewal failed after its shapes were found right refuses to run until one succeeds.
+ * renewal failed after its shapes were found right refuses to run until one succeeds. *changed (not
+ * set where `changed` is NULL) is 0 where nothing that the plan needs differs, else 1: then
  * tamis_plan_workspace_bytes may change. One owner renews: no run may be in flight, and no other
  * thread may use the plan meanwhile. */
 TAMIS_C_API tamis_status tamis_plan_renew_by_name(tamis_plan* plan,
                                                   const tamis_named_tensor* tensors,
                                                   int64_t tensor_count,
                                                   const tamis_named_attribute* attributes,
-                                                  int64_t attribute_count);
+                                                  int64_t attribute_count, int32_t* changed);
 
 /* What the outputs of a call must be, from the inputs alone (outputs among `tensors` are not looked
  * at). Writes at most `capacity` of them to `outputs` (null if capacity is 0) and their number to

@@ -4,7 +4,9 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <functional>
 #include <limits>
+#include <numeric>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -666,20 +668,32 @@ Status CheckOperator(const Contract& contract, const Bindings& bindings) {
   return Status::Ok();
 }
 
+namespace {
+
+// An address behind which nothing is: kernels tell by addresses which tensors there are.
+void* Nowhere() {
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): never read from
+  return reinterpret_cast<void*>(uintptr_t{1} << (std::numeric_limits<uintptr_t>::digits - 1));
+}
+
+}  // namespace
+
 Status Contract::Bind(const void* planned, const void* given, void* bound) const {
   const bool strict = At<const bool>(planned, *Find("strict"));
   for (const Field& field : fields) {
     if (!field.is_tensor()) continue;
     const TensorView& plan = tensor(planned, field);
     const TensorView& view = field.read_by_plan ? plan : tensor(given, field);
-    TAMIS_RETURN_IF_ERROR(CheckBinding(field, plan, view, strict));
+    if (!field.read_by_plan) TAMIS_RETURN_IF_ERROR(CheckBinding(field, plan, view, strict));
     tensor(bound, field) = view;
   }
   ForgetUnusedStrides(bound);
-  return CheckOverlaps(bound);
+  TAMIS_RETURN_IF_ERROR(CheckOverlaps(bound));
+  StandIn(bound);  // where there are no elements
+  return Status::Ok();
 }
 
-Status Contract::Renew(void* planned, const void* given) const {
+Status Contract::CheckIntegers(const void* planned, const void* given) const {
   for (const Field& field : fields) {
     if (field.type == Type::kInts) {
       TAMIS_RETURN_IF_ERROR(
@@ -689,12 +703,68 @@ Status Contract::Renew(void* planned, const void* given) const {
           CheckBinding(field, tensor(planned, field), tensor(given, field), false));
     }
   }
+  return Status::Ok();
+}
+
+void Contract::TakeIntegers(void* planned, const void* given) const {
   for (const Field& field : fields) {
     if (field.type == Type::kInts) At<IntList>(planned, field) = At<const IntList>(given, field);
     if (field.read_by_plan) tensor(planned, field) = tensor(given, field);
   }
   ForgetUnusedStrides(planned);
-  return Status::Ok();
+}
+
+namespace {
+
+// The elements of an integer tensor in row-major order.
+template <class Each>
+void EachInteger(const TensorView& view, const Each& each) {
+  const int64_t elems =
+      std::accumulate(view.shape, view.shape + view.rank, int64_t{1}, std::multiplies<>());
+  int64_t index[kMaxRank] = {};
+  for (int64_t i = 0; i < elems; ++i) {
+    int64_t offset = 0;
+    for (int d = 0; d < view.rank; ++d) offset += index[d] * view.strides[d];
+    each(view.dtype == DType::kInt64 ? static_cast<const int64_t*>(view.data)[offset]
+                                     : int64_t{static_cast<const int32_t*>(view.data)[offset]});
+    for (int d = view.rank - 1; d >= 0 && ++index[d] == view.shape[d]; --d) index[d] = 0;
+  }
+}
+
+bool IsCopied(const Field& field, const void* params) {
+  return field.read_by_plan && !field.page_table && !Contract::tensor(params, field).absent();
+}
+
+}  // namespace
+
+void Contract::CopyIntegers(const void* params, std::vector<int64_t>* copies) const {
+  copies->clear();
+  for (const Field& field : fields) {
+    if (!IsCopied(field, params)) continue;
+    EachInteger(tensor(params, field), [&](int64_t value) { copies->push_back(value); });
+  }
+}
+
+void Contract::ForgetIntegers(void* params) const {
+  for (const Field& field : fields) {
+    if (field.read_by_plan) tensor(params, field).data = nullptr;
+  }
+}
+
+bool Contract::HasIntegers(const void* planned, const std::vector<int64_t>& copies,
+                           const void* given) const {
+  auto copy = copies.begin();
+  bool same = true;
+  for (const Field& field : fields) {
+    if (field.type == Type::kInts) {
+      const auto& a = At<const IntList>(planned, field);
+      const auto& b = At<const IntList>(given, field);
+      same = same && std::equal(a.begin(), a.end(), b.begin(), b.end());
+    } else if (IsCopied(field, planned)) {
+      EachInteger(tensor(given, field), [&](int64_t value) { same = value == *copy++ && same; });
+    }
+  }
+  return same;
 }
 
 const std::string* Contract::StandIn(void* params) const {
@@ -703,11 +773,9 @@ const std::string* Contract::StandIn(void* params) const {
     if (!field.is_tensor()) continue;
     TensorView& view = tensor(params, field);
     int64_t bytes = 0;
-    if (view.absent() || view.data != nullptr || !Extent(view, &bytes) || bytes == 0) continue;
-    // NOLINTNEXTLINE(performance-no-int-to-ptr): never read from
-    view.data =
-        reinterpret_cast<void*>(uintptr_t{1} << (std::numeric_limits<uintptr_t>::digits - 1));
-    lacking = &field.name;
+    if (view.absent() || view.data != nullptr || !Extent(view, &bytes)) continue;
+    view.data = Nowhere();
+    if (bytes > 0) lacking = &field.name;
   }
   return lacking;
 }

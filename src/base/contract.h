@@ -82,6 +82,7 @@ struct Field {
   bool ranked =
       false;  ///< Output of indices, best first: compared through the scores that ranked them.
   bool read_by_plan = false;  ///< Input whose elements the plan reads: a run binds no other.
+  bool page_table = false;    ///< And of those only what lengths reach.
 
   StrictRule strict;
 
@@ -217,12 +218,21 @@ class Contract {
   /// from `planned`, all others from `given`, with the checks of a run (see Plan::run). Allocates
   /// nothing unless it complains.
   Status Bind(const void* planned, const void* given, void* bound) const;
-  /// Puts the integers of `given` in the place of those that the plan has read: lists, and tensors
-  /// that are read_by_plan. As many as before, in tensors of the same dtypes and shapes; else an
-  /// error, and `planned` is as it was. Allocates nothing unless it complains.
-  Status Renew(void* planned, const void* given) const;
-  /// Gives every tensor that lacks memory an address where none lies. The name of one; null: none
-  /// lacks it.
+  /// That the integers of `given`, lists and tensors that a plan reads, are as many as those of
+  /// `planned`, in tensors of the same dtypes and shapes. Allocates nothing unless it complains.
+  Status CheckIntegers(const void* planned, const void* given) const;
+  /// Puts them in their place.
+  void TakeIntegers(void* planned, const void* given) const;
+  /// Copies the elements of tensors that a plan reads, page tables left out, to `copies`, one
+  /// behind the other.
+  void CopyIntegers(const void* params, std::vector<int64_t>* copies) const;
+  /// Lets the views of all tensors that a plan has read have no memory.
+  void ForgetIntegers(void* params) const;
+  /// Whether the lists of `given` are those of `planned`, and its tensors have the copied elements.
+  bool HasIntegers(const void* planned, const std::vector<int64_t>& copies,
+                   const void* given) const;
+  /// Gives every tensor without an address one behind which nothing is. The name of one that has
+  /// elements there; null: none has.
   const std::string* StandIn(void* params) const;
   void CopyTensors(const void* from, void* to) const;
   /// The document's limits, if the call asks for `strict`.
@@ -283,6 +293,7 @@ struct TensorSpec {
   std::vector<std::string> needs = {};
   RowDimsByLayout row_dims = {};
   bool read_by_plan = false;
+  bool page_table = false;
 };
 
 /// Describes a params struct field by field; defaults are those of a default-constructed Params.
@@ -414,6 +425,7 @@ class ContractBuilder {
     field.needs = std::move(spec.needs);
     field.row_dims = std::move(spec.row_dims);
     field.read_by_plan = spec.read_by_plan;
+    field.page_table = spec.page_table;
     field.shapes = std::move(spec.forms);
     if (field.shapes.empty()) field.shapes.push_back({"", std::move(spec.shape)});
     return *this;

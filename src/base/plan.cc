@@ -67,8 +67,9 @@ Status Plan::run(const Bindings& bindings, void* workspace, int64_t workspace_si
   return RunBody(*body_, &bindings, workspace, workspace_size_bytes, stream);
 }
 
-Status Plan::renew(const Bindings& integers) try {
-  return body_->Renew(integers);
+Status Plan::renew(const Bindings& integers, bool* changed) try {
+  bool ignored = false;
+  return body_->Renew(integers, changed == nullptr ? &ignored : changed);
 } catch (const std::bad_alloc&) {
   return {StatusCode::kNoMemory, "host memory: an allocation failed while renewing"};
 } catch (const std::length_error&) {  // a vector longer than any memory

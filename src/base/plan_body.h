@@ -14,7 +14,7 @@ class PlanBody {
   /// `workspace` is aligned and large enough. Without bindings: on the tensors of the plan.
   virtual Status Run(const Bindings* bindings, void* workspace) const = 0;
   /// See Plan::renew.
-  virtual Status Renew(const Bindings& integers) = 0;
+  virtual Status Renew(const Bindings& integers, bool* changed) = 0;
   /// The tensor of that name as the plan knows it; null: its operator has none.
   virtual const TensorView* Find(std::string_view name) const = 0;
   virtual Cost CountCost() const = 0;

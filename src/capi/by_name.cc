@@ -132,7 +132,7 @@ tamis_status tamis_plan_run_by_name(const tamis_plan* plan, const tamis_named_te
 
 tamis_status tamis_plan_renew_by_name(tamis_plan* plan, const tamis_named_tensor* tensors,
                                       int64_t tensor_count, const tamis_named_attribute* attributes,
-                                      int64_t attribute_count) {
+                                      int64_t attribute_count, int32_t* changed) {
   return Guard([&]() -> Status {
     if (plan == nullptr) return NullArgument("plan");
     TAMIS_RETURN_IF_ERROR(tamis::capi::CheckArray("tensors", tensors, tensor_count));
@@ -140,7 +140,7 @@ tamis_status tamis_plan_renew_by_name(tamis_plan* plan, const tamis_named_tensor
     tamis::capi::PlanArguments integers(*plan->contract);
     TAMIS_RETURN_IF_ERROR(tamis::capi::SetTensors(tensors, tensor_count, &integers));
     TAMIS_RETURN_IF_ERROR(tamis::capi::SetLists(attributes, attribute_count, &integers));
-    return tamis::capi::Renew(plan, integers);
+    return tamis::capi::Renew(plan, integers, changed);
   });
 }
 

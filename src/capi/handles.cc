@@ -113,9 +113,12 @@ Status SetInts(registry::Call* call, std::string_view name, const tamis_int_list
   return call->SetInts(name, std::vector<int64_t>(list.data, list.data + list.size));
 }
 
-Status Renew(tamis_plan* plan, const PlanArguments& integers) {
+Status Renew(tamis_plan* plan, const PlanArguments& integers, int32_t* changed) {
   plan->explanation.clear();
-  return plan->plan.renew(integers.bindings());
+  bool differs = false;
+  TAMIS_RETURN_IF_ERROR(plan->plan.renew(integers.bindings(), &differs));
+  if (changed != nullptr) *changed = differs ? 1 : 0;
+  return Status::Ok();
 }
 
 Status MakePlan(const registry::Call& call, const tamis_context* context, tamis_plan** plan) {

@@ -56,7 +56,7 @@ Status SetBool(registry::Call* call, std::string_view name, int64_t value);
 Status SetInts(registry::Call* call, std::string_view name, const tamis_int_list& list);
 
 /// What explains the plan is made anew, too.
-Status Renew(tamis_plan* plan, const PlanArguments& integers);
+Status Renew(tamis_plan* plan, const PlanArguments& integers, int32_t* changed);
 
 /// Plans the filled call; `context` may be null.
 Status MakePlan(const registry::Call& call, const tamis_context* context, tamis_plan** plan);

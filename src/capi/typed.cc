@@ -199,7 +199,7 @@ tamis_status RenewTyped(const Typed& typed, tamis_plan* plan, const void* params
     PlanArguments integers(*plan->contract);
     TAMIS_RETURN_IF_ERROR(SetEach<tamis_tensor>(typed, base::Type::kTensor, params, &integers));
     TAMIS_RETURN_IF_ERROR(SetEach<tamis_int_list>(typed, base::Type::kInts, params, &integers));
-    return Renew(plan, integers);
+    return Renew(plan, integers, nullptr);
   });
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/cpu_features.h"
 #include "base/errors.h"
@@ -71,7 +72,9 @@ class BoundPlan : public internal::PlanBody {
     lacking_ = contract.StandIn(&standing_);
     context_ = context;
     TAMIS_RETURN_IF_ERROR(base::ResolveThreads(context.threads, &context_.threads));
-    return Start();
+    TAMIS_RETURN_IF_ERROR(Start());
+    KeepIntegers();
+    return Status::Ok();
   }
 
   Status Run(const Bindings* bindings, void* workspace) const override {
@@ -81,7 +84,7 @@ class BoundPlan : public internal::PlanBody {
     }
     if (bindings == nullptr) {
       if (lacking_ != nullptr) return base::NoData(*lacking_);
-      return RunOn(params_, workspace);
+      return RunOn(standing_, workspace);
     }
     TAMIS_RETURN_IF_ERROR(base::CheckOperator(Room::contract(), *bindings));
     Params bound;
@@ -90,14 +93,19 @@ class BoundPlan : public internal::PlanBody {
     return RunOn(bound, workspace);
   }
 
-  Status Renew(const Bindings& integers) override {
-    TAMIS_RETURN_IF_ERROR(base::CheckOperator(Room::contract(), integers));
-    TAMIS_RETURN_IF_ERROR(Room::contract().Renew(&params_, integers.params()));
-    TAMIS_RETURN_IF_ERROR(Room::contract().Renew(&standing_, integers.params()));
+  Status Renew(const Bindings& integers, bool* changed) override {
+    const base::Contract& contract = Room::contract();
+    TAMIS_RETURN_IF_ERROR(base::CheckOperator(contract, integers));
+    TAMIS_RETURN_IF_ERROR(contract.CheckIntegers(&params_, integers.params()));
+    *changed = !usable_ || !HasIntegers(integers.params());
+    if (!*changed) return Status::Ok();
     usable_ = false;
+    contract.TakeIntegers(&params_, integers.params());
+    contract.TakeIntegers(&standing_, integers.params());
     TAMIS_RETURN_IF_ERROR(Understand<Room>(params_, &dims_, &problem_));
-    TAMIS_RETURN_IF_ERROR(Room::contract().CheckOutputs(&params_, dims_));
+    TAMIS_RETURN_IF_ERROR(contract.CheckOutputs(&params_, dims_));
     TAMIS_RETURN_IF_ERROR(Rework());
+    KeepIntegers();
     usable_ = true;
     return Status::Ok();
   }
@@ -123,8 +131,25 @@ class BoundPlan : public internal::PlanBody {
   Context context_;  ///< With its threads counted.
 
  private:
+  // What was read may change, or go, from now on.
+  void KeepIntegers() {
+    Room::contract().CopyIntegers(&params_, &copies_);
+    Room::contract().ForgetIntegers(&params_);
+    Room::contract().ForgetIntegers(&standing_);
+  }
+
+  bool HasIntegers(const void* given) const {
+    if (!Room::contract().HasIntegers(&params_, copies_, given)) return false;
+    if constexpr (requires { static_cast<const Params*>(given)->block_table; }) {
+      return problem_.page_table.Holds(static_cast<const Params*>(given)->block_table);
+    } else {
+      return true;
+    }
+  }
+
   const std::string* lacking_ = nullptr;  // a tensor that the params brought no memory for
   bool usable_ = true;
+  std::vector<int64_t> copies_;  // of what was read, page tables left out
 };
 
 }  // namespace tamis::prim

@@ -135,7 +135,7 @@ Status CheckBlocks(std::string_view argument, int64_t blocks) {
 
 void CompressedAttentionRoom::BindTensors(const AttentionProblem& p, const AttentionTensors& in,
                                           AttentionArgs* args) {
-  const bool paged = !p.page_table.absent();
+  const bool paged = p.page_table.paged();
   AttentionArgs& a = *args;
   a.query = Data<const uint16_t>(in.query);
   a.query_at = p.TokensOf(in.query);
@@ -164,7 +164,7 @@ void CompressedAttentionRoom::MakeWork(AttentionProblem& p, const AttentionTenso
   AttentionArgs& a = p.args;
   a = {};
   BindTensors(p, in, &a);
-  a.page_table = Data<const int32_t>(p.page_table);
+  a.page_table = p.page_table.data();
   a.page_size = p.page_size;
   a.kv_heads = p.kv_heads;
   a.group = p.group;

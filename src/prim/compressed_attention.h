@@ -13,6 +13,7 @@
 #include "prim/block_importance.h"
 #include "prim/cpu/compressed_attention.h"
 #include "prim/cpu/work.h"
+#include "prim/paging.h"
 #include "prim/sequences.h"
 #include "tamis/ops/accuracy.hpp"
 #include "tamis/ops/nsa.hpp"
@@ -22,7 +23,7 @@ namespace tamis::prim {
 
 /// Sequences, key views and rules, nothing left to check. Views of absent tensors stay absent.
 struct AttentionProblem {
-  TensorView page_table;
+  PageTable page_table;
   std::vector<AttentionSequence> sequences;  // without item_begin; every output row is in one
   int query_batch_dims = 1;  // leading dimensions of query: 1 packed, 2 padded batches
   int64_t kv_heads = 0;

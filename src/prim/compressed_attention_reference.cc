@@ -27,9 +27,8 @@ const AttentionSequence& SequenceOfRow(const AttentionProblem& p, int64_t row) {
 // Offset of row `key` of kv head `head`.
 int64_t KeyOffset(const AttentionProblem& p, const AttentionSequence& s, const TensorView& view,
                   int64_t dim, int64_t key, int64_t head) {
-  if (p.page_table.absent()) return (s.key_begin + key) * view.strides[0] + head * view.strides[1];
-  const auto* table = static_cast<const int32_t*>(p.page_table.data);
-  const int64_t page = table[s.table_offset + key / p.page_size];
+  if (!p.page_table.paged()) return (s.key_begin + key) * view.strides[0] + head * view.strides[1];
+  const int64_t page = p.page_table.page(s.batch, key / p.page_size);
   return page * view.strides[0] + key % p.page_size * view.strides[1] + head * dim;
 }
 

@@ -42,7 +42,8 @@ base::TensorSpec BlockTable() {
   return {.shape = "*, *",
           .doc = "[B, max_pages], with PA_BSND only; entries past a sequence's keys are not read",
           .dtypes = {DType::kInt32},
-          .read_by_plan = true};
+          .read_by_plan = true,
+          .page_table = true};
 }
 
 }  // namespace tamis::prim

@@ -6,7 +6,6 @@
 
 #include "base/checked.h"
 #include "base/errors.h"
-#include "prim/paging.h"
 #include "prim/sequences.h"
 
 namespace tamis::prim {
@@ -117,9 +116,8 @@ int64_t TokenProblem::KeyOffset(const TensorView& view, const TokenSequence& s,
     case TokenLayout::kTnd: return (s.key_begin + position) * view.strides[0];
     case TokenLayout::kPaged: break;
   }
-  const auto* table =
-      static_cast<const int32_t*>(page_table.data) + s.batch * page_table.strides[0];
-  return table[position / page_size] * view.strides[0] + position % page_size * view.strides[1];
+  return page_table.page(s.batch, position / page_size) * view.strides[0] +
+         position % page_size * view.strides[1];
 }
 
 Status FindSequences(const TokenLengths& l, base::Dims* dims, TokenProblem* problem) {
@@ -127,7 +125,6 @@ Status FindSequences(const TokenLengths& l, base::Dims* dims, TokenProblem* prob
   const bool padded = l.query_layout == TokenLayout::kBsnd;
   problem->padded_queries = padded;
   problem->key_layout = l.key_layout;
-  problem->page_table = l.block_table;
   problem->page_size = d["page_size"];
   if (l.key_layout == TokenLayout::kPaged && problem->page_size < 1)
     return base::Invalid("key", "pages of at least 1 key", problem->page_size);
@@ -137,6 +134,12 @@ Status FindSequences(const TokenLengths& l, base::Dims* dims, TokenProblem* prob
   if (!padded) AddEnds(queries, &dims->NewEnds("T1"));
   const auto batch = static_cast<int64_t>(queries.size());
   TAMIS_RETURN_IF_ERROR(KeySpans(l, d, batch, &keys));
+  PageTable& table = problem->page_table;
+  if (l.key_layout == TokenLayout::kPaged) {
+    table.Begin(batch);
+  } else {
+    table.NotPaged();
+  }
   std::vector<TokenSequence>& sequences = problem->sequences;
   sequences.clear();
   int64_t row = 0;
@@ -157,8 +160,8 @@ Status FindSequences(const TokenLengths& l, base::Dims* dims, TokenProblem* prob
     if (l.key_layout == TokenLayout::kPaged && queries[i].length > 0) {
       // The first query's own position ends its window.
       const int64_t visible = std::max<int64_t>(0, keys[i].length - queries[i].length + 1);
-      TAMIS_RETURN_IF_ERROR(CheckPageTable(l.block_table, b, keys[i].length, problem->page_size,
-                                           d["pages"], visible - std::min(visible, l.window)));
+      TAMIS_RETURN_IF_ERROR(table.Read(l.block_table, b, keys[i].length, problem->page_size,
+                                       d["pages"], visible - std::min(visible, l.window)));
     }
     add(b, padded ? 0 : queries[i].begin, queries[i].length, &keys[i]);
     if (padded) add(b, queries[i].length, tokens - queries[i].length, nullptr);

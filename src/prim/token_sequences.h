@@ -8,6 +8,7 @@
 
 #include "base/contract.h"
 #include "prim/cpu/tokens.h"
+#include "prim/paging.h"
 #include "prim/sequences.h"
 #include "tamis/status.hpp"
 #include "tamis/tensor.hpp"
@@ -39,7 +40,7 @@ struct TokenProblem {
   std::vector<TokenSequence> sequences;  // every output row is in one
   bool padded_queries = true;            // [B, S1, ...] instead of [T1, ...]
   TokenLayout key_layout = TokenLayout::kBsnd;
-  TensorView page_table;
+  PageTable page_table;
   int64_t page_size = 0;
   std::vector<Span> query_spans;  // scratch of FindSequences
   std::vector<Span> key_spans;

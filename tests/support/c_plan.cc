@@ -22,14 +22,14 @@ tamis_status CPlan::Run(const std::vector<tamis_named_tensor>& tensors) const {
                                 nullptr, 0, nullptr);
 }
 
-tamis_status CPlan::Renew(const CCall& call) {
+tamis_status CPlan::Renew(const CCall& call, int32_t* changed) {
   std::vector<tamis_named_attribute> lists;
   for (const tamis_named_attribute& attribute : call.attributes) {
     if (attribute.type == TAMIS_ATTRIBUTE_INTS) lists.push_back(attribute);
   }
   return tamis_plan_renew_by_name(plan_, call.tensors.data(),
                                   static_cast<int64_t>(call.tensors.size()), lists.data(),
-                                  static_cast<int64_t>(lists.size()));
+                                  static_cast<int64_t>(lists.size()), changed);
 }
 
 std::vector<double> ElementsOf(const TestCall& call, const std::string& output) {

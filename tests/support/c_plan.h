@@ -17,7 +17,7 @@ class CPlan {
 
   tamis_status Run(const std::vector<tamis_named_tensor>& tensors) const;
   /// With the call's tensors and lists.
-  tamis_status Renew(const CCall& call);
+  tamis_status Renew(const CCall& call, int32_t* changed = nullptr);
   const tamis_plan* get() const { return plan_; }
 
  private:

@@ -24,6 +24,7 @@ inline bool IsIntegers(const Field& field) {
          std::all_of(field.dtypes.begin(), field.dtypes.end(),
                      [](DType dtype) { return dtype == DType::kInt32 || dtype == DType::kInt64; });
 }
+inline bool IsReadByPlan(const Field& field) { return field.read_by_plan; }
 inline bool IsContiguousInStrict(const Field& field) { return field.strict.contiguous; }
 inline bool IsAttribute(const Field& field) { return !field.is_tensor(); }
 inline bool IsPositional(const Field& field) { return field.is_input() && field.is_required(); }

@@ -57,8 +57,11 @@ std::string Constant(const Contract& contract) {
       "updated=" + PythonTuple("    ", Names(contract, IsUpdated, true)),
       "integers={" + (integers.empty() ? "" : "\n" + integers + "    ") + "}",
       "contiguous=" + PythonTuple("    ", Names(contract, IsContiguousInStrict, true)),
+      "read_by_plan=" + PythonTuple("    ", Names(contract, IsReadByPlan, true)),
       "attributes=" + PythonTuple("    ", attributes),
-      "outputs=" + PythonTuple("    ", Names(contract, IsResult, true))};
+      "outputs=" + PythonTuple("    ", Names(contract, IsResult, true)),
+      "results=" +
+          (ResultClass(contract).empty() ? std::string("None") : PascalCase(contract.name))};
   return "\n\n_" + UpperCase(contract.name) + " = Operator(\n    " + Join(parts, ",\n    ") +
          ",\n)\n";
 }
@@ -90,7 +93,7 @@ std::string PythonModule() {
                      Join(names, ",\n    ") + ",\n]\n";
   for (const base::Operator& op : registry::Operators()) {
     const Contract& contract = *op.contract;
-    text += Constant(contract) + ResultClass(contract) + "\n\n" + PythonSignatures(contract) +
+    text += ResultClass(contract) + Constant(contract) + "\n\n" + PythonSignatures(contract) +
             PythonDocstring(contract) + Body(contract);
   }
   return text;

@@ -48,28 +48,39 @@ std::vector<const Field*> InOrder(const Contract& contract) {
   return fields;
 }
 
+// "Tensor(a!)? key_shadow=None"; `alias` is the next letter.
+std::string TensorArgument(const Field& field, bool written, bool required, char* alias) {
+  const std::string mark = written ? std::string("(") + (*alias)++ + "!)" : "";
+  return "Tensor" + mark + (required ? " " + field.name : "? " + field.name + "=None");
+}
+
 // "nsa_compress(Tensor input, Tensor weight, *, SymInt[] act_seq_len, ...) -> Tensor output". No
-// tensor stands after the "*": PyTorch's register_autograd takes no such schema.
-std::string Schema(const Contract& contract) {
+// input stands after the "*": PyTorch's register_autograd takes no such schema. With `out`, outputs
+// stand there instead of being results, as in PyTorch's own overloads of that name.
+std::string Schema(const Contract& contract, bool out) {
   Lines tensors;
   Lines attributes;
+  Lines results;
   char alias = 'a';
   for (const Field* field : InOrder(contract)) {
     if (IsAttribute(*field)) {
       attributes.push_back(SchemaType(*field) + " " + field->name +
                            (field->required ? "" : "=" + SchemaDefault(contract, *field)));
-      continue;
+    } else {
+      tensors.push_back(TensorArgument(*field, IsUpdated(*field), IsPositional(*field), &alias));
     }
-    const std::string written = IsUpdated(*field) ? std::string("(") + alias++ + "!)" : "";
-    tensors.push_back("Tensor" + written +
-                      (IsPositional(*field) ? " " + field->name : "? " + field->name + "=None"));
   }
-  Lines results;
-  for (const Field* field : Fields(contract, IsResult)) results.push_back("Tensor " + field->name);
+  for (const Field* field : Fields(contract, IsResult)) {
+    if (out) {
+      attributes.push_back(TensorArgument(*field, true, field->is_required(), &alias));
+    } else {
+      results.push_back("Tensor " + field->name);
+    }
+  }
   const std::string returned =
       results.size() == 1 ? results.front() : "(" + Join(results, ", ") + ")";
-  return contract.name + "(" + Join(tensors, ", ") + ", *, " + Join(attributes, ", ") + ") -> " +
-         returned;
+  return contract.name + (out ? ".out" : "") + "(" + Join(tensors, ", ") + ", *, " +
+         Join(attributes, ", ") + ") -> " + returned;
 }
 
 std::string Kind(const Field& field) {
@@ -87,20 +98,20 @@ std::string Kind(const Field& field) {
   return IsPositional(field) ? "kTensor" : "kOptionalTensor";
 }
 
-std::string Arguments(const Contract& contract) {
-  std::string text = "inline constexpr Argument k" + PascalCase(contract.name) + "[] = {\n";
-  for (const Field* field : InOrder(contract)) {
-    text += "    {" + Quoted(field->name) + ", Kind::" + Kind(*field) +
-            (field->strict.contiguous ? ", kContiguous" : "") + "},\n";
-  }
-  return text + "};\n";
+std::string Row(const Field& field, const std::string& kind) {
+  return "    {.name = " + Quoted(field.name) + ", .kind = Kind::" + kind +
+         (field.strict.contiguous ? ", .contiguous = true" : "") +
+         (field.read_by_plan ? ", .read_by_plan = true" : "") + "},\n";
 }
 
-std::string Results(const Contract& contract) {
-  Lines names;
-  for (const Field* field : Fields(contract, IsResult)) names.push_back(Quoted(field->name));
-  return "inline constexpr const char* k" + PascalCase(contract.name) + "Results[] = {" +
-         Join(names, ", ") + "};\n";
+std::string Arguments(const Contract& contract) {
+  const std::string name = PascalCase(contract.name);
+  std::string text = "inline constexpr Argument k" + name + "[] = {\n";
+  for (const Field* field : InOrder(contract)) text += Row(*field, Kind(*field));
+  text += "};\ninline constexpr Argument k" + name + "Outputs[] = {\n";
+  for (const Field* field : Fields(contract, IsResult))
+    text += Row(*field, field->is_required() ? "kUpdatedTensor" : "kOptionalUpdatedTensor");
+  return text + "};\n";
 }
 
 }  // namespace
@@ -111,10 +122,12 @@ std::string TorchOperators() {
   for (const base::Operator& op : registry::Operators()) {
     const Contract& contract = *op.contract;
     const std::string constant = "k" + PascalCase(contract.name);
-    text += Arguments(contract) + Results(contract);
-    table += "    {" + Quoted(contract.name) + ",\n     " + Quoted(Schema(contract)) + ",\n     " +
-             constant + ", std::size(" + constant + "), " + constant + "Results, std::size(" +
-             constant + "Results)},\n";
+    text += Arguments(contract);
+    table += "    {.name = " + Quoted(contract.name) +
+             ",\n     .schema = " + Quoted(Schema(contract, false)) +
+             ",\n     .out_name = " + Quoted(contract.name + ".out") +
+             ",\n     .out_schema = " + Quoted(Schema(contract, true)) +
+             ",\n     .arguments = " + constant + ",\n     .outputs = " + constant + "Outputs},\n";
   }
   return text + table + "};\n\n}  // namespace tamis::torch_ops\n";
 }

@@ -26,15 +26,24 @@ def register(operator: str) -> None:
         Registered with PyTorch already.
     """
     contract = tamis.describe(operator)
-    schema = getattr(torch.ops.tamis, operator).default._schema
-    order = [argument.name for argument in schema.arguments]
-    torch.library.register_fake(f"tamis::{operator}", functools.partial(_results, contract, order))
+    overloads = getattr(torch.ops.tamis, operator)
+    for overload, give in ((overloads.default, _results), (overloads.out, _nothing)):
+        order = [argument.name for argument in overload._schema.arguments]
+        torch.library.register_fake(overload, functools.partial(give, contract, order))
+
+
+def _called(contract: dict[str, Any], order: list[str], positional: Any, named: Any) -> _Call:
+    # The dispatcher passes whatever stands before the schema's "*" by position, None for what is
+    # absent, and leaves out what a default stands for.
+    return _Call(contract, dict(zip(order, positional, strict=False)) | named)
+
+
+def _nothing(contract: dict[str, Any], order: list[str], *positional: Any, **named: Any) -> None:
+    _called(contract, order, positional, named)
 
 
 def _results(contract: dict[str, Any], order: list[str], *positional: Any, **named: Any) -> Any:
-    # The dispatcher passes whatever stands before the schema's "*" by position, None for what is
-    # absent, and leaves out what a default stands for.
-    call = _Call(contract, dict(zip(order, positional, strict=False)) | named)
+    call = _called(contract, order, positional, named)
     outputs = [f for f in contract["arguments"] if f["role"] in ("output", "optional_output")]
     results = tuple(call.result(field) for field in outputs)
     return results[0] if len(results) == 1 else results

@@ -81,7 +81,7 @@ void FillArgs(Problem& p, const Params& in, int64_t most_keys) {
   KernelArgs& a = p.args;
   a = {};
   Room::Bind(p, in, &a);
-  a.page_table = prim::Data<const int32_t>(p.page_table);
+  a.page_table = p.page_table.data();
   a.page_size = p.page_size;
   a.heads = p.heads;
   a.dim = p.dim;
@@ -101,8 +101,7 @@ Chunk ChunkOf(const Problem& p, const prim::TokenSequence& s, int64_t token, int
   chunk.batch = s.batch;
   chunk.token = s.token + token;
   chunk.tokens = tokens;
-  if (p.key_layout == prim::TokenLayout::kPaged)
-    chunk.table_offset = s.batch * p.page_table.strides[0];
+  if (p.key_layout == prim::TokenLayout::kPaged) chunk.table_offset = p.page_table.offset(s.batch);
   chunk.first_key = s.key_begin;
   chunk.key_begin = key_begin;
   chunk.key_end = key_end;

@@ -28,7 +28,8 @@ const base::Contract& Room::contract() {
                   .doc = "page of each page_block_size compressed keys; entries past a sequence's "
                          "keys are not read",
                   .dtypes = {DType::kInt32},
-                  .read_by_plan = true})
+                  .read_by_plan = true,
+                  .page_table = true})
           .OptionalInput("atten_mask", &Params::atten_mask,
                          {.shape = "*, *",
                           .doc = "a switch, its content is not read: hide windows that end after "

@@ -4,7 +4,6 @@
 #include "base/checked.h"
 #include "base/errors.h"
 #include "ops/nsa_compress_attention_infer/problem.h"
-#include "prim/paging.h"
 #include "prim/room.h"
 #include "prim/sequences.h"
 
@@ -145,11 +144,12 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   TAMIS_RETURN_IF_ERROR(ReadLengths(params, *dims, problem));
   const std::vector<Lengths>& lengths = problem->lengths;
   TAMIS_RETURN_IF_ERROR(CheckAgreement(params, lengths));
+  problem->page_table.Begin(static_cast<int64_t>(lengths.size()));
   for (size_t b = 0; b < lengths.size(); ++b) {
     if (lengths[b].queries == 0) continue;
-    TAMIS_RETURN_IF_ERROR(prim::CheckPageTable(params.block_table, static_cast<int64_t>(b),
-                                               lengths[b].keys, params.page_block_size,
-                                               (*dims)["pages"]));
+    TAMIS_RETURN_IF_ERROR(problem->page_table.Read(params.block_table, static_cast<int64_t>(b),
+                                                   lengths[b].keys, params.page_block_size,
+                                                   (*dims)["pages"]));
   }
 
   problem->sequences.clear();
@@ -173,7 +173,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
     const auto b = static_cast<int64_t>(i);
     prim::AttentionSequence& s = add(b, 0, l.queries);
     s.keys = l.keys;
-    s.table_offset = b * params.block_table.strides[0];
+    s.table_offset = problem->page_table.offset(b);
     s.blocks = CountBlocks(*problem, l.keys);
     if (!params.atten_mask.absent()) s.visible_tokens = l.tokens;
     TAMIS_RETURN_IF_ERROR(prim::CheckBlocks("actual_cmp_seq_kvlen", s.blocks));
@@ -191,7 +191,6 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   dims->Set("tokens of the longest sequence", LongestSequence(params, lengths));
 
   problem->query_batch_dims = padded ? 2 : 1;
-  problem->page_table = params.block_table;
   problem->page_size = params.page_block_size;
   problem->force_ends = true;
   return Status::Ok();

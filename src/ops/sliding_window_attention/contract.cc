@@ -31,7 +31,8 @@ const base::Contract& Room::contract() {
                .doc = "[B, max_pages], with PA_BSND only; entries of pages without a key "
                       "in a window are not read",
                .dtypes = {DType::kInt32},
-               .read_by_plan = true})
+               .read_by_plan = true,
+               .page_table = true})
           .OptionalInput("actual_seq_lengths_query", &Params::actual_seq_lengths_query,
                          prim::QueryLengths())
           .OptionalInput("actual_seq_lengths_kv", &Params::actual_seq_lengths_kv,

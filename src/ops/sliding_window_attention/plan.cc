@@ -40,8 +40,7 @@ Sequence SequenceOf(const Problem& p, const prim::TokenSequence& from) {
   s.batch = from.batch;
   s.token = from.token;
   s.key_begin = from.key_begin;
-  if (p.key_layout == prim::TokenLayout::kPaged)
-    s.table_offset = from.batch * p.page_table.strides[0];
+  if (p.key_layout == prim::TokenLayout::kPaged) s.table_offset = p.page_table.offset(from.batch);
   s.visible = from.keys - from.rows + 1;
   s.padding = from.padding;
   return s;
@@ -97,7 +96,7 @@ void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, pr
   KernelArgs& a = p.args;
   a = {};
   Bind(p, in, &a);
-  a.page_table = prim::Data<const int32_t>(p.page_table);
+  a.page_table = p.page_table.data();
   a.page_size = std::min(p.page_size, kMostPositions);
   a.kv_heads = p.kv_heads;
   a.group = p.group;

@@ -54,7 +54,8 @@ const base::Contract& Room::contract() {
                  {.shape = "B, max_pages",
                   .doc = "pages of each sequence; entries past its positions are not read",
                   .dtypes = {DType::kInt32},
-                  .read_by_plan = true})
+                  .read_by_plan = true,
+                  .page_table = true})
           .Input("act_seqs", &Params::act_seqs,
                  Integers("B", "positions of each sequence, the new tokens included"))
           .InStrict({.dtypes = {DType::kInt32}})

@@ -12,7 +12,6 @@
 #include "base/plan_body.h"
 #include "ops/sparse_attention_pto/problem.h"
 #include "prim/cache_slots.h"
-#include "prim/paging.h"
 #include "prim/prologs.h"
 #include "prim/room.h"
 
@@ -24,6 +23,7 @@ Status CheckLengths(const Params& params, Problem* problem) {
   const int64_t page_size = params.kv_cache.shape[1];
   if (page_size < 1) return base::Invalid("kv_cache", "pages of at least 1 row", page_size);
   problem->lengths.clear();
+  problem->page_table.Begin(problem->batch);
   for (int64_t b = 0; b < problem->batch; ++b) {
     const int64_t at = b * lengths.strides[0];
     const int64_t length = lengths.dtype == DType::kInt32
@@ -33,8 +33,8 @@ Status CheckLengths(const Params& params, Problem* problem) {
       return base::Invalid(base::Indexed("act_seqs", b), "a length in [0, 2^31)", length);
     problem->lengths.push_back(length);
     if (problem->tokens > 0) {
-      TAMIS_RETURN_IF_ERROR(
-          prim::CheckPageTable(params.block_table, b, length, page_size, params.kv_cache.shape[0]));
+      TAMIS_RETURN_IF_ERROR(problem->page_table.Read(params.block_table, b, length, page_size,
+                                                     params.kv_cache.shape[0]));
     }
   }
   return Status::Ok();

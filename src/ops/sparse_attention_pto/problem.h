@@ -8,6 +8,7 @@
 
 #include "base/dtype.h"
 #include "base/operator.h"
+#include "prim/paging.h"
 #include "tamis/ops/indexer_prolog.hpp"
 #include "tamis/ops/lightning_indexer.hpp"
 #include "tamis/ops/mla_prolog.hpp"
@@ -27,7 +28,8 @@ struct Problem {
   int64_t norm_dim = 0;  ///< Lq
   int64_t index_heads = 0;
   int64_t index_dim = 0;
-  std::vector<int64_t> lengths;   ///< act_seqs
+  std::vector<int64_t> lengths;  ///< act_seqs
+  prim::PageTable page_table;
   std::vector<int64_t> no_slots;  ///< -1 per token of a chunk: nothing to write
   std::vector<int64_t> slots;     // scratch, as what follows
   std::vector<size_t> order;

@@ -173,8 +173,7 @@ Sequence SequenceOf(const Problem& p, const prim::TokenSequence& from) {
   s.batch = from.batch;
   s.token = from.token;
   s.key_begin = from.key_begin;
-  if (p.key_layout == prim::TokenLayout::kPaged)
-    s.table_offset = from.batch * p.page_table.strides[0];
+  if (p.key_layout == prim::TokenLayout::kPaged) s.table_offset = p.page_table.offset(from.batch);
   s.visible = p.causal ? from.keys - from.rows + 1 : from.keys;
   s.visible_step = p.causal ? 1 : 0;
   if (from.padding) s.visible = s.visible_step = 0;
@@ -217,7 +216,7 @@ void FillArgs(Problem& p, const Params& in) {
   KernelArgs& a = p.args;
   a = {};
   Room::Bind(p, in, &a);
-  a.page_table = prim::Data<const int32_t>(p.page_table);
+  a.page_table = p.page_table.data();
   a.page_size = std::min(p.page_size, kMostPage);
   a.heads = p.heads;
   a.latent_dim = p.latent_dim;
