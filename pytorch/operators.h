@@ -1,4 +1,4 @@
-// Made from the contracts by `dev generate` (cmake/generate.cc): do not edit.
+// Made from the contracts by `dev generate` (tools/generate): do not edit.
 // clang-format off
 // The operators as PyTorch sees them.
 #pragma once

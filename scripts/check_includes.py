@@ -1,6 +1,7 @@
 """Checks who includes whom: the floors of the house, its rooms, and the files compiled per level.
 
-    include/tamis <- base <- simd, parallel <- prim <- ops/<operator> <- registry <- capi <- tools
+    include/tamis <- base <- simd, parallel <- prim <- ops/<operator> <- registry <- capi
+        <- bench, tools/describe <- tools/tamis, tools/generate
 
 The rules and their reasons stand in CONTRIBUTING.md ("Who includes whom"). Prints one line per
 breach and exits 1, or prints nothing.
@@ -23,7 +24,9 @@ FLOORS = {
     "registry": 5,
     "capi": 6,
     "bench": 7,
-    "tools": 8,
+    "tools/describe": 7,
+    "tools/tamis": 8,
+    "tools/generate": 8,
 }
 
 # What public headers may take: C++ headers (no extension) and these of C. The device's C calls do
@@ -49,10 +52,12 @@ STABLE_TORCH = ("torch/csrc/stable/", "torch/csrc/inductor/aoti_torch/c/shim.h")
 
 
 def home(path: str) -> str:
-    """The folder that owns a file: 'tamis' (public), a folder of src, or 'tools', 'tests', ..."""
+    """The folder that owns a file: 'tamis' (public), a folder of src or tools, or 'tests', ..."""
     parts = PurePosixPath(path).parts
     if parts[0] == "include":
         return "tamis"
+    if parts[0] == "tools":
+        return "/".join(parts[:2])
     return parts[1] if parts[0] == "src" else parts[0]
 
 
@@ -96,9 +101,9 @@ def check_system(path: str, target: str, level: bool) -> str | None:
     """What is wrong with an include in angle brackets, or None."""
     owner = home(path)
     if target.startswith(("nlohmann/", "CLI/")):
-        if owner in ("tools", "bench"):
+        if owner in ("tools/tamis", "bench"):
             return None
-        return "json and CLI11 belong to tools and bench only"
+        return "json and CLI11 belong to tools/tamis and bench only"
     if owner == "pytorch" and target.startswith(STABLE_TORCH):
         return None
     if target.startswith(("cuda", "torch/", "ATen/", "omp.h")):

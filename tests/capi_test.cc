@@ -15,6 +15,7 @@
 
 #include "capi/error.h"
 #include "capi/typed.h"
+#include "registry/argument_text.h"
 #include "registry/describe.h"
 #include "registry/registry.h"
 #include "tamis/tamis.h"

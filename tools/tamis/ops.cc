@@ -6,7 +6,12 @@
 #include "base/cpu_features.h"
 #include "base/errors.h"
 #include "registry/describe.h"
+#include "registry/join.h"
+#include "registry/json.h"
 #include "registry/registry.h"
+#include "tamis/tamis.hpp"
+#include "tools/describe/markdown.h"
+#include "tools/describe/text.h"
 #include "tools/tamis/command.h"
 
 namespace tamis::tools {
@@ -33,16 +38,21 @@ std::string ImplementationsText(const base::Operator& op) {
   return text;
 }
 
+std::string AllJson() {
+  return "{\"version\":" + registry::JsonString(version()) + ",\"operators\":[" +
+         registry::Join(registry::Operators(), ",", registry::DescribeJson) + "]}";
+}
+
 Result<int> RunOps(const OpsOptions& options) {
   std::string text;
   if (options.op.empty()) {
     if (options.json) {
-      text = registry::DescribeAllJson() + "\n";
+      text = AllJson() + "\n";
     } else if (options.markdown) {
       for (const base::Operator& op : registry::Operators())
-        text += (text.empty() ? "" : "\n") + registry::DescribeMarkdown(op);
+        text += (text.empty() ? "" : "\n") + describe::DescribeMarkdown(op);
     } else {
-      text = registry::DescribeAllText();
+      text = describe::DescribeAllText();
     }
   } else {
     const base::Operator* op = registry::Find(options.op);
@@ -52,9 +62,9 @@ Result<int> RunOps(const OpsOptions& options) {
     if (options.json) {
       text = registry::DescribeJson(*op) + "\n";
     } else if (options.markdown) {
-      text = registry::DescribeMarkdown(*op);
+      text = describe::DescribeMarkdown(*op);
     } else {
-      text = registry::DescribeText(*op) + ImplementationsText(*op);
+      text = describe::DescribeText(*op) + ImplementationsText(*op);
     }
   }
   std::fputs(text.c_str(), stdout);

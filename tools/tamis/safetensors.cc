@@ -13,9 +13,10 @@
 #include <utility>
 
 #include "base/checked.h"
+#include "base/contract.h"
 #include "base/dtype.h"
 #include "base/errors.h"
-#include "registry/describe.h"
+#include "registry/json.h"
 #include "tools/tamis/strict_json.h"
 
 namespace tamis::tools {

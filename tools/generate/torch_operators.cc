@@ -1,26 +1,23 @@
-#include "generate_torch.h"
+#include "tools/generate/torch_operators.h"
 
 #include <string>
 #include <vector>
 
-#include "generate_text.h"
-#include "registry/describe.h"
+#include "registry/argument_text.h"
+#include "registry/join.h"
 #include "registry/registry.h"
+#include "tools/generate/fields.h"
+#include "tools/generate/head.h"
+#include "tools/generate/names.h"
 
 namespace tamis::generate {
 namespace {
 
-constexpr const char* kHead =
-    R"(// Made from the contracts by `dev generate` (cmake/generate.cc): do not edit.
-// clang-format off
-// The operators as PyTorch sees them.
-#pragma once
+using registry::Join;
 
-#include "operator.h"
-
-namespace tamis::torch_ops {
-
-)";
+constexpr const char* kBegin =
+    "// The operators as PyTorch sees them.\n#pragma once\n\n#include \"operator.h\"\n\n"
+    "namespace tamis::torch_ops {\n\n";
 
 // PyTorch's type of an attribute; sizes may be symbolic while a graph is traced.
 std::string SchemaType(const Field& field) {
@@ -81,9 +78,9 @@ std::string Schema(const Contract& contract, bool out) {
     }
   }
   const std::string returned =
-      results.size() == 1 ? results.front() : "(" + Joined(results, ", ") + ")";
-  return contract.name + (out ? ".out" : "") + "(" + Joined(tensors, ", ") + ", *, " +
-         Joined(attributes, ", ") + ") -> " + returned;
+      results.size() == 1 ? results.front() : "(" + Join(results, ", ") + ")";
+  return contract.name + (out ? ".out" : "") + "(" + Join(tensors, ", ") + ", *, " +
+         Join(attributes, ", ") + ") -> " + returned;
 }
 
 std::string Kind(const Field& field) {
@@ -117,26 +114,19 @@ std::string Arguments(const Contract& contract) {
   return text + "};\n";
 }
 
-// A string literal of C++.
-std::string Literal(const std::string& text) {
-  std::string escaped;
-  for (const char c : text) escaped += c == '"' ? "\\\"" : std::string(1, c);
-  return Quoted(escaped);
-}
-
 }  // namespace
 
 std::string TorchOperators() {
-  std::string text = kHead;
+  std::string text = HeadOfC() + kBegin;
   std::string table = "\ninline constexpr Operator kOperators[] = {\n";
   for (const base::Operator& op : registry::Operators()) {
     const Contract& contract = *op.contract;
     const std::string constant = "k" + PascalCase(contract.name);
     text += Arguments(contract);
     table += "    {.name = " + Quoted(contract.name) +
-             ",\n     .schema = " + Literal(Schema(contract, false)) +
+             ",\n     .schema = " + Quoted(Schema(contract, false)) +
              ",\n     .out_name = " + Quoted(contract.name + ".out") +
-             ",\n     .out_schema = " + Literal(Schema(contract, true)) +
+             ",\n     .out_schema = " + Quoted(Schema(contract, true)) +
              ",\n     .arguments = " + constant + ",\n     .outputs = " + constant + "Outputs},\n";
   }
   return text + table + "};\n\n}  // namespace tamis::torch_ops\n";

@@ -1,8 +1,7 @@
-// What the generators of Python and of PyTorch's operators write alike.
+// Which of a contract's fields are what to Python and PyTorch.
 #pragma once
 
 #include <algorithm>
-#include <cctype>
 #include <string>
 #include <vector>
 
@@ -15,25 +14,6 @@ using base::Field;
 using base::Role;
 using base::Type;
 using Lines = std::vector<std::string>;
-
-inline std::string Quoted(const std::string& text) { return "\"" + text + "\""; }
-
-// "nsa_compress" to "NsaCompress".
-inline std::string PascalCase(const std::string& name) {
-  std::string text;
-  bool upper = true;
-  for (const char c : name) {
-    if (c != '_') text += upper ? static_cast<char>(std::toupper(c)) : c;
-    upper = c == '_';
-  }
-  return text;
-}
-
-inline std::string Joined(const Lines& items, const std::string& separator) {
-  std::string text;
-  for (const std::string& item : items) text += (text.empty() ? "" : separator) + item;
-  return text;
-}
 
 inline bool IsInput(const Field& field) { return field.is_input(); }
 inline bool IsResult(const Field& field) { return field.is_output() && !field.is_updated(); }

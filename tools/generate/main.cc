@@ -9,11 +9,15 @@
 #include <string_view>
 #include <vector>
 
-#include "generate_python.h"
-#include "generate_torch.h"
-#include "registry/describe.h"
 #include "registry/registry.h"
+#include "tools/describe/markdown.h"
+#include "tools/generate/c_header.h"
+#include "tools/generate/c_source.h"
+#include "tools/generate/case_table.h"
+#include "tools/generate/python_module.h"
+#include "tools/generate/torch_operators.h"
 
+namespace tamis::generate {
 namespace {
 
 constexpr std::string_view kEnd = "<!-- contract:end -->";
@@ -55,24 +59,21 @@ bool SetBetween(std::string_view begin_line, std::string_view end_line, const st
   return true;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  const std::vector<std::string> arguments(argv + 1, argv + argc);
+int Generate(const std::vector<std::string>& arguments) {
   const bool check = !arguments.empty() && arguments.front() == "--check";
   const size_t given = arguments.size() - (check ? 1 : 0);
   if (given > 1) return Fail("usage: tamis_generate [--check] [ROOT]");
   const std::string root = given == 1 ? arguments.back() + "/" : "";
 
-  std::vector<Made> files = {{"include/tamis/tamis_ops.h", tamis::registry::CHeader()},
-                             {"src/capi/typed_ops.cc", tamis::registry::CSource()},
-                             {"python/tamis/_ops.py", tamis::generate::PythonModule()},
-                             {"pytorch/operators.h", tamis::generate::TorchOperators()}};
+  std::vector<Made> files = {{"include/tamis/tamis_ops.h", CHeader()},
+                             {"src/capi/typed_ops.cc", CSource()},
+                             {"python/tamis/_ops.py", PythonModule()},
+                             {"pytorch/operators.h", TorchOperators()}};
   files.push_back({kCase, {}});
   if (!ReadFile(root + kCase, &files.back().text) ||
-      !SetBetween(kCaseBegin, kCaseEnd, tamis::generate::CaseTable(), &files.back().text))
+      !SetBetween(kCaseBegin, kCaseEnd, CaseTable(), &files.back().text))
     return Fail(std::string(kCase) + ": expected the lines of its markers");
-  for (const tamis::base::Operator& op : tamis::registry::Operators()) {
+  for (const base::Operator& op : registry::Operators()) {
     const std::string path = "src/ops/" + std::string(op.folder) + "/README.md";
     if (files.back().path != path) {  // a room of several operators has one README
       files.push_back({path, {}});
@@ -80,7 +81,7 @@ int main(int argc, char** argv) {
         return Fail(path + ": expected a README, found none");
     }
     const std::string begin = "<!-- contract:begin " + op.contract->name + " -->\n";
-    if (!SetBetween(begin, kEnd, tamis::registry::DescribeMarkdown(op), &files.back().text))
+    if (!SetBetween(begin, kEnd, describe::DescribeMarkdown(op), &files.back().text))
       return Fail(path + ": expected the lines " + begin + std::string(kEnd));
   }
   for (const Made& made : files) {
@@ -93,3 +94,8 @@ int main(int argc, char** argv) {
   }
   return 0;
 }
+
+}  // namespace
+}  // namespace tamis::generate
+
+int main(int argc, char** argv) { return tamis::generate::Generate({argv + 1, argv + argc}); }
