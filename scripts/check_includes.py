@@ -43,7 +43,6 @@ SIMD_SYSTEM_HEADERS = LEVEL_SYSTEM_HEADERS | {"immintrin.h"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 TEST_FILE = re.compile(r"/(\w+_)?test\.cc$|/test_\w+\.h$")
-LEVEL_UNIT = re.compile(r"_(scalar|avx2|avx2_vnni|avx512|avx512_vnni|avx512_bf16)\.cc$")
 SOURCES = ("*.cc", "*.c", "*.h", "*.hpp")
 FOLDERS = ("include", "src", "pytorch", "tools", "tests", "bench", "examples")
 
@@ -69,7 +68,7 @@ def room(path: str) -> str | None:
 
 def starts_level(path: str) -> bool:
     """Whether a file is known by its name to be compiled with -m flags."""
-    return home(path) == "simd" or path.endswith("-inl.h") or bool(LEVEL_UNIT.search(path))
+    return home(path) == "simd" or path.endswith("-inl.h")
 
 
 def may_join_level(path: str) -> bool:
@@ -94,6 +93,12 @@ def resolve(root: Path, path: str, target: str) -> str | None:
         candidate = root / base / target
         if candidate.is_file():
             return candidate.resolve().relative_to(root.resolve()).as_posix()
+    # Written by cmake/levels.cmake: as if it lay beside the kernels that it lists.
+    if target.endswith("_units.h"):
+        kernels = target.removesuffix("_units.h") + "-inl.h"
+        for base in ("src", "."):
+            if (root / base / kernels).is_file():
+                return (PurePosixPath(base) / target).as_posix()
     return None
 
 

@@ -220,6 +220,69 @@ TEST(Bindings, NamesThatAreNoTensorsAndParamsOfOthersAreRefused) {
   EXPECT_EQ(status.message().rfind("bindings: expected params of ", 0), 0u) << status.message();
 }
 
+// From inputs alone: the plan finds what the outputs are, and a run brings them.
+TEST(Bindings, InferredOutputsAreTheOnesThatTheCallGives) {
+  for (const base::Operator* op : AllOperators()) {
+    for (uint64_t seed = 1; seed <= 6; ++seed) {
+      SCOPED_TRACE(op->contract->name + " from seed " + std::to_string(seed));
+      TestCall alone = CallOf(*op, seed);
+      const Result<Outputs> expected = alone.Run({});
+      ASSERT_TRUE(expected.ok()) << expected.status().message();
+      TestCall source = CallOf(*op, seed);
+      TestCall shapes = CallOf(*op, seed);
+      TestCall others = CallOf(*op, seed);
+      const CCall call(&source);
+      CCall all(&shapes);     // every output inferred
+      CCall wanted(&others);  // those that the call asks for
+      for (const base::Field& field : op->contract->fields) {
+        if (!field.is_output() || field.is_updated()) continue;
+        tamis_tensor inferred = {};
+        inferred.rank = TAMIS_INFERRED;
+        all.Drop(field.name);
+        all.tensors.push_back({field.name.c_str(), inferred});
+        if (tamis_named_tensor* tensor = wanted.Tensor(field.name)) tensor->tensor = inferred;
+      }
+      tamis_output listed[8];
+      int64_t count = 0;
+      ASSERT_EQ(
+          tamis_outputs_by_name(op->contract->name.c_str(), call.tensors.data(),
+                                static_cast<int64_t>(call.tensors.size()), call.attributes.data(),
+                                static_cast<int64_t>(call.attributes.size()), listed, 8, &count),
+          TAMIS_OK);
+      const CPlan plan_of_all(all);
+      int64_t found = 0;
+      for (const base::Field& field : op->contract->fields) {
+        if (!field.is_output() || field.is_updated()) continue;
+        tamis_tensor known = {};
+        ASSERT_EQ(tamis_plan_tensor(plan_of_all.get(), field.name.c_str(), &known), TAMIS_OK);
+        if (known.dtype == TAMIS_DTYPE_NONE) continue;
+        ASSERT_LT(found, count);
+        const tamis_output& output = listed[found++];
+        EXPECT_EQ(output.name, field.name);
+        EXPECT_EQ(output.dtype, known.dtype);
+        ASSERT_EQ(output.rank, known.rank);
+        for (int i = 0; i < known.rank; ++i) EXPECT_EQ(output.shape[i], known.shape[i]);
+      }
+      EXPECT_EQ(found, count);
+      const CPlan plan(wanted);
+      ASSERT_EQ(plan.Run(call.tensors), TAMIS_OK) << tamis_last_error();
+      for (const auto& [name, bytes] : *expected)
+        EXPECT_TRUE(Same(ElementsOf(source, name), ElementsOf(alone, name))) << name;
+    }
+  }
+}
+
+TEST(Bindings, APlanTellsOfItsTensorsAndOfNoOthers) {
+  TestCall source = CallOf(*AllOperators()[0], 1);
+  const CPlan plan{CCall(&source)};
+  tamis_tensor tensor = {};
+  EXPECT_EQ(tamis_plan_tensor(nullptr, "input", &tensor), TAMIS_NULL_ARGUMENT);
+  EXPECT_EQ(tamis_plan_tensor(plan.get(), nullptr, &tensor), TAMIS_NULL_ARGUMENT);
+  EXPECT_EQ(tamis_plan_tensor(plan.get(), "input", nullptr), TAMIS_NULL_ARGUMENT);
+  EXPECT_EQ(tamis_plan_tensor(plan.get(), "strict", &tensor), TAMIS_INVALID_ARGUMENT);
+  EXPECT_EQ(ArgumentOf(tamis_last_error()), "name");
+}
+
 TEST(Bindings, ARunAllocatesNothing) {
   for (const base::Operator* op : AllOperators()) {
     TestCall source = CallOf(*op, 6);

@@ -97,9 +97,9 @@ TEST(Locate, PaddedLayoutsCountSequencesByThemselves) {
   const base::Contract& contract = *Find("sparse_flash_attention")->contract;
   sparse_flash_attention::Params params;  // BSND
   const Locator locator(contract, *contract.Find("softmax_max"), &params, {});
-  Spread spread({3, 1, 50, 8});
-  for (int64_t token = 20; token < 23; ++token) spread.Add({2, 0, token, 5});
-  EXPECT_EQ(locator.Describe({2, 0, 20, 5}, spread), "sequence 2, token 20, head 5");
+  Spread spread({3, 50, 8});
+  for (int64_t token = 20; token < 23; ++token) spread.Add({2, token, 5});
+  EXPECT_EQ(locator.Describe({2, 20, 5}, spread), "sequence 2, token 20, head 5");
   EXPECT_EQ(locator.Pattern(spread), "head 5, tokens 20 to 22, sequence 2");
 }
 

@@ -63,7 +63,7 @@ class Plan:
         self._refuse_unknown(arguments, known_names)
         self._tensors = [slot for slot in slots if slot.name not in op.read_by_plan]
         self._lists = {n: v for n, v in attributes.items() if op.types[n] == "ints"}
-        # What a plan reads must live as long as it; other tensors need not.
+        # Those that a renewal does not name are given again.
         self._integers = {
             slot.name: self._pack(slot, arguments.get(slot.name))
             for slot in slots
@@ -177,6 +177,7 @@ class Plan:
                 len(tensors),
                 packed.pack(tuple(lists.values()), keep),
                 len(packed),
+                None,
             )
         )
         self._integers, self._lists = tensors, lists

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -183,6 +186,19 @@ def test_a_plan_says_what_it_is() -> None:
     assert tamis.plan("lightning_indexer", **tensors, **others, threads=1).workspace_bytes > 0
 
 
+def test_the_decoding_loop_of_the_examples_runs() -> None:
+    script = Path(__file__).parents[2] / "examples" / "decode" / "decode.py"
+    done = subprocess.run(
+        [sys.executable, script, "2", "4096", "64"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "64 steps of 2 layers at 4160 tokens" in done.stdout
+
+
 # --- what is refused ----------------------------------------------------------------------------
 
 
@@ -202,7 +218,7 @@ def test_wrong_names_are_refused() -> None:
     with pytest.raises(TypeError, match=r"table: expected one of key, .*, got another name"):
         plan.run(**tensors, table=1)
     with pytest.raises(
-        TypeError, match="query: expected one of actual_seq_lengths_key, block_table"
+        TypeError, match="query: expected one of actual_seq_lengths_key, actual_seq"
     ):
         plan.renew(query=tensors["query"])
 

@@ -66,7 +66,7 @@ def plan_counts() -> PlanCounts:
     Returns
     -------
     PlanCounts
-        Numbers of calls, and how long kernels ran on PyTorch's threads, where those are several.
+        Numbers of calls, and how long their kernels ran.
     """
     counts = (ctypes.c_int64 * 4)()
     _loaded.tamis_torch_plan_counts(counts)

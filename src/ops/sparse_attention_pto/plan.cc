@@ -63,6 +63,7 @@ class Body final : public prim::BoundPlan<Room> {
 
   // Makes every plan that a run will use, so that what can be refused is refused now.
   Status Start() override {
+    Room::contract().CopyTensors(&params_, &problem_.params);  // outputs are inferred by now
     const CacheCalls cache = CacheCallsOf(problem_, problem_.params);
     TAMIS_RETURN_IF_ERROR(Make(mla_prolog::plan(cache.mla, context_), &cache_mla_));
     TAMIS_RETURN_IF_ERROR(Make(indexer_prolog::plan(cache.indexer, context_), &cache_indexer_));
