@@ -9,6 +9,7 @@ machine need not hold 12 GB. Prints how the calls came by their plans, and the t
 
 from __future__ import annotations
 
+import statistics
 import sys
 import time
 from typing import Any
@@ -61,25 +62,27 @@ def main(layers: int = 61, context: int = 131072, steps: int = 16) -> None:
             out=out,
         )
 
-    outside = []
+    outside = []  # of every layer of every step but the first
     with torch.no_grad():
         for step in range(steps):
             lengths += 1
-            before = plan_counts()
+            first = plan_counts()
             begin = time.perf_counter()
             for _ in range(layers):
+                before = plan_counts()
+                layer_begin = time.perf_counter()
                 layer()
-            spent = time.perf_counter() - begin
-            after = plan_counts()
-            kernels = after.kernel_seconds - before.kernel_seconds
-            outside.append((spent - kernels) / layers * 1e6)
+                spent = time.perf_counter() - layer_begin
+                kernels = plan_counts().kernel_seconds - before.kernel_seconds
+                if step > 0:
+                    outside.append((spent - kernels) * 1e6)
+            counts = plan_counts()
             print(
-                f"step {step}: {spent * 1e3:.1f} ms, {outside[-1]:.1f} us a layer outside kernels; "
-                f"plans made {after.made - before.made}, renewed {after.renewed - before.renewed}, "
-                f"reused {after.reused - before.reused}"
+                f"step {step}: {(time.perf_counter() - begin) * 1e3:.1f} ms; plans made "
+                f"{counts.made - first.made}, renewed {counts.renewed - first.renewed}, "
+                f"reused {counts.reused - first.reused}"
             )
-    outside = sorted(outside[1:])
-    print(f"outside kernels, median of steps: {outside[len(outside) // 2]:.1f} us a layer")
+    print(f"outside kernels, median: {statistics.median(outside):.1f} us a layer")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 // The contract: the one description of an operator's call.
 //
 // Everything that lists arguments or defaults is made from it: the checks of shapes and dtypes, the
-// command line, the C interface (typed and by name), `tamis ops`, the tables in the READMEs, later
-// Python signatures and fuzzers.
+// command line, the C interface (typed and by name), Python and PyTorch, `tamis ops`, the tables in
+// the READMEs, hostile calls and fuzzers.
 #pragma once
 
 #include <cstddef>
