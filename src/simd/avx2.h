@@ -12,7 +12,7 @@ namespace {
 
 using V = __m256;
 constexpr int kLanes = 8;
-constexpr bool kPairs = false;
+constexpr bool kBf16Pairs = false;
 constexpr bool kInt16 = false;
 
 inline __m256i MaskOf(int n) {

@@ -12,7 +12,7 @@ namespace {
 
 using V = __m512;
 constexpr int kLanes = 16;
-constexpr bool kPairs = false;
+constexpr bool kBf16Pairs = false;
 constexpr bool kInt16 = false;
 
 inline __mmask16 MaskOf(int n) { return static_cast<__mmask16>((1u << n) - 1u); }

@@ -12,7 +12,7 @@ namespace {
 
 using V = float;
 constexpr int kLanes = 1;
-constexpr bool kPairs = false;
+constexpr bool kBf16Pairs = false;
 constexpr bool kInt16 = true;
 
 inline uint32_t BitsOf(float x) { return __builtin_bit_cast(uint32_t, x); }

@@ -111,14 +111,14 @@ inline bool ShadowRows(const uint16_t* const* rows, int64_t dim, uint8_t* bytes,
   using namespace tamis::prim;
   I magnitudes[kLanes];
   for (int i = 0; i < kLanes; ++i) magnitudes[i] = MagnitudesOfRow(rows[i], dim);
-  int32_t pairs[kLanes];
-  StoreInts(pairs, CombineRows(
-                       magnitudes,
-                       [](I a, I b) __attribute__((always_inline)) { return MaxHalves(a, b); }));
+  int32_t halves[kLanes];
+  StoreInts(halves, CombineRows(
+                        magnitudes,
+                        [](I a, I b) __attribute__((always_inline)) { return MaxHalves(a, b); }));
   uint16_t bits[kLanes];
   for (int i = 0; i < kLanes; ++i) {
-    const int32_t high = pairs[i] >> 16;  // the sign bit is clear
-    const int32_t low = pairs[i] & 0xffff;
+    const int32_t high = halves[i] >> 16;  // the sign bit is clear
+    const int32_t low = halves[i] & 0xffff;
     bits[i] = static_cast<uint16_t>(high > low ? high : low);
   }
   const V most = Half::LoadHalf(bits);

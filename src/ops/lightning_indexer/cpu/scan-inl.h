@@ -40,7 +40,12 @@ struct Block {
 inline PanelKeys FindKeys(const Item& it, int64_t position, int64_t end) {
   const auto& scan = it.a.scan;
   const auto least = [](int64_t a, int64_t b) { return a < b ? a : b; };
-  if (scan.shadow == nullptr) return {nullptr, position, 0, least(kShadowKeys, end - position)};
+  if (scan.shadow == nullptr) {
+    return {.panel = nullptr,
+            .position = position,
+            .lane = 0,
+            .count = least(kShadowKeys, end - position)};
+  }
   const uint8_t* panels = scan.shadow;
   int64_t key = position + it.chunk.first_key;
   int64_t count = end - position;
@@ -53,8 +58,10 @@ inline PanelKeys FindKeys(const Item& it, int64_t position, int64_t end) {
     count = least(count, it.a.page_size - key);
   }
   const int64_t lane = key % kShadowKeys;
-  return {panels + key / kShadowKeys * scan.shadow_panel_stride, position, lane,
-          least(count, kShadowKeys - lane)};
+  return {.panel = panels + key / kShadowKeys * scan.shadow_panel_stride,
+          .position = position,
+          .lane = lane,
+          .count = least(count, kShadowKeys - lane)};
 }
 
 inline void AddKeys(const Item& it, const PanelKeys& keys, PanelKeys* part, Block* block) {
@@ -70,7 +77,7 @@ inline void FindBlock(const Item& it, int64_t position, int64_t end, Block* bloc
   block->keys = 0;
   block->end = position;
   for (PanelKeys& part : block->parts) {
-    part = {block->parts[0].panel, block->end, 0, 0};
+    part = {.panel = block->parts[0].panel, .position = block->end, .lane = 0, .count = 0};
     if (block->end < end) AddKeys(it, FindKeys(it, block->end, end), &part, block);
   }
 }
