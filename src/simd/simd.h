@@ -25,7 +25,8 @@
 //
 // and, of 32-bit integers I:
 //
-//   ZeroInts() LoadInts(p) SetInts(x) StoreInts(p, v) FloatsOf(v)
+//   ZeroInts() SetInts(x) FloatsOf(v)
+//   LoadInts(p) StoreInts(p, v)             memory of any type, at any address
 //   PairInt16(a, f, b, g)   lane: the 16-bit integers nearest to a f (low half) and b g, which fit
 //   DotInt16(a, b, c) = a0 b0 + a1 b1 + c   of such pairs; kInt16: faster than Fma of floats, or
 //                           scalar

@@ -28,7 +28,7 @@ TAMIS_INLINE V LoadColumns(const uint16_t* row, int64_t dims) {
   if constexpr (!kBf16Pairs) {
     return dims < kLanes ? Half::LoadHalfN(row, static_cast<int>(dims)) : Half::LoadHalf(row);
   }
-  if (dims >= kColumnDims * kLanes) return Load(reinterpret_cast<const float*>(row));
+  if (dims >= kColumnDims * kLanes) return FloatBits(LoadInts(row));
   float columns[kLanes] = {};
   __builtin_memcpy(columns, row, static_cast<size_t>(dims) * sizeof(*row));
   return Load(columns);

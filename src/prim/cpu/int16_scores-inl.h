@@ -204,7 +204,7 @@ TAMIS_INLINE void Int16ScoreTile(const int32_t* key, int64_t key_stride, const i
     I q[kVectors];
     for (int v = 0; v < kVectors; ++v) q[v] = LoadInts(query + (v * dim_pairs + c) * kLanes);
     for (int k = 0; k < kKeys; ++k) {
-      const I broadcast = SetInts(key[k * stride + c]);
+      const I broadcast = BroadcastInts(&key[k * stride + c]);
       for (int v = 0; v < kVectors; ++v) sum[k][v] = DotInt16(broadcast, q[v], sum[k][v]);
     }
   }

@@ -60,8 +60,7 @@ template <class Half>
 TAMIS_INLINE uint32_t MostOf(const uint16_t* row, int64_t dim) {
   I most = ZeroInts();
   int64_t c = 0;
-  for (; c + 2 * kLanes <= dim; c += 2 * kLanes)
-    most = MaxHalves(most, LoadInts(reinterpret_cast<const int32_t*>(row + c)));
+  for (; c + 2 * kLanes <= dim; c += 2 * kLanes) most = MaxHalves(most, LoadInts(row + c));
   uint32_t all = MaxHalf(most);
   for (; c < dim; ++c) {
     const uint32_t magnitude = row[c] & 0x7fffu;
@@ -146,6 +145,14 @@ struct WeightRange {
   }
 };
 
+// An integer of scratch in all lanes. Scratch that holds integers holds floats at other times:
+// compilers may swap accesses of two types, but none with a copy.
+TAMIS_INLINE I BroadcastInts(const int32_t* p) {
+  int32_t x;
+  __builtin_memcpy(&x, p, sizeof(x));
+  return SetInts(x);
+}
+
 // Weights of `count` keys (rows of e, e_stride apart) in pairs, which may take their place; row i
 // of `weights` holds keys 2i and 2i + 1. `factor` is what a WeightRange of them has found.
 TAMIS_INLINE void PairWeights(int64_t vectors, int64_t e_stride, int64_t count, const float* e,
@@ -181,7 +188,7 @@ TAMIS_INLINE void Int16ValueTile(bool first, const int32_t* weights, int64_t wei
     I row[kVectors];
     for (int v = 0; v < kVectors; ++v) row[v] = LoadInts(values + i * value_stride + v * kLanes);
     for (int r = 0; r < kRows; ++r) {
-      const I broadcast = SetInts(weights[i * weight_stride + r]);
+      const I broadcast = BroadcastInts(&weights[i * weight_stride + r]);
       for (int v = 0; v < kVectors; ++v) sum[r][v] = DotInt16(broadcast, row[v], sum[r][v]);
     }
   }

@@ -120,7 +120,7 @@ template <int kVectors, class Between>
 TAMIS_INLINE void ScanVectors(const Item& it, const Block& block, int64_t k, const float* state,
                               float* lowers, float* uppers, const Between& between) {
   const StateLayout at = StateOf(it.a);
-  const int64_t groups = tamis::prim::ShadowGroups(it.a.dim);
+  const int64_t dim_groups = tamis::prim::ShadowGroups(it.a.dim);
   const int64_t quads = tamis::lightning_indexer::QuadsOf(it.a.heads);
   const auto* const queries = reinterpret_cast<const int32_t*>(state + at.queries);
   const auto* const starts = reinterpret_cast<const int32_t*>(state + at.starts);
@@ -135,15 +135,14 @@ TAMIS_INLINE void ScanVectors(const Item& it, const Block& block, int64_t k, con
   for (V& t : total) t = Zero();
   for (int64_t quad = 0; quad < quads; ++quad) {
     between();
-    const int32_t* const query = queries + quad * groups * kScanHeads;
+    const int32_t* const query = queries + quad * dim_groups * kScanHeads;
     I sum[kScanHeads][kVectors];
     for (int h = 0; h < kScanHeads; ++h) {
       for (int v = 0; v < kVectors; ++v) sum[h][v] = SetInts(starts[quad * kScanHeads + h]);
     }
-    for (int64_t g = 0; g < groups; ++g) {
+    for (int64_t g = 0; g < dim_groups; ++g) {
       I key[kVectors];
-      for (int v = 0; v < kVectors; ++v)
-        key[v] = LoadInts(reinterpret_cast<const int32_t*>(keys[v] + g * kShadowKeys * 4));
+      for (int v = 0; v < kVectors; ++v) key[v] = LoadInts(keys[v] + g * kShadowKeys * 4);
       for (int h = 0; h < kScanHeads; ++h) {
         const I q = SetInts(query[g * kScanHeads + h]);
         for (int v = 0; v < kVectors; ++v) sum[h][v] = DotInt8(key[v], q, sum[h][v]);
@@ -156,9 +155,9 @@ TAMIS_INLINE void ScanVectors(const Item& it, const Block& block, int64_t k, con
     }
   }
   for (int v = 0; v < kVectors; ++v) {
-    const uint8_t* const from = keys[v] + groups * kShadowKeys * 4;
+    const uint8_t* const from = keys[v] + dim_groups * kShadowKeys * 4;
     const auto load = [&](int64_t which) __attribute__((always_inline)) {
-      return FloatBits(LoadInts(reinterpret_cast<const int32_t*>(from + which * kShadowKeys * 4)));
+      return FloatBits(LoadInts(from + which * kShadowKeys * 4));
     };
     const V score = Mul(total[v], load(0));
     const V off =

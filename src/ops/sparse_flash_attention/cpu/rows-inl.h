@@ -38,11 +38,11 @@ template <class Half>
 inline void PairUpQueries(const Item& it) {
   Quanta& quanta = *it.quanta;
   quanta = Quanta();
-  float* rows = it.key;
+  auto* rows = reinterpret_cast<int32_t*>(it.key);
   for (int64_t v = 0; v < it.vectors; ++v) {
     for (int i = 0; i < kLanes; ++i) {
       const int64_t head = v * kLanes + i;
-      float* row = rows + i * it.dim_pairs;
+      int32_t* row = rows + i * it.dim_pairs;
       it.query_factor[head] = 0.0f;
       if (head < it.heads) {
         const HalfRow halves = {
@@ -53,17 +53,17 @@ inline void PairUpQueries(const Item& it) {
         const RowQuantum quantum = QuantumOf<Half>(halves);
         quanta.Add(quantum);
         it.query_factor[head] = it.a.scale * quantum.step;
-        PairUpRow<Half>(halves, quantum.scale, reinterpret_cast<int32_t*>(row));
+        PairUpRow<Half>(halves, quantum.scale, row);
       } else {
-        for (int64_t c = 0; c < it.dim_pairs; c += kLanes) Store(row + c, Zero());
+        for (int64_t c = 0; c < it.dim_pairs; c += kLanes) StoreInts(row + c, ZeroInts());
       }
     }
     for (int64_t c = 0; c < it.dim_pairs; c += kLanes) {
       V block[kLanes];
-      for (int i = 0; i < kLanes; ++i) block[i] = Load(rows + i * it.dim_pairs + c);
+      for (int i = 0; i < kLanes; ++i) block[i] = FloatBits(LoadInts(rows + i * it.dim_pairs + c));
       Transpose(block);
-      float* panel = reinterpret_cast<float*>(it.int16_query) + (v * it.dim_pairs + c) * kLanes;
-      for (int i = 0; i < kLanes; ++i) Store(panel + i * kLanes, block[i]);
+      int32_t* panel = it.int16_query + (v * it.dim_pairs + c) * kLanes;
+      for (int i = 0; i < kLanes; ++i) StoreInts(panel + i * kLanes, IntBits(block[i]));
     }
   }
 }
@@ -122,7 +122,7 @@ TAMIS_INLINE void LoadKey(const Item& it, const Tile& tile, int64_t k) {
     WidenKvLatent(a.bfloat16, a.kv_row, row, value);
     WidenKvRope(a.bfloat16, a.kv_row, row, value + a.latent_dim);
     if (kBf16Pairs) {
-      key[it.columns - 1] = 0.0f;  // half of it remains where dims are odd
+      StoreN(key + it.columns - 1, Zero(), 1);  // half of it remains where dims are odd
       Narrow(true, value, 1.0f, it.at.dim, reinterpret_cast<uint16_t*>(key));  // exact
     }
     return;
@@ -235,7 +235,7 @@ inline bool PairUpTileAs(const Item& it, const Quanta& queries, const Tile& tile
   }
   for (int64_t k = tile.count; k % (2 * kTileHeight) != 0; ++k) {
     it.key_step[k] = 0.0f;
-    for (int64_t c = 0; c < it.dim_pairs; ++c) it.key[k * it.at.key_stride + c] = 0.0f;
+    __builtin_memset(it.key + k * it.at.key_stride, 0, static_cast<size_t>(it.dim_pairs) * 4);
   }
   return ScoresFit(queries, keys, it.a.scale);
 }
