@@ -380,7 +380,7 @@ TEST(LightningIndexerPruning, HopelessKeysAreLeftToThePlainWay) {
     indexer::Params params = ParamsOf(d, 64, &indices, &values);
     params.pruning = indexer::Pruning::kAuto;
     for (Level level : TestedLevels()) {
-      if (!prim::HasFastIntegers(level)) continue;
+      if (!base::Has(level, base::Feature::kFastIntegers)) continue;
       EXPECT_EQ(Scanned(params, level).scanned(0), spread > 0);
     }
   }

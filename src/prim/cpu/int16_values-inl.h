@@ -146,7 +146,7 @@ struct WeightRange {
 };
 
 // An integer of scratch in all lanes. Scratch that holds integers holds floats at other times:
-// compilers may swap accesses of two types, but none with a copy.
+// compilers may swap accesses of two types, but none with a copy (docs/adr/0024).
 TAMIS_INLINE I BroadcastInts(const int32_t* p) {
   int32_t x;
   __builtin_memcpy(&x, p, sizeof(x));
