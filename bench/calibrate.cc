@@ -47,14 +47,21 @@ Peaks Calibration::Measure(Level level, int32_t threads) {
   sums_.resize(static_cast<size_t>(std::max(fma_items, kReadItems)));
   flops_.assign(static_cast<size_t>(fma_items), 0);
 
-  const FmaArgs fma{kFmaIterations, 0.999f, 0.001f, sums_.data(), flops_.data()};
+  const FmaArgs fma = {.iterations = kFmaIterations,
+                       .factor = 0.999f,
+                       .addend = 0.001f,
+                       .sums = sums_.data(),
+                       .flops_done = flops_.data()};
   prim::CpuKernel* kernel = kFma.at(level);
   Clock::time_point begin = Clock::now();
   parallel::ForEach({}, threads, fma_items,
                     [&](int64_t item, int32_t) { kernel(&fma, item, nullptr, nullptr); });
   const double fma_seconds = SecondsSince(begin);
 
-  const ReadArgs read{data_.get(), kReadFloats, kFloatsPerItem, sums_.data()};
+  const ReadArgs read = {.data = data_.get(),
+                         .floats = kReadFloats,
+                         .floats_per_item = kFloatsPerItem,
+                         .sums = sums_.data()};
   kernel = kRead.at(level);
   begin = Clock::now();
   parallel::ForEach({}, threads, kReadItems,

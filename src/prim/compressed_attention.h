@@ -25,7 +25,7 @@ namespace tamis::prim {
 struct AttentionProblem {
   PageTable page_table;
   std::vector<AttentionSequence> sequences;  // without item_begin; every output row is in one
-  int query_batch_dims = 1;  // leading dimensions of query: 1 packed, 2 padded batches
+  int query_batch_dims = 1;                  // leading dimensions of query: 1 TND, 2 BSND
   int64_t kv_heads = 0;
   int64_t group = 0;
   int64_t qk_dim = 0;
@@ -50,7 +50,7 @@ struct AttentionProblem {
   }
 };
 
-/// The tensors of either operator. The mask is read by position where keys are packed; where they
+/// The tensors of either operator. The mask is read by position where keys are TND; where they
 /// are paged, its presence alone counts.
 struct AttentionTensors {
   const TensorView& query;
@@ -70,11 +70,25 @@ inline constexpr TensorView kNoTensor;
 template <class Params>
 AttentionTensors TensorsOf(const Params& in) {
   if constexpr (requires { in.softmax_max; }) {
-    return {in.query,         in.key,          in.value,       in.atten_mask, in.topk_mask,
-            in.attention_out, in.topk_indices, in.softmax_max, in.softmax_sum};
+    return {.query = in.query,
+            .key = in.key,
+            .value = in.value,
+            .atten_mask = in.atten_mask,
+            .topk_mask = in.topk_mask,
+            .out = in.attention_out,
+            .topk = in.topk_indices,
+            .max = in.softmax_max,
+            .sum = in.softmax_sum};
   } else {
-    return {in.query,         in.key,          in.value,  in.atten_mask, kNoTensor,
-            in.attention_out, in.topk_indices, kNoTensor, kNoTensor};
+    return {.query = in.query,
+            .key = in.key,
+            .value = in.value,
+            .atten_mask = in.atten_mask,
+            .topk_mask = kNoTensor,
+            .out = in.attention_out,
+            .topk = in.topk_indices,
+            .max = kNoTensor,
+            .sum = kNoTensor};
   }
 }
 
@@ -97,8 +111,11 @@ Status TakeCommon(const Params& params, const base::Dims& dims, int64_t kv_heads
                   AttentionProblem* problem) {
   TAMIS_RETURN_IF_ERROR(CheckHeads(params.head_num, dims["N"], kv_heads, problem));
   TAMIS_RETURN_IF_ERROR(
-      CheckWindows({params.compress_block_size, params.compress_stride, params.select_block_size,
-                    params.select_block_count, params.importance == Importance::kExactOverlap},
+      CheckWindows({.compress_block_size = params.compress_block_size,
+                    .compress_stride = params.compress_stride,
+                    .select_block_size = params.select_block_size,
+                    .select_block_count = params.select_block_count,
+                    .exact_overlap = params.importance == Importance::kExactOverlap},
                    problem));
   problem->qk_dim = dims["D"];
   problem->v_dim = dims["D2"];

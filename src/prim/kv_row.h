@@ -24,12 +24,12 @@ struct KvRow {
 
   /// int8 | rope | scales
   static constexpr __attribute__((always_inline)) KvRow Cann(int64_t latent_dim, int64_t rope_dim) {
-    return {latent_dim, rope_dim, false, false};
+    return {.latent_dim = latent_dim, .rope_dim = rope_dim, .fp8 = false, .scales_first = false};
   }
   /// fp8 | scales | rope
   static constexpr __attribute__((always_inline)) KvRow FlashMla(int64_t latent_dim,
                                                                  int64_t rope_dim) {
-    return {latent_dim, rope_dim, true, true};
+    return {.latent_dim = latent_dim, .rope_dim = rope_dim, .fp8 = true, .scales_first = true};
   }
 
   /// Of a row, in bytes; INT64_MAX for dims that no memory holds.

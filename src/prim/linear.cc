@@ -32,7 +32,11 @@ LinearWeight NdWeight(const TensorView& view) {
   const int64_t columns = view.shape[view.rank - 1];
   // The stride of a single row may be anything.
   const int64_t stride = rows > 1 ? view.strides[view.rank - 2] : columns;
-  return {static_cast<const uint16_t*>(view.data), rows, columns, stride, false};
+  return {.data = static_cast<const uint16_t*>(view.data),
+          .rows = rows,
+          .columns = columns,
+          .row_stride = stride,
+          .nz = false};
 }
 
 int64_t OffsetOf(const LinearWeight& weight, int64_t k, int64_t n) {

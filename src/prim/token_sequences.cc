@@ -145,7 +145,11 @@ Status FindSequences(const TokenLengths& l, base::Dims* dims, TokenProblem* prob
   int64_t row = 0;
   const auto add = [&](int64_t b, int64_t token, int64_t rows, const Span* key_span) {
     if (rows == 0) return;
-    TokenSequence s = {row, rows, b, token};
+    TokenSequence s;
+    s.row_begin = row;
+    s.rows = rows;
+    s.batch = b;
+    s.token = token;
     s.padding = key_span == nullptr;
     if (key_span != nullptr) {
       s.keys = key_span->length;

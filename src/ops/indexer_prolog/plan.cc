@@ -116,14 +116,15 @@ void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, pr
   FillArgs(p, in);
   const KernelArgs& a = p.args;
   if (p.tokens == 0) return;
-  const bool pairs =
+  const bool bf16_pairs =
       a.bfloat16 && prim::RowsPairUp(a.qb) && prim::RowsPairUp(a.k) && prim::RowsPairUp(a.proj);
   work->scratch_bytes = prim::Times(ScratchFloats(a), sizeof(float));
   work->shared_bytes = prim::Times(SharedFloats(a), sizeof(float));
   for (int64_t block = 0; block < base::CeilDiv(p.tokens, a.blocks.block_tokens); ++block) {
     work->phases.push_back(
-        {ProjectItems(a), kProject.at(target.level, pairs), block * ProjectItems(a)});
-    work->phases.push_back({NormItems(a), kNorm.at(target.level, pairs), block * NormItems(a)});
+        {ProjectItems(a), kProject.at(target.level, bf16_pairs), block * ProjectItems(a)});
+    work->phases.push_back(
+        {NormItems(a), kNorm.at(target.level, bf16_pairs), block * NormItems(a)});
   }
 }
 

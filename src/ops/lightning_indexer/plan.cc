@@ -56,7 +56,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
 }
 
 void Room::Bind(const Problem& p, const Params& in, KernelArgs* args) {
-  const bool packed = p.key_layout == prim::TokenLayout::kTnd;
+  const bool tnd = p.key_layout == prim::TokenLayout::kTnd;
   KernelArgs& a = *args;
   a.query = prim::Data<const uint16_t>(in.query);
   a.query_at = p.TokensOf(in.query);
@@ -64,11 +64,11 @@ void Room::Bind(const Problem& p, const Params& in, KernelArgs* args) {
   a.weights = in.weights.data;
   a.weights_at = p.TokensOf(in.weights);
   a.key = prim::Data<const uint16_t>(in.key);
-  a.page_stride = packed ? 0 : in.key.strides[0];
-  a.key_stride = in.key.strides[packed ? 0 : 1];
+  a.page_stride = tnd ? 0 : in.key.strides[0];
+  a.key_stride = in.key.strides[tnd ? 0 : 1];
   a.scan.shadow = prim::Data<const uint8_t>(in.key_shadow);
-  a.scan.shadow_page_stride = packed ? 0 : in.key_shadow.strides[0];
-  a.scan.shadow_panel_stride = in.key_shadow.strides[packed ? 0 : 1];
+  a.scan.shadow_page_stride = tnd ? 0 : in.key_shadow.strides[0];
+  a.scan.shadow_panel_stride = in.key_shadow.strides[tnd ? 0 : 1];
   a.indices = prim::Data<int32_t>(in.sparse_indices);
   a.indices_at = p.TokensOf(in.sparse_indices);
   a.values = in.sparse_values.data;
@@ -126,10 +126,17 @@ int64_t CutTokens(Problem& p, int64_t keys_per_chunk) {
           s.Visible(token + count - 1, p.causal);  // of the last token: the farthest
       const int64_t cuts = base::CeilDiv(reach, keys_per_chunk);
       for (int64_t t = 0; t < count; ++t) {
-        p.rows.push_back({lists + t, count, cuts, s.batch, s.token + token + t});
+        p.rows.push_back({.list = lists + t,
+                          .list_stride = count,
+                          .lists = cuts,
+                          .batch = s.batch,
+                          .token = s.token + token + t});
       }
       if (reach > 0) {
-        p.groups.push_back({static_cast<int64_t>(p.chunks.size()), cuts, reach, tokens});
+        p.groups.push_back({.chunk = static_cast<int64_t>(p.chunks.size()),
+                            .chunks = cuts,
+                            .key_end = reach,
+                            .token = tokens});
         tokens += count;
       }
       for (int64_t begin = 0; begin < reach; begin += keys_per_chunk) {
@@ -222,17 +229,18 @@ std::string Room::Blocking(const Problem& p) {
 
 Cost Room::CountCost(const Problem& p, const Params& in) {
   Cost cost;
-  double pairs = 0;
+  double query_key_pairs = 0;
   double rows = 0;
   double keys = 0;
   for (const prim::TokenSequence& s : p.sequences) {
-    for (int64_t i = 0; i < s.rows; ++i) pairs += static_cast<double>(s.Visible(i, p.causal));
+    for (int64_t i = 0; i < s.rows; ++i)
+      query_key_pairs += static_cast<double>(s.Visible(i, p.causal));
     rows += static_cast<double>(s.rows);
     keys += static_cast<double>(s.keys);
   }
   const auto heads = static_cast<double>(p.heads);
   const auto dim = static_cast<double>(p.dim);
-  cost.flops = 2.0 * pairs * heads * dim;
+  cost.flops = 2.0 * query_key_pairs * heads * dim;
   cost.read_bytes = 2.0 * (keys * dim + rows * heads * dim) +
                     rows * heads * (in.weights.dtype == DType::kFloat32 ? 4 : 2);
   cost.write_bytes = rows * static_cast<double>(p.sparse_count) *

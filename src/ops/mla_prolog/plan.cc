@@ -126,16 +126,18 @@ void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, pr
   FillArgs(p, in);
   const KernelArgs& a = p.args;
   if (p.tokens == 0) return;
-  const bool pairs = a.bfloat16 && prim::RowsPairUp(a.dq) && prim::RowsPairUp(a.uq_qr) &&
-                     prim::RowsPairUp(a.uk) && prim::RowsPairUp(a.dkv_kr);
+  const bool bf16_pairs = a.bfloat16 && prim::RowsPairUp(a.dq) && prim::RowsPairUp(a.uq_qr) &&
+                          prim::RowsPairUp(a.uk) && prim::RowsPairUp(a.dkv_kr);
   work->scratch_bytes = prim::Times(ScratchFloats(a), sizeof(float));
   work->shared_bytes = prim::Times(SharedElems(a), sizeof(uint16_t));
   for (int64_t block = 0; block < base::CeilDiv(p.tokens, a.blocks.block_tokens); ++block) {
     work->phases.push_back(
-        {ProjectItems(a), kProject.at(target.level, pairs), block * ProjectItems(a)});
-    work->phases.push_back({NormItems(a), kNorm.at(target.level, pairs), block * NormItems(a)});
+        {ProjectItems(a), kProject.at(target.level, bf16_pairs), block * ProjectItems(a)});
+    work->phases.push_back(
+        {NormItems(a), kNorm.at(target.level, bf16_pairs), block * NormItems(a)});
     if (HeadItems(a) > 0)
-      work->phases.push_back({HeadItems(a), kHead.at(target.level, pairs), block * HeadItems(a)});
+      work->phases.push_back(
+          {HeadItems(a), kHead.at(target.level, bf16_pairs), block * HeadItems(a)});
   }
 }
 

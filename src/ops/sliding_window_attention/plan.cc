@@ -29,9 +29,13 @@ Status CheckHeads(const base::Dims& dims, Problem* problem) {
 }
 
 Rows RowsOf(const Problem& p, const TensorView& view, int64_t dim) {
-  const int row = p.key_layout == prim::TokenLayout::kTnd ? 0 : 1;
-  return {static_cast<const uint16_t*>(view.data), view.strides[row], view.strides[row + 1],
-          p.key_layout == prim::TokenLayout::kTnd ? 0 : view.strides[0], dim};
+  const bool tnd = p.key_layout == prim::TokenLayout::kTnd;
+  const int row = tnd ? 0 : 1;
+  return {.data = static_cast<const uint16_t*>(view.data),
+          .row_stride = view.strides[row],
+          .head_stride = view.strides[row + 1],
+          .page_stride = tnd ? 0 : view.strides[0],
+          .dim = dim};
 }
 
 Sequence SequenceOf(const Problem& p, const prim::TokenSequence& from) {
@@ -129,21 +133,21 @@ std::string Room::Blocking(const Problem& p) {
 
 Cost Room::CountCost(const Problem& p, const Params& in) {
   Cost cost;
-  double pairs = 0;
+  double query_key_pairs = 0;
   double rows = 0;
   double keys = 0;
   for (const prim::TokenSequence& s : p.sequences) {
     rows += static_cast<double>(s.rows);
     if (s.padding) continue;
     for (int64_t i = 0; i < s.rows; ++i)
-      pairs += static_cast<double>(std::min(s.Visible(i, true), p.window));
+      query_key_pairs += static_cast<double>(std::min(s.Visible(i, true), p.window));
     // From the first key of the first window to the last token's own.
     const int64_t last = s.Visible(s.rows - 1, true);
     keys += static_cast<double>(last - std::max<int64_t>(0, s.Visible(0, true) - p.window));
   }
   const auto heads = static_cast<double>(p.kv_heads * p.group);
   const auto dims = static_cast<double>(p.qk_dim + p.v_dim);
-  cost.flops = 2.0 * pairs * heads * dims;
+  cost.flops = 2.0 * query_key_pairs * heads * dims;
   cost.read_bytes = 2.0 * keys * static_cast<double>(p.kv_heads) * dims +
                     2.0 * rows * heads * static_cast<double>(p.qk_dim);
   cost.write_bytes = rows * heads *

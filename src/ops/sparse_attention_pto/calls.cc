@@ -104,15 +104,17 @@ std::vector<Chunk> ChunksOf(const Problem& problem) {
   const int64_t tokens = std::min(kTokensPerChunk, problem.tokens);
   for (int64_t b = 0; b < problem.batch; b += sequences) {
     for (int64_t t = 0; t < problem.tokens; t += tokens) {
-      chunks.push_back(
-          {b, std::min(sequences, problem.batch - b), t, std::min(tokens, problem.tokens - t)});
+      chunks.push_back({.first = b,
+                        .batch = std::min(sequences, problem.batch - b),
+                        .token = t,
+                        .tokens = std::min(tokens, problem.tokens - t)});
     }
   }
   return chunks;
 }
 
 CacheCalls CacheCallsOf(const Problem& problem, const Params& in) {
-  const Chunk all = {0, problem.batch, 0, problem.tokens};
+  const Chunk all = {.first = 0, .batch = problem.batch, .token = 0, .tokens = problem.tokens};
   return {MlaCall(in, all), IndexerCall(in, all)};
 }
 

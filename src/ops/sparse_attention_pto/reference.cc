@@ -99,6 +99,10 @@ void CopyRows(const Problem& p, const NewRows& rows, int64_t b, int64_t count,
   }
 }
 
+Chunk OneToken(int64_t sequence, int64_t token) {
+  return {.first = sequence, .batch = 1, .token = token, .tokens = 1};
+}
+
 // One token's calls: queries by the prologs, then selection and attention over dense keys.
 struct TokenCalls {
   TokenCalls(const Problem& p, int64_t b, int64_t token)
@@ -111,8 +115,8 @@ struct TokenCalls {
         chosen(DType::kInt32, {1, 1, 1, p.params.sparse_count}),
         out(p.params.x.dtype, {1, 1, p.heads, p.latent_dim}),
         between(static_cast<size_t>(
-            ChunkCallsOf(p, p.params, {b, 1, token, 1}, false, nullptr).workspace_bytes)),
-        calls(ChunkCallsOf(p, p.params, {b, 1, token, 1}, false, between.data())) {}
+            ChunkCallsOf(p, p.params, OneToken(b, token), false, nullptr).workspace_bytes)),
+        calls(ChunkCallsOf(p, p.params, OneToken(b, token), false, between.data())) {}
 
   int64_t visible;
   Dense kv, kr, index_k;
@@ -207,7 +211,7 @@ Status ReferenceRow(const Problem& p, const NewRows& rows, int64_t row, size_t s
   TAMIS_RETURN_IF_ERROR(indexer_prolog::run(t.calls.indexer, kReference));
   TAMIS_RETURN_IF_ERROR(Select(p, &t));
   const bool follow = golden->follow_selection && !p.params.sparse_indices.absent();
-  const Chunk token = {b, 1, row % p.tokens, 1};
+  const Chunk token = OneToken(b, row % p.tokens);
   TAMIS_RETURN_IF_ERROR(Attend(
       &t, follow ? ChunkCallsOf(p, p.params, token, false, t.between.data()).select.sparse_indices
                  : t.chosen.view()));

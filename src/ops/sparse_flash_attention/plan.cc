@@ -53,7 +53,7 @@ Status CheckSplitKeys(const Params& params, const base::Dims& dims) {
 }
 
 // Keys in rows of bytes.
-Status CheckPackedKeys(const Params& params, const base::Dims& dims, Problem* problem) {
+Status CheckByteRows(const Params& params, const base::Dims& dims, Problem* problem) {
   if (params.key.dtype != DType::kUInt8 && params.key.dtype != DType::kInt8)
     return base::Invalid("key", "dtype uint8 or int8 with this kv_format",
                          base::Name(params.key.dtype));
@@ -63,13 +63,13 @@ Status CheckPackedKeys(const Params& params, const base::Dims& dims, Problem* pr
     return base::Invalid("key_rope", "none with this kv_format: rows of key hold it", "a tensor");
   if (dims["D"] % prim::kKvRowGroup != 0)
     return base::Invalid("query", "D a multiple of 128 with this kv_format", dims["D"]);
-  problem->packed = true;
-  problem->row = params.kv_format == KvFormat::kCann656
-                     ? prim::KvRow::Cann(dims["D"], dims["Dr"])
-                     : prim::KvRow::FlashMla(dims["D"], dims["Dr"]);
-  if (dims["W"] != problem->row.width()) {
+  problem->byte_rows = true;
+  problem->kv_row = params.kv_format == KvFormat::kCann656
+                        ? prim::KvRow::Cann(dims["D"], dims["Dr"])
+                        : prim::KvRow::FlashMla(dims["D"], dims["Dr"]);
+  if (dims["W"] != problem->kv_row.width()) {
     return base::Invalid(
-        "key", "rows of D + 2 Dr + D / 32 = " + std::to_string(problem->row.width()) + " bytes",
+        "key", "rows of D + 2 Dr + D / 32 = " + std::to_string(problem->kv_row.width()) + " bytes",
         dims["W"]);
   }
   return Status::Ok();
@@ -128,7 +128,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
     TAMIS_RETURN_IF_ERROR(CheckSplitKeys(params, d));
     problem->value_in_key = params.value.absent() || IsSame(params.value, params.key);
   } else {
-    TAMIS_RETURN_IF_ERROR(CheckPackedKeys(params, d, problem));
+    TAMIS_RETURN_IF_ERROR(CheckByteRows(params, d, problem));
     TAMIS_RETURN_IF_ERROR(CheckStrides(*problem, params));
   }
   TAMIS_RETURN_IF_ERROR(FindSequences(params, dims, problem));
@@ -146,8 +146,8 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   problem->causal = params.sparse_mode == 3;
   problem->scale = params.scale_value;
   problem->storage = params.accuracy == Accuracy::kStorage;
-  problem->integer_scores = problem->storage && !problem->packed && params.softmax_max.absent() &&
-                            params.softmax_sum.absent();
+  problem->integer_scores = problem->storage && !problem->byte_rows &&
+                            params.softmax_max.absent() && params.softmax_sum.absent();
   return Status::Ok();
 }
 
@@ -156,9 +156,9 @@ namespace {
 Rows RowsOf(const Problem& p, const TensorView& view) {
   if (view.absent()) return {};
   const int64_t bytes = base::ItemSize(view.dtype);
-  const bool packed = p.key_layout == prim::TokenLayout::kTnd;
-  return {prim::Data<const uint8_t>(view), (packed ? view.strides[0] : view.strides[1]) * bytes,
-          packed ? 0 : view.strides[0] * bytes};
+  const bool tnd = p.key_layout == prim::TokenLayout::kTnd;
+  return {prim::Data<const uint8_t>(view), (tnd ? view.strides[0] : view.strides[1]) * bytes,
+          tnd ? 0 : view.strides[0] * bytes};
 }
 
 Heads HeadsOf(const Problem& p, const TensorView& view) {
@@ -184,9 +184,9 @@ Sequence SequenceOf(const Problem& p, const prim::TokenSequence& from) {
 }  // namespace
 
 Status Room::CheckStrides(const Problem& p, const Params& in) {
-  if (p.packed && !in.value.absent() && in.value.data != in.key.data)
+  if (p.byte_rows && !in.value.absent() && in.value.data != in.key.data)
     return base::Invalid("value", "none, or key itself, with this kv_format", "another tensor");
-  if (!p.packed && p.value_in_key && !in.value.absent() && !IsSame(in.value, in.key))
+  if (!p.byte_rows && p.value_in_key && !in.value.absent() && !IsSame(in.value, in.key))
     return base::Invalid("value", "key itself, as when the plan was made", "another tensor");
   return Status::Ok();
 }
@@ -225,8 +225,8 @@ void FillArgs(Problem& p, const Params& in) {
   a.block_size = std::min(p.block_size, kMostBlock);
   a.scale = static_cast<float>(p.scale);
   a.bfloat16 = in.query.dtype == DType::kBFloat16;
-  a.packed = p.packed;
-  a.row = p.row;
+  a.byte_rows = p.byte_rows;
+  a.kv_row = p.kv_row;
   a.head_blocks = base::CeilDiv(p.heads, kHeadBlock);
   a.head_block =
       p.heads > kHeadBlock ? prim::RoundedUp(base::CeilDiv(p.heads, a.head_blocks), 16) : p.heads;
@@ -248,8 +248,12 @@ void CutRows(Problem& p) {
       const Walk walk(a, s, token);
       for (int64_t block = 0; block < a.head_blocks; ++block) {
         const auto cut = static_cast<int64_t>(p.cuts.size());
-        p.cuts.push_back({s.row_begin + token, block, partials, walk.segments});
-        for (int64_t i = 0; i < walk.segments; ++i) p.tasks.push_back({cut, i, partials++});
+        p.cuts.push_back({.row = s.row_begin + token,
+                          .head_block = block,
+                          .partial = partials,
+                          .partials = walk.segments});
+        for (int64_t i = 0; i < walk.segments; ++i)
+          p.tasks.push_back({.cut = cut, .segment = i, .partial = partials++});
       }
     }
   }
@@ -267,9 +271,9 @@ void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, pr
   static constexpr prim::KernelTable kMerge = {prim::kSparseFlashAttentionMergeUnits};
   FillArgs(p, in);
   KernelArgs& a = p.args;
-  a.pairs = a.bfloat16 && base::Has(target.level, base::Feature::kBf16Pairs);
+  a.bf16_pairs = a.bfloat16 && base::Has(target.level, base::Feature::kBf16Pairs);
   a.storage = p.storage && base::Has(target.level, base::Feature::kInt16);
-  a.int16_scores = a.storage && !a.pairs && p.integer_scores;
+  a.int16_scores = a.storage && !a.bf16_pairs && p.integer_scores;
   int64_t rows = 0;
   int64_t most_segments = 0;
   for (const Sequence& s : p.kernel_sequences) {
@@ -278,21 +282,21 @@ void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, pr
   }
   const Scratch at(a);
   const int64_t items = prim::Times(rows, a.head_blocks);
-  const int64_t of_one = prim::Plus(prim::Times(most_segments, at.state), at.packed_floats);
+  const int64_t of_one = prim::Plus(prim::Times(most_segments, at.state), at.packed_query_floats);
   const bool cut = LeavesWorkersUnused(items, target.threads) && most_segments > 1 &&
                    prim::Times(items, of_one) <= kMostSharedFloats;
   if (cut) {
     CutRows(p);
     const auto tasks = static_cast<int64_t>(p.tasks.size());
     const int64_t groups = a.cut_count * base::CeilDiv(a.head_block, kHeadGroup);
-    const int64_t packed = prim::Times(a.cut_count, at.packed_floats);
+    const int64_t queries = prim::Times(a.cut_count, at.packed_query_floats);
     work->shared_bytes =
-        prim::Times(prim::Plus(packed, prim::Times(tasks, at.state)), sizeof(float));
-    work->phases = {{groups, kQueries.at(target.level, a.pairs)},
-                    {tasks, kSegments.at(target.level, a.pairs)},
-                    {groups, kMerge.at(target.level, a.pairs)}};
+        prim::Times(prim::Plus(queries, prim::Times(tasks, at.state)), sizeof(float));
+    work->phases = {{groups, kQueries.at(target.level, a.bf16_pairs)},
+                    {tasks, kSegments.at(target.level, a.bf16_pairs)},
+                    {groups, kMerge.at(target.level, a.bf16_pairs)}};
   } else {
-    work->phases = {{items, kWhole.at(target.level, a.pairs)}};
+    work->phases = {{items, kWhole.at(target.level, a.bf16_pairs)}};
   }
   work->scratch_bytes = prim::Times(at.total, sizeof(float));
 }
@@ -305,25 +309,25 @@ std::string Room::Blocking(const Problem& p) {
 
 Cost Room::CountCost(const Problem& p, const Params& in) {
   Cost cost;
-  double pairs = 0;
+  double query_key_pairs = 0;
   double rows = 0;
   for (const prim::TokenSequence& s : p.sequences) {
     for (int64_t i = 0; i < s.rows; ++i) {
       const int64_t most = std::min(s.Visible(i, p.causal), prim::Times(p.top_k, p.block_size));
-      pairs += in.sparse_indices.data == nullptr
-                   ? static_cast<double>(s.padding ? 0 : most)
-                   : static_cast<double>(p.Selected(in.sparse_indices, s, i).size());
+      query_key_pairs += in.sparse_indices.data == nullptr
+                             ? static_cast<double>(s.padding ? 0 : most)
+                             : static_cast<double>(p.Selected(in.sparse_indices, s, i).size());
     }
     rows += static_cast<double>(s.rows);
   }
   const auto heads = static_cast<double>(p.heads);
   const auto latent = static_cast<double>(p.latent_dim);
   const auto dim = static_cast<double>(p.latent_dim + p.rope_dim);
-  const double key_bytes = p.packed ? static_cast<double>(p.row.width())
-                                    : 2.0 * dim + (p.value_in_key ? 0.0 : 2.0 * latent);
-  cost.flops = 2.0 * pairs * heads * (dim + latent);
-  cost.read_bytes =
-      pairs * key_bytes + 2.0 * rows * heads * dim + 4.0 * rows * static_cast<double>(p.top_k);
+  const double key_bytes = p.byte_rows ? static_cast<double>(p.kv_row.width())
+                                       : 2.0 * dim + (p.value_in_key ? 0.0 : 2.0 * latent);
+  cost.flops = 2.0 * query_key_pairs * heads * (dim + latent);
+  cost.read_bytes = query_key_pairs * key_bytes + 2.0 * rows * heads * dim +
+                    4.0 * rows * static_cast<double>(p.top_k);
   cost.write_bytes = rows * heads *
                      (2.0 * latent + (in.softmax_max.absent() ? 0.0 : 4.0) +
                       (in.softmax_sum.absent() ? 0.0 : 4.0));

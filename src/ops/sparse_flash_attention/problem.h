@@ -22,9 +22,9 @@ struct Problem : prim::TokenProblem {
   double scale = 0;
   bool storage = true;          // of Accuracy
   bool integer_scores = false;  // they may be: scores are in fp32 wherever statistics are wanted
-  bool packed = false;          // key holds rows of bytes
+  bool byte_rows = false;       // key holds rows of bytes
   bool value_in_key = true;     // values are the latent part of key
-  prim::KvRow row;
+  prim::KvRow kv_row;
   std::vector<Sequence> kernel_sequences;  // filled by OnCpu, as all that follows
   std::vector<Cut> cuts;
   std::vector<Task> tasks;

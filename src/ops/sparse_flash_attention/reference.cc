@@ -15,9 +15,9 @@ namespace {
 prim::ReferenceKey KeyAt(const Problem& p, const Params& in, const prim::TokenSequence& s,
                          int64_t position) {
   prim::ReferenceKey k;
-  if (p.packed) {
+  if (p.byte_rows) {
     const auto* row = static_cast<const uint8_t*>(in.key.data) + p.KeyOffset(in.key, s, position);
-    k.key = prim::DecodeKvRow(p.row, in.query.dtype, row);
+    k.key = prim::DecodeKvRow(p.kv_row, in.query.dtype, row);
   } else {
     k.key = prim::ReferenceElements(in.key, p.KeyOffset(in.key, s, position), p.latent_dim);
     if (p.rope_dim > 0) {

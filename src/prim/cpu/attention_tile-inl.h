@@ -12,7 +12,7 @@ namespace {
 // rows are 0.
 template <class Half>
 TAMIS_INLINE void PackRowsAs(const uint16_t* const (&from)[kLanes], int64_t dim, float* panel) {
-  constexpr int64_t kDims = kPairs ? 2 * kLanes : kLanes;
+  constexpr int64_t kDims = kBf16Pairs ? 2 * kLanes : kLanes;
   for (int64_t c = 0; c < dim; c += kDims) {
     V block[kLanes];
     for (int i = 0; i < kLanes; ++i)

@@ -1,6 +1,6 @@
-// What products multiply: a column is a dim in fp32 or, at levels whose products are of pairs, two
-// dims in bfloat16 in the place of one fp32. Such rows are copied, not widened, and an instruction
-// does twice the work.
+// What products multiply: a column is a dim in fp32 or, at levels whose products are of bfloat16
+// pairs, two dims in bfloat16 in the place of one fp32. Such rows are copied, not widened, and an
+// instruction does twice the work.
 #pragma once
 
 #include "prim/cpu/half-inl.h"
@@ -8,14 +8,14 @@
 namespace tamis::TAMIS_LEVEL {
 namespace {
 
-constexpr int kColumnDims = kPairs ? 2 : 1;
+constexpr int kColumnDims = kBf16Pairs ? 2 : 1;
 
 TAMIS_INLINE int64_t ColumnsOf(int64_t dims) { return (dims + kColumnDims - 1) / kColumnDims; }
 
-// A template, so that only levels of pairs look for Dot; likewise LoadRows.
+// A template, so that only levels of such pairs look for Dot; likewise LoadRows.
 template <class Vector>
 TAMIS_INLINE Vector MultiplyAdd(Vector a, Vector b, Vector c) {
-  if constexpr (kPairs) {
+  if constexpr (kBf16Pairs) {
     return Dot(a, b, c);
   } else {
     return Fma(a, b, c);
@@ -25,10 +25,10 @@ TAMIS_INLINE Vector MultiplyAdd(Vector a, Vector b, Vector c) {
 // The columns of up to `dims` dims of a row; the rest of the vector is 0.
 template <class Half>
 TAMIS_INLINE V LoadColumns(const uint16_t* row, int64_t dims) {
-  if constexpr (!kPairs) {
+  if constexpr (!kBf16Pairs) {
     return dims < kLanes ? Half::LoadHalfN(row, static_cast<int>(dims)) : Half::LoadHalf(row);
   }
-  if (dims >= kColumnDims * kLanes) return Load(reinterpret_cast<const float*>(row));
+  if (dims >= kColumnDims * kLanes) return FloatBits(LoadInts(row));
   float columns[kLanes] = {};
   __builtin_memcpy(columns, row, static_cast<size_t>(dims) * sizeof(*row));
   return Load(columns);
@@ -58,16 +58,16 @@ TAMIS_INLINE void Spread(bool bfloat16, const uint16_t* row, int64_t dims, float
 // side, as many as there are lanes; from n on 0.
 template <class Half, class Value>
 TAMIS_INLINE V LoadRows(const Value* at, [[maybe_unused]] int64_t step) {
-  if constexpr (kPairs) {
-    return LoadPairs(at, at + step);
+  if constexpr (kBf16Pairs) {
+    return LoadBf16Pairs(at, at + step);
   } else {
     return Half::LoadHalf(at);
   }
 }
 template <class Half, class Value>
 TAMIS_INLINE V LoadRowsN(const Value* at, [[maybe_unused]] int64_t step, int n) {
-  if constexpr (kPairs) {
-    return LoadPairsN(at, at + step, n);
+  if constexpr (kBf16Pairs) {
+    return LoadBf16PairsN(at, at + step, n);
   } else {
     return Half::LoadHalfN(at, n);
   }

@@ -6,7 +6,8 @@
 // S[key][row]: keys need widening only, the softmax is lane-wise, and a tile is one product of
 // broadcast keys with a panel of queries that stays in L1.
 //
-//   scores:     S = scale K Q; K widened once per tile (or, as pairs, copied), Q transposed once
+//   scores:     S = scale K Q; K widened once per tile (or, as pairs of bfloat16, copied), Q
+//   transposed once
 //
 //   softmax:    online; e = exp(S - running max) replaces S, each tile's running max is noted
 //
@@ -33,7 +34,7 @@ inline Item MakeItem(const AttentionArgs& a, const AttentionScratch& at, int64_t
   const int64_t head = (item - s.item_begin) / token_blocks * a.heads_per_item + member;
   const int64_t token = (item - s.item_begin) % token_blocks * a.tokens_per_item;
   const int64_t tokens = s.rows - token < a.tokens_per_item ? s.rows - token : a.tokens_per_item;
-  float* state = scratch + at.heads + member * at.head_floats;
+  float* state = scratch + at.states + member * at.state_floats;
   return Item{
       .a = a,
       .s = s,

@@ -18,14 +18,14 @@ struct AttentionSequence {
   int64_t batch;
   int64_t token;           // the first
   int64_t keys;            // n
-  int64_t key_begin;       // first key row, where keys are packed
+  int64_t key_begin;       // TND: first key row
   int64_t table_offset;    // of this sequence's entries in the page table, where keys are paged
   int64_t blocks;          // J
   int64_t visible_tokens;  // raw tokens that the last query sees; -1: no key is hidden by length
   int64_t item_begin;      // first work item
 };
 
-/// Rows of 16-bit keys or values, packed or paged.
+/// Rows of 16-bit keys or values, TND or paged.
 struct KeyView {
   const uint16_t* data;
   int64_t row_stride;
@@ -40,7 +40,7 @@ struct AttentionArgs {
   int64_t query_head_stride;
   KeyView key;
   KeyView value;
-  const int32_t* page_table;  // null: packed
+  const int32_t* page_table;  // null: TND
   int64_t page_size;
   const uint8_t* atten_mask;  // [t, i], null: none
   int64_t atten_mask_stride;
@@ -98,22 +98,22 @@ struct AttentionScratch {
   // Where an item has several heads, there are two of each, for a tile and the next.
   int64_t key;         // [heads][kKeyTile][key_stride]
   int64_t value;       // [heads][kKeyTile][value_dim]; of one head, [kKeyTile][up to two vectors];
-                       // or, in integers, [heads][kKeyTile / 2][value_dim] pairs
+                       // or, in integers, [heads][kKeyTile / 2][value_dim] pairs of keys
   int64_t inverse;     // [heads][kKeyTile]: 1 / scale of integers
   int64_t key_floats;  // of a head
   int64_t value_floats;  // of a head
 
   // Of the kv head that is worked on.
-  int64_t weights;  // [kKeyTile / 2][rows] pairs of integers
+  int64_t weights;  // [kKeyTile / 2][rows] pairs of keys in integers
   int64_t factor;   // [rows]: of their sums
   int64_t block_scores;
   int64_t heap;    // uint64 [min(top_k, max_blocks)]
   int64_t hidden;  // bytes [tokens]
   int64_t needed;  // bytes [tiles]
 
-  // Of every kv head of the item: `heads` begins the first one's, `head_floats` lie between.
-  int64_t heads;
-  int64_t head_floats;
+  // Of every kv head of the item: `states` begins the first one's, `state_floats` lie between.
+  int64_t states;
+  int64_t state_floats;
   int64_t query;     // [vectors of rows][columns of dim][lanes]
   int64_t scores;    // [keys or kKeyTile][rows]
   int64_t tile_max;  // [tiles][rows], where scores are kept
@@ -143,7 +143,7 @@ struct AttentionScratch {
     sum = state.Take(rows);
     alpha = state.Take(rows);
     group_sums = state.Take(select ? Times(a.tokens_per_item, keys) : 0);
-    head_floats = state.Total();
+    state_floats = state.Total();
 
     key_floats = Times(key_stride, kKeyTile);
     const int64_t copies = a.heads_per_item > 1 ? 2 * a.heads_per_item : 1;
@@ -159,7 +159,7 @@ struct AttentionScratch {
     heap = parts.Take(select ? Times(2, a.top_k < a.max_blocks ? a.top_k : a.max_blocks) : 0);
     hidden = parts.Take(RoundedUp(a.tokens_per_item, 4) / 4);
     needed = parts.Take(RoundedUp(tiles, 4) / 4);
-    heads = parts.Take(Times(head_floats, a.heads_per_item));
+    states = parts.Take(Times(state_floats, a.heads_per_item));
     total = parts.Total();
   }
 };

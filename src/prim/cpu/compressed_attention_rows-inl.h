@@ -29,7 +29,7 @@ TAMIS_INLINE void LoadValue(const Item& it, const uint16_t* row, int64_t width, 
   for (int64_t i = width; i < padded; ++i) to[i] = 0.0f;
 }
 
-// Two values (the second may be null) as pairs of integers, the k-th and the one after it in
+// Two values (the second may be null) as a pair of integers, the k-th and the one after it in
 // scratch. Returns whether they are in range.
 TAMIS_INLINE bool PairUpValues(const Item& it, const uint16_t* one, const uint16_t* two,
                                int64_t k) {

@@ -133,16 +133,16 @@ inline void Int16Values(const Item& it, int64_t count, const float* e, RowCopy* 
   }
   PairWeights(it.vectors, it.rows, count, e, it.inverse, it.factor, it.weights);
   const int64_t used = it.tokens * it.a.group;
-  const int64_t pairs = (count + 1) / 2;
+  const int64_t key_pairs = (count + 1) / 2;
   ForWidths(
       it.value_dim / kLanes, [&](auto width, int64_t v) __attribute__((always_inline)) {
         constexpr int kWidth = decltype(width)::value;
         for (int64_t r = 0; r < used; r += kTileHeight) {
           Int16ValueTile<kTileHeight, kWidth>(
               false, it.weights + r, it.rows,
-              reinterpret_cast<const int32_t*>(it.value) + v * kLanes, it.value_dim, pairs,
+              reinterpret_cast<const int32_t*>(it.value) + v * kLanes, it.value_dim, key_pairs,
               it.alpha + r, it.factor + r, it.out + r * it.value_dim + v * kLanes, it.value_dim);
-          copy->Step(pairs * kTileHeight * kWidth);
+          copy->Step(key_pairs * kTileHeight * kWidth);
         }
       });
 }

@@ -14,7 +14,7 @@
 namespace tamis::TAMIS_LEVEL {
 namespace {
 
-constexpr int64_t kChunkPairs = 96;  // 192 dims
+constexpr int64_t kChunkDimPairs = 96;  // 192 dims
 // 46340.9^2 < 2^31 less the roundings of 192 elements (half of each: a norm of 6.93) and those of
 // the sum of squares.
 constexpr float kMostNorm = 46330.0f;
@@ -22,7 +22,7 @@ constexpr float kMostNorm = 46330.0f;
 // to bfloat16.
 constexpr float kMostScoreError = 1e-3f;
 
-TAMIS_INLINE int64_t PairsOf(int64_t dims) {
+TAMIS_INLINE int64_t DimPairsOf(int64_t dims) {
   return (dims + 2 * kLanes - 1) / (2 * kLanes) * kLanes;
 }
 
@@ -61,7 +61,7 @@ TAMIS_INLINE TwoVectors LoadTwoN(const uint16_t* row, int64_t count) {
 
 // body(TwoVectors, pair) of every 2 lanes dims, the first of them at `pair`.
 template <class Half, class Body>
-TAMIS_INLINE void ForPairs(const uint16_t* row, int64_t dims, int64_t pair, const Body& body) {
+TAMIS_INLINE void ForDimPairs(const uint16_t* row, int64_t dims, int64_t pair, const Body& body) {
   int64_t c = 0;
   for (; c + 2 * kLanes <= dims; c += 2 * kLanes, pair += kLanes)
     body(LoadTwo<Half>(row + c), pair);
@@ -79,7 +79,7 @@ TAMIS_INLINE float PowerOfTwo(int32_t e) {
 // Squares of a row's elements, by chunks.
 struct RowSums {
   V chunk = Zero();  // squares of the chunk under way
-  int64_t end = kChunkPairs;
+  int64_t end = kChunkDimPairs;
   float square = 0.0f;
   float most_chunk = 0.0f;
 
@@ -93,11 +93,11 @@ struct RowSums {
   template <class Half>
   TAMIS_INLINE uint32_t Add(const uint16_t* row, int64_t dims, int64_t pair) {
     I most = ZeroInts();
-    ForPairs<Half>(
+    ForDimPairs<Half>(
         row, dims, pair, [&](TwoVectors x, int64_t at) __attribute__((always_inline)) {
           if (at == end) {
             Close();
-            end += kChunkPairs;
+            end += kChunkDimPairs;
           }
           chunk = Fma(x.low, x.low, Fma(x.high, x.high, chunk));
           most = MaxInts(most, MaxInts(MagnitudesOf(x.low), MagnitudesOf(x.high)));
@@ -110,23 +110,28 @@ template <class Half>
 TAMIS_INLINE RowQuantum QuantumOf(const HalfRow& row) {
   RowSums sums;
   const uint32_t first = sums.Add<Half>(row.first, row.first_dims, 0);
-  const uint32_t second = sums.Add<Half>(row.second, row.second_dims, PairsOf(row.first_dims));
+  const uint32_t second = sums.Add<Half>(row.second, row.second_dims, DimPairsOf(row.first_dims));
   sums.Close();
   const uint32_t most = first > second ? first : second;
-  if (most == 0) return {true, 0.0f, 0.0f, 0.0f, first};
+  if (most == 0) return {.fits = true, .scale = 0.0f, .step = 0.0f, .square = 0.0f, .most = first};
   const int32_t exponent = static_cast<int32_t>(most >> 23) - 127;
-  if (exponent < -30 || exponent >= 30) return {false, 0.0f, 0.0f, 0.0f, first};
+  if (exponent < -30 || exponent >= 30)
+    return {.fits = false, .scale = 0.0f, .step = 0.0f, .square = 0.0f, .most = first};
   const int32_t by_most = kValueBits - 1 - exponent;
   const int32_t room = ExponentOf(kMostNorm * kMostNorm / sums.most_chunk);
   const int32_t by_norm = room >> 1;  // rounds down
   const int32_t e = by_most < by_norm ? by_most : by_norm;
-  return {true, PowerOfTwo(e), PowerOfTwo(-e), sums.square, first};
+  return {.fits = true,
+          .scale = PowerOfTwo(e),
+          .step = PowerOfTwo(-e),
+          .square = sums.square,
+          .most = first};
 }
 
 template <class Half>
 TAMIS_INLINE void PairUpPart(const uint16_t* row, int64_t dims, float scale, int32_t* to) {
   const V s = Set(scale);
-  ForPairs<Half>(
+  ForDimPairs<Half>(
       row, dims, 0, [&](TwoVectors x, int64_t pair) __attribute__((always_inline)) {
         StoreInts(to + pair, PairInt16(x.low, s, x.high, s));
       });
@@ -134,7 +139,7 @@ TAMIS_INLINE void PairUpPart(const uint16_t* row, int64_t dims, float scale, int
 template <class Half>
 TAMIS_INLINE void PairUpRow(const HalfRow& row, float scale, int32_t* to) {
   PairUpPart<Half>(row.first, row.first_dims, scale, to);
-  PairUpPart<Half>(row.second, row.second_dims, scale, to + PairsOf(row.first_dims));
+  PairUpPart<Half>(row.second, row.second_dims, scale, to + DimPairsOf(row.first_dims));
 }
 
 // Two rows that are keys and values at once: widened once, they become pairs of dims with the keys'
@@ -185,10 +190,10 @@ TAMIS_INLINE bool ScoresFit(const Quanta& queries, const Quanta& keys, float sca
 }
 
 // Pairs [begin, end) of scores[key][vector] = factor[row] step[key] (key . query): a chunk, of
-// which the first one begins at 0 and the last one ends at `pairs`.
+// which the first one begins at 0 and the last one ends at `dim_pairs`.
 template <int64_t kStride, int kKeys, int kVectors>
 TAMIS_INLINE void Int16ScoreTile(const int32_t* key, int64_t key_stride, const int32_t* query,
-                                 int64_t pairs, int64_t begin, int64_t end, const float* factor,
+                                 int64_t dim_pairs, int64_t begin, int64_t end, const float* factor,
                                  const float* step, float* scores, int64_t score_stride) {
   const int64_t stride = kStride != 0 ? kStride : key_stride;
   I sum[kKeys][kVectors];
@@ -197,9 +202,9 @@ TAMIS_INLINE void Int16ScoreTile(const int32_t* key, int64_t key_stride, const i
   }
   for (int64_t c = begin; c < end; ++c) {
     I q[kVectors];
-    for (int v = 0; v < kVectors; ++v) q[v] = LoadInts(query + (v * pairs + c) * kLanes);
+    for (int v = 0; v < kVectors; ++v) q[v] = LoadInts(query + (v * dim_pairs + c) * kLanes);
     for (int k = 0; k < kKeys; ++k) {
-      const I broadcast = SetInts(key[k * stride + c]);
+      const I broadcast = BroadcastInts(&key[k * stride + c]);
       for (int v = 0; v < kVectors; ++v) sum[k][v] = DotInt16(broadcast, q[v], sum[k][v]);
     }
   }
@@ -208,7 +213,7 @@ TAMIS_INLINE void Int16ScoreTile(const int32_t* key, int64_t key_stride, const i
       float* to = scores + k * score_stride + v * kLanes;
       V total = FloatsOf(sum[k][v]);
       if (begin > 0) total = Add(total, Load(to));
-      if (end == pairs) total = Mul(total, Mul(Load(factor + v * kLanes), Set(step[k])));
+      if (end == dim_pairs) total = Mul(total, Mul(Load(factor + v * kLanes), Set(step[k])));
       Store(to, total);
     }
   }

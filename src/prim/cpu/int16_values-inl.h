@@ -60,8 +60,7 @@ template <class Half>
 TAMIS_INLINE uint32_t MostOf(const uint16_t* row, int64_t dim) {
   I most = ZeroInts();
   int64_t c = 0;
-  for (; c + 2 * kLanes <= dim; c += 2 * kLanes)
-    most = MaxHalves(most, LoadInts(reinterpret_cast<const int32_t*>(row + c)));
+  for (; c + 2 * kLanes <= dim; c += 2 * kLanes) most = MaxHalves(most, LoadInts(row + c));
   uint32_t all = MaxHalf(most);
   for (; c < dim; ++c) {
     const uint32_t magnitude = row[c] & 0x7fffu;
@@ -96,7 +95,7 @@ TAMIS_INLINE RowScale ScaleOf(uint32_t most) {
           __builtin_bit_cast(float, (exponent + 1u - kValueBits) << 23)};
 }
 
-// Two rows of `dim` values as pairs. `dim` is rounded up to whole vectors.
+// Two rows of `dim` values, pair by pair. `dim` is rounded up to whole vectors.
 template <class Half, class Element>
 TAMIS_INLINE void PairRows(const Element* first, const Element* second, int64_t dim,
                            const RowScale& a, const RowScale& b, int32_t* to) {
@@ -146,42 +145,50 @@ struct WeightRange {
   }
 };
 
-// Weights of `count` keys (rows of e, e_stride apart) as pairs, which may take their place; row i
-// of `pairs` holds keys 2i and 2i + 1. `factor` is what a WeightRange of them has found.
+// An integer of scratch in all lanes. Scratch that holds integers holds floats at other times:
+// compilers may swap accesses of two types, but none with a copy (docs/adr/0024).
+TAMIS_INLINE I BroadcastInts(const int32_t* p) {
+  int32_t x;
+  __builtin_memcpy(&x, p, sizeof(x));
+  return SetInts(x);
+}
+
+// Weights of `count` keys (rows of e, e_stride apart) in pairs, which may take their place; row i
+// of `weights` holds keys 2i and 2i + 1. `factor` is what a WeightRange of them has found.
 TAMIS_INLINE void PairWeights(int64_t vectors, int64_t e_stride, int64_t count, const float* e,
-                              const float* inverse, const float* factor, int32_t* pairs) {
+                              const float* inverse, const float* factor, int32_t* weights) {
   for (int64_t v = 0; v < vectors * kLanes; v += kLanes) {
     const V p = Div(Set(1.0f), Load(factor + v));
     int64_t k = 0;
     for (; k + 2 <= count; k += 2) {
       const I pair = PairInt16(Load(e + k * e_stride + v), Mul(Set(inverse[k]), p),
                                Load(e + (k + 1) * e_stride + v), Mul(Set(inverse[k + 1]), p));
-      StoreInts(pairs + k / 2 * e_stride + v, pair);
+      StoreInts(weights + k / 2 * e_stride + v, pair);
     }
     if (k < count) {
       const V last = Load(e + k * e_stride + v);
-      StoreInts(pairs + k / 2 * e_stride + v,
+      StoreInts(weights + k / 2 * e_stride + v,
                 PairInt16(last, Mul(Set(inverse[k]), p), last, Zero()));
     }
   }
 }
 
-// O[kRows rows][kVectors vectors] = alpha O + factor P V over `count` pairs of keys, or factor P V
+// O[kRows rows][kVectors vectors] = alpha O + factor P V over `key_pairs` of keys, or factor P V
 // where `first`.
 template <int kRows, int kVectors>
 TAMIS_INLINE void Int16ValueTile(bool first, const int32_t* weights, int64_t weight_stride,
-                                 const int32_t* values, int64_t value_stride, int64_t count,
+                                 const int32_t* values, int64_t value_stride, int64_t key_pairs,
                                  const float* alpha, const float* factor, float* out,
                                  int64_t out_stride) {
   I sum[kRows][kVectors];
   for (int r = 0; r < kRows; ++r) {
     for (int v = 0; v < kVectors; ++v) sum[r][v] = ZeroInts();
   }
-  for (int64_t i = 0; i < count; ++i) {
+  for (int64_t i = 0; i < key_pairs; ++i) {
     I row[kVectors];
     for (int v = 0; v < kVectors; ++v) row[v] = LoadInts(values + i * value_stride + v * kLanes);
     for (int r = 0; r < kRows; ++r) {
-      const I broadcast = SetInts(weights[i * weight_stride + r]);
+      const I broadcast = BroadcastInts(&weights[i * weight_stride + r]);
       for (int v = 0; v < kVectors; ++v) sum[r][v] = DotInt16(broadcast, row[v], sum[r][v]);
     }
   }

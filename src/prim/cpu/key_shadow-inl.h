@@ -23,12 +23,11 @@ TAMIS_INLINE I MagnitudesOfRow(const uint16_t* row, int64_t dim) {
   constexpr int64_t kHalves = 2 * kLanes;
   I magnitude = ZeroInts();
   int64_t c = 0;
-  for (; c + kHalves <= dim; c += kHalves)
-    magnitude = MaxHalves(magnitude, LoadInts(reinterpret_cast<const int32_t*>(row + c)));
+  for (; c + kHalves <= dim; c += kHalves) magnitude = MaxHalves(magnitude, LoadInts(row + c));
   if (c < dim) {
     uint16_t rest[kHalves] = {};
     __builtin_memcpy(rest, row + c, static_cast<size_t>(dim - c) * sizeof(*row));
-    magnitude = MaxHalves(magnitude, LoadInts(reinterpret_cast<const int32_t*>(rest)));
+    magnitude = MaxHalves(magnitude, LoadInts(rest));
   }
   return magnitude;
 }
@@ -57,8 +56,7 @@ TAMIS_INLINE void QuantiseRow(const uint16_t* row, int64_t dim, float factor, in
         *integers = DotInt16(part[i], part[i], *integers);
         *rests = DotInt16(rest, rest, *rests);
       }
-      StoreInts(reinterpret_cast<int32_t*>(bytes + c + (d - c) * 4),
-                AddBytes(MixBytes(part[0], part[1]), added));
+      StoreInts(bytes + c + (d - c) * 4, AddBytes(MixBytes(part[0], part[1]), added));
     }
   }
 }
@@ -111,14 +109,14 @@ inline bool ShadowRows(const uint16_t* const* rows, int64_t dim, uint8_t* bytes,
   using namespace tamis::prim;
   I magnitudes[kLanes];
   for (int i = 0; i < kLanes; ++i) magnitudes[i] = MagnitudesOfRow(rows[i], dim);
-  int32_t pairs[kLanes];
-  StoreInts(pairs, CombineRows(
-                       magnitudes,
-                       [](I a, I b) __attribute__((always_inline)) { return MaxHalves(a, b); }));
+  int32_t halves[kLanes];
+  StoreInts(halves, CombineRows(
+                        magnitudes,
+                        [](I a, I b) __attribute__((always_inline)) { return MaxHalves(a, b); }));
   uint16_t bits[kLanes];
   for (int i = 0; i < kLanes; ++i) {
-    const int32_t high = pairs[i] >> 16;  // the sign bit is clear
-    const int32_t low = pairs[i] & 0xffff;
+    const int32_t high = halves[i] >> 16;  // the sign bit is clear
+    const int32_t low = halves[i] & 0xffff;
     bits[i] = static_cast<uint16_t>(high > low ? high : low);
   }
   const V most = Half::LoadHalf(bits);
@@ -196,10 +194,10 @@ inline void ShadowPanelAs(const uint16_t* const* rows, int64_t count, int64_t di
       for (int64_t g = 0; g < groups; g += kLanes) {
         V block[kLanes];
         for (int i = 0; i < kLanes; ++i)
-          block[i] = Load(reinterpret_cast<const float*>(bytes + (k + i) * stride + g * 4));
+          block[i] = FloatBits(LoadInts(bytes + (k + i) * stride + g * 4));
         Transpose(block);
         for (int i = 0; i < kLanes; ++i)
-          Store(reinterpret_cast<float*>(panel + ((g + i) * kKeys + k) * 4), block[i]);
+          StoreInts(panel + ((g + i) * kKeys + k) * 4, IntBits(block[i]));
       }
     }
   } else {

@@ -1,8 +1,8 @@
 // y[t][n] = sum_k x[t][k] W[k][n], 16-bit x and W, fp32 sums.
 //
-// Every sum is a sum of chains of fused multiply-adds, or of dot products of pairs, each over 64
-// columns of x, whatever the number of tokens, the blocking or the format of W: a token's bits
-// never depend on what else is in the call.
+// Every sum is a sum of chains of fused multiply-adds, or of dot products of bfloat16 pairs, each
+// over 64 columns of x, whatever the number of tokens, the blocking or the format of W: a token's
+// bits never depend on what else is in the call.
 #pragma once
 
 #include "prim/cpu/columns-inl.h"
@@ -21,9 +21,9 @@ using tamis::prim::kNzColumns;
 using tamis::prim::LinearWeight;
 
 // Tokens of a register tile two vectors wide. 16 accumulators hide latency 4 on 2 ports, and 10
-// loads serve 16 FMAs; with 24, avx512 is slower and products of pairs an eighth faster. avx2 has
-// 16 registers in all: with 12 accumulators it is a tenth faster than with 8.
-constexpr int64_t kTileTokens = kPairs ? 12 : kLanes == 16 ? 8 : 6;
+// loads serve 16 FMAs; with 24, avx512 is slower and products of bfloat16 pairs an eighth faster.
+// avx2 has 16 registers in all: with 12 accumulators it is a tenth faster than with 8.
+constexpr int64_t kTileTokens = kBf16Pairs ? 12 : kLanes == 16 ? 8 : 6;
 
 // Accumulators of a direct tile: 24 of 32 registers, or 12 of 16. One token of 192 columns is one.
 constexpr int kDirectAccumulators = kLanes == 16 ? 24 : 12;
@@ -136,7 +136,8 @@ TAMIS_INLINE void DirectTile(const Strip& s, const Read& read, int64_t first, in
   const int64_t step = StepOf(s.w);
   constexpr int64_t kRows = kVectors * kLanes >= kWideColumns ? kPrefetchWideRows : kPrefetchRows;
   const int64_t ahead = kNz ? kPrefetchBytes / 2 : kRows * step;
-  Columns<Read, kVectors, kNz> c = {read, {}, kColumnDims * step, {}, step};
+  Columns<Read, kVectors, kNz> c = {
+      .read = read, .w = {}, .step = kColumnDims * step, .next = {}, .next_step = step};
   for (int v = 0; v < kVectors; ++v) {
     c.w[v] = s.w.data + first * step + Column(s.w, s.begin + at + v * kLanes);
     c.next[v] = c.w[v] + ahead;
@@ -205,7 +206,8 @@ void PackStrip(const Strip& s, int64_t first, int64_t depth) {
 template <int kTokens, int kVectors>
 TAMIS_INLINE void PanelTile(const Strip& s, int64_t next, int64_t depth, int64_t at, float* sums) {
   const int64_t step = next < s.w.rows ? StepOf(s.w) : 0;
-  Columns<Packed, kVectors, false> c = {{}, {}, kLanes, {}, step};
+  Columns<Packed, kVectors, false> c = {
+      .read = {}, .w = {}, .step = kLanes, .next = {}, .next_step = step};
   for (int v = 0; v < kVectors; ++v) {
     c.w[v] = s.panel + (at + v * kLanes) * ColumnsOf(depth);
     c.next[v] = s.w.data + next * step + Column(s.w, s.begin + at + v * kLanes);
@@ -297,7 +299,13 @@ TAMIS_INLINE void Linear(const tamis::prim::LinearWeight& w, int64_t begin, int6
   const int64_t width = LinearStrip(w, tokens);
   for (int64_t column = first; column < last; column += width) {
     const int64_t columns = last - column < width ? last - column : width;
-    const Strip strip = {w, column, columns, width, panel, x, sums};
+    const Strip strip = {.w = w,
+                         .begin = column,
+                         .columns = columns,
+                         .width = width,
+                         .panel = panel,
+                         .x = x,
+                         .sums = sums};
     for (int64_t i = 0; i < tokens * width; ++i) sums[i] = 0.0f;
     if (tokens <= kDirectTokens) {
       DirectStrip<Half>(strip, input, tokens);

@@ -24,8 +24,8 @@ struct Selector {
 static inline int64_t SelectorCapacity(int64_t keep) { return Plus(Times(4, keep), 64); }
 
 static inline Selector MakeSelector(uint64_t* ranks, int64_t keep) {
-  const Selector selector = {ranks, SelectorCapacity(keep), keep, 0, 0};
-  return selector;
+  return {
+      .ranks = ranks, .capacity = SelectorCapacity(keep), .keep = keep, .count = 0, .threshold = 0};
 }
 
 /// Offers scores[0, count) of indices first, first + 1, ...

@@ -5,13 +5,13 @@
 
 namespace tamis::prim {
 
-/// Strides in elements; of packed tokens [T, ...] batch is 0.
+/// Strides in elements; of TND, [T, ...], batch is 0.
 struct Tokens {
   int64_t batch;
   int64_t token;
 };
 
-/// Of token `token` of sequence `batch`; where tokens are packed, of the token alone.
+/// Of token `token` of sequence `batch`; TND: of the token alone.
 static inline int64_t OffsetOf(const Tokens& at, int64_t batch, int64_t token) {
   return batch * at.batch + token * at.token;
 }

@@ -52,11 +52,11 @@ struct KernelUnit {
 struct KernelTable {
   std::span<const KernelUnit> units;
 
-  /// The best unit whose features the level has. `pairs`: both factors of the products are
+  /// The best unit whose features the level has. `bf16_pairs`: both factors of the products are
   /// bfloat16.
-  CpuKernel* at(Level level, bool pairs = false) const {
+  CpuKernel* at(Level level, bool bf16_pairs = false) const {
     const base::Features all = base::TraitsOf(level).features;
-    const base::Features usable = pairs ? all : all.Without(base::Feature::kBf16Pairs);
+    const base::Features usable = bf16_pairs ? all : all.Without(base::Feature::kBf16Pairs);
     CpuKernel* best = nullptr;
     for (const KernelUnit& unit : units) {
       if (usable.Include(base::TraitsOf(unit.level).features)) best = unit.kernel;

@@ -16,7 +16,7 @@ struct Chunk {
   int64_t batch;
   int64_t token;  // the first
   int64_t tokens;
-  int64_t first_key;     // row of key 0 of the sequence, where keys are packed
+  int64_t first_key;     // TND: row of key 0 of the sequence
   int64_t table_offset;  // of the sequence's entries in the page table, where keys are paged
   int64_t key_begin;
   int64_t key_end;

@@ -1,11 +1,11 @@
 // The scores of a tile of keys: the arithmetic that both ways of selecting share, bit for bit.
 //
-// All heads of a token lie on the lanes. A tile of 16 keys is widened once (or, as pairs, copied)
-// and scored against every token of the item: a register tile of keys x heads, then relu, weights
-// and the sum over the heads' vectors in registers; what is left of a key is one vector, and a
-// transposition turns as many of those as there are lanes into one vector of scores. 16 keys of 128
-// dims are 8 KiB, which stay in L1 beside 64 heads' queries (32 KiB) and the keys that are on their
-// way.
+// All heads of a token lie on the lanes. A tile of 16 keys is widened once (or, as pairs of
+// bfloat16, copied) and scored against every token of the item: a register tile of keys x heads,
+// then relu, weights and the sum over the heads' vectors in registers; what is left of a key is one
+// vector, and a transposition turns as many of those as there are lanes into one vector of scores.
+// 16 keys of 128 dims are 8 KiB, which stay in L1 beside 64 heads' queries (32 KiB) and the keys
+// that are on their way.
 #pragma once
 
 #include "ops/lightning_indexer/cpu/kernel.h"
@@ -146,18 +146,20 @@ inline void Scores(const Item& it, int64_t token, int64_t ahead) {
 
 inline Item MakeItem(const KernelArgs& a, const Chunk& chunk, float* scratch) {
   const IndexerScratch at = LayOut(a);
-  return {a,
-          chunk,
-          a.heads > 0 ? (a.heads + kLanes - 1) / kLanes : 1,
-          at.rows,
-          ColumnsOf(a.dim),
-          at.key_stride,
-          chunk.batch * a.page_stride + chunk.first_key * a.key_stride,
-          scratch + at.query,
-          scratch + at.weights,
-          scratch + at.key,
-          scratch + at.partial,
-          scratch + at.scores};
+  return {
+      .a = a,
+      .chunk = chunk,
+      .vectors = a.heads > 0 ? (a.heads + kLanes - 1) / kLanes : 1,
+      .rows = at.rows,
+      .columns = ColumnsOf(a.dim),
+      .key_stride = at.key_stride,
+      .key_offset = chunk.batch * a.page_stride + chunk.first_key * a.key_stride,
+      .query = scratch + at.query,
+      .weights = scratch + at.weights,
+      .key = scratch + at.key,
+      .partial = scratch + at.partial,
+      .scores = scratch + at.scores,
+  };
 }
 
 // Where the selector of a token of the item keeps its ranks.

@@ -4,8 +4,8 @@
 // first key of its first token's window to its last token's own, come in tiles of 64 positions of
 // the sequence, so that a row meets the same tiles whatever other tokens are in its item. Scores
 // are held transposed, S[key][row]:
-//   scores:  S = scale K Q  K widened once per tile (or, as pairs, copied), Q transposed once
-//   window:  S = -inf where a token does not see a key; only in tiles at the ends
+//   scores:  S = scale K Q  K widened once per tile (or, as pairs of bfloat16, copied), Q
+//   transposed once window:  S = -inf where a token does not see a key; only in tiles at the ends
 //   softmax: online; e = exp(S - running max) replaces S
 //   values:  O = alpha O + e V, V widened once per tile, a strip of columns at a time
 #include "ops/sliding_window_attention/cpu/kernel.h"
@@ -290,27 +290,29 @@ inline Item MakeItem(const KernelArgs& a, const Scratch& at, int64_t item, float
   const int64_t token = (item - s.item_begin) / a.kv_heads * a.tokens_per_item;
   const int64_t tokens = s.rows - token < a.tokens_per_item ? s.rows - token : a.tokens_per_item;
   const int64_t used = tokens * a.group;
-  return {a,
-          s,
-          (item - s.item_begin) % a.kv_heads,
-          token,
-          tokens,
-          used,
-          (used + kLanes - 1) / kLanes,
-          at.rows,
-          at.value_dim,
-          at.key_stride,
-          ColumnsOf(a.key.dim),
-          OffsetOf(a, a.key, s),
-          OffsetOf(a, a.value, s),
-          scratch + at.query,
-          scratch + at.key,
-          scratch + at.value,
-          scratch + at.scores,
-          scratch + at.out,
-          scratch + at.max,
-          scratch + at.sum,
-          scratch + at.alpha};
+  return {
+      .a = a,
+      .s = s,
+      .head = (item - s.item_begin) % a.kv_heads,
+      .token = token,
+      .tokens = tokens,
+      .used = used,
+      .vectors = (used + kLanes - 1) / kLanes,
+      .rows = at.rows,
+      .value_dim = at.value_dim,
+      .key_stride = at.key_stride,
+      .columns = ColumnsOf(a.key.dim),
+      .key_offset = OffsetOf(a, a.key, s),
+      .value_offset = OffsetOf(a, a.value, s),
+      .query = scratch + at.query,
+      .key = scratch + at.key,
+      .value = scratch + at.value,
+      .scores = scratch + at.scores,
+      .out = scratch + at.out,
+      .max = scratch + at.max,
+      .sum = scratch + at.sum,
+      .alpha = scratch + at.alpha,
+  };
 }
 
 }  // namespace sliding_window
@@ -333,7 +335,7 @@ void SlidingWindowAttention(const void* args, int64_t item, void* scratch, void*
     const int64_t tile_end = (next / kKeyTile + 1) * kKeyTile;
     const int64_t stop = tile_end < end ? tile_end : end;
     const bool whole = next >= it.Begin(last) && stop <= it.End(0);
-    AttendTile(it, {next, stop - next, whole, next == begin});
+    AttendTile(it, {.begin = next, .count = stop - next, .whole = whole, .first = next == begin});
     next = stop;
   }
   for (int64_t row = 0; row < it.used; ++row) WriteRow(it, row);

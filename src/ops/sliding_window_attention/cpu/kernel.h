@@ -15,7 +15,7 @@ struct Sequence {
   int64_t rows;
   int64_t batch;
   int64_t token;         // the first
-  int64_t key_begin;     // row of the first key, where keys are packed
+  int64_t key_begin;     // TND: row of the first key
   int64_t table_offset;  // of this sequence's entries in the page table, where keys are paged
   int64_t visible;       // positions up to the first token's own; may be negative
   int64_t item_begin;    // first work item

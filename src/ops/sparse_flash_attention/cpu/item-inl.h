@@ -47,14 +47,14 @@ struct Item {
   float* key;
   float* value;  // fp32, as far apart as keys; may be `key`
   bool int16;    // values are summed in 16-bit integers, where they are in range
-  int32_t* value_pairs;
+  int32_t* int16_value;
   float* inverse;
   bool int16_scores;  // scores too, where little is lost
-  int64_t pairs;      // of a key's dims in integers
-  int32_t* query_pairs;
+  int64_t dim_pairs;  // of a key in integers
+  int32_t* int16_query;
   float* query_factor;
-  Quanta* quanta;  // of groups of heads
-  bool packed;     // `query`, or those three, are filled
+  Quanta* quanta;       // of groups of heads
+  bool queries_packed;  // `query`, or those three, are filled
   float* key_step;
   float* scores;
   float* alpha;
@@ -77,7 +77,7 @@ inline Item GroupOf(Item it, int64_t group) {
   it.heads = it.heads - head < kHeadGroup ? it.heads - head : kHeadGroup;
   it.vectors = (it.heads + kLanes - 1) / kLanes;
   it.query += head * it.columns;
-  it.query_pairs += head * it.pairs;
+  it.int16_query += head * it.dim_pairs;
   it.query_factor += head;
   it.quanta += group;
   return it;

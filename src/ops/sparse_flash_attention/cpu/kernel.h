@@ -17,7 +17,7 @@ struct Sequence {
   int64_t rows;
   int64_t batch;
   int64_t token;         // the first
-  int64_t key_begin;     // row of the first key, where keys are packed
+  int64_t key_begin;     // TND: row of the first key
   int64_t table_offset;  // of this sequence's entries in the page table, where keys are paged
   int64_t visible;       // positions that the first token sees; may be negative
   int64_t visible_step;  // how many more the next one sees: 1 causal, else 0
@@ -39,7 +39,8 @@ struct Heads {
 };
 
 /// A row and a block of heads, cut among workers where rows are few. Its heads, a group at a time,
-/// are packed in the first phase; its states, which lie one after the other, merged in the third.
+/// have their queries packed in the first phase; its states, which lie one after the other, merged
+/// in the third.
 struct Cut {
   int64_t row;
   int64_t head_block;
@@ -86,11 +87,11 @@ struct KernelArgs {
   int64_t block_size;
   float scale;
   bool bfloat16;
-  bool packed;        // key holds rows of bytes
-  bool pairs;         // products are of pairs of bfloat16: values are widened, keys are not
-  bool storage;       // values are summed in 16-bit integers where they can be
-  bool int16_scores;  // and scores, where little is lost
-  prim::KvRow row;
+  bool byte_rows;      // key holds rows of bytes
+  bool bf16_pairs;     // products are of pairs of bfloat16: values are widened, keys are not
+  bool storage;        // values are summed in 16-bit integers where they can be
+  bool int16_scores;   // and scores, where little is lost
+  prim::KvRow kv_row;  // of those rows
 
   // Blocking, chosen by the plan.
   int64_t head_block;   // heads per item
@@ -101,7 +102,8 @@ struct KernelArgs {
 // 300 KB, which with out and the queries is what L2 holds.
 inline constexpr int64_t kKeyTile = 128;
 inline constexpr int64_t kHeadBlock = 128;
-// Heads that are packed and merged by themselves: whole vectors of every level.
+// Heads whose queries are packed, and which are merged, by themselves: whole vectors of every
+// level.
 inline constexpr int64_t kHeadGroup = 16;
 inline constexpr int64_t kQuantaFloats = 4;  // room for one
 // Positions that give one partial state. Fixed, so that a row's result does not depend on how the
@@ -136,30 +138,30 @@ struct Walk {
 /// Where things lie in a worker's scratch, in floats. A state is out [rows][value_dim], max [rows],
 /// sum [rows].
 struct Scratch {
-  int64_t rows;          // heads of an item in whole vectors
-  int64_t dim;           // of a score: latent and rope
-  int64_t key_stride;    // between rows of the tile
-  int64_t value_dim;     // latent in whole vectors
-  int64_t query;         // [vectors of heads][columns of dim][lanes]
-  int64_t pairs;         // of a query's or a key's dims in integers
-  int64_t query_pairs;   // [vectors of heads][pairs][lanes]
-  int64_t query_factor;  // [rows]: of the scores in integers
-  int64_t quanta;        // [groups of heads]: what they add to the error of scores in integers
-  int64_t packed;        // begin of what stands for the queries: the first of these, or the others
-  int64_t packed_floats;
+  int64_t rows;            // heads of an item in whole vectors
+  int64_t dim;             // of a score: latent and rope
+  int64_t key_stride;      // between rows of the tile
+  int64_t value_dim;       // latent in whole vectors
+  int64_t query;           // [vectors of heads][columns of dim][lanes]
+  int64_t dim_pairs;       // of a query's or a key's dims in integers
+  int64_t int16_query;     // [vectors of heads][dim_pairs][lanes]
+  int64_t query_factor;    // [rows]: of the scores in integers
+  int64_t quanta;          // [groups of heads]: what they add to the error of scores in integers
+  int64_t packed_queries;  // begin of what stands for the queries: `query`, or those three
+  int64_t packed_query_floats;
   int64_t key;           // [kKeyTile][key_stride]
   int64_t value;         // the same, where values are not the latent part of `key`
   int64_t score_stride;  // between keys of the scores: an odd number of cache lines
-  int64_t value_pairs;   // [kKeyTile / 2][key_stride] pairs of integers, and [kKeyTile] 1 / scale
-  int64_t inverse;
-  int64_t key_step;  // [kKeyTile]: of the scores in integers
-  int64_t scores;    // [kKeyTile][score_stride]
-  int64_t alpha;     // [rows]
-  int64_t factor;    // [rows]: of the sums of integers
-  int64_t segment;   // state of the segment under way
-  int64_t before;    // state of those before it
-  int64_t state;     // floats of a state
-  int64_t total;     // floats in all
+  int64_t int16_value;   // [kKeyTile / 2][key_stride] pairs of keys
+  int64_t inverse;       // [kKeyTile]: 1 / scale of those
+  int64_t key_step;      // [kKeyTile]: of the scores in integers
+  int64_t scores;        // [kKeyTile][score_stride]
+  int64_t alpha;         // [rows]
+  int64_t factor;        // [rows]: of the sums of integers
+  int64_t segment;       // state of the segment under way
+  int64_t before;        // state of those before it
+  int64_t state;         // floats of a state
+  int64_t total;         // floats in all
 
   explicit Scratch(const KernelArgs& a) {
     constexpr int64_t kLine = 16;
@@ -171,16 +173,17 @@ struct Scratch {
     score_stride = rows / kLine % 2 == 0 ? prim::Plus(rows, kLine) : rows;
     state = prim::Times(rows, prim::Plus(value_dim, 2));
     query = parts.Take(prim::Times(dim, rows));
-    pairs = a.int16_scores ? prim::RoundedUp(a.latent_dim, 2 * kLine) / 2 +
-                                 prim::RoundedUp(a.rope_dim, 2 * kLine) / 2
-                           : 0;
-    query_pairs = parts.Take(prim::Times(pairs, rows));
+    dim_pairs = a.int16_scores ? prim::RoundedUp(a.latent_dim, 2 * kLine) / 2 +
+                                     prim::RoundedUp(a.rope_dim, 2 * kLine) / 2
+                               : 0;
+    int16_query = parts.Take(prim::Times(dim_pairs, rows));
     query_factor = parts.Take(a.int16_scores ? rows : 0);
     quanta = parts.Take(a.int16_scores ? rows / kHeadGroup * kQuantaFloats : 0);
-    packed = a.int16_scores ? query_pairs : query;
+    packed_queries = a.int16_scores ? int16_query : query;
     key = parts.Take(prim::Times(key_stride, kKeyTile));
-    value = parts.Take(a.value.data != nullptr || a.pairs ? prim::Times(key_stride, kKeyTile) : 0);
-    value_pairs = parts.Take(a.storage ? prim::Times(key_stride, kKeyTile / 2) : 0);
+    value =
+        parts.Take(a.value.data != nullptr || a.bf16_pairs ? prim::Times(key_stride, kKeyTile) : 0);
+    int16_value = parts.Take(a.storage ? prim::Times(key_stride, kKeyTile / 2) : 0);
     inverse = parts.Take(a.storage ? kKeyTile : 0);
     key_step = parts.Take(a.int16_scores ? kKeyTile : 0);
     scores = parts.Take(prim::Times(score_stride, kKeyTile));
@@ -188,7 +191,7 @@ struct Scratch {
     factor = parts.Take(a.storage ? rows : 0);
     segment = parts.Take(state);
     before = parts.Take(state);
-    packed_floats = key - packed;
+    packed_query_floats = key - packed_queries;
     total = parts.Total();
   }
 };

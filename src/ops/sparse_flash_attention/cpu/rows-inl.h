@@ -38,30 +38,32 @@ template <class Half>
 inline void PairUpQueries(const Item& it) {
   Quanta& quanta = *it.quanta;
   quanta = Quanta();
-  float* rows = it.key;
+  auto* rows = reinterpret_cast<int32_t*>(it.key);
   for (int64_t v = 0; v < it.vectors; ++v) {
     for (int i = 0; i < kLanes; ++i) {
       const int64_t head = v * kLanes + i;
-      float* row = rows + i * it.pairs;
+      int32_t* row = rows + i * it.dim_pairs;
       it.query_factor[head] = 0.0f;
       if (head < it.heads) {
-        const HalfRow halves = {HeadOf(it, it.a.query, head), it.a.latent_dim,
-                                it.a.rope_dim > 0 ? HeadOf(it, it.a.query_rope, head) : nullptr,
-                                it.a.rope_dim};
+        const HalfRow halves = {
+            .first = HeadOf(it, it.a.query, head),
+            .first_dims = it.a.latent_dim,
+            .second = it.a.rope_dim > 0 ? HeadOf(it, it.a.query_rope, head) : nullptr,
+            .second_dims = it.a.rope_dim};
         const RowQuantum quantum = QuantumOf<Half>(halves);
         quanta.Add(quantum);
         it.query_factor[head] = it.a.scale * quantum.step;
-        PairUpRow<Half>(halves, quantum.scale, reinterpret_cast<int32_t*>(row));
+        PairUpRow<Half>(halves, quantum.scale, row);
       } else {
-        for (int64_t c = 0; c < it.pairs; c += kLanes) Store(row + c, Zero());
+        for (int64_t c = 0; c < it.dim_pairs; c += kLanes) StoreInts(row + c, ZeroInts());
       }
     }
-    for (int64_t c = 0; c < it.pairs; c += kLanes) {
+    for (int64_t c = 0; c < it.dim_pairs; c += kLanes) {
       V block[kLanes];
-      for (int i = 0; i < kLanes; ++i) block[i] = Load(rows + i * it.pairs + c);
+      for (int i = 0; i < kLanes; ++i) block[i] = FloatBits(LoadInts(rows + i * it.dim_pairs + c));
       Transpose(block);
-      float* panel = reinterpret_cast<float*>(it.query_pairs) + (v * it.pairs + c) * kLanes;
-      for (int i = 0; i < kLanes; ++i) Store(panel + i * kLanes, block[i]);
+      int32_t* panel = it.int16_query + (v * it.dim_pairs + c) * kLanes;
+      for (int i = 0; i < kLanes; ++i) StoreInts(panel + i * kLanes, IntBits(block[i]));
     }
   }
 }
@@ -102,7 +104,7 @@ TAMIS_INLINE void PrefetchPages(const Item& it, const Tile& tile) {
 
 TAMIS_INLINE void PrefetchRow(const Item& it, const Tile& tile, int64_t k) {
   if (k >= tile.count) return;
-  const int64_t key_bytes = it.a.packed ? it.a.row.width() : 2 * it.a.latent_dim;
+  const int64_t key_bytes = it.a.byte_rows ? it.a.kv_row.width() : 2 * it.a.latent_dim;
   PrefetchBytes(RowOf(it.a.key, it.key_offset, tile, k), key_bytes);
   if (it.a.key_rope.data != nullptr)
     PrefetchBytes(RowOf(it.a.key_rope, it.key_rope_offset, tile, k), 2 * it.a.rope_dim);
@@ -115,12 +117,12 @@ TAMIS_INLINE void LoadKey(const Item& it, const Tile& tile, int64_t k) {
   const KernelArgs& a = it.a;
   float* key = it.key + k * it.at.key_stride;
   float* value = it.value + k * it.at.key_stride;
-  if (a.packed) {
+  if (a.byte_rows) {
     const uint8_t* row = RowOf(a.key, it.key_offset, tile, k);
-    WidenKvLatent(a.bfloat16, a.row, row, value);
-    WidenKvRope(a.bfloat16, a.row, row, value + a.latent_dim);
-    if (kPairs) {
-      key[it.columns - 1] = 0.0f;  // half of it remains where dims are odd
+    WidenKvLatent(a.bfloat16, a.kv_row, row, value);
+    WidenKvRope(a.bfloat16, a.kv_row, row, value + a.latent_dim);
+    if (kBf16Pairs) {
+      StoreN(key + it.columns - 1, Zero(), 1);  // half of it remains where dims are odd
       Narrow(true, value, 1.0f, it.at.dim, reinterpret_cast<uint16_t*>(key));  // exact
     }
     return;
@@ -132,20 +134,21 @@ TAMIS_INLINE void LoadKey(const Item& it, const Tile& tile, int64_t k) {
            key + ColumnsOf(a.latent_dim));
   }
   if (a.value.data != nullptr) latent = HalvesOf(a.value, it.value_offset, tile, k);
-  if (value != key && !(kPairs && it.int16)) Widen(a.bfloat16, latent, a.latent_dim, value);
+  if (value != key && !(kBf16Pairs && it.int16)) Widen(a.bfloat16, latent, a.latent_dim, value);
 }
 
-// The value of key k in bfloat16, at levels of pairs: beside its key, or in it.
+// The value of key k in bfloat16, at levels of bfloat16 pairs: beside its key, or in it.
 TAMIS_INLINE const uint16_t* ValueHalves(const Item& it, const Tile& tile, int64_t k) {
   if (it.a.value.data != nullptr) return HalvesOf(it.a.value, it.value_offset, tile, k);
   return reinterpret_cast<const uint16_t*>(it.key + k * it.at.key_stride);
 }
 
-// Values of keys k and k + 1, where there is one more, as pairs. Returns whether they are in range.
+// Values of keys k and k + 1, where there is one more, as a pair of integers. Returns whether they
+// are in range.
 TAMIS_INLINE bool PairUpValues(const Item& it, const Tile& tile, int64_t k) {
   const bool two = k + 1 < tile.count;
-  int32_t* to = it.value_pairs + k / 2 * it.at.key_stride;
-  if constexpr (kPairs) {
+  int32_t* to = it.int16_value + k / 2 * it.at.key_stride;
+  if constexpr (kBf16Pairs) {
     return PairValues<BF16>(ValueHalves(it, tile, k), two ? ValueHalves(it, tile, k + 1) : nullptr,
                             it.a.latent_dim, to, it.inverse + k);
   } else {
@@ -173,8 +176,10 @@ inline bool LoadTile(const Item& it, const Tile& tile) {
 
 TAMIS_INLINE HalfRow KeyOf(const Item& it, const Tile& tile, int64_t k) {
   const KernelArgs& a = it.a;
-  return {HalvesOf(a.key, it.key_offset, tile, k), a.latent_dim,
-          a.rope_dim > 0 ? HalvesOf(a.key_rope, it.key_rope_offset, tile, k) : nullptr, a.rope_dim};
+  return {.first = HalvesOf(a.key, it.key_offset, tile, k),
+          .first_dims = a.latent_dim,
+          .second = a.rope_dim > 0 ? HalvesOf(a.key_rope, it.key_rope_offset, tile, k) : nullptr,
+          .second_dims = a.rope_dim};
 }
 
 // Keys k and k + 1, and their values, as pairs of integers. Returns whether the values are in
@@ -192,9 +197,10 @@ TAMIS_INLINE bool PairUpKeys(const Item& it, const Tile& tile, int64_t k,
     latent[i] = key.first;
     to[i] = reinterpret_cast<int32_t*>(it.key) + (k + at) * it.at.key_stride;
     it.key_step[k + at] = quanta[at].step;
-    PairUpPart<Half>(key.second, key.second_dims, quanta[at].scale, to[i] + PairsOf(a.latent_dim));
+    PairUpPart<Half>(key.second, key.second_dims, quanta[at].scale,
+                     to[i] + DimPairsOf(a.latent_dim));
   }
-  int32_t* values = it.value_pairs + k / 2 * it.at.key_stride;
+  int32_t* values = it.int16_value + k / 2 * it.at.key_stride;
   if (a.value.data == nullptr) {
     const RowScale first_value = ScaleOf(quanta[0].most);
     const RowScale second_value = ScaleOf(quanta[second].most);
@@ -229,7 +235,7 @@ inline bool PairUpTileAs(const Item& it, const Quanta& queries, const Tile& tile
   }
   for (int64_t k = tile.count; k % (2 * kTileHeight) != 0; ++k) {
     it.key_step[k] = 0.0f;
-    for (int64_t c = 0; c < it.pairs; ++c) it.key[k * it.at.key_stride + c] = 0.0f;
+    __builtin_memset(it.key + k * it.at.key_stride, 0, static_cast<size_t>(it.dim_pairs) * 4);
   }
   return ScoresFit(queries, keys, it.a.scale);
 }
