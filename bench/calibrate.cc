@@ -8,7 +8,7 @@
 #include "bench/calibrate_kernel.h"
 #include "bench/calibrate_units.h"
 #include "parallel/parallel.h"
-#include "prim/cpu/work.h"
+#include "prim/call/work.h"
 
 namespace tamis::bench {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <stdint.h>
 
-#include "prim/cpu/kernel.h"
+#include "prim/call/kernel.h"
 
 namespace tamis::bench {
 

@@ -58,7 +58,7 @@ function(tamis_add_kernels target file)
   file(CONFIGURE OUTPUT ${units}/${file}_units.h CONTENT "// Written by cmake/levels.cmake.
 #pragma once
 
-#include \"prim/cpu/work.h\"
+#include \"prim/call/work.h\"
 
 ${declarations}
 namespace tamis::prim {

@@ -14,6 +14,7 @@
 #include "base/checked.h"
 #include "base/dtype.h"
 #include "base/errors.h"
+#include "base/nowhere.h"
 #include "base/parts.h"
 
 namespace tamis::base {
@@ -667,16 +668,6 @@ Status CheckOperator(const Contract& contract, const Bindings& bindings) {
     return Invalid("bindings", "params of this library", "a struct of another size");
   return Status::Ok();
 }
-
-namespace {
-
-// An address behind which nothing is: kernels tell by addresses which tensors there are.
-void* Nowhere() {
-  // NOLINTNEXTLINE(performance-no-int-to-ptr): never read from
-  return reinterpret_cast<void*>(uintptr_t{1} << (std::numeric_limits<uintptr_t>::digits - 1));
-}
-
-}  // namespace
 
 Status Contract::Bind(const void* planned, const void* given, void* bound) const {
   const bool strict = At<const bool>(planned, *Find("strict"));

@@ -5,11 +5,11 @@
 #include "base/errors.h"
 #include "ops/indexer_prolog/cpu/kernel_units.h"
 #include "ops/indexer_prolog/problem.h"
-#include "prim/cache_slots.h"
-#include "prim/key_shadow_contract.h"
-#include "prim/linear.h"
-#include "prim/prologs.h"
-#include "prim/room.h"
+#include "prim/call/cache_slots.h"
+#include "prim/call/prologs.h"
+#include "prim/call/room.h"
+#include "prim/formats/key_shadow_contract.h"
+#include "prim/formats/weight.h"
 
 namespace tamis::indexer_prolog {
 namespace {

@@ -6,8 +6,8 @@
 
 #include "base/operator.h"
 #include "ops/indexer_prolog/cpu/kernel.h"
-#include "prim/cpu/work.h"
-#include "prim/prologs.h"
+#include "prim/call/prologs.h"
+#include "prim/call/work.h"
 #include "tamis/ops/indexer_prolog.hpp"
 
 namespace tamis::indexer_prolog {

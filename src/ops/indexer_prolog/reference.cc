@@ -5,10 +5,10 @@
 
 #include "base/dtype.h"
 #include "ops/indexer_prolog/problem.h"
-#include "prim/cache_slots.h"
-#include "prim/estimate.h"
-#include "prim/key_shadow_reference.h"
-#include "prim/linear.h"
+#include "prim/call/cache_slots.h"
+#include "prim/formats/key_shadow_reference.h"
+#include "prim/formats/weight.h"
+#include "prim/references/estimate.h"
 
 namespace tamis::indexer_prolog {
 

@@ -4,7 +4,7 @@
 #include "base/errors.h"
 #include "ops/kv_rows/cpu/kernel_units.h"
 #include "ops/kv_rows/problem.h"
-#include "prim/room.h"
+#include "prim/call/room.h"
 
 namespace tamis {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "base/operator.h"
 #include "ops/kv_rows/cpu/kernel.h"
-#include "prim/cpu/work.h"
+#include "prim/call/work.h"
 #include "tamis/ops/pack_kv_rows.hpp"
 #include "tamis/ops/unpack_kv_rows.hpp"
 

@@ -5,7 +5,7 @@
 
 #include "base/dtype.h"
 #include "ops/kv_rows/problem.h"
-#include "prim/kv_row_reference.h"
+#include "prim/formats/kv_row_reference.h"
 
 namespace tamis {
 

@@ -6,8 +6,8 @@
 #include "ops/lightning_indexer/cpu/kernel_units.h"
 #include "ops/lightning_indexer/cpu/scan.h"
 #include "ops/lightning_indexer/problem.h"
-#include "prim/key_shadow_contract.h"
-#include "prim/room.h"
+#include "prim/call/room.h"
+#include "prim/formats/key_shadow_contract.h"
 
 namespace tamis::lightning_indexer {
 namespace {

@@ -6,8 +6,8 @@
 
 #include "base/operator.h"
 #include "ops/lightning_indexer/cpu/kernel.h"
-#include "prim/cpu/work.h"
-#include "prim/token_sequences.h"
+#include "prim/call/token_sequences.h"
+#include "prim/call/work.h"
 #include "tamis/ops/lightning_indexer.hpp"
 
 namespace tamis::lightning_indexer {

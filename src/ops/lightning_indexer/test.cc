@@ -5,7 +5,7 @@
 #include <cmath>
 #include <memory>
 
-#include "prim/cpu/work.h"
+#include "prim/call/work.h"
 #include "tamis/ops/lightning_indexer.hpp"
 #include "tests/support/levels.h"
 #include "tests/support/refusals.h"

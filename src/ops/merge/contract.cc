@@ -1,7 +1,7 @@
 #include "base/contract.h"
 
 #include "ops/merge/problem.h"
-#include "prim/token_contract.h"
+#include "prim/call/token_contract.h"
 
 namespace tamis {
 namespace {

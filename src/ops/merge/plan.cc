@@ -5,7 +5,7 @@
 #include "base/errors.h"
 #include "ops/merge/cpu/kernel_units.h"
 #include "ops/merge/problem.h"
-#include "prim/room.h"
+#include "prim/call/room.h"
 
 namespace tamis::merge_attention_states {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "base/operator.h"
 #include "ops/merge/cpu/kernel.h"
-#include "prim/cpu/work.h"
+#include "prim/call/work.h"
 #include "tamis/ops/localize_indices.hpp"
 #include "tamis/ops/merge_attention_states.hpp"
 #include "tamis/ops/merge_topk.hpp"

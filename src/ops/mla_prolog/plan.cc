@@ -5,10 +5,10 @@
 #include "base/errors.h"
 #include "ops/mla_prolog/cpu/kernel_units.h"
 #include "ops/mla_prolog/problem.h"
-#include "prim/cache_slots.h"
-#include "prim/linear.h"
-#include "prim/prologs.h"
-#include "prim/room.h"
+#include "prim/call/cache_slots.h"
+#include "prim/call/prologs.h"
+#include "prim/call/room.h"
+#include "prim/formats/weight.h"
 
 namespace tamis::mla_prolog {
 namespace {

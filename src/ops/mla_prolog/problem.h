@@ -6,8 +6,8 @@
 
 #include "base/operator.h"
 #include "ops/mla_prolog/cpu/kernel.h"
-#include "prim/cpu/work.h"
-#include "prim/prologs.h"
+#include "prim/call/prologs.h"
+#include "prim/call/work.h"
 #include "tamis/ops/mla_prolog.hpp"
 
 namespace tamis::mla_prolog {

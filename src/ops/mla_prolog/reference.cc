@@ -1,8 +1,8 @@
 // The specification: the formula of mla_prolog.hpp, step by step in float64, rounded to the dtype
 // where it says so.
 #include "ops/mla_prolog/problem.h"
-#include "prim/estimate.h"
-#include "prim/linear.h"
+#include "prim/formats/weight.h"
+#include "prim/references/estimate.h"
 
 namespace tamis::mla_prolog {
 using prim::EstimateRow;

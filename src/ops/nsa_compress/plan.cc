@@ -5,8 +5,8 @@
 #include "base/errors.h"
 #include "ops/nsa_compress/cpu/kernel_units.h"
 #include "ops/nsa_compress/problem.h"
-#include "prim/room.h"
-#include "prim/sequences.h"
+#include "prim/call/room.h"
+#include "prim/call/sequences.h"
 
 namespace tamis::nsa_compress {
 namespace {

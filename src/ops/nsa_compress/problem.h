@@ -6,8 +6,8 @@
 
 #include "base/operator.h"
 #include "ops/nsa_compress/cpu/kernel.h"
-#include "prim/cpu/work.h"
-#include "prim/sequences.h"
+#include "prim/call/sequences.h"
+#include "prim/call/work.h"
 #include "tamis/ops/nsa_compress.hpp"
 
 namespace tamis::nsa_compress {

@@ -1,7 +1,7 @@
 #include "base/contract.h"
 
 #include "ops/nsa_compress_attention/problem.h"
-#include "prim/token_contract.h"
+#include "prim/call/token_contract.h"
 
 namespace tamis::nsa_compress_attention {
 

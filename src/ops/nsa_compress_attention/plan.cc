@@ -4,8 +4,8 @@
 #include "base/checked.h"
 #include "base/errors.h"
 #include "ops/nsa_compress_attention/problem.h"
-#include "prim/room.h"
-#include "prim/sequences.h"
+#include "prim/call/room.h"
+#include "prim/call/sequences.h"
 
 namespace tamis::nsa_compress_attention {
 namespace {

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "base/operator.h"
-#include "prim/compressed_attention.h"
+#include "prim/compressed_attention/attention.h"
 #include "tamis/ops/nsa_compress_attention.hpp"
 
 namespace tamis::nsa_compress_attention {

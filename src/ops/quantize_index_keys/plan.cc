@@ -4,8 +4,8 @@
 #include "base/errors.h"
 #include "ops/quantize_index_keys/cpu/kernel_units.h"
 #include "ops/quantize_index_keys/problem.h"
-#include "prim/key_shadow_contract.h"
-#include "prim/room.h"
+#include "prim/call/room.h"
+#include "prim/formats/key_shadow_contract.h"
 
 namespace tamis::quantize_index_keys {
 

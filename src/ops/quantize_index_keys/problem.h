@@ -6,7 +6,7 @@
 
 #include "base/operator.h"
 #include "ops/quantize_index_keys/cpu/kernel.h"
-#include "prim/cpu/work.h"
+#include "prim/call/work.h"
 #include "tamis/ops/quantize_index_keys.hpp"
 
 namespace tamis::quantize_index_keys {

@@ -4,7 +4,7 @@
 
 #include "base/dtype.h"
 #include "ops/quantize_index_keys/problem.h"
-#include "prim/key_shadow_reference.h"
+#include "prim/formats/key_shadow_reference.h"
 
 namespace tamis::quantize_index_keys {
 

@@ -1,7 +1,7 @@
 #include "base/contract.h"
 
 #include "ops/sliding_window_attention/problem.h"
-#include "prim/token_contract.h"
+#include "prim/call/token_contract.h"
 
 namespace tamis::sliding_window_attention {
 

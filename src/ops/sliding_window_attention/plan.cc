@@ -5,7 +5,7 @@
 #include "base/errors.h"
 #include "ops/sliding_window_attention/cpu/kernel_units.h"
 #include "ops/sliding_window_attention/problem.h"
-#include "prim/room.h"
+#include "prim/call/room.h"
 
 namespace tamis::sliding_window_attention {
 namespace {

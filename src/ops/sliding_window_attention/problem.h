@@ -6,8 +6,8 @@
 
 #include "base/operator.h"
 #include "ops/sliding_window_attention/cpu/kernel.h"
-#include "prim/cpu/work.h"
-#include "prim/token_sequences.h"
+#include "prim/call/token_sequences.h"
+#include "prim/call/work.h"
 #include "tamis/ops/sliding_window_attention.hpp"
 
 namespace tamis::sliding_window_attention {

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "ops/sliding_window_attention/problem.h"
-#include "prim/attention_reference.h"
+#include "prim/references/attention_reference.h"
 
 namespace tamis::sliding_window_attention {
 

@@ -3,7 +3,7 @@
 
 #include "base/dtype.h"
 #include "ops/sparse_attention_pto/problem.h"
-#include "prim/cpu/scratch.h"
+#include "prim/call/scratch.h"
 
 namespace tamis::sparse_attention_pto {
 namespace {

@@ -1,7 +1,7 @@
 #include "base/contract.h"
 
 #include "ops/sparse_attention_pto/problem.h"
-#include "prim/prolog_contract.h"
+#include "prim/call/prolog_contract.h"
 
 namespace tamis::sparse_attention_pto {
 namespace {

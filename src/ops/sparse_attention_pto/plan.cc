@@ -11,9 +11,9 @@
 #include "base/errors.h"
 #include "base/plan_body.h"
 #include "ops/sparse_attention_pto/problem.h"
-#include "prim/cache_slots.h"
-#include "prim/prologs.h"
-#include "prim/room.h"
+#include "prim/call/cache_slots.h"
+#include "prim/call/prologs.h"
+#include "prim/call/room.h"
 
 namespace tamis::sparse_attention_pto {
 namespace {

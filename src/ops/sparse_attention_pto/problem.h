@@ -8,7 +8,7 @@
 
 #include "base/dtype.h"
 #include "base/operator.h"
-#include "prim/paging.h"
+#include "prim/call/paging.h"
 #include "tamis/ops/indexer_prolog.hpp"
 #include "tamis/ops/lightning_indexer.hpp"
 #include "tamis/ops/mla_prolog.hpp"

@@ -14,8 +14,8 @@
 #include "base/errors.h"
 #include "ops/sparse_attention_pto/problem.h"
 #include "parallel/parallel.h"
-#include "prim/cache_slots.h"
-#include "prim/cpu/scratch.h"
+#include "prim/call/cache_slots.h"
+#include "prim/call/scratch.h"
 
 namespace tamis::sparse_attention_pto {
 namespace {

@@ -1,7 +1,7 @@
 #include "base/contract.h"
 
 #include "ops/sparse_flash_attention/problem.h"
-#include "prim/token_contract.h"
+#include "prim/call/token_contract.h"
 
 namespace tamis::sparse_flash_attention {
 

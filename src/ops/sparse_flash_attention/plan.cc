@@ -7,7 +7,7 @@
 #include "base/errors.h"
 #include "ops/sparse_flash_attention/cpu/kernel_units.h"
 #include "ops/sparse_flash_attention/problem.h"
-#include "prim/room.h"
+#include "prim/call/room.h"
 
 namespace tamis::sparse_flash_attention {
 namespace {

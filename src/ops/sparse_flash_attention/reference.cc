@@ -5,8 +5,8 @@
 
 #include "base/dtype.h"
 #include "ops/sparse_flash_attention/problem.h"
-#include "prim/attention_reference.h"
-#include "prim/kv_row_reference.h"
+#include "prim/formats/kv_row_reference.h"
+#include "prim/references/attention_reference.h"
 
 namespace tamis::sparse_flash_attention {
 namespace {

@@ -4,8 +4,8 @@
 #include "base/checked.h"
 #include "base/errors.h"
 #include "ops/weight_format/problem.h"
-#include "prim/linear.h"
-#include "prim/room.h"
+#include "prim/call/room.h"
+#include "prim/formats/weight.h"
 
 namespace tamis::weight_format {
 namespace {

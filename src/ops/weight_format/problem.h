@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "base/operator.h"
-#include "prim/cpu/linear.h"
-#include "prim/cpu/work.h"
+#include "prim/blocks/linear.h"
+#include "prim/call/work.h"
 #include "tamis/ops/weight_format.hpp"
 
 namespace tamis::weight_format {

@@ -1,10 +1,10 @@
 // indexer_prolog, one level, in two phases per block of tokens: all products by strips of columns
 // or heads; then norms, rope and cache rows of keys by tokens.
 #include "ops/indexer_prolog/cpu/kernel.h"
-#include "prim/cpu/key_shadow-inl.h"
-#include "prim/cpu/linear-inl.h"
-#include "prim/cpu/norm-inl.h"
-#include "prim/cpu/rope-inl.h"
+#include "prim/blocks/linear-inl.h"
+#include "prim/blocks/norm-inl.h"
+#include "prim/blocks/rope-inl.h"
+#include "prim/formats/key_shadow-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {

@@ -3,12 +3,12 @@
 
 #include <stdint.h>
 
-#include "prim/cpu/kernel.h"
-#include "prim/cpu/linear.h"
-#include "prim/cpu/scratch.h"
-#include "prim/cpu/token_blocks.h"
-#include "prim/cpu/tokens.h"
-#include "prim/key_shadow.h"
+#include "prim/blocks/linear.h"
+#include "prim/call/kernel.h"
+#include "prim/call/scratch.h"
+#include "prim/call/token_blocks.h"
+#include "prim/call/tokens.h"
+#include "prim/formats/key_shadow.h"
 
 namespace tamis::indexer_prolog {
 

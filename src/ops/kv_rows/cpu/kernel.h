@@ -3,8 +3,8 @@
 
 #include <stdint.h>
 
-#include "prim/cpu/kernel.h"
-#include "prim/kv_row.h"
+#include "prim/call/kernel.h"
+#include "prim/formats/kv_row.h"
 
 namespace tamis::kv_rows {
 

@@ -5,7 +5,7 @@
 
 #include "ops/lightning_indexer/cpu/scan.h"
 #include "ops/lightning_indexer/cpu/scores-inl.h"
-#include "prim/cpu/key_shadow-inl.h"
+#include "prim/formats/key_shadow-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {

@@ -4,7 +4,7 @@
 #include <stdint.h>
 
 #include "ops/lightning_indexer/cpu/kernel.h"
-#include "prim/key_shadow.h"
+#include "prim/formats/key_shadow.h"
 
 namespace tamis::lightning_indexer {
 

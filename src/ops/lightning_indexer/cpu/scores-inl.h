@@ -9,7 +9,7 @@
 #pragma once
 
 #include "ops/lightning_indexer/cpu/kernel.h"
-#include "prim/cpu/attention_tile-inl.h"
+#include "prim/blocks/attention_tile-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {

@@ -3,7 +3,7 @@
 // The parts of a row that are not empty are listed first, so that nothing of an empty one is read;
 // their weights are computed on the lanes, normalised, and the outs added up in the parts' order.
 #include "ops/merge/cpu/kernel.h"
-#include "prim/cpu/half-inl.h"
+#include "prim/blocks/half-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {

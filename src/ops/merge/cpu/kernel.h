@@ -3,9 +3,9 @@
 
 #include <stdint.h>
 
-#include "prim/cpu/kernel.h"
-#include "prim/cpu/scratch.h"
-#include "prim/cpu/selector.h"
+#include "prim/blocks/selector.h"
+#include "prim/call/kernel.h"
+#include "prim/call/scratch.h"
 
 namespace tamis::merge_attention_states {
 

@@ -1,9 +1,9 @@
 // mla_prolog, one level, in three phases per block of tokens: both down-projections by strips of
 // columns; norms, rope and cache rows by tokens; queries by heads.
 #include "ops/mla_prolog/cpu/kernel.h"
-#include "prim/cpu/linear-inl.h"
-#include "prim/cpu/norm-inl.h"
-#include "prim/cpu/rope-inl.h"
+#include "prim/blocks/linear-inl.h"
+#include "prim/blocks/norm-inl.h"
+#include "prim/blocks/rope-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {

@@ -3,11 +3,11 @@
 
 #include <stdint.h>
 
-#include "prim/cpu/kernel.h"
-#include "prim/cpu/linear.h"
-#include "prim/cpu/scratch.h"
-#include "prim/cpu/token_blocks.h"
-#include "prim/cpu/tokens.h"
+#include "prim/blocks/linear.h"
+#include "prim/call/kernel.h"
+#include "prim/call/scratch.h"
+#include "prim/call/token_blocks.h"
+#include "prim/call/tokens.h"
 
 namespace tamis::mla_prolog {
 

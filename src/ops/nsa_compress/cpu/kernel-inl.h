@@ -1,7 +1,7 @@
 // nsa_compress, one level: an item is a run of consecutive windows of the packed output, all heads.
 #include "ops/nsa_compress/cpu/kernel.h"
-#include "prim/cpu/find-inl.h"
-#include "prim/cpu/half-inl.h"
+#include "prim/blocks/find-inl.h"
+#include "prim/blocks/half-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {

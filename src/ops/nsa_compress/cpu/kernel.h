@@ -3,8 +3,8 @@
 
 #include <stdint.h>
 
-#include "prim/cpu/kernel.h"
-#include "prim/cpu/scratch.h"
+#include "prim/call/kernel.h"
+#include "prim/call/scratch.h"
 
 namespace tamis::nsa_compress {
 

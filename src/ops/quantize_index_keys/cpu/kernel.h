@@ -3,8 +3,8 @@
 
 #include <stdint.h>
 
-#include "prim/cpu/kernel.h"
-#include "prim/key_shadow.h"
+#include "prim/call/kernel.h"
+#include "prim/formats/key_shadow.h"
 
 namespace tamis::quantize_index_keys {
 

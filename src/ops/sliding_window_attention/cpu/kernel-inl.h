@@ -9,8 +9,8 @@
 //   softmax: online; e = exp(S - running max) replaces S
 //   values:  O = alpha O + e V, V widened once per tile, a strip of columns at a time
 #include "ops/sliding_window_attention/cpu/kernel.h"
-#include "prim/cpu/attention_tile-inl.h"
-#include "prim/cpu/find-inl.h"
+#include "prim/blocks/attention_tile-inl.h"
+#include "prim/blocks/find-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {

@@ -3,10 +3,10 @@
 
 #include <stdint.h>
 
-#include "prim/cpu/kernel.h"
-#include "prim/cpu/key_stride.h"
-#include "prim/cpu/scratch.h"
-#include "prim/cpu/tokens.h"
+#include "prim/blocks/key_stride.h"
+#include "prim/call/kernel.h"
+#include "prim/call/scratch.h"
+#include "prim/call/tokens.h"
 
 namespace tamis::sliding_window_attention {
 

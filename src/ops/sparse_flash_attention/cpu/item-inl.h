@@ -2,7 +2,7 @@
 #pragma once
 
 #include "ops/sparse_flash_attention/cpu/kernel.h"
-#include "prim/cpu/int16_scores-inl.h"
+#include "prim/blocks/int16_scores-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {

@@ -8,7 +8,7 @@
 // by the worker itself or, where rows are few and their segments go to several workers, in a phase
 // of its own: the same operations in the same order, so the same bits.
 #include "ops/sparse_flash_attention/cpu/tile-inl.h"
-#include "prim/cpu/find-inl.h"
+#include "prim/blocks/find-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {

@@ -3,11 +3,11 @@
 
 #include <stdint.h>
 
-#include "prim/cpu/kernel.h"
-#include "prim/cpu/key_stride.h"
-#include "prim/cpu/scratch.h"
-#include "prim/cpu/tokens.h"
-#include "prim/kv_row.h"
+#include "prim/blocks/key_stride.h"
+#include "prim/call/kernel.h"
+#include "prim/call/scratch.h"
+#include "prim/call/tokens.h"
+#include "prim/formats/kv_row.h"
 
 namespace tamis::sparse_flash_attention {
 

@@ -2,9 +2,9 @@
 #pragma once
 
 #include "ops/sparse_flash_attention/cpu/item-inl.h"
-#include "prim/cpu/attention_tile-inl.h"
-#include "prim/cpu/int16_scores-inl.h"
-#include "prim/cpu/kv_row-inl.h"
+#include "prim/blocks/attention_tile-inl.h"
+#include "prim/blocks/int16_scores-inl.h"
+#include "prim/formats/kv_row-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {
