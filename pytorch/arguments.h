@@ -1,11 +1,14 @@
 // PyTorch's boxed arguments as those of Tamis's calls by name.
 #pragma once
 
+#include <torch/csrc/inductor/aoti_torch/c/shim.h>
 #include <torch/csrc/stable/tensor.h>
 
+#include <array>
 #include <cstdint>
-#include <deque>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "operator.h"
@@ -13,7 +16,30 @@
 
 namespace tamis::torch_ops {
 
-/// Owns what the views borrow.
+/// A tensor of PyTorch that is released at the end. The header's own is shared, which costs an
+/// allocation for every argument of every call.
+class OwnedTensor {
+ public:
+  OwnedTensor() = default;
+  explicit OwnedTensor(AtenTensorHandle handle) : handle_(handle) {}
+  OwnedTensor(OwnedTensor&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+  OwnedTensor& operator=(OwnedTensor&& other) noexcept {
+    std::swap(handle_, other.handle_);
+    return *this;
+  }
+  OwnedTensor(const OwnedTensor&) = delete;
+  OwnedTensor& operator=(const OwnedTensor&) = delete;
+  ~OwnedTensor() {
+    if (handle_ != nullptr) (void)aoti_torch_delete_tensor_object(handle_);
+  }
+  AtenTensorHandle get() const { return handle_; }
+  AtenTensorHandle release() { return std::exchange(handle_, nullptr); }
+
+ private:
+  AtenTensorHandle handle_ = nullptr;
+};
+
+/// Owns what the views borrow. Of an ordinary call, nothing in it is allocated.
 class Arguments {
  public:
   /// Takes ownership of the arguments on the stack, those of the overload `out` if `with_outputs`.
@@ -28,20 +54,25 @@ class Arguments {
     const Argument* argument;
     tamis_tensor view;
   };
-  const std::vector<Given>& tensors() const { return tensors_; }
-  const std::vector<tamis_named_attribute>& attributes() const { return attributes_; }
+  std::span<const Given> tensors() const { return {tensors_.data(), tensor_count_}; }
+  std::span<const tamis_named_attribute> attributes() const {
+    return {attributes_.data(), attribute_count_};
+  }
 
  private:
-  void TakeTensor(const Argument& argument, torch::stable::Tensor tensor);
+  tamis_tensor ViewOf(const Argument& argument, OwnedTensor* tensor);
   bool IsStrict() const;
   void TakeAttribute(const Argument& argument, StableIValue value);
   void SetInts(std::vector<int64_t> ints, tamis_named_attribute* attribute);
 
-  std::vector<Given> tensors_;
-  std::vector<tamis_named_attribute> attributes_;
-  std::vector<torch::stable::Tensor> owned_tensors_;
-  std::deque<std::string> owned_strings_;
-  std::deque<std::vector<int64_t>> owned_ints_;
+  size_t tensor_count_ = 0;
+  size_t attribute_count_ = 0;
+  size_t string_count_ = 0;
+  std::array<Given, kMostArguments> tensors_;
+  std::array<OwnedTensor, kMostArguments> owned_tensors_;
+  std::array<tamis_named_attribute, kMostArguments> attributes_;
+  std::array<std::string, kMostStrings> owned_strings_;
+  std::vector<std::vector<int64_t>> owned_ints_;
 };
 
 /// "query: expected ..., got ...", thrown where a ValueError is meant.

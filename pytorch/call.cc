@@ -84,10 +84,20 @@ Tensor Empty(tamis_dtype dtype, int32_t rank, const int64_t* shape, int64_t* str
   return Tensor(made);
 }
 
+// A call's tensors by name.
+struct Tensors {
+  explicit Tensors(const Arguments& arguments) {
+    for (const auto& [argument, view] : arguments.tensors()) Add({argument->name, view});
+  }
+  void Add(const tamis_named_tensor& tensor) { all[count++] = tensor; }
+
+  std::array<tamis_named_tensor, kMostArguments> all;
+  size_t count = 0;
+};
+
 // Allocates what the call gives, in the schema's order, and adds views of it to `tensors`. An
 // output that the call does not give is an empty tensor.
-std::vector<Tensor> Allocate(const Operator& op, const KeptPlan& plan,
-                             std::vector<tamis_named_tensor>* tensors) {
+std::vector<Tensor> Allocate(const Operator& op, const KeptPlan& plan, Tensors* tensors) {
   std::vector<Tensor> results;
   results.reserve(op.outputs.size());
   for (size_t i = 0; i < op.outputs.size(); ++i) {
@@ -100,17 +110,9 @@ std::vector<Tensor> Allocate(const Operator& op, const KeptPlan& plan,
     }
     results.push_back(Empty(view.dtype, view.rank, view.shape, view.strides));
     TORCH_ERROR_CODE_CHECK(aoti_torch_get_data_ptr(results.back().get(), &view.data));
-    tensors->push_back(named);
+    tensors->Add(named);
   }
   return results;
-}
-
-std::vector<tamis_named_tensor> Named(const Operator& op, const Arguments& arguments) {
-  std::vector<tamis_named_tensor> tensors;
-  tensors.reserve(arguments.tensors().size() + op.outputs.size());
-  for (const auto& [argument, view] : arguments.tensors())
-    tensors.push_back({argument->name, view});
-  return tensors;
 }
 
 KeptPlan& PlanFor(const Operator& op, const Arguments& arguments) {
@@ -123,15 +125,16 @@ KeptPlan& PlanFor(const Operator& op, const Arguments& arguments) {
 void Call(const Operator& op, StableIValue* stack) {
   const Arguments arguments(op, false, stack);
   const KeptPlan& plan = PlanFor(op, arguments);
-  std::vector<tamis_named_tensor> tensors = Named(op, arguments);
+  Tensors tensors(arguments);
   const std::vector<Tensor> results = Allocate(op, plan, &tensors);
-  plan.Run(tensors);
+  plan.Run({tensors.all.data(), tensors.count});
   for (size_t i = 0; i < results.size(); ++i) stack[i] = torch::stable::detail::from(results[i]);
 }
 
 void CallOut(const Operator& op, StableIValue* stack) {
   const Arguments arguments(op, true, stack);
-  PlanFor(op, arguments).Run(Named(op, arguments));
+  const Tensors tensors(arguments);
+  PlanFor(op, arguments).Run({tensors.all.data(), tensors.count});
 }
 
 }  // namespace tamis::torch_ops

@@ -14,6 +14,15 @@ namespace {
 
 using tamis::torch_ops::kOperators;
 
+constexpr bool HasFewArguments(const tamis::torch_ops::Operator& op) {
+  size_t strings = 0;
+  for (const auto& argument : op.arguments)
+    strings += argument.kind == tamis::torch_ops::Kind::kString;
+  return strings <= tamis::torch_ops::kMostStrings &&
+         op.arguments.size() + op.outputs.size() <= tamis::torch_ops::kMostArguments;
+}
+static_assert(std::all_of(std::begin(kOperators), std::end(kOperators), HasFewArguments));
+
 constexpr bool HasFewIntegers(const tamis::torch_ops::Operator& op) {
   size_t count = 0;
   for (const auto& argument : op.arguments) {

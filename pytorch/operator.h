@@ -1,6 +1,7 @@
 // What the binding must know of an operator: its schema, and how its arguments travel.
 #pragma once
 
+#include <cstddef>
 #include <span>
 
 namespace tamis::torch_ops {
@@ -26,6 +27,10 @@ struct Argument {
   bool contiguous = false;  ///< `strict` takes it so only: never copied.
   bool read_by_plan = false;
 };
+
+/// Most of any operator.
+inline constexpr size_t kMostArguments = 48;
+inline constexpr size_t kMostStrings = 8;
 
 /// Two overloads: one gives its outputs as results, `out` takes them after its other arguments.
 struct Operator {

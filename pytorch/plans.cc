@@ -108,7 +108,7 @@ bool KeptPlan::Renew(const Arguments& arguments, bool* changed) {
   return status == TAMIS_OK;
 }
 
-void KeptPlan::Run(const std::vector<tamis_named_tensor>& tensors) const {
+void KeptPlan::Run(std::span<const tamis_named_tensor> tensors) const {
   Check(tamis_plan_run_by_name(plan_.get(), tensors.data(), static_cast<int64_t>(tensors.size()),
                                nullptr, 0, nullptr));
 }

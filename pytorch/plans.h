@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "arguments.h"
@@ -37,7 +38,7 @@ class KeptPlan {
   bool Renew(const Arguments& arguments, bool* changed);
   /// The operator's output `i`; dtype 0: the call does not give it.
   const tamis_tensor& output(size_t i) const { return outputs_[i]; }
-  void Run(const std::vector<tamis_named_tensor>& tensors) const;
+  void Run(std::span<const tamis_named_tensor> tensors) const;
 
   uint64_t last_use = 0;
 

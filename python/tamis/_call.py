@@ -182,17 +182,17 @@ class Operator:
         keep: list[object] = []
         packed = self._attributes.pack(attributes, keep)
         views = self.pack_inputs(inputs, keep, attributes[self._strict_at])
-        library = library_of(next((t for t in inputs if t is not None), None))
         given = pack_outputs(self.outputs, outputs, keep)
         plan = self.plan(
             [*views, *given], packed, len(self._attributes), level, implementation, threads
         )
         try:
-            results = allocate_outputs(plan, self.outputs, outputs, library)
-            if any(output is None for output in outputs):
-                run(plan, [*views, *pack_outputs(self.outputs, results, keep)])
-            else:
+            if all(output is not None for output in outputs):
                 check(_library.library().tamis_plan_run(plan, None, 0, None))
+                return [None if output is False else output for output in outputs]
+            library = library_of(next((t for t in inputs if t is not None), None))
+            results = allocate_outputs(plan, self.outputs, outputs, library)
+            run(plan, [*views, *pack_outputs(self.outputs, results, keep)])
         finally:
             _library.library().tamis_plan_destroy(plan)
         return as_library(library, outputs, results)
