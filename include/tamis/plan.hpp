@@ -101,7 +101,7 @@ class TAMIS_API Plan {
 
   Implementation implementation() const;
   Level level() const;
-  /// One line: which implementation runs, with what blocking, and why.
+  /// One line: which implementation runs, with what blocking, and why; and which others there are.
   std::string explanation() const;
   /// Counts the work; with an attention mask this reads the mask.
   Cost cost() const;

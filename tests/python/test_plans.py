@@ -181,7 +181,8 @@ def test_threads_run_one_plan_at_once() -> None:
 def test_a_plan_says_what_it_is() -> None:
     tensors, others = indexer([20, 33])
     plan = tamis.plan("lightning_indexer", **tensors, **others, implementation="reference")
-    assert repr(plan) == "Plan(lightning_indexer: reference: float64, as asked)"
+    text = "reference: float64, as asked; also here: cpu"
+    assert repr(plan) == f"Plan(lightning_indexer: {text})"
     assert plan.workspace_bytes == 0
     assert tamis.plan("lightning_indexer", **tensors, **others, threads=1).workspace_bytes > 0
 

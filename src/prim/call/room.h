@@ -65,7 +65,16 @@ class RoomPlan final : public BoundPlan<Room> {
   using typename BoundPlan<Room>::Params;
 
   Cost CountCost() const override { return Room::CountCost(this->problem_, this->params_); }
-  std::string Explain() const override { return prepared_->Describe(this->problem_); }
+  std::string Explain() const override {
+    std::string text = prepared_->Describe(this->problem_);
+    for (const ImplementationOf<Room>& entry : ImplementationsOf<Room>()) {
+      if (entry.name == this->implementation) continue;
+      const std::string lacks = entry.lacks(this->problem_, this->params_);
+      text += (lacks.empty() ? "; also here: " : "; not: ") + std::string(base::Name(entry.name));
+      if (!lacks.empty()) text += " (" + lacks + ")";
+    }
+    return text;
+  }
 
  private:
   Status Start() override {
