@@ -22,6 +22,10 @@ void Append(std::vector<unsigned char>* bytes, const T& value) {
   Append(bytes, &value, sizeof(value));
 }
 
+void AppendAddress(std::vector<unsigned char>* bytes, const void* address) {
+  Append(bytes, reinterpret_cast<uintptr_t>(address));
+}
+
 // The first tensor of the call that is the same view: `value` may be `key` itself.
 const Argument* FirstWithViewOf(const Arguments& arguments, const tamis_tensor& view) {
   for (const auto& [argument, other] : arguments.tensors()) {
@@ -36,16 +40,16 @@ void WriteKey(const Arguments& arguments, int32_t threads, std::vector<unsigned 
   key->clear();
   Append(key, threads);
   const char* const level = std::getenv("TAMIS_LEVEL");
-  if (level != nullptr) Append(key, level, std::strlen(level));
+  if (level != nullptr) Append(key, level, std::strlen(level) + 1);
   for (const auto& [argument, view] : arguments.tensors()) {
-    Append(key, argument);
+    AppendAddress(key, argument);
     Append(key, view.dtype);
     Append(key, view.rank);
     Append(key, view.shape, static_cast<size_t>(view.rank) * sizeof(int64_t));
-    Append(key, FirstWithViewOf(arguments, view));
+    AppendAddress(key, FirstWithViewOf(arguments, view));
   }
   for (const tamis_named_attribute& attribute : arguments.attributes()) {
-    Append(key, attribute.name);
+    AppendAddress(key, attribute.name);
     switch (attribute.type) {
       case TAMIS_ATTRIBUTE_STRING:
         Append(key, attribute.value.as_string, std::strlen(attribute.value.as_string) + 1);

@@ -54,7 +54,7 @@ std::string CaseEntry(const Contract& contract, const Field& field) {
   while (entry.back().empty()) entry.pop_back();
   for (std::string& text : entry) text = Quoted(text);
   const std::string begin = "        " + Quoted(field.name) + ": _Field(";
-  const std::string line = begin + Join(entry, ", ") + "),\n";
+  std::string line = begin + Join(entry, ", ") + "),\n";
   if (line.size() <= kColumns + 1) return line;
   const std::string indent = "\n            ";
   std::string text = begin;

@@ -82,7 +82,7 @@ int Generate(const std::vector<std::string>& arguments) {
     }
     const std::string begin = "<!-- contract:begin " + op.contract->name + " -->\n";
     if (!SetBetween(begin, kEnd, describe::DescribeMarkdown(op), &files.back().text))
-      return Fail(path + ": expected the lines " + begin + std::string(kEnd));
+      return Fail((path + ": expected the lines ").append(begin).append(kEnd));
   }
   for (const Made& made : files) {
     std::string now;

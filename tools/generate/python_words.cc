@@ -27,7 +27,7 @@ std::string PythonChoices(const Field& field) {
 
 std::string PythonDefault(const Contract& contract, const Field& field) {
   if (field.type == Type::kInts) return "None";
-  const std::string json = registry::DefaultJson(contract, field);
+  std::string json = registry::DefaultJson(contract, field);
   if (field.type == Type::kBool) return json == "true" ? "True" : "False";
   return json;
 }

@@ -126,8 +126,9 @@ std::string TorchOperators() {
     table += "    {.name = " + Quoted(contract.name) +
              ",\n     .schema = " + Quoted(Schema(contract, false)) +
              ",\n     .out_name = " + Quoted(contract.name + ".out") +
-             ",\n     .out_schema = " + Quoted(Schema(contract, true)) +
-             ",\n     .arguments = " + constant + ",\n     .outputs = " + constant + "Outputs},\n";
+             ",\n     .out_schema = " + Quoted(Schema(contract, true));
+    table.append(",\n     .arguments = ").append(constant);
+    table.append(",\n     .outputs = ").append(constant) += "Outputs},\n";
   }
   return text + table + "};\n\n}  // namespace tamis::torch_ops\n";
 }
