@@ -215,6 +215,8 @@ def plan(
 ) -> Plan:
     """Check a call once, to run it many times.
 
+    ::
+
         attend = tamis.plan("sparse_flash_attention", query=query, key=pool, ...)
         for layer in layers:
             out = attend.run(query=layer.query, key=layer.pool, ...)
