@@ -6,8 +6,9 @@
 #include <numeric>
 
 #include "bench/calibrate_kernel.h"
+#include "bench/calibrate_units.h"
 #include "parallel/parallel.h"
-#include "prim/cpu/work.h"
+#include "prim/call/work.h"
 
 namespace tamis::bench {
 namespace {
@@ -40,20 +41,27 @@ Result<Calibration> Calibration::Make(int32_t threads) {
 }
 
 Peaks Calibration::Measure(Level level, int32_t threads) {
-  static constexpr prim::KernelTable kFma = TAMIS_KERNEL_TABLE(CalibrateFma);
-  static constexpr prim::KernelTable kRead = TAMIS_KERNEL_TABLE(CalibrateRead);
+  static constexpr prim::KernelTable kFma = {prim::kCalibrateFmaUnits};
+  static constexpr prim::KernelTable kRead = {prim::kCalibrateReadUnits};
   const int64_t fma_items = kFmaItemsPerThread * threads;
   sums_.resize(static_cast<size_t>(std::max(fma_items, kReadItems)));
   flops_.assign(static_cast<size_t>(fma_items), 0);
 
-  const FmaArgs fma{kFmaIterations, 0.999f, 0.001f, sums_.data(), flops_.data()};
+  const FmaArgs fma = {.iterations = kFmaIterations,
+                       .factor = 0.999f,
+                       .addend = 0.001f,
+                       .sums = sums_.data(),
+                       .flops_done = flops_.data()};
   prim::CpuKernel* kernel = kFma.at(level);
   Clock::time_point begin = Clock::now();
   parallel::ForEach({}, threads, fma_items,
                     [&](int64_t item, int32_t) { kernel(&fma, item, nullptr, nullptr); });
   const double fma_seconds = SecondsSince(begin);
 
-  const ReadArgs read{data_.get(), kReadFloats, kFloatsPerItem, sums_.data()};
+  const ReadArgs read = {.data = data_.get(),
+                         .floats = kReadFloats,
+                         .floats_per_item = kFloatsPerItem,
+                         .sums = sums_.data()};
   kernel = kRead.at(level);
   begin = Clock::now();
   parallel::ForEach({}, threads, kReadItems,

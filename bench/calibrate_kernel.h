@@ -3,7 +3,7 @@
 
 #include <stdint.h>
 
-#include "prim/cpu/kernel.h"
+#include "prim/call/kernel.h"
 
 namespace tamis::bench {
 
@@ -23,6 +23,3 @@ struct ReadArgs {
 };
 
 }  // namespace tamis::bench
-
-TAMIS_DECLARE_KERNEL(CalibrateFma)
-TAMIS_DECLARE_KERNEL(CalibrateRead)

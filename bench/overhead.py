@@ -8,7 +8,6 @@ matrix products and of attention alone and in turns, on the same threads. Median
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 import os
 import statistics
@@ -43,21 +42,11 @@ def microseconds(call: Callable[[], object], calls: int = 2000, rounds: int = 15
 
 def kernel_microseconds(tokens: Any, weight: Any, output: Any) -> float:
     """A plan that is made once and run often, less what an empty call of ctypes takes."""
-    operator = tamis._ops._NSA_COMPRESS
-    keep: list[object] = []
-    tensors = (tokens, weight, output)
-    slots = [*operator._inputs, *operator._outputs]
-    views = b"".join(s.pack(t, keep) for s, t in zip(slots, tensors, strict=True))
-    attributes = operator._attributes.pack(([64], 32, 16, "TND", 0, False), keep)
-    plan, library = ctypes.c_void_p(), _library.library()
-    context = _library.context(1, None, None)
-    name, count = operator._name, len(operator._attributes)
-    status = library.tamis_plan_by_name(
-        context, name, views, 3, attributes, count, ctypes.byref(plan)
+    plan = tamis.plan(
+        "nsa_compress", input=tokens, weight=weight, output=output, **WINDOWS, threads=1
     )
-    assert status == 0
-    run = microseconds(lambda: library.tamis_plan_run(plan, None, 0, None))
-    library.tamis_plan_destroy(plan)
+    library = _library.library()
+    run = microseconds(lambda: library.tamis_plan_run(plan._plan, None, 0, None))
     return run - microseconds(lambda: library.tamis_plan_destroy(None))
 
 
@@ -67,9 +56,11 @@ def overhead() -> None:
     tokens, weight = np.ones((64, 4, 32), np.float16), np.ones((32, 4), np.float16)
     output = np.empty((3, 4, 32), np.float16)
     kernel = kernel_microseconds(tokens, weight, output)
+    plan = tamis.plan("nsa_compress", input=tokens, weight=weight, **WINDOWS)
     calls: dict[str, Callable[[], object]] = {
         "numpy": lambda: tamis.nsa_compress(tokens, weight, **WINDOWS),
         "numpy, output given": lambda: tamis.nsa_compress(tokens, weight, **WINDOWS, output=output),
+        "numpy, a plan": lambda: plan.run(input=tokens, weight=weight, output=output),
     }
     print(f"nsa_compress, 3 windows of 4 x 32: kernel {kernel:.1f} us; above it")
     for name, call in calls.items():

@@ -12,7 +12,6 @@
 namespace tamis::torch_ops {
 namespace {
 
-using torch::stable::Tensor;
 using torch::stable::detail::to;
 
 // Entry i is PyTorch's number of tamis_dtype i.
@@ -32,9 +31,9 @@ const std::array<int32_t, 10>& TorchDTypes() {
   return dtypes;
 }
 
-tamis_dtype DTypeOf(const Argument& argument, const Tensor& tensor) {
+tamis_dtype DTypeOf(const Argument& argument, AtenTensorHandle tensor) {
   int32_t number = -1;
-  TORCH_ERROR_CODE_CHECK(aoti_torch_get_dtype(tensor.get(), &number));
+  TORCH_ERROR_CODE_CHECK(aoti_torch_get_dtype(tensor, &number));
   const auto& dtypes = TorchDTypes();
   const auto found = std::find(dtypes.begin() + 1, dtypes.end(), number);
   if (found == dtypes.end()) {
@@ -45,47 +44,67 @@ tamis_dtype DTypeOf(const Argument& argument, const Tensor& tensor) {
   return static_cast<tamis_dtype>(found - dtypes.begin());
 }
 
-template <class Sizes>
-std::string Text(const Sizes& sizes) {
+// Borrowed from a tensor.
+struct Layout {
+  explicit Layout(AtenTensorHandle tensor) {
+    int64_t rank = 0;
+    int64_t* borrowed = nullptr;
+    TORCH_ERROR_CODE_CHECK(aoti_torch_get_dim(tensor, &rank));
+    TORCH_ERROR_CODE_CHECK(aoti_torch_get_sizes(tensor, &borrowed));
+    sizes = {borrowed, static_cast<size_t>(rank)};
+    TORCH_ERROR_CODE_CHECK(aoti_torch_get_strides(tensor, &borrowed));
+    strides = {borrowed, static_cast<size_t>(rank)};
+  }
+
+  // The last dimension's stride is 1, or means nothing.
+  bool IsReadable() const {
+    return sizes.empty() || sizes.back() <= 1 || strides.back() == 1 ||
+           std::find(sizes.begin(), sizes.end(), 0) != sizes.end();
+  }
+
+  std::span<const int64_t> sizes;
+  std::span<const int64_t> strides;
+};
+
+std::string Text(std::span<const int64_t> sizes) {
   std::string text;
   for (const int64_t size : sizes) text += (text.empty() ? "" : ", ") + std::to_string(size);
   return "[" + text + "]";
 }
 
-// The last dimension's stride is 1, or means nothing.
-bool IsReadable(const Tensor& tensor) {
-  const int64_t rank = tensor.dim();
-  return rank == 0 || tensor.sizes()[rank - 1] <= 1 || tensor.strides()[rank - 1] == 1 ||
-         tensor.numel() == 0;
+// What one argument of aten's functions is made of; they own it.
+StableIValue Lend(AtenTensorHandle tensor) {
+  AtenTensorHandle another = nullptr;
+  TORCH_ERROR_CODE_CHECK(aoti_torch_new_tensor_handle(tensor, &another));
+  return torch::stable::detail::from(another);
 }
 
-Tensor Contiguous(const Tensor& tensor) {
+OwnedTensor Contiguous(AtenTensorHandle tensor) {
   std::array<StableIValue, 2> stack = {
-      torch::stable::detail::from(tensor),
-      torch::stable::detail::from(aoti_torch_memory_format_contiguous_format())};
+      Lend(tensor), torch::stable::detail::from(aoti_torch_memory_format_contiguous_format())};
   TORCH_ERROR_CODE_CHECK(
       torch_call_dispatcher("aten::contiguous", "", stack.data(), TORCH_ABI_VERSION));
-  return to<Tensor>(stack[0]);
+  return OwnedTensor(to<AtenTensorHandle>(stack[0]));
 }
 
 std::string Name(const Argument& argument) { return argument.name; }
 
 // A copy in 32 bits of a tensor of 64, whose last dimension is dense.
-Tensor Narrowed(const Argument& argument, const Tensor& wide) {
-  const Tensor dense = Contiguous(wide);
-  const int64_t rank = dense.dim();
-  std::array<int64_t, TAMIS_MAX_RANK> strides = {};
-  std::copy_n(dense.strides().begin(), rank, strides.begin());
+OwnedTensor Narrowed(const Argument& argument, AtenTensorHandle wide) {
+  const OwnedTensor dense = Contiguous(wide);
+  const Layout layout(dense.get());
   AtenTensorHandle made = nullptr;
-  TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(rank, dense.sizes().data(), strides.data(),
-                                                  TorchDType(TAMIS_INT32),
-                                                  aoti_torch_device_type_cpu(), 0, &made));
-  Tensor narrow(made);
+  TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
+      static_cast<int64_t>(layout.sizes.size()), layout.sizes.data(), layout.strides.data(),
+      TorchDType(TAMIS_INT32), aoti_torch_device_type_cpu(), 0, &made));
+  OwnedTensor narrow(made);
   void* from = nullptr;
   void* to = nullptr;
+  int64_t count = 0;
   TORCH_ERROR_CODE_CHECK(aoti_torch_get_data_ptr(dense.get(), &from));
   TORCH_ERROR_CODE_CHECK(aoti_torch_get_data_ptr(narrow.get(), &to));
-  for (int64_t i = 0, count = dense.numel(); i < count; ++i) {
+  TORCH_ERROR_CODE_CHECK(aoti_torch_get_numel(dense.get(), &count));
+  for (int64_t i = 0; i < count; ++i) {
     const int64_t value = static_cast<const int64_t*>(from)[i];
     if (value != static_cast<int32_t>(value)) {
       ThrowInvalid(Name(argument) + ": expected integers that fit int32, got " +
@@ -102,8 +121,8 @@ bool IsInt32(const Argument& argument) {
 
 // A tensor whose gradient somebody wants. The stable interface has no question for it, but a view
 // that is no leaf was recorded.
-bool IsRecorded(const Tensor& tensor) {
-  std::array<StableIValue, 1> stack = {torch::stable::detail::from(tensor)};
+bool IsRecorded(AtenTensorHandle tensor) {
+  std::array<StableIValue, 1> stack = {Lend(tensor)};
   TORCH_ERROR_CODE_CHECK(torch_call_dispatcher("aten::alias", "", stack.data(), TORCH_ABI_VERSION));
   TORCH_ERROR_CODE_CHECK(
       torch_call_dispatcher("aten::is_leaf", "", stack.data(), TORCH_ABI_VERSION));
@@ -130,77 +149,88 @@ void ThrowInvalid(const std::string& line) { throw std::invalid_argument(line); 
 
 int32_t TorchDType(tamis_dtype dtype) { return TorchDTypes()[static_cast<size_t>(dtype)]; }
 
-Arguments::Arguments(const Operator& op, StableIValue* stack) {
-  tensors_.reserve(op.argument_count + op.result_count);
-  attributes_.reserve(op.argument_count);
-  owned_tensors_.reserve(op.argument_count);
-  std::vector<std::pair<const Argument*, Tensor>> given;
-  given.reserve(op.argument_count);
-  for (size_t i = 0; i < op.argument_count; ++i) {  // all is owned before anything is refused
-    const Argument& argument = op.arguments[i];
+Arguments::Arguments(const Operator& op, bool with_outputs, StableIValue* stack) {
+  std::array<const Argument*, kMostArguments> whose;
+  size_t given = 0;
+  const auto take = [&](const Argument& argument, StableIValue value) {
     switch (argument.kind) {
       case Kind::kTensor:
       case Kind::kInt32Tensor:
-      case Kind::kUpdatedTensor: given.emplace_back(&argument, to<Tensor>(stack[i])); break;
+      case Kind::kUpdatedTensor:
+        whose[given] = &argument;
+        owned_tensors_[given++] = OwnedTensor(to<AtenTensorHandle>(value));
+        break;
       case Kind::kOptionalTensor:
       case Kind::kOptionalInt32Tensor:
       case Kind::kOptionalUpdatedTensor:
-        if (auto tensor = to<std::optional<Tensor>>(stack[i]))
-          given.emplace_back(&argument, *std::move(tensor));
+        if (const auto handle = to<std::optional<AtenTensorHandle>>(value)) {
+          whose[given] = &argument;
+          owned_tensors_[given++] = OwnedTensor(*handle);
+        }
         break;
-      default: TakeAttribute(argument, stack[i]);
+      default: TakeAttribute(argument, value);
     }
+  };
+  // All is owned before anything is refused.
+  for (const Argument& argument : op.arguments) take(argument, *stack++);
+  if (with_outputs) {
+    for (const Argument& argument : op.outputs) take(argument, *stack++);
   }
   const bool strict = IsStrict();
-  for (auto& [argument, tensor] : given) {
-    if (strict && argument->contiguous && !tensor.is_contiguous()) {
-      ThrowInvalid(std::string(argument->name) +
-                   ": expected (strict) a contiguous tensor, got shape " + Text(tensor.sizes()) +
-                   " and strides " + Text(tensor.strides()));
+  for (size_t i = 0; i < given; ++i) {
+    const Argument& argument = *whose[i];
+    bool contiguous = true;
+    if (strict && argument.contiguous)
+      TORCH_ERROR_CODE_CHECK(aoti_torch_is_contiguous(owned_tensors_[i].get(), &contiguous));
+    if (!contiguous) {
+      const Layout layout(owned_tensors_[i].get());
+      ThrowInvalid(Name(argument) + ": expected (strict) a contiguous tensor, got shape " +
+                   Text(layout.sizes) + " and strides " + Text(layout.strides));
     }
-    TakeTensor(*argument, std::move(tensor));
+    tensors_[tensor_count_++] = {&argument, ViewOf(argument, &owned_tensors_[i])};
   }
 }
 
-void Arguments::TakeTensor(const Argument& argument, Tensor tensor) {
-  tamis_named_tensor named = {argument.name, {}};
-  tamis_tensor& view = named.tensor;
-  view.dtype = DTypeOf(argument, tensor);
-  const int64_t rank = tensor.dim();
-  if (rank > TAMIS_MAX_RANK) {
-    ThrowInvalid(std::string(argument.name) + ": expected a rank of 0 to 8, got " +
-                 std::to_string(rank));
+// May replace the tensor by a copy.
+tamis_tensor Arguments::ViewOf(const Argument& argument, OwnedTensor* tensor) {
+  tamis_tensor view = {};
+  view.dtype = DTypeOf(argument, tensor->get());
+  const Layout given(tensor->get());
+  if (given.sizes.size() > TAMIS_MAX_RANK) {
+    ThrowInvalid(Name(argument) + ": expected a rank of 0 to 8, got " +
+                 std::to_string(given.sizes.size()));
   }
-  if (HasGradient(view.dtype) && aoti_torch_grad_mode_is_enabled() && IsRecorded(tensor)) {
+  if (HasGradient(view.dtype) && aoti_torch_grad_mode_is_enabled() && IsRecorded(tensor->get())) {
     throw std::runtime_error(
-        std::string(argument.name) +
+        Name(argument) +
         ": expected a tensor without gradient (there is no backward yet: call it under "
         "torch.no_grad() or pass .detach()), got one that requires grad");
   }
-  if (!IsReadable(tensor)) {
+  if (!given.IsReadable()) {
     if (argument.kind == Kind::kUpdatedTensor || argument.kind == Kind::kOptionalUpdatedTensor) {
-      ThrowInvalid(std::string(argument.name) +
+      ThrowInvalid(Name(argument) +
                    ": expected a contiguous last dimension (it is written in place), got shape " +
-                   Text(tensor.sizes()) + " with other strides");
+                   Text(given.sizes) + " with other strides");
     }
-    tensor = Contiguous(tensor);
+    *tensor = Contiguous(tensor->get());
   }
   // The document's limits speak of dtypes: a strict call is judged as it came.
   if (view.dtype == TAMIS_INT64 && IsInt32(argument) && !IsStrict()) {
-    tensor = Narrowed(argument, tensor);
+    *tensor = Narrowed(argument, tensor->get());
     view.dtype = TAMIS_INT32;
   }
-  TORCH_ERROR_CODE_CHECK(aoti_torch_get_data_ptr(tensor.get(), &view.data));
-  view.rank = static_cast<int32_t>(rank);
-  std::copy_n(tensor.sizes().begin(), rank, view.shape);
-  std::copy_n(tensor.strides().begin(), rank, view.strides);
-  if (rank > 0) view.strides[rank - 1] = 1;
-  tensors_.push_back(named);
-  owned_tensors_.push_back(std::move(tensor));
+  const Layout layout(tensor->get());
+  TORCH_ERROR_CODE_CHECK(aoti_torch_get_data_ptr(tensor->get(), &view.data));
+  view.rank = static_cast<int32_t>(layout.sizes.size());
+  std::copy(layout.sizes.begin(), layout.sizes.end(), view.shape);
+  std::copy(layout.strides.begin(), layout.strides.end(), view.strides);
+  if (view.rank > 0) view.strides[view.rank - 1] = 1;
+  return view;
 }
 
 bool Arguments::IsStrict() const {
-  return std::any_of(attributes_.begin(), attributes_.end(), [](const auto& attribute) {
+  const auto all = attributes();
+  return std::any_of(all.begin(), all.end(), [](const auto& attribute) {
     return std::strcmp(attribute.name, "strict") == 0 && attribute.value.as_int != 0;
   });
 }
@@ -219,8 +249,8 @@ void Arguments::TakeAttribute(const Argument& argument, StableIValue value) {
       break;
     case Kind::kString:
       attribute.type = TAMIS_ATTRIBUTE_STRING;
-      owned_strings_.push_back(TakeString(value));
-      attribute.value.as_string = owned_strings_.back().c_str();
+      owned_strings_[string_count_] = TakeString(value);
+      attribute.value.as_string = owned_strings_[string_count_++].c_str();
       break;
     case Kind::kInts: SetInts(to<std::vector<int64_t>>(value), &attribute); break;
     case Kind::kOptionalInts: {
@@ -231,7 +261,7 @@ void Arguments::TakeAttribute(const Argument& argument, StableIValue value) {
     }
     default: return;
   }
-  attributes_.push_back(attribute);
+  attributes_[attribute_count_++] = attribute;
 }
 
 void Arguments::SetInts(std::vector<int64_t> ints, tamis_named_attribute* attribute) {

@@ -1,11 +1,14 @@
 // PyTorch's boxed arguments as those of Tamis's calls by name.
 #pragma once
 
+#include <torch/csrc/inductor/aoti_torch/c/shim.h>
 #include <torch/csrc/stable/tensor.h>
 
+#include <array>
 #include <cstdint>
-#include <list>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "operator.h"
@@ -13,30 +16,63 @@
 
 namespace tamis::torch_ops {
 
-/// Owns what the views borrow.
+/// A tensor of PyTorch that is released at the end. The header's own is shared, which costs an
+/// allocation for every argument of every call.
+class OwnedTensor {
+ public:
+  OwnedTensor() = default;
+  explicit OwnedTensor(AtenTensorHandle handle) : handle_(handle) {}
+  OwnedTensor(OwnedTensor&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+  OwnedTensor& operator=(OwnedTensor&& other) noexcept {
+    std::swap(handle_, other.handle_);
+    return *this;
+  }
+  OwnedTensor(const OwnedTensor&) = delete;
+  OwnedTensor& operator=(const OwnedTensor&) = delete;
+  ~OwnedTensor() {
+    if (handle_ != nullptr) (void)aoti_torch_delete_tensor_object(handle_);
+  }
+  AtenTensorHandle get() const { return handle_; }
+  AtenTensorHandle release() { return std::exchange(handle_, nullptr); }
+
+ private:
+  AtenTensorHandle handle_ = nullptr;
+};
+
+/// Owns what the views borrow. Of an ordinary call, nothing in it is allocated.
 class Arguments {
  public:
-  /// Takes ownership of the arguments on the stack. Throws where a tensor is none that Tamis can
-  /// read or, if the call updates it, write in place; or, with `strict`, where the document does
-  /// not take one that is not contiguous.
-  Arguments(const Operator& op, StableIValue* stack);
+  /// Takes ownership of the arguments on the stack, those of the overload `out` if `with_outputs`.
+  /// Throws where a tensor is none that Tamis can read or, if the call writes it, write in place;
+  /// or, with `strict`, where the document does not take one that is not contiguous.
+  Arguments(const Operator& op, bool with_outputs, StableIValue* stack);
   Arguments(const Arguments&) = delete;
   Arguments& operator=(const Arguments&) = delete;
 
-  const std::vector<tamis_named_tensor>& tensors() const { return tensors_; }
-  const std::vector<tamis_named_attribute>& attributes() const { return attributes_; }
+  /// Those that are given, with whose they are.
+  struct Given {
+    const Argument* argument;
+    tamis_tensor view;
+  };
+  std::span<const Given> tensors() const { return {tensors_.data(), tensor_count_}; }
+  std::span<const tamis_named_attribute> attributes() const {
+    return {attributes_.data(), attribute_count_};
+  }
 
  private:
-  void TakeTensor(const Argument& argument, torch::stable::Tensor tensor);
+  tamis_tensor ViewOf(const Argument& argument, OwnedTensor* tensor);
   bool IsStrict() const;
   void TakeAttribute(const Argument& argument, StableIValue value);
   void SetInts(std::vector<int64_t> ints, tamis_named_attribute* attribute);
 
-  std::vector<tamis_named_tensor> tensors_;
-  std::vector<tamis_named_attribute> attributes_;
-  std::vector<torch::stable::Tensor> owned_tensors_;
-  std::list<std::string> owned_strings_;
-  std::list<std::vector<int64_t>> owned_ints_;
+  size_t tensor_count_ = 0;
+  size_t attribute_count_ = 0;
+  size_t string_count_ = 0;
+  std::array<Given, kMostArguments> tensors_;
+  std::array<OwnedTensor, kMostArguments> owned_tensors_;
+  std::array<tamis_named_attribute, kMostArguments> attributes_;
+  std::array<std::string, kMostStrings> owned_strings_;
+  std::vector<std::vector<int64_t>> owned_ints_;
 };
 
 /// "query: expected ..., got ...", thrown where a ValueError is meant.

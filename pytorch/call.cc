@@ -4,6 +4,7 @@
 #include <torch/csrc/stable/tensor.h>
 
 #include <array>
+#include <chrono>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "arguments.h"
+#include "plans.h"
 #include "tamis/tamis.h"
 
 namespace tamis::torch_ops {
@@ -19,19 +21,9 @@ namespace {
 
 using torch::stable::Tensor;
 
-struct DestroyPlan {
-  void operator()(tamis_plan* plan) const { tamis_plan_destroy(plan); }
-};
 struct DestroyContext {
   void operator()(tamis_context* context) const { tamis_context_destroy(context); }
 };
-
-void Check(tamis_status status) {
-  if (status == TAMIS_OK) return;
-  const std::string line = tamis_last_error();
-  if (status == TAMIS_NULL_ARGUMENT || status == TAMIS_INVALID_ARGUMENT) ThrowInvalid(line);
-  throw std::runtime_error(line);
-}
 
 // --- threads ----------------------------------------------------------------------------------
 
@@ -47,14 +39,22 @@ void RunOnTorchThreads(void* /*state*/, int32_t count, tamis_task task, void* ar
     const auto* all = static_cast<const Tasks*>(context);
     for (int64_t i = begin; i < end; ++i) all->task(all->argument, static_cast<int32_t>(i));
   };
+  const auto begin = std::chrono::steady_clock::now();
   // Fails only if a task throws, and those of Tamis do not.
   TORCH_ERROR_CODE_CHECK(torch_parallel_for(0, count, 1, some, &tasks));
+  const std::chrono::nanoseconds spent = std::chrono::steady_clock::now() - begin;
+  CountsOfThisThread().kernel_nanoseconds += spent.count();
 }
 
+struct Host {
+  std::unique_ptr<tamis_context, DestroyContext> context;
+  uint32_t threads = 0;
+};
+
 // A context may not change while a call uses it, hence one for every calling thread.
-const tamis_context* Context() {
-  thread_local std::unique_ptr<tamis_context, DestroyContext> context;
-  thread_local uint32_t threads = 0;
+const Host& ThisHost() {
+  thread_local Host host;
+  auto& [context, threads] = host;
   uint32_t wanted = 1;
   TORCH_ERROR_CODE_CHECK(torch_get_num_threads(&wanted));
   if (context == nullptr) {
@@ -67,7 +67,7 @@ const tamis_context* Context() {
     Check(tamis_context_set_threads(context.get(), static_cast<int32_t>(wanted)));
     threads = wanted;
   }
-  return context.get();
+  return host;
 }
 
 // --- results ----------------------------------------------------------------------------------
@@ -84,53 +84,57 @@ Tensor Empty(tamis_dtype dtype, int32_t rank, const int64_t* shape, int64_t* str
   return Tensor(made);
 }
 
+// A call's tensors by name.
+struct Tensors {
+  explicit Tensors(const Arguments& arguments) {
+    for (const auto& [argument, view] : arguments.tensors()) Add({argument->name, view});
+  }
+  void Add(const tamis_named_tensor& tensor) { all[count++] = tensor; }
+
+  std::array<tamis_named_tensor, kMostArguments> all;
+  size_t count = 0;
+};
+
 // Allocates what the call gives, in the schema's order, and adds views of it to `tensors`. An
-// output that the call does not ask for is an empty tensor.
-std::vector<Tensor> Allocate(const Operator& op, const Arguments& arguments,
-                             std::vector<tamis_named_tensor>* tensors) {
-  constexpr int64_t kMost = 8;
-  tamis_output outputs[kMost];
-  int64_t count = 0;
-  Check(tamis_outputs_by_name(
-      op.name, arguments.tensors().data(), static_cast<int64_t>(arguments.tensors().size()),
-      arguments.attributes().data(), static_cast<int64_t>(arguments.attributes().size()), outputs,
-      kMost, &count));
+// output that the call does not give is an empty tensor.
+std::vector<Tensor> Allocate(const Operator& op, const KeptPlan& plan, Tensors* tensors) {
   std::vector<Tensor> results;
-  results.reserve(op.result_count);
-  for (size_t i = 0; i < op.result_count; ++i) {
-    tamis_named_tensor named = {op.results[i], {}};
-    const tamis_output* output = nullptr;
-    for (int64_t o = 0; o < count; ++o) {
-      if (std::strcmp(outputs[o].name, op.results[i]) == 0) output = &outputs[o];
-    }
-    if (output == nullptr) {
+  results.reserve(op.outputs.size());
+  for (size_t i = 0; i < op.outputs.size(); ++i) {
+    tamis_named_tensor named = {op.outputs[i].name, plan.output(i)};
+    tamis_tensor& view = named.tensor;
+    if (view.dtype == TAMIS_DTYPE_NONE) {
       const int64_t none = 0;
-      results.push_back(Empty(TAMIS_FLOAT32, 1, &none, named.tensor.strides));
+      results.push_back(Empty(TAMIS_FLOAT32, 1, &none, view.strides));
       continue;
     }
-    named.tensor.dtype = output->dtype;
-    named.tensor.rank = output->rank;
-    std::memcpy(named.tensor.shape, output->shape, sizeof(output->shape));
-    results.push_back(Empty(output->dtype, output->rank, output->shape, named.tensor.strides));
-    TORCH_ERROR_CODE_CHECK(aoti_torch_get_data_ptr(results.back().get(), &named.tensor.data));
-    tensors->push_back(named);
+    results.push_back(Empty(view.dtype, view.rank, view.shape, view.strides));
+    TORCH_ERROR_CODE_CHECK(aoti_torch_get_data_ptr(results.back().get(), &view.data));
+    tensors->Add(named);
   }
   return results;
+}
+
+KeptPlan& PlanFor(const Operator& op, const Arguments& arguments) {
+  const Host& host = ThisHost();
+  return PlanFor(op, arguments, host.context.get(), static_cast<int32_t>(host.threads));
 }
 
 }  // namespace
 
 void Call(const Operator& op, StableIValue* stack) {
-  const Arguments arguments(op, stack);
-  std::vector<tamis_named_tensor> tensors = arguments.tensors();
-  const std::vector<Tensor> results = Allocate(op, arguments, &tensors);
-  tamis_plan* made = nullptr;
-  Check(tamis_plan_by_name(Context(), op.name, tensors.data(), static_cast<int64_t>(tensors.size()),
-                           arguments.attributes().data(),
-                           static_cast<int64_t>(arguments.attributes().size()), &made));
-  const std::unique_ptr<tamis_plan, DestroyPlan> plan(made);
-  Check(tamis_plan_run(plan.get(), nullptr, 0, nullptr));
+  const Arguments arguments(op, false, stack);
+  const KeptPlan& plan = PlanFor(op, arguments);
+  Tensors tensors(arguments);
+  const std::vector<Tensor> results = Allocate(op, plan, &tensors);
+  plan.Run({tensors.all.data(), tensors.count});
   for (size_t i = 0; i < results.size(); ++i) stack[i] = torch::stable::detail::from(results[i]);
+}
+
+void CallOut(const Operator& op, StableIValue* stack) {
+  const Arguments arguments(op, true, stack);
+  const Tensors tensors(arguments);
+  PlanFor(op, arguments).Run({tensors.all.data(), tensors.count});
 }
 
 }  // namespace tamis::torch_ops

@@ -14,4 +14,7 @@ namespace tamis::torch_ops {
 /// `torch.set_num_threads` allows. Throws std::exception with the library's line.
 void Call(const Operator& op, StableIValue* stack);
 
+/// The kernel of the overload `out`, whose outputs are its last arguments. It has no results.
+void CallOut(const Operator& op, StableIValue* stack);
+
 }  // namespace tamis::torch_ops

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstddef>
-#include <iterator>
+#include <span>
 
 namespace tamis::torch_ops {
 
@@ -21,22 +21,25 @@ enum class Kind {
   kOptionalInts,
 };
 
-/// With `strict`, a tensor that the document does not take otherwise: never copied.
-inline constexpr bool kContiguous = true;
-
 struct Argument {
   const char* name;
   Kind kind;
-  bool contiguous = false;
+  bool contiguous = false;  ///< `strict` takes it so only: never copied.
+  bool read_by_plan = false;
 };
 
+/// Most of any operator.
+inline constexpr size_t kMostArguments = 48;
+inline constexpr size_t kMostStrings = 8;
+
+/// Two overloads: one gives its outputs as results, `out` takes them after its other arguments.
 struct Operator {
   const char* name;
   const char* schema;
-  const Argument* arguments;  // in the schema's order
-  size_t argument_count;
-  const char* const* results;  // names of the outputs, in the schema's order
-  size_t result_count;
+  const char* out_name;
+  const char* out_schema;
+  std::span<const Argument> arguments;  ///< In the schemas' order.
+  std::span<const Argument> outputs;
 };
 
 }  // namespace tamis::torch_ops

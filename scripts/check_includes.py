@@ -1,6 +1,7 @@
 """Checks who includes whom: the floors of the house, its rooms, and the files compiled per level.
 
-    include/tamis <- base <- simd, parallel <- prim <- ops/<operator> <- registry <- capi <- tools
+    include/tamis <- base <- simd, parallel <- prim <- ops/<operator> <- registry <- capi
+        <- bench, tools/describe <- tools/tamis, tools/generate
 
 The rules and their reasons stand in CONTRIBUTING.md ("Who includes whom"). Prints one line per
 breach and exits 1, or prints nothing.
@@ -23,7 +24,9 @@ FLOORS = {
     "registry": 5,
     "capi": 6,
     "bench": 7,
-    "tools": 8,
+    "tools/describe": 7,
+    "tools/tamis": 8,
+    "tools/generate": 8,
 }
 
 # What public headers may take: C++ headers (no extension) and these of C. The device's C calls do
@@ -40,7 +43,6 @@ SIMD_SYSTEM_HEADERS = LEVEL_SYSTEM_HEADERS | {"immintrin.h"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 TEST_FILE = re.compile(r"/(\w+_)?test\.cc$|/test_\w+\.h$")
-LEVEL_UNIT = re.compile(r"_(scalar|avx2|avx2_vnni|avx512|avx512_vnni|avx512_bf16)\.cc$")
 SOURCES = ("*.cc", "*.c", "*.h", "*.hpp")
 FOLDERS = ("include", "src", "pytorch", "tools", "tests", "bench", "examples")
 
@@ -49,10 +51,12 @@ STABLE_TORCH = ("torch/csrc/stable/", "torch/csrc/inductor/aoti_torch/c/shim.h")
 
 
 def home(path: str) -> str:
-    """The folder that owns a file: 'tamis' (public), a folder of src, or 'tools', 'tests', ..."""
+    """The folder that owns a file: 'tamis' (public), a folder of src or tools, or 'tests', ..."""
     parts = PurePosixPath(path).parts
     if parts[0] == "include":
         return "tamis"
+    if parts[0] == "tools":
+        return "/".join(parts[:2])
     return parts[1] if parts[0] == "src" else parts[0]
 
 
@@ -64,7 +68,7 @@ def room(path: str) -> str | None:
 
 def starts_level(path: str) -> bool:
     """Whether a file is known by its name to be compiled with -m flags."""
-    return home(path) == "simd" or path.endswith("-inl.h") or bool(LEVEL_UNIT.search(path))
+    return home(path) == "simd" or path.endswith("-inl.h")
 
 
 def may_join_level(path: str) -> bool:
@@ -89,6 +93,12 @@ def resolve(root: Path, path: str, target: str) -> str | None:
         candidate = root / base / target
         if candidate.is_file():
             return candidate.resolve().relative_to(root.resolve()).as_posix()
+    # Written by cmake/levels.cmake: as if it lay beside the kernels that it lists.
+    if target.endswith("_units.h"):
+        kernels = target.removesuffix("_units.h") + "-inl.h"
+        for base in ("src", "."):
+            if (root / base / kernels).is_file():
+                return (PurePosixPath(base) / target).as_posix()
     return None
 
 
@@ -96,9 +106,9 @@ def check_system(path: str, target: str, level: bool) -> str | None:
     """What is wrong with an include in angle brackets, or None."""
     owner = home(path)
     if target.startswith(("nlohmann/", "CLI/")):
-        if owner in ("tools", "bench"):
+        if owner in ("tools/tamis", "bench"):
             return None
-        return "json and CLI11 belong to tools and bench only"
+        return "json and CLI11 belong to tools/tamis and bench only"
     if owner == "pytorch" and target.startswith(STABLE_TORCH):
         return None
     if target.startswith(("cuda", "torch/", "ATen/", "omp.h")):

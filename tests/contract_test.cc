@@ -103,7 +103,6 @@ constexpr int64_t kHuge = int64_t{1} << 62;
 
 // What makes any present tensor wrong, whatever its role.
 constexpr Fault kFaults[] = {
-    {"null data", StatusCode::kNullArgument, [](TensorView* v) { v->data = nullptr; }},
     {"a value that is no dtype", StatusCode::kInvalidArgument,
      [](TensorView* v) { v->dtype = static_cast<DType>(77); }},
     {"a negative value for a dtype", StatusCode::kInvalidArgument,
@@ -578,6 +577,43 @@ TEST(OperatorContracts, ReferToWhatExists) {
       EXPECT_FALSE(limit.bounds.empty()) << contract.name << ": " << limit.argument;
     }
   }
+}
+
+std::map<std::string, std::string> DimsOf(const Field& field) {
+  std::map<std::string, std::string> dims;
+  for (const ShapeForm& form : field.shapes) dims.emplace(form.when, form.dims);
+  return dims;
+}
+
+// [T, N] beside an attention of [T, N, D], [B, S1, N] beside [B, S1, N, D].
+TEST(OperatorContracts, StatisticsLieAsTheTokensAndHeadsOfTheirAttention) {
+  std::set<std::string> found;
+  for (const Operator& op : registry::Operators()) {
+    const Contract& contract = *op.contract;
+    for (const Field& field : contract.fields) {
+      if (!field.name.starts_with("softmax_")) continue;
+      found.insert(contract.name);
+      const std::string where = contract.name + "." + field.name;
+      std::vector<const Field*> beside;  // query and out, or outs
+      for (const Field& other : contract.fields) {
+        const bool is_beside = field.is_input()
+                                   ? other.name == "outs"
+                                   : other.role == Role::kOutput || other.name == "query";
+        if (is_beside) beside.push_back(&other);
+      }
+      ASSERT_FALSE(beside.empty()) << where;
+      for (const Field* other : beside) {
+        std::map<std::string, std::string> expected = DimsOf(*other);
+        for (auto& [when, dims] : expected) dims.resize(dims.rfind(", "));
+        EXPECT_EQ(DimsOf(field), expected) << where << " and " << other->name;
+      }
+      EXPECT_EQ(field.dtypes, std::vector<DType>{DType::kFloat32}) << where;
+      EXPECT_TRUE(field.row_dims.empty()) << where << ": rows are those of the contract";
+    }
+  }
+  const std::set<std::string> known = {"merge_attention_states", "nsa_compress_attention",
+                                       "sliding_window_attention", "sparse_flash_attention"};
+  EXPECT_TRUE(std::includes(found.begin(), found.end(), known.begin(), known.end()));
 }
 
 // A tensor that is updated in place, shapes by the rank of one tensor, and rows of one output's

@@ -33,7 +33,7 @@ TEST(Locate, EveryDimensionOfEveryOutputHasAWord) {
 // Outputs of 300 tokens in sequences of 100, 30, 150 and 0, and 20 of padding, with 4 heads of 18.
 class LocateTest : public testing::Test {
  protected:
-  LocateTest() { dims_.SetEnds("T", {100, 130, 280, 280}); }
+  LocateTest() { dims_.NewEnds("T") = {100, 130, 280, 280}; }
 
   const base::Field& Out() const { return *contract().Find("attention_out"); }
   const base::Contract& contract() const { return *Find("nsa_compress_attention")->contract; }
@@ -97,9 +97,9 @@ TEST(Locate, PaddedLayoutsCountSequencesByThemselves) {
   const base::Contract& contract = *Find("sparse_flash_attention")->contract;
   sparse_flash_attention::Params params;  // BSND
   const Locator locator(contract, *contract.Find("softmax_max"), &params, {});
-  Spread spread({3, 1, 50, 8});
-  for (int64_t token = 20; token < 23; ++token) spread.Add({2, 0, token, 5});
-  EXPECT_EQ(locator.Describe({2, 0, 20, 5}, spread), "sequence 2, token 20, head 5");
+  Spread spread({3, 50, 8});
+  for (int64_t token = 20; token < 23; ++token) spread.Add({2, token, 5});
+  EXPECT_EQ(locator.Describe({2, 20, 5}, spread), "sequence 2, token 20, head 5");
   EXPECT_EQ(locator.Pattern(spread), "head 5, tokens 20 to 22, sequence 2");
 }
 

@@ -53,7 +53,11 @@ tools::CaseData CaseOf(const std::string& op, const TestCall& call) {
       base::StoreDouble(memory->data(), view.dtype, i,
                         base::LoadAsDouble(view.data, view.dtype, OffsetOf(view, i)));
     }
-    data.inputs.push_back({name, view.dtype, shape, memory->data(), bytes});
+    data.inputs.push_back({.name = name,
+                           .dtype = view.dtype,
+                           .shape = shape,
+                           .data = memory->data(),
+                           .bytes = bytes});
     data.memory.push_back(memory);
   }
   return data;

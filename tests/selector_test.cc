@@ -1,5 +1,5 @@
 // The selection of the best scores, which the operators share.
-#include "prim/cpu/selector.h"
+#include "prim/blocks/selector.h"
 
 #include <gtest/gtest.h>
 

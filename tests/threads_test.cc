@@ -5,12 +5,12 @@
 #include <unistd.h>
 
 #include <deque>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "tests/support/c_call.h"
+#include "tests/support/c_plan.h"
 #include "tests/support/random_calls.h"
 
 namespace tamis::test {
@@ -88,28 +88,30 @@ TEST(OperatorThreads, TwoHostsWithContextsOfTheirOwnCallAtOnce) {
   }
 }
 
-// A plan is welded to its outputs: threads run it in turn, and each run gives what one would.
-TEST(OperatorThreads, HostsRunOnePlanInTurn) {
+// One owner renews; between its renewals, threads run the plan at once, each on tensors of its own.
+TEST(OperatorThreads, HostsRunOnePlanAtOnceAndItsOwnerRenewsIt) {
   for (const Drawn& run : Draw(2)) {
     const Context context(2);
     const Outputs expected = OutputsOf(run, context.get());
     Random random(run.seed);
     TestCall source = RandomCall(*run.op, &random);
     const CCall call(&source);
-    tamis_plan* plan = nullptr;
-    ASSERT_EQ(call.Plan(context.get(), &plan), TAMIS_OK) << tamis_last_error();
-    std::mutex turn;
-    std::vector<std::thread> hosts;
-    for (int host = 0; host < 3; ++host) {
-      hosts.emplace_back([&] {
-        const std::lock_guard<std::mutex> mine(turn);
-        EXPECT_EQ(tamis_plan_run(plan, nullptr, 0, nullptr), TAMIS_OK) << tamis_last_error();
-      });
+    CPlan plan(call, context.get());
+    for (int step = 0; step < 2; ++step) {
+      ASSERT_EQ(plan.Renew(call), TAMIS_OK) << tamis_last_error();
+      std::vector<std::thread> hosts;
+      for (int host = 0; host < 3; ++host) {
+        hosts.emplace_back([&] {
+          Random drawn(run.seed);
+          TestCall own = RandomCall(*run.op, &drawn);
+          const CCall bindings(&own);
+          EXPECT_EQ(plan.Run(bindings.tensors), TAMIS_OK) << tamis_last_error();
+          for (const auto& [name, bytes] : expected)
+            EXPECT_TRUE(own.memory(name).bytes == bytes) << run.op->contract->name << "." << name;
+        });
+      }
+      for (std::thread& host : hosts) host.join();
     }
-    for (std::thread& host : hosts) host.join();
-    tamis_plan_destroy(plan);
-    for (const auto& [name, bytes] : expected)
-      EXPECT_TRUE(source.memory(name).bytes == bytes) << run.op->contract->name << "." << name;
   }
 }
 

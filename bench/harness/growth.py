@@ -10,8 +10,6 @@ fitted_exponent of the time, worst_step: the largest growth from one context to 
 from __future__ import annotations
 
 import argparse
-import copy
-import ctypes
 import itertools
 import json
 import math
@@ -36,7 +34,6 @@ from harness.shapes import (
     selection,
     spell,
 )
-from tamis import _library
 
 SAMPLES = 5
 FIT_FROM = 8192  # contexts below are mostly what every call costs
@@ -89,40 +86,8 @@ CURVES = [
 
 def workspace_bytes(shape: Shape, pool: Pool, threads: int) -> int:
     """Scratch that the plan of set 0 asks for."""
-    operator = copy.copy(getattr(tamis._ops, f"_{shape.operator.upper()}"))
-    found: list[int] = []
-
-    def plan_only(context: int | None, views: bytes, attributes: bytes) -> None:
-        library = _library.library()
-        library.tamis_plan_workspace_bytes.restype = ctypes.c_int64
-        library.tamis_plan_workspace_bytes.argtypes = [ctypes.c_void_p]
-        plan = ctypes.c_void_p()
-        tensors = len(operator._inputs) + len(operator._outputs)
-        status = library.tamis_plan_by_name(
-            context,
-            operator._name,
-            views,
-            tensors,
-            attributes,
-            len(operator._attributes),
-            ctypes.byref(plan),
-        )
-        if status:
-            raise _library.error_of(status)
-        found.append(library.tamis_plan_workspace_bytes(plan))
-        library.tamis_plan_destroy(plan)
-
-    operator._run = plan_only
-    fields = {f["name"]: f.get("default") for f in tamis.describe(shape.operator)["arguments"]}
-    operator(
-        tuple(pool.sets[0].get(slot.name) for slot in operator._inputs),
-        tuple(pool.attributes.get(n, fields[n]) for n, _ in operator._attributes._attributes),
-        (None,) * len(operator._outputs),
-        None,
-        None,
-        threads,
-    )
-    return found[0]
+    arguments = pool.sets[0] | pool.attributes
+    return tamis.plan(shape.operator, **arguments, threads=threads).workspace_bytes
 
 
 def resident(name: str) -> int:

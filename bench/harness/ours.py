@@ -22,10 +22,8 @@ def as_tuple(outputs: Any) -> Outputs:
 def operator_call(operator: str, tensors: Tensors, attributes: Attributes) -> Callable[[], Outputs]:
     """torch.ops.tamis.<operator> with these arguments."""
     function = getattr(torch.ops.tamis, operator).default
-    required = [a.name for a in function._schema.arguments if not a.kwarg_only]
-    positional = [tensors[name] for name in required]
-    named = {n: t for n, t in tensors.items() if n not in required} | attributes
-    return lambda: as_tuple(function(*positional, **named))
+    given = tensors | attributes
+    return lambda: as_tuple(function(**given))
 
 
 def reference_call(operator: str, tensors: Tensors, attributes: Attributes) -> Outputs:

@@ -14,7 +14,7 @@
  * The typed calls, one set per operator, stand in tamis_ops.h, which this header includes; calls by
  * name serve bindings and tools. No function throws, aborts or prints. Every function may be called
  * from several threads at once, except that a context must not be changed or destroyed while
- * another thread uses it, nor a plan run or destroyed while it runs. */
+ * another thread uses it, nor a plan destroyed while it runs. */
 #ifndef TAMIS_TAMIS_H_
 #define TAMIS_TAMIS_H_
 
@@ -73,6 +73,9 @@ enum {
 
 enum { TAMIS_DEVICE_CPU = 0, TAMIS_DEVICE_CUDA = 1 };
 enum { TAMIS_MAX_RANK = 8 };
+/* The rank, with dtype 0, of an output whose dtype and shape a plan is to find: tamis_plan_tensor
+ * tells them, a run brings the memory. Absent where the call does not give it. */
+enum { TAMIS_INFERRED = -1 };
 
 /* A borrowed view. All zero: absent (an optional input not given, an optional output not wanted).
  * Strides count elements, are not negative, and the last dimension's is 1. */
@@ -139,19 +142,30 @@ TAMIS_C_API tamis_status tamis_context_set_executor(tamis_context* context, tami
 
 /* --- plans ---------------------------------------------------------------------------------- */
 
-/* A call that passed every check. Borrows the tensors' memory. May run any number of times, by any
- * thread, one run after the other: all write the same outputs. Threads that run at once have plans
- * of their own, which may share inputs and a context. */
+/* A call that passed every check of shapes, dtypes, attributes, lengths, page tables and slots.
+ * It keeps what it needs of those three; of all other tensors it knows the shape, and their data
+ * may be NULL when it is made. A run changes nothing in it: several threads may run one at once,
+ * each with tensors and a workspace of its own. */
 typedef struct tamis_plan tamis_plan;
 
 /* Bytes of scratch that a run needs; -1 for a null plan. */
 TAMIS_C_API int64_t tamis_plan_workspace_bytes(const tamis_plan* plan);
-/* `workspace`: 64-byte aligned, or NULL: memory of the library, of which the calling thread keeps
+/* Runs on the tensors that the plan was made with.
+ * `workspace`: 64-byte aligned, or NULL: memory of the library, of which the calling thread keeps
  * up to 32 MiB for its next such run, until it ends. `stream`: NULL on a CPU, where the call
  * returns when the work is done. */
 TAMIS_C_API tamis_status tamis_plan_run(const tamis_plan* plan, void* workspace,
                                         int64_t workspace_bytes, void* stream);
-/* One line: which implementation runs and why. Lives as long as the plan; NULL for a null plan. */
+/* The same on other tensors: tamis_<operator>_run and tamis_plan_run_by_name. Each has the dtype
+ * and shape that the plan was made with, or is absent where it was; addresses and strides are free.
+ * Tensors that the plan has read are not looked at. Allocates nothing. */
+/* The tensor of that name as the plan was made with it, dtype 0: it has none. Of an output that was
+ * given with dtype 0 and rank TAMIS_INFERRED, which the plan finds dtype and shape of: what a run
+ * must bring. */
+TAMIS_C_API tamis_status tamis_plan_tensor(const tamis_plan* plan, const char* name,
+                                           tamis_tensor* tensor);
+/* One line: which implementation runs and why. Lives until the plan is renewed or destroyed; NULL
+ * for a null plan. */
 TAMIS_C_API const char* tamis_plan_explanation(const tamis_plan* plan);
 /* NULL is allowed. */
 TAMIS_C_API void tamis_plan_destroy(tamis_plan* plan);
@@ -199,6 +213,26 @@ TAMIS_C_API tamis_status tamis_plan_by_name(const tamis_context* context, const 
                                             const tamis_named_tensor* tensors, int64_t tensor_count,
                                             const tamis_named_attribute* attributes,
                                             int64_t attribute_count, tamis_plan** plan);
+
+/* Runs the plan on these tensors, inputs and outputs; workspace and stream are tamis_plan_run's. */
+TAMIS_C_API tamis_status tamis_plan_run_by_name(const tamis_plan* plan,
+                                                const tamis_named_tensor* tensors,
+                                                int64_t tensor_count, void* workspace,
+                                                int64_t workspace_bytes, void* stream);
+
+/* Gives the plan new integers: lengths, page tables and slots among `tensors`, lists among
+ * `attributes`, all that the plan was made with; other tensors are not looked at. There are as many
+ * as before, in tensors of the same dtypes and shapes. Checks what planning checks. Allocates
+ * nothing where it needs no longer lists than ever before, but copies of lists. A plan whose
+ * renewal failed after its shapes were found right refuses to run until one succeeds. *changed (not
+ * set where `changed` is NULL) is 0 where nothing that the plan needs differs, else 1: then
+ * tamis_plan_workspace_bytes may change. One owner renews: no run may be in flight, and no other
+ * thread may use the plan meanwhile. */
+TAMIS_C_API tamis_status tamis_plan_renew_by_name(tamis_plan* plan,
+                                                  const tamis_named_tensor* tensors,
+                                                  int64_t tensor_count,
+                                                  const tamis_named_attribute* attributes,
+                                                  int64_t attribute_count, int32_t* changed);
 
 /* What the outputs of a call must be, from the inputs alone (outputs among `tensors` are not looked
  * at). Writes at most `capacity` of them to `outputs` (null if capacity is 0) and their number to

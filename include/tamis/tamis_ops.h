@@ -1,4 +1,4 @@
-// Made from the contracts by `dev generate` (cmake/generate.cc): do not edit.
+// Made from the contracts by `dev generate` (tools/generate): do not edit.
 // clang-format off
 // The typed calls of the C interface. Included by tamis.h.
 #ifndef TAMIS_TAMIS_OPS_H_
@@ -47,6 +47,13 @@ static inline tamis_status tamis_nsa_compress_params_init(
 TAMIS_C_API tamis_status tamis_nsa_compress_plan(
     const tamis_context* context, const tamis_nsa_compress_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_nsa_compress_run(
+    const tamis_plan* plan, const tamis_nsa_compress_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_nsa_compress_renew(
+    tamis_plan* plan, const tamis_nsa_compress_params* params);
 
 /* Attention over compressed keys, with the select blocks of highest importance.
  * npu_nsa_compress_attention (document 002). */
@@ -119,6 +126,13 @@ static inline tamis_status tamis_nsa_compress_attention_params_init(
 TAMIS_C_API tamis_status tamis_nsa_compress_attention_plan(
     const tamis_context* context, const tamis_nsa_compress_attention_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_nsa_compress_attention_run(
+    const tamis_plan* plan, const tamis_nsa_compress_attention_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_nsa_compress_attention_renew(
+    tamis_plan* plan, const tamis_nsa_compress_attention_params* params);
 
 /* Attention over a paged cache of compressed keys, with the select blocks of highest importance.
  * NsaCompressAttentionInfer (document 000). */
@@ -197,6 +211,13 @@ static inline tamis_status tamis_nsa_compress_attention_infer_params_init(
 TAMIS_C_API tamis_status tamis_nsa_compress_attention_infer_plan(
     const tamis_context* context, const tamis_nsa_compress_attention_infer_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_nsa_compress_attention_infer_run(
+    const tamis_plan* plan, const tamis_nsa_compress_attention_infer_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_nsa_compress_attention_infer_renew(
+    tamis_plan* plan, const tamis_nsa_compress_attention_infer_params* params);
 
 /* Causal attention of every query token over the last keys up to its own. Native Sparse
  * Attention's window branch; no document of its own. */
@@ -250,6 +271,13 @@ static inline tamis_status tamis_sliding_window_attention_params_init(
 TAMIS_C_API tamis_status tamis_sliding_window_attention_plan(
     const tamis_context* context, const tamis_sliding_window_attention_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_sliding_window_attention_run(
+    const tamis_plan* plan, const tamis_sliding_window_attention_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_sliding_window_attention_renew(
+    tamis_plan* plan, const tamis_sliding_window_attention_params* params);
 
 /* Absorbed queries and latent cache rows of multi-head latent attention.
  * npu_sparse_attention_pto (document 003), section MLA prolog. */
@@ -310,6 +338,13 @@ static inline tamis_status tamis_mla_prolog_params_init(
 TAMIS_C_API tamis_status tamis_mla_prolog_plan(
     const tamis_context* context, const tamis_mla_prolog_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_mla_prolog_run(
+    const tamis_plan* plan, const tamis_mla_prolog_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_mla_prolog_renew(
+    tamis_plan* plan, const tamis_mla_prolog_params* params);
 
 /* Index queries, head weights and index key rows of sparse attention. npu_sparse_attention_pto
  * (document 003), section indexer prolog. */
@@ -371,6 +406,13 @@ static inline tamis_status tamis_indexer_prolog_params_init(
 TAMIS_C_API tamis_status tamis_indexer_prolog_plan(
     const tamis_context* context, const tamis_indexer_prolog_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_indexer_prolog_run(
+    const tamis_plan* plan, const tamis_indexer_prolog_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_indexer_prolog_renew(
+    tamis_plan* plan, const tamis_indexer_prolog_params* params);
 
 /* A weight matrix from row-major into panels of 16 columns. npu_sparse_attention_pto (document
  * 003), format NZ of its weights. */
@@ -397,6 +439,13 @@ static inline tamis_status tamis_nd_to_nz_params_init(
 TAMIS_C_API tamis_status tamis_nd_to_nz_plan(
     const tamis_context* context, const tamis_nd_to_nz_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_nd_to_nz_run(
+    const tamis_plan* plan, const tamis_nd_to_nz_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_nd_to_nz_renew(
+    tamis_plan* plan, const tamis_nd_to_nz_params* params);
 
 /* A weight matrix from panels of 16 columns into row-major. npu_sparse_attention_pto (document
  * 003), format NZ of its weights. */
@@ -424,6 +473,13 @@ static inline tamis_status tamis_nz_to_nd_params_init(
 TAMIS_C_API tamis_status tamis_nz_to_nd_plan(
     const tamis_context* context, const tamis_nz_to_nd_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_nz_to_nd_run(
+    const tamis_plan* plan, const tamis_nz_to_nd_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_nz_to_nd_renew(
+    tamis_plan* plan, const tamis_nz_to_nd_params* params);
 
 /* The int8 shadow of index keys, which lightning_indexer scans. no document of its own. */
 typedef struct tamis_quantize_index_keys_params {
@@ -453,6 +509,13 @@ static inline tamis_status tamis_quantize_index_keys_params_init(
 TAMIS_C_API tamis_status tamis_quantize_index_keys_plan(
     const tamis_context* context, const tamis_quantize_index_keys_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_quantize_index_keys_run(
+    const tamis_plan* plan, const tamis_quantize_index_keys_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_quantize_index_keys_renew(
+    tamis_plan* plan, const tamis_quantize_index_keys_params* params);
 
 /* Positions of the keys with the highest index scores, for every query token.
  * npu_sparse_attention_pto (document 003), section lightning indexer. */
@@ -517,6 +580,13 @@ static inline tamis_status tamis_lightning_indexer_params_init(
 TAMIS_C_API tamis_status tamis_lightning_indexer_plan(
     const tamis_context* context, const tamis_lightning_indexer_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_lightning_indexer_run(
+    const tamis_plan* plan, const tamis_lightning_indexer_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_lightning_indexer_renew(
+    tamis_plan* plan, const tamis_lightning_indexer_params* params);
 
 /* Attention of every query token over the keys it has selected, one latent key for all heads.
  * npu_sparse_flash_attention (document 004). */
@@ -577,10 +647,10 @@ typedef struct tamis_sparse_flash_attention_params {
   int64_t strict;
   /* output BSND [B, S1, N, D]; TND [T1, N, D] as query: latent output */
   tamis_tensor out;
-  /* output, optional BSND [B, 1, S1, N]; TND [1, T1, N] float32: largest scaled score; with
+  /* output, optional BSND [B, S1, N]; TND [T1, N] float32: largest scaled score; with
    * return_softmax_lse only */
   tamis_tensor softmax_max;
-  /* output, optional BSND [B, 1, S1, N]; TND [1, T1, N] float32: sum of exp(score - max); with
+  /* output, optional BSND [B, S1, N]; TND [T1, N] float32: sum of exp(score - max); with
    * return_softmax_lse only */
   tamis_tensor softmax_sum;
 } tamis_sparse_flash_attention_params;
@@ -597,6 +667,13 @@ static inline tamis_status tamis_sparse_flash_attention_params_init(
 TAMIS_C_API tamis_status tamis_sparse_flash_attention_plan(
     const tamis_context* context, const tamis_sparse_flash_attention_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_sparse_flash_attention_run(
+    const tamis_plan* plan, const tamis_sparse_flash_attention_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_sparse_flash_attention_renew(
+    tamis_plan* plan, const tamis_sparse_flash_attention_params* params);
 
 /* Hidden states to sparse attention: MLA prolog, indexer prolog, lightning indexer and sparse
  * flash attention in one call. npu_sparse_attention_pto (document 003). */
@@ -684,6 +761,13 @@ static inline tamis_status tamis_sparse_attention_pto_params_init(
 TAMIS_C_API tamis_status tamis_sparse_attention_pto_plan(
     const tamis_context* context, const tamis_sparse_attention_pto_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_sparse_attention_pto_run(
+    const tamis_plan* plan, const tamis_sparse_attention_pto_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_sparse_attention_pto_renew(
+    tamis_plan* plan, const tamis_sparse_attention_pto_params* params);
 
 /* Keys as rows of bytes, 8 bits a channel. rows of npu_kv_quant_sparse_flash_attention and of
  * FlashMLA; no document of its own. */
@@ -715,6 +799,13 @@ static inline tamis_status tamis_pack_kv_rows_params_init(
 TAMIS_C_API tamis_status tamis_pack_kv_rows_plan(
     const tamis_context* context, const tamis_pack_kv_rows_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_pack_kv_rows_run(
+    const tamis_plan* plan, const tamis_pack_kv_rows_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_pack_kv_rows_renew(
+    tamis_plan* plan, const tamis_pack_kv_rows_params* params);
 
 /* Keys in 16 bits from rows of bytes. rows of npu_kv_quant_sparse_flash_attention and of
  * FlashMLA; no document of its own. */
@@ -751,6 +842,13 @@ static inline tamis_status tamis_unpack_kv_rows_params_init(
 TAMIS_C_API tamis_status tamis_unpack_kv_rows_plan(
     const tamis_context* context, const tamis_unpack_kv_rows_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_unpack_kv_rows_run(
+    const tamis_plan* plan, const tamis_unpack_kv_rows_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_unpack_kv_rows_renew(
+    tamis_plan* plan, const tamis_unpack_kv_rows_params* params);
 
 /* Attention over all keys from attention over parts of them. decode context parallelism around
  * sparse attention; no document of its own. */
@@ -788,6 +886,13 @@ static inline tamis_status tamis_merge_attention_states_params_init(
 TAMIS_C_API tamis_status tamis_merge_attention_states_plan(
     const tamis_context* context, const tamis_merge_attention_states_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_merge_attention_states_run(
+    const tamis_plan* plan, const tamis_merge_attention_states_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_merge_attention_states_renew(
+    tamis_plan* plan, const tamis_merge_attention_states_params* params);
 
 /* The best of several lists of scored positions. decode context parallelism around sparse
  * attention; no document of its own. */
@@ -820,6 +925,13 @@ static inline tamis_status tamis_merge_topk_params_init(
 TAMIS_C_API tamis_status tamis_merge_topk_plan(
     const tamis_context* context, const tamis_merge_topk_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_merge_topk_run(
+    const tamis_plan* plan, const tamis_merge_topk_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_merge_topk_renew(
+    tamis_plan* plan, const tamis_merge_topk_params* params);
 
 /* Of selected positions, those that one rank holds. decode context parallelism around sparse
  * attention; no document of its own. */
@@ -854,6 +966,13 @@ static inline tamis_status tamis_localize_indices_params_init(
 TAMIS_C_API tamis_status tamis_localize_indices_plan(
     const tamis_context* context, const tamis_localize_indices_params* params,
     tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_localize_indices_run(
+    const tamis_plan* plan, const tamis_localize_indices_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_localize_indices_renew(
+    tamis_plan* plan, const tamis_localize_indices_params* params);
 
 #ifdef __cplusplus
 }

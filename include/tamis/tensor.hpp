@@ -78,6 +78,15 @@ struct OutputView : TensorView {
 
   /// Takes the caller's word that the memory may be written.
   explicit OutputView(const TensorView& view) : TensorView(view) {}
+
+  /// An output whose dtype and shape the plan finds (see Plan::tensor), dense, and whose memory a
+  /// run brings; absent where the call does not give it.
+  static OutputView Inferred() {
+    OutputView view;
+    view.rank = -1;
+    return view;
+  }
+  bool inferred() const { return absent() && rank == -1; }
 };
 static_assert(sizeof(OutputView) == sizeof(TensorView) && std::is_standard_layout_v<OutputView>);
 

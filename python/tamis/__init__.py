@@ -23,12 +23,16 @@ from typing import Any
 from tamis import _ops, case
 from tamis._library import get_num_threads, library, set_num_threads
 from tamis._ops import *  # noqa: F403
+from tamis._plan import Plan, Shape, plan
 
 __all__ = [
+    "Plan",
+    "Shape",
     "case",
     "describe",
     "get_num_threads",
     "operators",
+    "plan",
     "set_num_threads",
     *_ops.__all__,
 ]

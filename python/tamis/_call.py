@@ -9,14 +9,14 @@ from __future__ import annotations
 import ctypes
 import struct
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ctypes import byref
-from typing import Any
+from typing import Any, ClassVar
 
 from tamis import _integers, _library
 from tamis._tensors import MAX_RANK, Slot, allocate, library_of, to_jax
 
-_OUTPUT = struct.Struct(f"=Qii{MAX_RANK}q8x")  # tamis_output
+_TENSOR = struct.Struct(f"=Qii{MAX_RANK}q{8 * MAX_RANK}x8x")  # tamis_tensor
 
 
 class _Names(dict[str, int]):
@@ -79,8 +79,8 @@ _TYPES: dict[str, tuple[int, str, Callable[[Any, list[object]], tuple[Any, Any]]
 }
 
 
-class _Attributes:
-    """All attributes of an operator: makes an array of `tamis_named_attribute`."""
+class Attributes:
+    """Attributes of an operator, by name and type: makes an array of `tamis_named_attribute`."""
 
     def __init__(self, attributes: tuple[tuple[str, str], ...]) -> None:
         self._attributes = attributes
@@ -129,11 +129,17 @@ class Operator:
         The dtypes of those that hold integers: given as sequences, too.
     contiguous : tuple of str
         Those that `strict` takes contiguous only: the library never sees what was copied.
+    read_by_plan : tuple of str
+        Those whose values a plan reads: a run of it brings none.
     attributes : tuple of (str, str)
         Name and type of each attribute.
     outputs : tuple of str
         Tensors that the call writes.
+    results : type, optional
+        The named tuple of several outputs.
     """
+
+    by_name: ClassVar[dict[str, Operator]] = {}
 
     def __init__(
         self,
@@ -142,9 +148,16 @@ class Operator:
         updated: tuple[str, ...],
         integers: dict[str, tuple[str, ...]],
         contiguous: tuple[str, ...],
+        read_by_plan: tuple[str, ...],
         attributes: tuple[tuple[str, str], ...],
         outputs: tuple[str, ...],
+        results: type[Any] | None,
     ) -> None:
+        self.by_name[name] = self
+        self.name = name
+        self.read_by_plan = read_by_plan
+        self.types = dict(attributes)
+        self.results = results
         self._name = name.encode()
         # The document's limits speak of dtypes: a strict call is judged as it came.
         self._inputs, self._strict_inputs = (
@@ -152,11 +165,9 @@ class Operator:
             for narrows in (True, False)
         )
         self._contiguous = contiguous
-        self._outputs = [Slot(n, _names[n], True) for n in outputs]
-        self._attributes = _Attributes(attributes)
+        self.outputs = [Slot(n, _names[n], True) for n in outputs]
+        self._attributes = Attributes(attributes)
         self._strict_at = [name for name, _ in attributes].index("strict")
-        self._found_type = ctypes.c_char * (_OUTPUT.size * len(outputs))
-        self._output_at: dict[int, int] = {}  # index of an output by the address of its name
 
     def __call__(
         self,
@@ -170,83 +181,112 @@ class Operator:
         """Plan and run; an output that is None is allocated, one that is False left out."""
         keep: list[object] = []
         packed = self._attributes.pack(attributes, keep)
-        strict = attributes[self._strict_at]
+        views = self.pack_inputs(inputs, keep, attributes[self._strict_at])
+        given = pack_outputs(self.outputs, outputs, keep)
+        plan = self.plan(
+            [*views, *given], packed, len(self._attributes), level, implementation, threads
+        )
+        try:
+            if all(output is not None for output in outputs):
+                check(_library.library().tamis_plan_run(plan, None, 0, None))
+                return [None if output is False else output for output in outputs]
+            library = library_of(next((t for t in inputs if t is not None), None))
+            results = allocate_outputs(plan, self.outputs, outputs, library)
+            run(plan, [*views, *pack_outputs(self.outputs, results, keep)])
+        finally:
+            _library.library().tamis_plan_destroy(plan)
+        return as_library(library, outputs, results)
+
+    def pack_inputs(self, inputs: Sequence[Any], keep: list[object], strict: object) -> list[bytes]:
+        """Views of all inputs, in the order of the operator's; what is None is absent."""
         slots = self._strict_inputs if strict else self._inputs
         contiguous = self._contiguous if strict else ()
-        views = [
+        return [
             slot.absent if tensor is None else slot.pack(tensor, keep, slot.name in contiguous)
             for slot, tensor in zip(slots, inputs, strict=True)
         ]
-        library = library_of(next((t for t in inputs if t is not None), None))
-        results: list[Any] = [None if given is False else given for given in outputs]
-        if any(given is None for given in outputs):
-            self._allocate_outputs(library, b"".join(views), packed, outputs, results)
-        views += [
-            slot.absent if tensor is None else slot.pack(tensor, keep)
-            for slot, tensor in zip(self._outputs, results, strict=True)
-        ]
+
+    def input_slots(self, strict: object) -> list[Slot]:
+        """The operator's inputs, which `strict` does not narrow."""
+        return self._strict_inputs if strict else self._inputs
+
+    def is_contiguous(self, name: str, strict: object) -> bool:
+        """Whether the call takes the input contiguous only."""
+        return bool(strict) and name in self._contiguous
+
+    def plan(
+        self,
+        views: list[bytes],
+        attributes: bytes,
+        attribute_count: int,
+        level: str | None,
+        implementation: str | None,
+        threads: int | None,
+    ) -> ctypes.c_void_p:
+        """A plan of the library, for `tamis_plan_destroy`."""
         context = _library.context(
             _library.get_num_threads() if threads is None else threads, level, implementation
         )
-        self._run(context, b"".join(views), packed)
-        if library == "jax":
-            return [
-                to_jax(result) if given is None and result is not None else result
-                for given, result in zip(outputs, results, strict=True)
-            ]
-        return results
-
-    def _allocate_outputs(
-        self,
-        library: str,
-        views: bytes,
-        attributes: bytes,
-        given: tuple[Any, ...],
-        results: list[Any],
-    ) -> None:
-        found = self._found_type()
-        count = ctypes.c_int64()
-        status = _library.library().tamis_outputs_by_name(
-            self._name,
-            views,
-            len(self._inputs),
-            attributes,
-            len(self._attributes),
-            found,
-            len(self._outputs),
-            byref(count),
-        )
-        if status:
-            raise _library.error_of(status)
-        for i in range(count.value):
-            name, code, rank, *shape = _OUTPUT.unpack_from(found, i * _OUTPUT.size)
-            at = self._output_at.get(name)
-            if at is None:
-                at = self._output_at[name] = self._index(name)
-            if given[at] is None:
-                results[at] = allocate(library, tuple(shape[:rank]), code)
-
-    def _index(self, address: int) -> int:
-        name = ctypes.string_at(address).decode()
-        return [slot.name for slot in self._outputs].index(name)
-
-    def _run(self, context: int | None, views: bytes, attributes: bytes) -> None:
-        library = _library.library()
         plan = ctypes.c_void_p()
-        status = library.tamis_plan_by_name(
-            context,
-            self._name,
-            views,
-            len(self._inputs) + len(self._outputs),
-            attributes,
-            len(self._attributes),
-            byref(plan),
+        check(
+            _library.library().tamis_plan_by_name(
+                context,
+                self._name,
+                b"".join(views),
+                len(views),
+                attributes,
+                attribute_count,
+                byref(plan),
+            )
         )
-        if status:
-            raise _library.error_of(status)
-        try:
-            status = library.tamis_plan_run(plan, None, 0, None)
-            if status:
-                raise _library.error_of(status)
-        finally:
-            library.tamis_plan_destroy(plan)
+        return plan
+
+
+def check(status: int) -> None:
+    """Raise where a call of the library has failed."""
+    if status:
+        raise _library.error_of(status)
+
+
+def run(plan: ctypes.c_void_p, views: list[bytes]) -> None:
+    """On these tensors."""
+    check(
+        _library.library().tamis_plan_run_by_name(plan, b"".join(views), len(views), None, 0, None)
+    )
+
+
+def pack_outputs(slots: list[Slot], outputs: Sequence[Any], keep: list[object]) -> list[bytes]:
+    """Views of outputs: None is one that the plan is to find the shape of, False is absent."""
+    return [
+        slot.inferred
+        if output is None
+        else slot.absent
+        if output is False
+        else slot.pack(output, keep)
+        for slot, output in zip(slots, outputs, strict=True)
+    ]
+
+
+def allocate_outputs(
+    plan: ctypes.c_void_p, slots: list[Slot], outputs: Sequence[Any], library: str
+) -> list[Any]:
+    """The outputs, those that are None allocated; False where the call gives none."""
+    results = list(outputs)
+    found = ctypes.create_string_buffer(_TENSOR.size)
+    for i, slot in enumerate(slots):
+        if outputs[i] is not None:
+            continue
+        check(_library.library().tamis_plan_tensor(plan, slot.address, found))
+        _, code, rank, *shape = _TENSOR.unpack(found)
+        results[i] = allocate(library, tuple(shape[:rank]), code) if code else False
+    return results
+
+
+def as_library(library: str, outputs: Sequence[Any], results: list[Any]) -> list[Any]:
+    """Results as the caller's library has them; None where there is none."""
+    if library == "jax":
+        results = [
+            to_jax(result) if given is None and result is not False else result
+            for given, result in zip(outputs, results, strict=True)
+        ]
+    return [None if result is False else result for result in results]

@@ -44,6 +44,17 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
         [c_void_p, c_char_p, c_char_p, c_int64, c_char_p, c_int64, c_void_p],
     ),
     "tamis_plan_run": (c_int32, [c_void_p, c_void_p, c_int64, c_void_p]),
+    "tamis_plan_run_by_name": (
+        c_int32,
+        [c_void_p, c_char_p, c_int64, c_void_p, c_int64, c_void_p],
+    ),
+    "tamis_plan_renew_by_name": (
+        c_int32,
+        [c_void_p, c_char_p, c_int64, c_char_p, c_int64, c_void_p],
+    ),
+    "tamis_plan_tensor": (c_int32, [c_void_p, c_void_p, c_void_p]),
+    "tamis_plan_workspace_bytes": (c_int64, [c_void_p]),
+    "tamis_plan_explanation": (c_char_p, [c_void_p]),
     "tamis_plan_destroy": (None, [c_void_p]),
 }
 

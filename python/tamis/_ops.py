@@ -1,4 +1,4 @@
-"""Made from the contracts by `dev generate` (cmake/generate.cc): do not edit."""
+"""Made from the contracts by `dev generate` (tools/generate): do not edit."""
 
 from __future__ import annotations
 
@@ -49,6 +49,7 @@ _NSA_COMPRESS = Operator(
     updated=(),
     integers={},
     contiguous=(),
+    read_by_plan=(),
     attributes=(
         ("act_seq_len", "ints"),
         ("compress_block_size", "int"),
@@ -58,6 +59,7 @@ _NSA_COMPRESS = Operator(
         ("strict", "bool"),
     ),
     outputs=("output",),
+    results=None,
 )
 
 
@@ -179,6 +181,15 @@ def nsa_compress(
     return result
 
 
+class NsaCompressAttention(NamedTuple, Generic[Array]):
+    """Outputs of `nsa_compress_attention`; None where one was not asked for."""
+
+    attention_out: Array
+    topk_indices: Array | Any
+    softmax_max: Array | Any
+    softmax_sum: Array | Any
+
+
 _NSA_COMPRESS_ATTENTION = Operator(
     "nsa_compress_attention",
     inputs=(
@@ -191,6 +202,7 @@ _NSA_COMPRESS_ATTENTION = Operator(
     updated=(),
     integers={},
     contiguous=(),
+    read_by_plan=(),
     attributes=(
         ("scale_value", "float"),
         ("head_num", "int"),
@@ -212,16 +224,8 @@ _NSA_COMPRESS_ATTENTION = Operator(
         "softmax_max",
         "softmax_sum",
     ),
+    results=NsaCompressAttention,
 )
-
-
-class NsaCompressAttention(NamedTuple, Generic[Array]):
-    """Outputs of `nsa_compress_attention`; None where one was not asked for."""
-
-    attention_out: Array
-    topk_indices: Array | Any
-    softmax_max: Array | Any
-    softmax_sum: Array | Any
 
 
 @overload
@@ -426,6 +430,13 @@ def nsa_compress_attention(
     return NsaCompressAttention(*results)
 
 
+class NsaCompressAttentionInfer(NamedTuple, Generic[Array]):
+    """Outputs of `nsa_compress_attention_infer`; None where one was not asked for."""
+
+    attention_out: Array
+    topk_indices: Array | Any
+
+
 _NSA_COMPRESS_ATTENTION_INFER = Operator(
     "nsa_compress_attention_infer",
     inputs=(
@@ -440,6 +451,7 @@ _NSA_COMPRESS_ATTENTION_INFER = Operator(
         "block_table": ("int32",),
     },
     contiguous=(),
+    read_by_plan=("block_table",),
     attributes=(
         ("scale_value", "float"),
         ("head_num", "int"),
@@ -462,14 +474,8 @@ _NSA_COMPRESS_ATTENTION_INFER = Operator(
         "attention_out",
         "topk_indices",
     ),
+    results=NsaCompressAttentionInfer,
 )
-
-
-class NsaCompressAttentionInfer(NamedTuple, Generic[Array]):
-    """Outputs of `nsa_compress_attention_infer`; None where one was not asked for."""
-
-    attention_out: Array
-    topk_indices: Array | Any
 
 
 @overload
@@ -683,6 +689,14 @@ def nsa_compress_attention_infer(
     return NsaCompressAttentionInfer(*results)
 
 
+class SlidingWindowAttention(NamedTuple, Generic[Array]):
+    """Outputs of `sliding_window_attention`; None where one was not asked for."""
+
+    attention_out: Array
+    softmax_max: Array | Any
+    softmax_sum: Array | Any
+
+
 _SLIDING_WINDOW_ATTENTION = Operator(
     "sliding_window_attention",
     inputs=(
@@ -700,6 +714,11 @@ _SLIDING_WINDOW_ATTENTION = Operator(
         "actual_seq_lengths_kv": ("int32", "int64"),
     },
     contiguous=(),
+    read_by_plan=(
+        "block_table",
+        "actual_seq_lengths_query",
+        "actual_seq_lengths_kv",
+    ),
     attributes=(
         ("scale_value", "float"),
         ("window_size", "int"),
@@ -712,15 +731,8 @@ _SLIDING_WINDOW_ATTENTION = Operator(
         "softmax_max",
         "softmax_sum",
     ),
+    results=SlidingWindowAttention,
 )
-
-
-class SlidingWindowAttention(NamedTuple, Generic[Array]):
-    """Outputs of `sliding_window_attention`; None where one was not asked for."""
-
-    attention_out: Array
-    softmax_max: Array | Any
-    softmax_sum: Array | Any
 
 
 @overload
@@ -877,6 +889,14 @@ def sliding_window_attention(
     return SlidingWindowAttention(*results)
 
 
+class MlaProlog(NamedTuple, Generic[Array]):
+    """Outputs of `mla_prolog`; None where one was not asked for."""
+
+    query: Array | Any
+    query_rope: Array | Any
+    query_norm: Array | Any
+
+
 _MLA_PROLOG = Operator(
     "mla_prolog",
     inputs=(
@@ -901,6 +921,7 @@ _MLA_PROLOG = Operator(
         "cache_index": ("int32", "int64"),
     },
     contiguous=(),
+    read_by_plan=("cache_index",),
     attributes=(
         ("epsilon_cq", "float"),
         ("epsilon_ckv", "float"),
@@ -912,15 +933,8 @@ _MLA_PROLOG = Operator(
         "query_rope",
         "query_norm",
     ),
+    results=MlaProlog,
 )
-
-
-class MlaProlog(NamedTuple, Generic[Array]):
-    """Outputs of `mla_prolog`; None where one was not asked for."""
-
-    query: Array | Any
-    query_rope: Array | Any
-    query_norm: Array | Any
 
 
 @overload
@@ -1104,6 +1118,13 @@ def mla_prolog(
     return MlaProlog(*results)
 
 
+class IndexerProlog(NamedTuple, Generic[Array]):
+    """Outputs of `indexer_prolog`; None where one was not asked for."""
+
+    query: Array | Any
+    weights: Array | Any
+
+
 _INDEXER_PROLOG = Operator(
     "indexer_prolog",
     inputs=(
@@ -1128,6 +1149,7 @@ _INDEXER_PROLOG = Operator(
         "cache_index": ("int32", "int64"),
     },
     contiguous=(),
+    read_by_plan=("cache_index",),
     attributes=(
         ("epsilon", "float"),
         ("rope_interleaved", "bool"),
@@ -1138,14 +1160,8 @@ _INDEXER_PROLOG = Operator(
         "query",
         "weights",
     ),
+    results=IndexerProlog,
 )
-
-
-class IndexerProlog(NamedTuple, Generic[Array]):
-    """Outputs of `indexer_prolog`; None where one was not asked for."""
-
-    query: Array | Any
-    weights: Array | Any
 
 
 @overload
@@ -1330,8 +1346,10 @@ _ND_TO_NZ = Operator(
     updated=(),
     integers={},
     contiguous=(),
+    read_by_plan=(),
     attributes=(("strict", "bool"),),
     outputs=("output",),
+    results=None,
 )
 
 
@@ -1419,8 +1437,10 @@ _NZ_TO_ND = Operator(
     updated=(),
     integers={},
     contiguous=(),
+    read_by_plan=(),
     attributes=(("strict", "bool"),),
     outputs=("output",),
+    results=None,
 )
 
 
@@ -1508,11 +1528,13 @@ _QUANTIZE_INDEX_KEYS = Operator(
     updated=(),
     integers={},
     contiguous=(),
+    read_by_plan=(),
     attributes=(
         ("layout_key", "choice"),
         ("strict", "bool"),
     ),
     outputs=("key_shadow",),
+    results=None,
 )
 
 
@@ -1604,6 +1626,13 @@ def quantize_index_keys(
     return result
 
 
+class LightningIndexer(NamedTuple, Generic[Array]):
+    """Outputs of `lightning_indexer`; None where one was not asked for."""
+
+    sparse_indices: Array
+    sparse_values: Array | Any
+
+
 _LIGHTNING_INDEXER = Operator(
     "lightning_indexer",
     inputs=(
@@ -1622,6 +1651,11 @@ _LIGHTNING_INDEXER = Operator(
         "block_table": ("int32",),
     },
     contiguous=(),
+    read_by_plan=(
+        "actual_seq_lengths_query",
+        "actual_seq_lengths_key",
+        "block_table",
+    ),
     attributes=(
         ("layout_query", "choice"),
         ("layout_key", "choice"),
@@ -1636,14 +1670,8 @@ _LIGHTNING_INDEXER = Operator(
         "sparse_indices",
         "sparse_values",
     ),
+    results=LightningIndexer,
 )
-
-
-class LightningIndexer(NamedTuple, Generic[Array]):
-    """Outputs of `lightning_indexer`; None where one was not asked for."""
-
-    sparse_indices: Array
-    sparse_values: Array | Any
 
 
 @overload
@@ -1821,6 +1849,14 @@ def lightning_indexer(
     return LightningIndexer(*results)
 
 
+class SparseFlashAttention(NamedTuple, Generic[Array]):
+    """Outputs of `sparse_flash_attention`; None where one was not asked for."""
+
+    out: Array
+    softmax_max: Array | Any
+    softmax_sum: Array | Any
+
+
 _SPARSE_FLASH_ATTENTION = Operator(
     "sparse_flash_attention",
     inputs=(
@@ -1850,6 +1886,11 @@ _SPARSE_FLASH_ATTENTION = Operator(
         "query_rope",
         "key_rope",
     ),
+    read_by_plan=(
+        "block_table",
+        "actual_seq_lengths_query",
+        "actual_seq_lengths_kv",
+    ),
     attributes=(
         ("scale_value", "float"),
         ("sparse_block_size", "int"),
@@ -1866,15 +1907,8 @@ _SPARSE_FLASH_ATTENTION = Operator(
         "softmax_max",
         "softmax_sum",
     ),
+    results=SparseFlashAttention,
 )
-
-
-class SparseFlashAttention(NamedTuple, Generic[Array]):
-    """Outputs of `sparse_flash_attention`; None where one was not asked for."""
-
-    out: Array
-    softmax_max: Array | Any
-    softmax_sum: Array | Any
 
 
 @overload
@@ -2035,9 +2069,9 @@ def sparse_flash_attention(
     out : array, dtype as query
         BSND [B, S1, N, D]; TND [T1, N, D]: latent output
     softmax_max : array of float32, None without `return_softmax_lse`
-        BSND [B, 1, S1, N]; TND [1, T1, N]: largest scaled score; with return_softmax_lse only
+        BSND [B, S1, N]; TND [T1, N]: largest scaled score; with return_softmax_lse only
     softmax_sum : array of float32, None without `return_softmax_lse`
-        BSND [B, 1, S1, N]; TND [1, T1, N]: sum of exp(score - max); with return_softmax_lse only
+        BSND [B, S1, N]; TND [T1, N]: sum of exp(score - max); with return_softmax_lse only
 
     Raises
     ------
@@ -2082,6 +2116,13 @@ def sparse_flash_attention(
         threads,
     )
     return SparseFlashAttention(*results)
+
+
+class SparseAttentionPto(NamedTuple, Generic[Array]):
+    """Outputs of `sparse_attention_pto`; None where one was not asked for."""
+
+    out: Array
+    sparse_indices: Array | Any
 
 
 _SPARSE_ATTENTION_PTO = Operator(
@@ -2140,6 +2181,11 @@ _SPARSE_ATTENTION_PTO = Operator(
         "in_beta_k",
         "index_k_cache",
     ),
+    read_by_plan=(
+        "cache_index",
+        "block_table",
+        "act_seqs",
+    ),
     attributes=(
         ("scale_value", "float"),
         ("epsilon_cq", "float"),
@@ -2155,14 +2201,8 @@ _SPARSE_ATTENTION_PTO = Operator(
         "out",
         "sparse_indices",
     ),
+    results=SparseAttentionPto,
 )
-
-
-class SparseAttentionPto(NamedTuple, Generic[Array]):
-    """Outputs of `sparse_attention_pto`; None where one was not asked for."""
-
-    out: Array
-    sparse_indices: Array | Any
 
 
 @overload
@@ -2429,11 +2469,13 @@ _PACK_KV_ROWS = Operator(
     updated=(),
     integers={},
     contiguous=(),
+    read_by_plan=(),
     attributes=(
         ("kv_format", "choice"),
         ("strict", "bool"),
     ),
     outputs=("rows",),
+    results=None,
 )
 
 
@@ -2531,12 +2573,20 @@ def pack_kv_rows(
     return result
 
 
+class UnpackKvRows(NamedTuple, Generic[Array]):
+    """Outputs of `unpack_kv_rows`; None where one was not asked for."""
+
+    latent: Array
+    rope: Array | Any
+
+
 _UNPACK_KV_ROWS = Operator(
     "unpack_kv_rows",
     inputs=("rows",),
     updated=(),
     integers={},
     contiguous=(),
+    read_by_plan=(),
     attributes=(
         ("rope_dim", "int"),
         ("kv_format", "choice"),
@@ -2547,14 +2597,8 @@ _UNPACK_KV_ROWS = Operator(
         "latent",
         "rope",
     ),
+    results=UnpackKvRows,
 )
-
-
-class UnpackKvRows(NamedTuple, Generic[Array]):
-    """Outputs of `unpack_kv_rows`; None where one was not asked for."""
-
-    latent: Array
-    rope: Array | Any
 
 
 @overload
@@ -2663,6 +2707,14 @@ def unpack_kv_rows(
     return UnpackKvRows(*results)
 
 
+class MergeAttentionStates(NamedTuple, Generic[Array]):
+    """Outputs of `merge_attention_states`; None where one was not asked for."""
+
+    out: Array
+    softmax_max: Array | Any
+    softmax_sum: Array | Any
+
+
 _MERGE_ATTENTION_STATES = Operator(
     "merge_attention_states",
     inputs=(
@@ -2673,6 +2725,7 @@ _MERGE_ATTENTION_STATES = Operator(
     updated=(),
     integers={},
     contiguous=(),
+    read_by_plan=(),
     attributes=(
         ("out_dtype", "choice"),
         ("strict", "bool"),
@@ -2682,15 +2735,8 @@ _MERGE_ATTENTION_STATES = Operator(
         "softmax_max",
         "softmax_sum",
     ),
+    results=MergeAttentionStates,
 )
-
-
-class MergeAttentionStates(NamedTuple, Generic[Array]):
-    """Outputs of `merge_attention_states`; None where one was not asked for."""
-
-    out: Array
-    softmax_max: Array | Any
-    softmax_sum: Array | Any
 
 
 @overload
@@ -2807,6 +2853,13 @@ def merge_attention_states(
     return MergeAttentionStates(*results)
 
 
+class MergeTopk(NamedTuple, Generic[Array]):
+    """Outputs of `merge_topk`; None where one was not asked for."""
+
+    sparse_indices: Array
+    sparse_values: Array | Any
+
+
 _MERGE_TOPK = Operator(
     "merge_topk",
     inputs=(
@@ -2818,6 +2871,7 @@ _MERGE_TOPK = Operator(
         "indices": ("int32",),
     },
     contiguous=(),
+    read_by_plan=(),
     attributes=(
         ("sparse_count", "int"),
         ("strict", "bool"),
@@ -2826,14 +2880,8 @@ _MERGE_TOPK = Operator(
         "sparse_indices",
         "sparse_values",
     ),
+    results=MergeTopk,
 )
-
-
-class MergeTopk(NamedTuple, Generic[Array]):
-    """Outputs of `merge_topk`; None where one was not asked for."""
-
-    sparse_indices: Array
-    sparse_values: Array | Any
 
 
 @overload
@@ -2938,6 +2986,13 @@ def merge_topk(
     return MergeTopk(*results)
 
 
+class LocalizeIndices(NamedTuple, Generic[Array]):
+    """Outputs of `localize_indices`; None where one was not asked for."""
+
+    sparse_indices: Array
+    counts: Array | Any
+
+
 _LOCALIZE_INDICES = Operator(
     "localize_indices",
     inputs=("indices",),
@@ -2946,6 +3001,7 @@ _LOCALIZE_INDICES = Operator(
         "indices": ("int32",),
     },
     contiguous=(),
+    read_by_plan=(),
     attributes=(
         ("rank", "int"),
         ("world", "int"),
@@ -2956,14 +3012,8 @@ _LOCALIZE_INDICES = Operator(
         "sparse_indices",
         "counts",
     ),
+    results=LocalizeIndices,
 )
-
-
-class LocalizeIndices(NamedTuple, Generic[Array]):
-    """Outputs of `localize_indices`; None where one was not asked for."""
-
-    sparse_indices: Array
-    counts: Array | Any
 
 
 @overload

@@ -28,6 +28,7 @@ NUMPY_DTYPES: dict[int, np.dtype[Any]] = {
     9: np.dtype(np.bool_),
 }
 _INT64 = 8
+_INFERRED = -1  # the rank of an output whose shape a plan is to find
 _CODES = {dtype: code for code, dtype in NUMPY_DTYPES.items()}
 _KNOWN = ", ".join(dtype.name for dtype in NUMPY_DTYPES.values())
 
@@ -41,13 +42,16 @@ _ABSENT_BYTES = bytes(_NAMED[0].size - 8)
 # numpy's own classes whose elements are all of what they mean.
 _PLAIN = (np.ndarray, np.memmap, np.matrix, np.recarray)
 
+# What an array has that has memory.
+_MEMORY = ("__array_interface__", "__dlpack__", "__array__")
+
 _IN_PLACE = "it is written to and never copied"
 
 
 class Slot:
     """One tensor of an operator: makes a `tamis_named_tensor` of what the caller passes."""
 
-    __slots__ = ("absent", "address", "integers", "name", "narrows", "writable")
+    __slots__ = ("absent", "address", "inferred", "integers", "name", "narrows", "writable")
 
     def __init__(
         self,
@@ -63,6 +67,7 @@ class Slot:
         self.integers = integers  # its dtypes, where it is a tensor of integers that is read
         self.narrows = narrows and integers == ("int32",)  # integers of 64 bits are copied
         self.absent = address.to_bytes(8, sys.byteorder) + _ABSENT_BYTES
+        self.inferred = _NAMED[0].pack(address, 0, 0, _INFERRED)
 
     def pack(self, array: Any, keep: list[object], contiguous: bool = False) -> bytes:
         """The view of `array`; what must outlive it is appended to `keep`.
@@ -79,6 +84,29 @@ class Slot:
         if contiguous and not array.flags.c_contiguous:
             raise self._strided(array.shape, [n // array.itemsize for n in array.strides])
         return self._pack_numpy(array, keep)
+
+    def pack_shape(self, spec: Any) -> bytes | None:
+        """The view of what has a shape and a dtype, and no memory; None where it has memory."""
+        shape, dtype = getattr(spec, "shape", None), getattr(spec, "dtype", None)
+        if shape is None or dtype is None:
+            return None
+        torch = sys.modules.get("torch")
+        if torch is not None and isinstance(spec, torch.Tensor):
+            if spec.device.type != "meta":
+                return None
+            code = _torch_codes(torch).get(dtype)
+        elif any(
+            hasattr(spec, name) for name in ("__array_interface__", "__dlpack__", "__array__")
+        ):
+            return None
+        else:
+            code = _CODES.get(np.dtype(dtype))
+        if code is None:
+            raise self._unknown(dtype)
+        strides = [1] * len(shape)
+        for i in range(len(shape) - 1, 0, -1):
+            strides[i - 1] = strides[i] * max(shape[i], 1)
+        return self._pack(0, code, tuple(shape), strides)
 
     def _pack_numpy(self, array: npt.NDArray[Any], keep: list[object]) -> bytes:
         code = _CODES.get(array.dtype)

@@ -601,14 +601,14 @@ _CONTRACTS: dict[str, dict[str, _Field]] = {
         "softmax_max": _Field(
             "optional_output",
             "float32",
-            "BSND: B, 1, S1, N; TND: 1, T1, N",
+            "BSND: B, S1, N; TND: T1, N",
             "layout_query",
             "return_softmax_lse",
         ),
         "softmax_sum": _Field(
             "optional_output",
             "float32",
-            "BSND: B, 1, S1, N; TND: 1, T1, N",
+            "BSND: B, S1, N; TND: T1, N",
             "layout_query",
             "return_softmax_lse",
         ),
@@ -810,8 +810,12 @@ class _Shapes:
         field = self.contract[name.removeprefix(_EXPECTED)]
         form = self._form(field)
         hint = ""
-        if field.is_output and shape[-1:] == [8] and len(shape) == len(form) + 1:
-            hint = " (case.statistics turns the device's [T, N, 8])"
+        if name.startswith(f"{_EXPECTED}softmax_") and len(shape) == len(form) + 1:
+            at = len(form) - 2  # sparse_flash_attention's key heads, on the device
+            if "sparse_indices" in self.contract and shape[at] == 1:
+                hint = f" (squeeze({at}) takes out the device's one key head)"
+            elif shape[-1] == 8:
+                hint = " (case.statistics turns the device's [T, N, 8])"
         wanted = f"shape {self._text(form)}{hint}"
         if len(shape) != len(form):
             _fail(name, wanted, shape)

@@ -1,34 +1,24 @@
 #include "base/contract.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <functional>
 #include <limits>
+#include <numeric>
+#include <span>
 #include <string_view>
 #include <utility>
 
 #include "base/checked.h"
 #include "base/dtype.h"
 #include "base/errors.h"
+#include "base/nowhere.h"
+#include "base/parts.h"
 
 namespace tamis::base {
 namespace {
-
-std::string Trim(std::string_view text) {
-  const size_t first = text.find_first_not_of(' ');
-  if (first == std::string_view::npos) return {};
-  return std::string(text.substr(first, text.find_last_not_of(' ') - first + 1));
-}
-
-std::vector<std::string> Split(std::string_view text, char separator) {
-  std::vector<std::string> parts;
-  while (!text.empty()) {
-    const size_t end = text.find(separator);
-    parts.push_back(Trim(text.substr(0, end)));
-    text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);
-  }
-  return parts;
-}
 
 // Kernels compute with it in float32.
 bool IsFiniteFloat(double number) {
@@ -41,8 +31,8 @@ std::string NumberText(double number) {
   return text;
 }
 
-bool IsNumber(const std::string& term) {
-  return !term.empty() && term.find_first_not_of("0123456789") == std::string::npos;
+bool IsNumber(std::string_view term) {
+  return !term.empty() && term.find_first_not_of("0123456789") == std::string_view::npos;
 }
 
 // What dimension names mean: in complaints they stand beside the name, "heads N = 8". Names that
@@ -57,9 +47,11 @@ constexpr std::pair<std::string_view, std::string_view> kWords[] = {
     {"Tc", "windows"},    {"W", "width"},
 };
 
-bool HasTerm(std::string_view product, const std::string& name) {
-  const std::vector<std::string> terms = Split(product, '*');
-  return std::find(terms.begin(), terms.end(), name) != terms.end();
+bool HasTerm(std::string_view product, std::string_view name) {
+  for (const std::string_view term : Parts(product, '*')) {
+    if (term == name) return true;
+  }
+  return false;
 }
 
 std::string DTypeList(const std::vector<DType>& dtypes) {
@@ -73,6 +65,9 @@ std::string DTypeList(const std::vector<DType>& dtypes) {
 // No processor has more for a program: what lies in it may be multiplied by an element's size, or
 // stepped over once more, and still be counted.
 constexpr int64_t kAddressSpace = int64_t{1} << 56;
+
+// Of an operator.
+constexpr size_t kMostFields = 48;
 
 // Bytes from the first to one past the last that a view touches. False where that overflows.
 bool Extent(const TensorView& view, int64_t* bytes) {
@@ -110,9 +105,10 @@ bool HasDistinctElements(const TensorView& view) {
 
 // Where a view that passed CheckView lies.
 struct Memory {
+  Memory() = default;
   explicit Memory(const TensorView& view) {
     int64_t extent = 0;
-    if (!Extent(view, &extent) || extent == 0) return;
+    if (view.data == nullptr || !Extent(view, &extent) || extent == 0) return;
     bytes = static_cast<uintptr_t>(extent);
     begin = reinterpret_cast<uintptr_t>(view.data);
     int64_t filled = ItemSize(view.dtype);
@@ -144,6 +140,10 @@ std::string StridesText(const TensorView& view) {
   return ShapeText(std::vector<int64_t>(view.strides, view.strides + view.rank));
 }
 
+bool SameShape(const TensorView& a, const TensorView& b) {
+  return std::equal(a.shape, a.shape + a.rank, b.shape, b.shape + b.rank);
+}
+
 // Each dimension steps over exactly the ones inside.
 bool IsContiguous(const TensorView& view) {
   int64_t stride = 1;
@@ -156,8 +156,14 @@ bool IsContiguous(const TensorView& view) {
   return contiguous;
 }
 
+Status CheckContiguous(const Field& field, const TensorView& view) {
+  if (IsContiguous(view)) return Status::Ok();
+  return Invalid(field.name, "(strict) a contiguous tensor",
+                 "shape " + ShapeText(view) + " and strides " + StridesText(view));
+}
+
 // What any tensor must be before its dimensions mean something.
-Status CheckView(const Field& field, const TensorView& view) {
+Status CheckView(const Field& field, const TensorView& view, bool needs_memory) {
   if (ItemSize(view.dtype) == 0)
     return Invalid(field.name, "a dtype", static_cast<int64_t>(view.dtype));
   if (view.device != DeviceType::kCpu)
@@ -177,8 +183,7 @@ Status CheckView(const Field& field, const TensorView& view) {
       return Invalid(field.name, "strides of at least 0", view.strides[i]);
   }
   if (empty) return Status::Ok();
-  if (view.data == nullptr)
-    return {StatusCode::kNullArgument, field.name + ": expected data, got a null pointer"};
+  if (view.data == nullptr && needs_memory) return NoData(field.name);
   if (view.rank > 0 && view.shape[view.rank - 1] > 1 && view.strides[view.rank - 1] != 1) {
     return Invalid(field.name, "a last dimension of stride 1", view.strides[view.rank - 1]);
   }
@@ -199,7 +204,11 @@ Status CheckView(const Field& field, const TensorView& view) {
 
 }  // namespace
 
-std::vector<std::string> SplitDims(std::string_view dims) { return Split(dims, ','); }
+std::vector<std::string> SplitDims(std::string_view dims) {
+  std::vector<std::string> entries;
+  for (const std::string_view entry : Parts(dims, ',')) entries.emplace_back(entry);
+  return entries;
+}
 
 std::string ShapeText(const std::vector<int64_t>& shape) {
   std::string text = "[";
@@ -211,14 +220,39 @@ std::string ShapeText(const TensorView& view) {
   return ShapeText(std::vector<int64_t>(view.shape, view.shape + std::max(view.rank, 0)));
 }
 
-int64_t Dims::operator[](std::string_view name) const {
-  const auto found = sizes_.find(name);
-  return found == sizes_.end() ? -1 : found->second;
+const int64_t* Dims::Find(std::string_view name) const {
+  for (const Size& size : sizes_) {
+    if (size.name == name) return &size.size;
+  }
+  return nullptr;
+}
+
+void Dims::Set(std::string_view name, int64_t size) {
+  for (Size& known : sizes_) {
+    if (known.name == name) {
+      known.size = size;
+      return;
+    }
+  }
+  sizes_.push_back({std::string(name), size});
+}
+
+std::vector<int64_t>& Dims::NewEnds(std::string_view name) {
+  for (Cut& cut : cuts_) {
+    if (cut.name == name) {
+      cut.ends.clear();
+      return cut.ends;
+    }
+  }
+  cuts_.push_back({std::string(name), {}});
+  return cuts_.back().ends;
 }
 
 const std::vector<int64_t>* Dims::Ends(std::string_view name) const {
-  const auto found = ends_.find(name);
-  return found == ends_.end() ? nullptr : &found->second;
+  for (const Cut& cut : cuts_) {
+    if (cut.name == name) return &cut.ends;
+  }
+  return nullptr;
 }
 
 std::string Limit::text() const {
@@ -237,20 +271,19 @@ const Field* Contract::Find(std::string_view field_name) const {
 
 // The layout of this call: the choice of `attribute`, or the form that fits the rank of the layout
 // tensor.
-std::string Contract::LayoutName(const std::string& attribute, const void* params) const {
+std::string_view Contract::LayoutName(std::string_view attribute, const void* params) const {
   if (!attribute.empty()) return Find(attribute)->choices[ChoiceOf(attribute, params)];
   const Field* field = Find(layout_tensor);
   if (field == nullptr) return {};
   for (const ShapeForm& form : field->shapes) {
-    const auto entries = static_cast<int32_t>(SplitDims(form.dims).size());
-    if (entries == tensor(params, *field).rank) return form.when;
+    if (Parts(form.dims, ',').size() == tensor(params, *field).rank) return form.when;
   }
   return {};
 }
 
 const std::string& Contract::FormOf(const Field& field, const void* params) const {
   if (field.shapes.size() > 1) {
-    const std::string layout =
+    const std::string_view layout =
         LayoutName(field.layout.empty() ? layout_attribute : field.layout, params);
     for (const ShapeForm& form : field.shapes) {
       if (form.when == layout) return form.dims;
@@ -269,7 +302,7 @@ const std::string* Contract::Missing(const Field& field, const void* params) con
 int Contract::RowDimsOf(const Field& field, const void* params) const {
   const RowDimsByLayout& by_layout = field.row_dims.empty() ? row_dims : field.row_dims;
   if (by_layout.size() > 1) {
-    const std::string layout = LayoutName(layout_attribute, params);
+    const std::string_view layout = LayoutName(layout_attribute, params);
     for (const auto& [when, count] : by_layout) {
       if (when == layout) return count;
     }
@@ -280,12 +313,12 @@ int Contract::RowDimsOf(const Field& field, const void* params) const {
 bool Contract::Evaluate(std::string_view product, const void* params, const Dims& dims,
                         int64_t* value) const {
   *value = 1;
-  for (const std::string& term : Split(product, '*')) {
+  for (const std::string_view term : Parts(product, '*')) {
     int64_t factor = 0;
     if (IsNumber(term)) {
-      factor = std::stoll(term);
-    } else if (dims.Has(term)) {
-      factor = dims[term];
+      std::from_chars(term.data(), term.data() + term.size(), factor);
+    } else if (const int64_t* size = dims.Find(term); size != nullptr) {
+      factor = *size;
     } else if (const Field* field = Find(term); field != nullptr && field->type == Type::kInt) {
       factor = At<const int64_t>(params, *field);
     } else {
@@ -310,13 +343,13 @@ void Contract::ForgetUnusedStrides(void* params) const {
   }
 }
 
-std::string Contract::InWords(const std::string& entry) {
+std::string Contract::InWords(std::string_view entry) {
   std::string word;
   for (const auto& [dimension, meaning] : kWords) {
     if (dimension == entry) word = meaning;
   }
-  if (word.empty()) return entry;
-  return IsNumber(entry) ? word : word + " " + entry;
+  if (word.empty()) return std::string(entry);
+  return IsNumber(entry) ? word : word + " " + std::string(entry);
 }
 
 // "[batch B = 2, keys S2 = 100, key heads = 1, dim D as query has = 64]": a form in words, with the
@@ -324,7 +357,7 @@ std::string Contract::InWords(const std::string& entry) {
 std::string Contract::ShapeWanted(const Field& field, const void* params, const Dims& dims,
                                   const std::string& symbol, const std::string& witness) const {
   std::string text;
-  for (const std::string& entry : SplitDims(FormOf(field, params))) {
+  for (const std::string_view entry : Parts(FormOf(field, params), ',')) {
     int64_t size = 0;
     const bool known = entry != "*" && Evaluate(entry, params, dims, &size);
     text += text.empty() ? "[" : ", ";
@@ -339,13 +372,15 @@ std::string Contract::ShapeWanted(const Field& field, const void* params, const 
 int64_t Contract::SizeIn(const Field& field, const std::string& symbol, const void* params) const {
   if (!field.is_tensor()) return -1;
   const TensorView& view = tensor(params, field);
-  const std::vector<std::string> entries = SplitDims(FormOf(field, params));
-  if (view.absent() || view.rank != static_cast<int32_t>(entries.size())) return -1;
-  for (size_t i = 0; i < entries.size(); ++i) {
+  const Parts entries(FormOf(field, params), ',');
+  if (view.absent() || view.rank != entries.size()) return -1;
+  const int64_t* size = view.shape;
+  for (const std::string_view entry : entries) {
+    const int64_t whole = *size++;
     int64_t others = 1;
     bool named = false;
     bool known = true;
-    for (const std::string& term : Split(entries[i], '*')) {
+    for (const std::string_view term : Parts(entry, '*')) {
       int64_t factor = 0;
       if (term == symbol) {
         named = true;
@@ -353,8 +388,7 @@ int64_t Contract::SizeIn(const Field& field, const std::string& symbol, const vo
         known = known && Evaluate(term, params, {}, &factor) && CheckedMul(others, factor, &others);
       }
     }
-    if (named && known && others > 0 && view.shape[i] >= 0 && view.shape[i] % others == 0)
-      return view.shape[i] / others;
+    if (named && known && others > 0 && whole >= 0 && whole % others == 0) return whole / others;
   }
   return -1;
 }
@@ -395,17 +429,19 @@ Status Contract::Disagreement(const Field& field, const std::string& symbol, con
 // Compares a shape with its form; an entry with one unknown name binds it.
 Status Contract::BindShape(const Field& field, const void* params, Dims* dims) const {
   const TensorView& view = tensor(params, field);
-  const std::vector<std::string> entries = SplitDims(FormOf(field, params));
+  const Parts entries(FormOf(field, params), ',');
   const auto mismatch = [&]() {
     return Invalid(field.name, ShapeWanted(field, params, *dims), ShapeText(view));
   };
-  if (view.rank != static_cast<int32_t>(entries.size())) return mismatch();
-  for (size_t i = 0; i < entries.size(); ++i) {
-    if (entries[i] == "*") continue;
+  if (view.rank != entries.size()) return mismatch();
+  const int64_t* next = view.shape;
+  for (const std::string_view entry : entries) {
+    const int64_t size = *next++;
+    if (entry == "*") continue;
     int64_t known = 1;
-    std::string unknown;
-    std::string symbol;
-    for (const std::string& term : Split(entries[i], '*')) {
+    std::string_view unknown;
+    std::string_view symbol;
+    for (const std::string_view term : Parts(entry, '*')) {
       int64_t factor = 0;
       if (dims->Has(term)) symbol = term;
       if (!Evaluate(term, params, *dims, &factor)) {
@@ -415,11 +451,11 @@ Status Contract::BindShape(const Field& field, const void* params, Dims* dims) c
       }
     }
     if (unknown.empty()) {
-      if (view.shape[i] == known) continue;
-      return symbol.empty() ? mismatch() : Disagreement(field, symbol, params, *dims);
+      if (size == known) continue;
+      return symbol.empty() ? mismatch() : Disagreement(field, std::string(symbol), params, *dims);
     }
-    if (known <= 0 || view.shape[i] % known != 0) return mismatch();
-    dims->Set(unknown, view.shape[i] / known);
+    if (known <= 0 || size % known != 0) return mismatch();
+    dims->Set(unknown, size / known);
   }
   return Status::Ok();
 }
@@ -427,7 +463,7 @@ Status Contract::BindShape(const Field& field, const void* params, Dims* dims) c
 Status Contract::CheckInputTensor(const Field& field, const void* params, Dims* dims) const {
   const TensorView& view = tensor(params, field);
   if (view.absent()) return field.is_required() ? NullArgument(field.name) : Status::Ok();
-  TAMIS_RETURN_IF_ERROR(CheckView(field, view));
+  TAMIS_RETURN_IF_ERROR(CheckView(field, view, field.read_by_plan));
   if (!field.dtype_as.empty()) {
     const DType want = tensor(params, *Find(field.dtype_as)).dtype;
     if (view.dtype != want) {
@@ -478,37 +514,76 @@ Status Contract::CheckInputs(const void* params, Dims* dims) const {
 
 Status Contract::OutputShape(const Field& field, const void* params, const Dims& dims, DType* dtype,
                              std::vector<int64_t>* shape) const {
-  *dtype =
-      field.dtype_as.empty() ? field.dtypes.front() : tensor(params, *Find(field.dtype_as)).dtype;
+  TensorView output;
+  TAMIS_RETURN_IF_ERROR(ShapeOutput(field, params, dims, &output));
+  *dtype = output.dtype;
+  shape->assign(output.shape, output.shape + output.rank);
+  return Status::Ok();
+}
+
+DType Contract::OutputDType(const Field& field, const void* params) const {
   if (!field.dtype_attribute.empty()) {
     const DType chosen = field.dtype_choices[ChoiceOf(field.dtype_attribute, params)];
-    if (chosen != DType::kNone) *dtype = chosen;
+    if (chosen != DType::kNone) return chosen;
   }
-  shape->clear();
-  int64_t elems = ItemSize(*dtype);
-  for (const std::string& entry : SplitDims(FormOf(field, params))) {
+  return field.dtype_as.empty() ? field.dtypes.front()
+                                : tensor(params, *Find(field.dtype_as)).dtype;
+}
+
+Status Contract::ShapeOutput(const Field& field, const void* params, const Dims& dims,
+                             TensorView* output) const {
+  output->dtype = OutputDType(field, params);
+  output->rank = 0;
+  int64_t elems = ItemSize(output->dtype);
+  for (const std::string_view entry : Parts(FormOf(field, params), ',')) {
     int64_t size = 0;
     if (!Evaluate(entry, params, dims, &size)) {
       return {StatusCode::kInternal,
-              field.name + ": the contract's dimension " + entry + " is not known"};
+              field.name + ": the contract's dimension " + std::string(entry) + " is not known"};
     }
     if (size > 0 && !CheckedMul(elems, size, &elems)) {
-      return Invalid(field.name, "fewer than 2^63 bytes", entry + " = " + std::to_string(size));
+      return Invalid(field.name, "fewer than 2^63 bytes",
+                     std::string(entry) + " = " + std::to_string(size));
     }
-    shape->push_back(size);
+    output->shape[output->rank++] = size;
+  }
+  return Status::Ok();
+}
+
+uint64_t Contract::ClaimInferred(void* params) const {
+  uint64_t claimed = 0;
+  for (const Field& field : fields) {
+    if (!field.is_output() || field.is_updated()) continue;
+    auto& view = At<OutputView>(params, field);
+    if (!view.inferred()) continue;
+    view = {};
+    if (!Wants(field, params) || Missing(field, params) != nullptr) continue;
+    view.dtype = OutputDType(field, params);
+    claimed |= uint64_t{1} << (&field - fields.data());
+  }
+  return claimed;
+}
+
+Status Contract::ShapeInferred(uint64_t fields_without_shape, void* params,
+                               const Dims& dims) const {
+  for (const Field& field : fields) {
+    if ((fields_without_shape >> (&field - fields.data()) & 1) == 0) continue;
+    TensorView found;
+    TAMIS_RETURN_IF_ERROR(ShapeOutput(field, params, dims, &found));
+    tensor(params, field) =
+        TensorView(nullptr, found.dtype, std::span(found.shape, static_cast<size_t>(found.rank)));
   }
   return Status::Ok();
 }
 
 Status Contract::CheckOutputTensor(const Field& field, const void* params, const Dims& dims) const {
   const TensorView& view = tensor(params, field);
-  TAMIS_RETURN_IF_ERROR(CheckView(field, view));
-  DType dtype = DType::kNone;
-  std::vector<int64_t> shape;
-  TAMIS_RETURN_IF_ERROR(OutputShape(field, params, dims, &dtype, &shape));
-  if (view.dtype != dtype)
-    return Invalid(field.name, "dtype " + std::string(Name(dtype)), Name(view.dtype));
-  if (shape != std::vector<int64_t>(view.shape, view.shape + view.rank)) {
+  TAMIS_RETURN_IF_ERROR(CheckView(field, view, false));
+  TensorView wanted;
+  TAMIS_RETURN_IF_ERROR(ShapeOutput(field, params, dims, &wanted));
+  if (view.dtype != wanted.dtype)
+    return Invalid(field.name, "dtype " + std::string(Name(wanted.dtype)), Name(view.dtype));
+  if (!SameShape(view, wanted)) {
     return Invalid(field.name, ShapeWanted(field, params, dims), ShapeText(view));
   }
   return Status::Ok();
@@ -536,16 +611,170 @@ Status Contract::CheckOutputs(const void* params, const Dims& dims) const {
 
 // All tensors have passed CheckView.
 Status Contract::CheckOverlaps(const void* params) const {
-  for (const Field& field : fields) {
-    if (!field.is_output() || tensor(params, field).absent()) continue;
-    const Memory memory(tensor(params, field));
-    for (const Field& other : fields) {
-      if (!other.is_tensor() || &other == &field || tensor(params, other).absent()) continue;
-      if (Overlap(memory, Memory(tensor(params, other))))
-        return Invalid(field.name, "memory of its own", "memory that overlaps " + other.name);
+  Memory memories[kMostFields];
+  for (size_t i = 0; i < fields.size(); ++i) {
+    if (fields[i].is_tensor() && !tensor(params, fields[i]).absent())
+      memories[i] = Memory(tensor(params, fields[i]));
+  }
+  for (size_t i = 0; i < fields.size(); ++i) {
+    if (!fields[i].is_output() || memories[i].bytes == 0) continue;
+    for (size_t k = 0; k < fields.size(); ++k) {
+      if (k != i && Overlap(memories[i], memories[k]))
+        return Invalid(fields[i].name, "memory of its own",
+                       "memory that overlaps " + fields[k].name);
     }
   }
   return Status::Ok();
+}
+
+namespace {
+
+// A view of a run beside the one that was planned with.
+Status CheckBinding(const Field& field, const TensorView& planned, const TensorView& view,
+                    bool strict) {
+  if (view.absent() != planned.absent()) {
+    return planned.absent() ? Invalid(field.name, "none, as when the plan was made", "a tensor")
+                            : NullArgument(field.name);
+  }
+  if (view.absent()) return Status::Ok();
+  TAMIS_RETURN_IF_ERROR(CheckView(field, view, true));
+  if (view.dtype != planned.dtype) {
+    return Invalid(field.name, "dtype " + std::string(Name(planned.dtype)) + " of the plan",
+                   Name(view.dtype));
+  }
+  if (!SameShape(view, planned))
+    return Invalid(field.name, "shape " + ShapeText(planned) + " of the plan", ShapeText(view));
+  if (field.is_output() && Memory(view).bytes > 0 && !HasDistinctElements(view))
+    return Invalid(field.name, "strides that keep elements apart", "overlapping ones");
+  return strict && field.strict.contiguous ? CheckContiguous(field, view) : Status::Ok();
+}
+
+Status CheckList(const Field& field, const IntList& planned, const IntList& given) {
+  if (given.absent() != planned.absent()) {
+    return planned.absent() ? Invalid(field.name, "none, as when the plan was made", "a list")
+                            : NullArgument(field.name);
+  }
+  if (given.size() == planned.size()) return Status::Ok();
+  return Invalid(field.name, "as many entries as the plan has, " + std::to_string(planned.size()),
+                 given.size());
+}
+
+}  // namespace
+
+Status CheckOperator(const Contract& contract, const Bindings& bindings) {
+  if (bindings.operator_name() != contract.name)
+    return Invalid("bindings", "params of " + contract.name, bindings.operator_name());
+  if (bindings.size() != contract.params_size)
+    return Invalid("bindings", "params of this library", "a struct of another size");
+  return Status::Ok();
+}
+
+Status Contract::Bind(const void* planned, const void* given, void* bound) const {
+  const bool strict = At<const bool>(planned, *Find("strict"));
+  for (const Field& field : fields) {
+    if (!field.is_tensor()) continue;
+    const TensorView& plan = tensor(planned, field);
+    const TensorView& view = field.read_by_plan ? plan : tensor(given, field);
+    if (!field.read_by_plan) TAMIS_RETURN_IF_ERROR(CheckBinding(field, plan, view, strict));
+    tensor(bound, field) = view;
+  }
+  ForgetUnusedStrides(bound);
+  TAMIS_RETURN_IF_ERROR(CheckOverlaps(bound));
+  StandIn(bound);  // where there are no elements
+  return Status::Ok();
+}
+
+Status Contract::CheckIntegers(const void* planned, const void* given) const {
+  for (const Field& field : fields) {
+    if (field.type == Type::kInts) {
+      TAMIS_RETURN_IF_ERROR(
+          CheckList(field, At<const IntList>(planned, field), At<const IntList>(given, field)));
+    } else if (field.read_by_plan) {
+      TAMIS_RETURN_IF_ERROR(
+          CheckBinding(field, tensor(planned, field), tensor(given, field), false));
+    }
+  }
+  return Status::Ok();
+}
+
+void Contract::TakeIntegers(void* planned, const void* given) const {
+  for (const Field& field : fields) {
+    if (field.type == Type::kInts) At<IntList>(planned, field) = At<const IntList>(given, field);
+    if (field.read_by_plan) tensor(planned, field) = tensor(given, field);
+  }
+  ForgetUnusedStrides(planned);
+}
+
+namespace {
+
+// The elements of an integer tensor in row-major order.
+template <class Each>
+void EachInteger(const TensorView& view, const Each& each) {
+  const int64_t elems =
+      std::accumulate(view.shape, view.shape + view.rank, int64_t{1}, std::multiplies<>());
+  int64_t index[kMaxRank] = {};
+  for (int64_t i = 0; i < elems; ++i) {
+    int64_t offset = 0;
+    for (int d = 0; d < view.rank; ++d) offset += index[d] * view.strides[d];
+    each(view.dtype == DType::kInt64 ? static_cast<const int64_t*>(view.data)[offset]
+                                     : int64_t{static_cast<const int32_t*>(view.data)[offset]});
+    for (int d = view.rank - 1; d >= 0 && ++index[d] == view.shape[d]; --d) index[d] = 0;
+  }
+}
+
+bool IsCopied(const Field& field, const void* params) {
+  return field.read_by_plan && !field.page_table && !Contract::tensor(params, field).absent();
+}
+
+}  // namespace
+
+void Contract::CopyIntegers(const void* params, std::vector<int64_t>* copies) const {
+  copies->clear();
+  for (const Field& field : fields) {
+    if (!IsCopied(field, params)) continue;
+    EachInteger(tensor(params, field), [&](int64_t value) { copies->push_back(value); });
+  }
+}
+
+void Contract::ForgetIntegers(void* params) const {
+  for (const Field& field : fields) {
+    if (field.read_by_plan) tensor(params, field).data = nullptr;
+  }
+}
+
+bool Contract::HasIntegers(const void* planned, const std::vector<int64_t>& copies,
+                           const void* given) const {
+  auto copy = copies.begin();
+  bool same = true;
+  for (const Field& field : fields) {
+    if (field.type == Type::kInts) {
+      const auto& a = At<const IntList>(planned, field);
+      const auto& b = At<const IntList>(given, field);
+      same = same && std::equal(a.begin(), a.end(), b.begin(), b.end());
+    } else if (IsCopied(field, planned)) {
+      EachInteger(tensor(given, field), [&](int64_t value) { same = value == *copy++ && same; });
+    }
+  }
+  return same;
+}
+
+const std::string* Contract::StandIn(void* params) const {
+  const std::string* lacking = nullptr;
+  for (const Field& field : fields) {
+    if (!field.is_tensor()) continue;
+    TensorView& view = tensor(params, field);
+    int64_t bytes = 0;
+    if (view.absent() || view.data != nullptr || !Extent(view, &bytes)) continue;
+    view.data = Nowhere();
+    if (bytes > 0) lacking = &field.name;
+  }
+  return lacking;
+}
+
+void Contract::CopyTensors(const void* from, void* to) const {
+  for (const Field& field : fields) {
+    if (field.is_tensor()) tensor(to, field) = tensor(from, field);
+  }
 }
 
 bool Contract::IsDefault(const Field& field, const void* params) const {
@@ -598,11 +827,7 @@ Status Contract::CheckStrict(const Field& field, const void* params) const {
       std::find(rule.dtypes.begin(), rule.dtypes.end(), view.dtype) == rule.dtypes.end()) {
     return refused("dtype " + DTypeList(rule.dtypes), Name(view.dtype));
   }
-  if (rule.contiguous && !IsContiguous(view)) {
-    return refused("a contiguous tensor",
-                   "shape " + ShapeText(view) + " and strides " + StridesText(view));
-  }
-  return Status::Ok();
+  return rule.contiguous ? CheckContiguous(field, view) : Status::Ok();
 }
 
 Status Contract::CheckLimits(const void* params, const Dims& dims) const {

@@ -1,20 +1,21 @@
 // The contract: the one description of an operator's call.
 //
 // Everything that lists arguments or defaults is made from it: the checks of shapes and dtypes, the
-// command line, the C interface (typed and by name), `tamis ops`, the tables in the READMEs, later
-// Python signatures and fuzzers.
+// command line, the C interface (typed and by name), Python and PyTorch, `tamis ops`, the tables in
+// the READMEs, hostile calls and fuzzers.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
+#include <new>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "tamis/plan.hpp"
 #include "tamis/status.hpp"
 #include "tamis/tensor.hpp"
 
@@ -80,6 +81,8 @@ struct Field {
   RowDimsByLayout row_dims;  ///< Of this output, where they are not the contract's.
   bool ranked =
       false;  ///< Output of indices, best first: compared through the scores that ranked them.
+  bool read_by_plan = false;  ///< Input whose elements the plan reads: a run binds no other.
+  bool page_table = false;    ///< And of those only what lengths reach.
 
   StrictRule strict;
 
@@ -115,21 +118,33 @@ struct Limit {
 /// how a packed one is cut into sequences.
 class Dims {
  public:
-  bool Has(std::string_view name) const { return sizes_.find(name) != sizes_.end(); }
-  int64_t operator[](std::string_view name) const;
-  void Set(std::string_view name, int64_t size) {
-    sizes_.insert_or_assign(std::string(name), size);
+  /// Null where the name is unknown.
+  const int64_t* Find(std::string_view name) const;
+  bool Has(std::string_view name) const { return Find(name) != nullptr; }
+  /// -1 where the name is unknown.
+  int64_t operator[](std::string_view name) const {
+    const int64_t* size = Find(name);
+    return size == nullptr ? -1 : *size;
   }
-  /// Sequence i of the dimension ends before ends[i]; what lies past the last end is padding.
-  void SetEnds(std::string_view name, std::vector<int64_t> ends) {
-    ends_.insert_or_assign(std::string(name), std::move(ends));
-  }
+  void Set(std::string_view name, int64_t size);
+
+  /// To be filled: sequence i of the dimension ends before entry i; what lies past the last end is
+  /// padding.
+  std::vector<int64_t>& NewEnds(std::string_view name);
   /// Null where the dimension is not packed.
   const std::vector<int64_t>* Ends(std::string_view name) const;
 
  private:
-  std::map<std::string, int64_t, std::less<>> sizes_;
-  std::map<std::string, std::vector<int64_t>, std::less<>> ends_;
+  struct Size {
+    std::string name;
+    int64_t size;
+  };
+  struct Cut {
+    std::string name;
+    std::vector<int64_t> ends;
+  };
+  std::vector<Size> sizes_;  // a handful: searched faster than any map
+  std::vector<Cut> cuts_;
 };
 
 class Contract {
@@ -146,6 +161,9 @@ class Contract {
   RowDimsByLayout row_dims;      ///< Of every output that brings none of its own.
   std::shared_ptr<const void> default_params;  ///< A default-constructed params struct.
   size_t params_size = 0;
+  /// A default-constructed params struct in memory of params_size bytes, and its end.
+  void (*construct_params)(void* memory) = nullptr;
+  void (*destroy_params)(void* params) = nullptr;
   /// Another params struct, a copy of this one.
   std::shared_ptr<void> (*copy_params)(const void* params) = nullptr;
 
@@ -188,14 +206,40 @@ class Contract {
   /// ranges of choices; binds dimension names. After it, a present tensor may be indexed within its
   /// shape.
   Status CheckInputs(const void* params, Dims* dims) const;
-  /// The same for the outputs, whose dimensions are all known by now; and that no output shares an
-  /// element with another tensor, as far as first and last elements tell.
+  /// Outputs that are to be inferred: those that this call gives get their dtype, the others become
+  /// absent. Bit i: field i still lacks its shape.
+  uint64_t ClaimInferred(void* params) const;
+  /// Gives them their shapes: dense, without memory.
+  Status ShapeInferred(uint64_t fields_without_shape, void* params, const Dims& dims) const;
+  /// As CheckInputs for the outputs, whose dimensions are all known by now; and that no output
+  /// shares an element with another tensor, as far as first and last elements tell.
   Status CheckOutputs(const void* params, const Dims& dims) const;
+  /// Fills the tensors of `bound`, params that are otherwise default: those that the plan reads
+  /// from `planned`, all others from `given`, with the checks of a run (see Plan::run). Allocates
+  /// nothing unless it complains.
+  Status Bind(const void* planned, const void* given, void* bound) const;
+  /// That the integers of `given`, lists and tensors that a plan reads, are as many as those of
+  /// `planned`, in tensors of the same dtypes and shapes. Allocates nothing unless it complains.
+  Status CheckIntegers(const void* planned, const void* given) const;
+  /// Puts them in their place.
+  void TakeIntegers(void* planned, const void* given) const;
+  /// Copies the elements of tensors that a plan reads, page tables left out, to `copies`, one
+  /// behind the other.
+  void CopyIntegers(const void* params, std::vector<int64_t>* copies) const;
+  /// Lets the views of all tensors that a plan has read have no memory.
+  void ForgetIntegers(void* params) const;
+  /// Whether the lists of `given` are those of `planned`, and its tensors have the copied elements.
+  bool HasIntegers(const void* planned, const std::vector<int64_t>& copies,
+                   const void* given) const;
+  /// Gives every tensor without an address one behind which nothing is. The name of one that has
+  /// elements there; null: none has.
+  const std::string* StandIn(void* params) const;
+  void CopyTensors(const void* from, void* to) const;
   /// The document's limits, if the call asks for `strict`.
   Status CheckLimits(const void* params, const Dims& dims) const;
 
   /// An entry of a shape with what it means: "heads N" of "N"; "key heads" of "1", always theirs.
-  static std::string InWords(const std::string& entry);
+  static std::string InWords(std::string_view entry);
 
   /// Shape and dtype that an output must have.
   Status OutputShape(const Field& field, const void* params, const Dims& dims, DType* dtype,
@@ -211,6 +255,9 @@ class Contract {
   bool IsDefault(const Field& field, const void* params) const;
   std::string ValueText(const Field& field, const void* params) const;
   Status CheckInputTensor(const Field& field, const void* params, Dims* dims) const;
+  DType OutputDType(const Field& field, const void* params) const;
+  Status ShapeOutput(const Field& field, const void* params, const Dims& dims,
+                     TensorView* output) const;
   Status CheckOutputTensor(const Field& field, const void* params, const Dims& dims) const;
   Status BindShape(const Field& field, const void* params, Dims* dims) const;
   Status Disagreement(const Field& field, const std::string& symbol, const void* params,
@@ -219,8 +266,11 @@ class Contract {
   std::string ShapeWanted(const Field& field, const void* params, const Dims& dims,
                           const std::string& symbol = {}, const std::string& witness = {}) const;
   Status CheckOverlaps(const void* params) const;
-  std::string LayoutName(const std::string& attribute, const void* params) const;
+  std::string_view LayoutName(std::string_view attribute, const void* params) const;
 };
+
+/// That the bindings are params of the contract's operator.
+Status CheckOperator(const Contract& contract, const Bindings& bindings);
 
 /// "[65536, 64, 192]"
 std::string ShapeText(const std::vector<int64_t>& shape);
@@ -242,6 +292,8 @@ struct TensorSpec {
   std::string wanted_by = {};
   std::vector<std::string> needs = {};
   RowDimsByLayout row_dims = {};
+  bool read_by_plan = false;
+  bool page_table = false;
 };
 
 /// Describes a params struct field by field; defaults are those of a default-constructed Params.
@@ -254,6 +306,8 @@ class ContractBuilder {
     contract_.source = std::move(source);
     contract_.default_params = std::make_shared<const Params>();
     contract_.params_size = sizeof(Params);
+    contract_.construct_params = [](void* memory) { new (memory) Params; };
+    contract_.destroy_params = [](void* params) { static_cast<Params*>(params)->~Params(); };
     contract_.copy_params = [](const void* params) -> std::shared_ptr<void> {
       return std::make_shared<Params>(*static_cast<const Params*>(params));
     };
@@ -370,6 +424,8 @@ class ContractBuilder {
     field.wanted_by = std::move(spec.wanted_by);
     field.needs = std::move(spec.needs);
     field.row_dims = std::move(spec.row_dims);
+    field.read_by_plan = spec.read_by_plan;
+    field.page_table = spec.page_table;
     field.shapes = std::move(spec.forms);
     if (field.shapes.empty()) field.shapes.push_back({"", std::move(spec.shape)});
     return *this;

@@ -16,8 +16,6 @@
 namespace tamis::base {
 namespace {
 
-constexpr std::string_view kLevelNames[] = {"auto",   "scalar",      "avx2",       "avx2_vnni",
-                                            "avx512", "avx512_vnni", "avx512_bf16"};
 constexpr std::string_view kImplementationNames[] = {"auto", "reference", "cpu", "cuda"};
 constexpr int32_t kMaxThreads = 1024;
 
@@ -34,8 +32,9 @@ bool HasAvxVnni() {
 }
 #endif
 
-std::vector<Level> DetectLevels() {
-  std::vector<Level> levels = {Level::kScalar};
+// What this processor has, of what this build uses.
+Features DetectFeatures() {
+  Features features = Feature::kInt16 | Feature::kFastIntegers | Feature::kBf16Pairs;
 #if defined(__x86_64__) && defined(TAMIS_X86_LEVELS)
   __builtin_cpu_init();  // its answers include the operating system's leave to use the wide
                          // registers
@@ -44,13 +43,21 @@ std::vector<Level> DetectLevels() {
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd");
-  if (avx2) levels.push_back(Level::kAvx2);
-  if (avx2 && HasAvxVnni()) levels.push_back(Level::kAvx2Vnni);
-  if (avx512) levels.push_back(Level::kAvx512);
-  const bool vnni = avx512 && __builtin_cpu_supports("avx512vnni");
-  if (vnni) levels.push_back(Level::kAvx512Vnni);
-  if (vnni && __builtin_cpu_supports("avx512bf16")) levels.push_back(Level::kAvx512Bf16);
+  if (avx2) features = features | Feature::kAvx2;
+  if (HasAvxVnni()) features = features | Feature::kAvxVnni;
+  if (avx512) features = features | Feature::kAvx512;
+  if (__builtin_cpu_supports("avx512vnni")) features = features | Feature::kAvx512Vnni;
+  if (__builtin_cpu_supports("avx512bf16")) features = features | Feature::kAvx512Bf16;
 #endif
+  return features;
+}
+
+std::vector<Level> DetectLevels() {
+  const Features features = DetectFeatures();
+  std::vector<Level> levels;
+  for (const LevelTraits& traits : Levels()) {
+    if (features.Include(traits.features)) levels.push_back(traits.level);
+  }
   return levels;
 }
 
@@ -68,8 +75,8 @@ bool DotsAreFast() {
 }  // namespace
 
 std::string_view Name(Level level) {
-  const auto i = static_cast<uint32_t>(level);
-  return i < std::size(kLevelNames) ? kLevelNames[i] : "unknown";
+  if (level == Level::kAuto) return "auto";
+  return TraitsOf(level).level == level ? TraitsOf(level).name : "unknown";
 }
 
 std::string_view Name(Implementation implementation) {
@@ -96,12 +103,12 @@ Status ResolveLevel(Level wanted, Level* level) {
       return Status::Ok();
     }
     argument = "TAMIS_LEVEL";
-    for (uint32_t i = 0; i < std::size(kLevelNames); ++i) {
-      if (kLevelNames[i] == text) wanted = static_cast<Level>(i);
+    std::string names = "auto";
+    for (const LevelTraits& traits : Levels()) {
+      if (traits.name == text) wanted = traits.level;
+      names += (&traits == &Levels().back() ? " or " : ", ") + std::string(traits.name);
     }
-    if (wanted == Level::kAuto)
-      return Invalid(argument, "auto, scalar, avx2, avx2_vnni, avx512, avx512_vnni or avx512_bf16",
-                     text);
+    if (wanted == Level::kAuto) return Invalid(argument, names, text);
   }
   std::string here;
   for (Level available : AvailableLevels()) {
@@ -112,6 +119,11 @@ Status ResolveLevel(Level wanted, Level* level) {
     here += (here.empty() ? "" : ", ") + std::string(Name(available));
   }
   return Unsupported(argument, here, Name(wanted));
+}
+
+Status CheckImplementation(Implementation wanted) {
+  if (static_cast<uint32_t>(wanted) < std::size(kImplementationNames)) return Status::Ok();
+  return Invalid("implementation", "auto, reference, cpu or cuda", static_cast<int64_t>(wanted));
 }
 
 Status ResolveThreads(int32_t wanted, int32_t* threads) {

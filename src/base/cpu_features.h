@@ -5,11 +5,13 @@
 #include <string_view>
 #include <vector>
 
+#include "base/levels.h"
 #include "tamis/context.hpp"
 #include "tamis/status.hpp"
 
 namespace tamis::base {
 
+/// "unknown" where it has none.
 std::string_view Name(Level level);
 std::string_view Name(Implementation implementation);
 
@@ -22,6 +24,9 @@ Level FastestLevel();
 /// The level of a call: context, else TAMIS_LEVEL, else the fastest. An unknown or unavailable one
 /// is an error.
 Status ResolveLevel(Level wanted, Level* level);
+
+/// That it is one of the named ones.
+Status CheckImplementation(Implementation wanted);
 
 /// The thread count of a call: context, else TAMIS_NUM_THREADS, else the processors this process
 /// may use.

@@ -12,6 +12,10 @@ inline Status NullArgument(std::string_view argument) {
   return {StatusCode::kNullArgument, std::string(argument) + ": required, but absent"};
 }
 
+inline Status NoData(std::string_view argument) {
+  return {StatusCode::kNullArgument, std::string(argument) + ": expected data, got a null pointer"};
+}
+
 /// "argument: expected E, got G"
 inline Status Invalid(std::string_view argument, std::string_view expected, std::string_view got) {
   return {StatusCode::kInvalidArgument, std::string(argument) + ": expected " +

@@ -21,6 +21,7 @@ struct Operator {
   /// golden->follow_selection.
   Status (*reference)(const void* params, int32_t threads, Golden* golden) = nullptr;
   const std::vector<Example>* examples = nullptr;
+  std::vector<Implementation> implementations = {};  ///< In the order in which `auto` asks them.
 };
 
 }  // namespace tamis::base

@@ -31,6 +31,28 @@ Status SetAttribute(const tamis_named_attribute& attribute, registry::Call* call
   }
 }
 
+Status SetTensors(const tamis_named_tensor* tensors, int64_t count, PlanArguments* arguments) {
+  for (int64_t i = 0; i < count; ++i) {
+    if (tensors[i].name == nullptr)
+      return base::NullArgument(base::Indexed("tensors", i) + ".name");
+    TAMIS_RETURN_IF_ERROR(arguments->Set(tensors[i].name, ViewOf(tensors[i].tensor)));
+  }
+  return Status::Ok();
+}
+
+Status SetLists(const tamis_named_attribute* attributes, int64_t count, PlanArguments* arguments) {
+  for (int64_t i = 0; i < count; ++i) {
+    const tamis_named_attribute& attribute = attributes[i];
+    if (attribute.name == nullptr)
+      return base::NullArgument(base::Indexed("attributes", i) + ".name");
+    if (attribute.type != TAMIS_ATTRIBUTE_INTS)
+      return base::Invalid(attribute.name, "a list of integers (TAMIS_ATTRIBUTE_INTS)",
+                           attribute.type);
+    TAMIS_RETURN_IF_ERROR(arguments->Set(attribute.name, attribute.value.as_ints));
+  }
+  return Status::Ok();
+}
+
 Result<registry::Call> FilledCall(const char* operator_name, const tamis_named_tensor* tensors,
                                   int64_t tensor_count, const tamis_named_attribute* attributes,
                                   int64_t attribute_count) {
@@ -93,6 +115,32 @@ tamis_status tamis_plan_by_name(const tamis_context* context, const char* operat
     Result<Call> call =
         tamis::capi::FilledCall(operator_name, tensors, tensor_count, attributes, attribute_count);
     return call.ok() ? tamis::capi::MakePlan(*call, context, plan) : call.status();
+  });
+}
+
+tamis_status tamis_plan_run_by_name(const tamis_plan* plan, const tamis_named_tensor* tensors,
+                                    int64_t tensor_count, void* workspace, int64_t workspace_bytes,
+                                    void* stream) {
+  return Guard([&]() -> Status {
+    if (plan == nullptr) return NullArgument("plan");
+    TAMIS_RETURN_IF_ERROR(tamis::capi::CheckArray("tensors", tensors, tensor_count));
+    tamis::capi::PlanArguments run(*plan->contract);
+    TAMIS_RETURN_IF_ERROR(tamis::capi::SetTensors(tensors, tensor_count, &run));
+    return plan->plan.run(run.bindings(), workspace, workspace_bytes, stream);
+  });
+}
+
+tamis_status tamis_plan_renew_by_name(tamis_plan* plan, const tamis_named_tensor* tensors,
+                                      int64_t tensor_count, const tamis_named_attribute* attributes,
+                                      int64_t attribute_count, int32_t* changed) {
+  return Guard([&]() -> Status {
+    if (plan == nullptr) return NullArgument("plan");
+    TAMIS_RETURN_IF_ERROR(tamis::capi::CheckArray("tensors", tensors, tensor_count));
+    TAMIS_RETURN_IF_ERROR(tamis::capi::CheckArray("attributes", attributes, attribute_count));
+    tamis::capi::PlanArguments integers(*plan->contract);
+    TAMIS_RETURN_IF_ERROR(tamis::capi::SetTensors(tensors, tensor_count, &integers));
+    TAMIS_RETURN_IF_ERROR(tamis::capi::SetLists(attributes, attribute_count, &integers));
+    return tamis::capi::Renew(plan, integers, changed);
   });
 }
 

@@ -87,10 +87,28 @@ tamis_status tamis_plan_run(const tamis_plan* plan, void* workspace, int64_t wor
   });
 }
 
+tamis_status tamis_plan_tensor(const tamis_plan* plan, const char* name, tamis_tensor* tensor) {
+  return Guard([&]() -> Status {
+    if (tensor == nullptr) return NullArgument("tensor");
+    *tensor = {};
+    if (plan == nullptr) return NullArgument("plan");
+    if (name == nullptr) return NullArgument("name");
+    const tamis::base::Field* field = plan->contract->Find(name);
+    if (field == nullptr || !field->is_tensor())
+      return Invalid("name", "a tensor of " + plan->contract->name, name);
+    *tensor = std::bit_cast<tamis_tensor>(plan->plan.tensor(name));
+    return Status::Ok();
+  });
+}
+
 const char* tamis_plan_explanation(const tamis_plan* plan) {
-  const tamis_status status =
-      Guard([&]() -> Status { return plan == nullptr ? NullArgument("plan") : Status::Ok(); });
-  return status == TAMIS_OK ? plan->plan.explanation().c_str() : nullptr;
+  const tamis_status status = Guard([&]() -> Status {
+    if (plan == nullptr) return NullArgument("plan");
+    const std::lock_guard lock(plan->explaining);
+    if (plan->explanation.empty()) plan->explanation = plan->plan.explanation();
+    return Status::Ok();
+  });
+  return status == TAMIS_OK ? plan->explanation.c_str() : nullptr;
 }
 
 void tamis_plan_destroy(tamis_plan* plan) { delete plan; }

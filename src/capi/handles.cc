@@ -52,7 +52,55 @@ static_assert(TAMIS_IMPLEMENTATION_REFERENCE == static_cast<int>(Implementation:
 static_assert(TAMIS_IMPLEMENTATION_CPU == static_cast<int>(Implementation::kCpu));
 static_assert(TAMIS_IMPLEMENTATION_CUDA == static_cast<int>(Implementation::kCuda));
 
+namespace {
+
+Status CheckInts(std::string_view name, const tamis_int_list& list) {
+  if (list.size < 0) return base::Invalid(name, "a list size of at least 0", list.size);
+  if (list.data != nullptr || list.size == 0) return Status::Ok();
+  return {StatusCode::kNullArgument, std::string(name) + ": expected data of " +
+                                         std::to_string(list.size) +
+                                         " integers, got a null pointer"};
+}
+
+}  // namespace
+
 TensorView ViewOf(const tamis_tensor& tensor) { return std::bit_cast<TensorView>(tensor); }
+
+PlanArguments::PlanArguments(const base::Contract& contract) : contract_(contract) {
+  static_assert(kMostBytes >= sizeof(sparse_attention_pto::Params));
+  contract_.construct_params(params_);
+}
+PlanArguments::~PlanArguments() { contract_.destroy_params(params_); }
+
+Status PlanArguments::Take(const char* name, base::Type type, const char* kind,
+                           const base::Field** field) {
+  if (name == nullptr) return base::NullArgument("name");
+  *field = contract_.Find(name);
+  if (*field == nullptr || (*field)->type != type)
+    return base::Invalid(name, kind + contract_.name, "another name");
+  const uint64_t bit = uint64_t{1} << (*field - contract_.fields.data());
+  if ((given_ & bit) != 0) return base::Invalid(name, "to be given once", "it twice");
+  given_ |= bit;
+  return Status::Ok();
+}
+
+Status PlanArguments::Set(const char* name, const TensorView& view) {
+  const base::Field* field = nullptr;
+  TAMIS_RETURN_IF_ERROR(Take(name, base::Type::kTensor, "a tensor of ", &field));
+  base::Contract::At<TensorView>(params_, *field) = view;
+  return Status::Ok();
+}
+
+Status PlanArguments::Set(const char* name, const tamis_int_list& list) {
+  const base::Field* field = nullptr;
+  TAMIS_RETURN_IF_ERROR(Take(name, base::Type::kInts, "a list of integers of ", &field));
+  TAMIS_RETURN_IF_ERROR(CheckInts(name, list));
+  if (list.data != nullptr || list.size > 0) {
+    base::Contract::At<IntList>(params_, *field) =
+        std::vector<int64_t>(list.data, list.data + list.size);
+  }
+  return Status::Ok();
+}
 
 Status SetBool(registry::Call* call, std::string_view name, int64_t value) {
   if (value != 0 && value != 1) return base::Invalid(name, "0 or 1", value);
@@ -60,20 +108,23 @@ Status SetBool(registry::Call* call, std::string_view name, int64_t value) {
 }
 
 Status SetInts(registry::Call* call, std::string_view name, const tamis_int_list& list) {
-  if (list.data == nullptr && list.size == 0) return Status::Ok();
-  if (list.size < 0) return base::Invalid(name, "a list size of at least 0", list.size);
-  if (list.data == nullptr && list.size > 0) {
-    return {StatusCode::kNullArgument, std::string(name) + ": expected data of " +
-                                           std::to_string(list.size) +
-                                           " integers, got a null pointer"};
-  }
+  TAMIS_RETURN_IF_ERROR(CheckInts(name, list));
+  if (list.data == nullptr) return Status::Ok();  // absent
   return call->SetInts(name, std::vector<int64_t>(list.data, list.data + list.size));
+}
+
+Status Renew(tamis_plan* plan, const PlanArguments& integers, int32_t* changed) {
+  plan->explanation.clear();
+  bool differs = false;
+  TAMIS_RETURN_IF_ERROR(plan->plan.renew(integers.bindings(), &differs));
+  if (changed != nullptr) *changed = differs ? 1 : 0;
+  return Status::Ok();
 }
 
 Status MakePlan(const registry::Call& call, const tamis_context* context, tamis_plan** plan) {
   Result<Plan> made = call.MakePlan(context == nullptr ? Context{} : context->context);
   if (!made.ok()) return made.status();
-  *plan = new tamis_plan{std::move(*made)};
+  *plan = new tamis_plan{std::move(*made), &call.contract()};
   return Status::Ok();
 }
 

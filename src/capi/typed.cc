@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "base/errors.h"
 #include "capi/error.h"
@@ -150,6 +151,55 @@ tamis_status PlanTyped(const Typed& typed, const tamis_context* context, const v
       if (member.offset < struct_size) TAMIS_RETURN_IF_ERROR(SetMember(member, params, &*call));
     }
     return MakePlan(*call, context, plan);
+  });
+}
+
+namespace {
+
+// The members that lie within the caller's struct, of one type.
+template <class Value>
+Status SetEach(const Typed& typed, base::Type type, const void* params, PlanArguments* arguments) {
+  const auto struct_size = Read<size_t>(params, 0);
+  for (const Member& member : typed.members) {
+    if (member.type != type || member.offset >= struct_size) continue;
+    if constexpr (std::is_same_v<Value, tamis_tensor>) {
+      TAMIS_RETURN_IF_ERROR(
+          arguments->Set(member.name, ViewOf(Read<tamis_tensor>(params, member.offset))));
+    } else {
+      TAMIS_RETURN_IF_ERROR(arguments->Set(member.name, Read<Value>(params, member.offset)));
+    }
+  }
+  return Status::Ok();
+}
+
+Status CheckPlan(const Typed& typed, const tamis_plan* plan, const void* params) {
+  if (plan == nullptr) return base::NullArgument("plan");
+  if (params == nullptr) return base::NullArgument("params");
+  if (plan->contract->name != typed.operator_name)
+    return base::Invalid("plan", std::string("one of ") + typed.operator_name,
+                         plan->contract->name);
+  return CheckStructSize(typed, params, Read<size_t>(params, 0));
+}
+
+}  // namespace
+
+tamis_status RunTyped(const Typed& typed, const tamis_plan* plan, const void* params,
+                      void* workspace, int64_t workspace_bytes, void* stream) {
+  return Guard([&]() -> Status {
+    TAMIS_RETURN_IF_ERROR(CheckPlan(typed, plan, params));
+    PlanArguments run(*plan->contract);
+    TAMIS_RETURN_IF_ERROR(SetEach<tamis_tensor>(typed, base::Type::kTensor, params, &run));
+    return plan->plan.run(run.bindings(), workspace, workspace_bytes, stream);
+  });
+}
+
+tamis_status RenewTyped(const Typed& typed, tamis_plan* plan, const void* params) {
+  return Guard([&]() -> Status {
+    TAMIS_RETURN_IF_ERROR(CheckPlan(typed, plan, params));
+    PlanArguments integers(*plan->contract);
+    TAMIS_RETURN_IF_ERROR(SetEach<tamis_tensor>(typed, base::Type::kTensor, params, &integers));
+    TAMIS_RETURN_IF_ERROR(SetEach<tamis_int_list>(typed, base::Type::kInts, params, &integers));
+    return Renew(plan, integers, nullptr);
   });
 }
 

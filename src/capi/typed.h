@@ -26,6 +26,10 @@ struct Typed {
 tamis_status InitParams(const Typed& typed, void* params, size_t struct_size);
 tamis_status PlanTyped(const Typed& typed, const tamis_context* context, const void* params,
                        tamis_plan** plan);
+tamis_status RunTyped(const Typed& typed, const tamis_plan* plan, const void* params,
+                      void* workspace, int64_t workspace_bytes, void* stream);
+
+tamis_status RenewTyped(const Typed& typed, tamis_plan* plan, const void* params);
 
 /// That the generated struct and the contract say the same; an error says what to do.
 Status CheckFresh(const Typed& typed, const base::Contract& contract);

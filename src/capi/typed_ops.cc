@@ -1,4 +1,4 @@
-// Made from the contracts by `dev generate` (cmake/generate.cc): do not edit.
+// Made from the contracts by `dev generate` (tools/generate): do not edit.
 // clang-format off
 #include <cstddef>
 
@@ -316,6 +316,18 @@ tamis_status tamis_nsa_compress_plan(
   return tamis::capi::PlanTyped(tamis::capi::kNsaCompress, context, params, plan);
 }
 
+tamis_status tamis_nsa_compress_run(
+    const tamis_plan* plan, const tamis_nsa_compress_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream) {
+  return tamis::capi::RunTyped(tamis::capi::kNsaCompress, plan, params, workspace, workspace_bytes,
+                               stream);
+}
+
+tamis_status tamis_nsa_compress_renew(
+    tamis_plan* plan, const tamis_nsa_compress_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kNsaCompress, plan, params);
+}
+
 tamis_status tamis_nsa_compress_attention_params_init_sized(
     tamis_nsa_compress_attention_params* params, size_t struct_size) {
   return tamis::capi::InitParams(tamis::capi::kNsaCompressAttention, params, struct_size);
@@ -325,6 +337,18 @@ tamis_status tamis_nsa_compress_attention_plan(
     const tamis_context* context, const tamis_nsa_compress_attention_params* params,
     tamis_plan** plan) {
   return tamis::capi::PlanTyped(tamis::capi::kNsaCompressAttention, context, params, plan);
+}
+
+tamis_status tamis_nsa_compress_attention_run(
+    const tamis_plan* plan, const tamis_nsa_compress_attention_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream) {
+  return tamis::capi::RunTyped(tamis::capi::kNsaCompressAttention, plan, params, workspace, workspace_bytes,
+                               stream);
+}
+
+tamis_status tamis_nsa_compress_attention_renew(
+    tamis_plan* plan, const tamis_nsa_compress_attention_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kNsaCompressAttention, plan, params);
 }
 
 tamis_status tamis_nsa_compress_attention_infer_params_init_sized(
@@ -338,6 +362,18 @@ tamis_status tamis_nsa_compress_attention_infer_plan(
   return tamis::capi::PlanTyped(tamis::capi::kNsaCompressAttentionInfer, context, params, plan);
 }
 
+tamis_status tamis_nsa_compress_attention_infer_run(
+    const tamis_plan* plan, const tamis_nsa_compress_attention_infer_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream) {
+  return tamis::capi::RunTyped(tamis::capi::kNsaCompressAttentionInfer, plan, params, workspace, workspace_bytes,
+                               stream);
+}
+
+tamis_status tamis_nsa_compress_attention_infer_renew(
+    tamis_plan* plan, const tamis_nsa_compress_attention_infer_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kNsaCompressAttentionInfer, plan, params);
+}
+
 tamis_status tamis_sliding_window_attention_params_init_sized(
     tamis_sliding_window_attention_params* params, size_t struct_size) {
   return tamis::capi::InitParams(tamis::capi::kSlidingWindowAttention, params, struct_size);
@@ -347,6 +383,18 @@ tamis_status tamis_sliding_window_attention_plan(
     const tamis_context* context, const tamis_sliding_window_attention_params* params,
     tamis_plan** plan) {
   return tamis::capi::PlanTyped(tamis::capi::kSlidingWindowAttention, context, params, plan);
+}
+
+tamis_status tamis_sliding_window_attention_run(
+    const tamis_plan* plan, const tamis_sliding_window_attention_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream) {
+  return tamis::capi::RunTyped(tamis::capi::kSlidingWindowAttention, plan, params, workspace, workspace_bytes,
+                               stream);
+}
+
+tamis_status tamis_sliding_window_attention_renew(
+    tamis_plan* plan, const tamis_sliding_window_attention_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kSlidingWindowAttention, plan, params);
 }
 
 tamis_status tamis_mla_prolog_params_init_sized(
@@ -360,6 +408,18 @@ tamis_status tamis_mla_prolog_plan(
   return tamis::capi::PlanTyped(tamis::capi::kMlaProlog, context, params, plan);
 }
 
+tamis_status tamis_mla_prolog_run(
+    const tamis_plan* plan, const tamis_mla_prolog_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream) {
+  return tamis::capi::RunTyped(tamis::capi::kMlaProlog, plan, params, workspace, workspace_bytes,
+                               stream);
+}
+
+tamis_status tamis_mla_prolog_renew(
+    tamis_plan* plan, const tamis_mla_prolog_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kMlaProlog, plan, params);
+}
+
 tamis_status tamis_indexer_prolog_params_init_sized(
     tamis_indexer_prolog_params* params, size_t struct_size) {
   return tamis::capi::InitParams(tamis::capi::kIndexerProlog, params, struct_size);
@@ -369,6 +429,18 @@ tamis_status tamis_indexer_prolog_plan(
     const tamis_context* context, const tamis_indexer_prolog_params* params,
     tamis_plan** plan) {
   return tamis::capi::PlanTyped(tamis::capi::kIndexerProlog, context, params, plan);
+}
+
+tamis_status tamis_indexer_prolog_run(
+    const tamis_plan* plan, const tamis_indexer_prolog_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream) {
+  return tamis::capi::RunTyped(tamis::capi::kIndexerProlog, plan, params, workspace, workspace_bytes,
+                               stream);
+}
+
+tamis_status tamis_indexer_prolog_renew(
+    tamis_plan* plan, const tamis_indexer_prolog_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kIndexerProlog, plan, params);
 }
 
 tamis_status tamis_nd_to_nz_params_init_sized(
@@ -382,6 +454,18 @@ tamis_status tamis_nd_to_nz_plan(
   return tamis::capi::PlanTyped(tamis::capi::kNdToNz, context, params, plan);
 }
 
+tamis_status tamis_nd_to_nz_run(
+    const tamis_plan* plan, const tamis_nd_to_nz_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream) {
+  return tamis::capi::RunTyped(tamis::capi::kNdToNz, plan, params, workspace, workspace_bytes,
+                               stream);
+}
+
+tamis_status tamis_nd_to_nz_renew(
+    tamis_plan* plan, const tamis_nd_to_nz_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kNdToNz, plan, params);
+}
+
 tamis_status tamis_nz_to_nd_params_init_sized(
     tamis_nz_to_nd_params* params, size_t struct_size) {
   return tamis::capi::InitParams(tamis::capi::kNzToNd, params, struct_size);
@@ -391,6 +475,18 @@ tamis_status tamis_nz_to_nd_plan(
     const tamis_context* context, const tamis_nz_to_nd_params* params,
     tamis_plan** plan) {
   return tamis::capi::PlanTyped(tamis::capi::kNzToNd, context, params, plan);
+}
+
+tamis_status tamis_nz_to_nd_run(
+    const tamis_plan* plan, const tamis_nz_to_nd_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream) {
+  return tamis::capi::RunTyped(tamis::capi::kNzToNd, plan, params, workspace, workspace_bytes,
+                               stream);
+}
+
+tamis_status tamis_nz_to_nd_renew(
+    tamis_plan* plan, const tamis_nz_to_nd_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kNzToNd, plan, params);
 }
 
 tamis_status tamis_quantize_index_keys_params_init_sized(
@@ -404,6 +500,18 @@ tamis_status tamis_quantize_index_keys_plan(
   return tamis::capi::PlanTyped(tamis::capi::kQuantizeIndexKeys, context, params, plan);
 }
 
+tamis_status tamis_quantize_index_keys_run(
+    const tamis_plan* plan, const tamis_quantize_index_keys_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream) {
+  return tamis::capi::RunTyped(tamis::capi::kQuantizeIndexKeys, plan, params, workspace, workspace_bytes,
+                               stream);
+}
+
+tamis_status tamis_quantize_index_keys_renew(
+    tamis_plan* plan, const tamis_quantize_index_keys_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kQuantizeIndexKeys, plan, params);
+}
+
 tamis_status tamis_lightning_indexer_params_init_sized(
     tamis_lightning_indexer_params* params, size_t struct_size) {
   return tamis::capi::InitParams(tamis::capi::kLightningIndexer, params, struct_size);
@@ -413,6 +521,18 @@ tamis_status tamis_lightning_indexer_plan(
     const tamis_context* context, const tamis_lightning_indexer_params* params,
     tamis_plan** plan) {
   return tamis::capi::PlanTyped(tamis::capi::kLightningIndexer, context, params, plan);
+}
+
+tamis_status tamis_lightning_indexer_run(
+    const tamis_plan* plan, const tamis_lightning_indexer_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream) {
+  return tamis::capi::RunTyped(tamis::capi::kLightningIndexer, plan, params, workspace, workspace_bytes,
+                               stream);
+}
+
+tamis_status tamis_lightning_indexer_renew(
+    tamis_plan* plan, const tamis_lightning_indexer_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kLightningIndexer, plan, params);
 }
 
 tamis_status tamis_sparse_flash_attention_params_init_sized(
@@ -426,6 +546,18 @@ tamis_status tamis_sparse_flash_attention_plan(
   return tamis::capi::PlanTyped(tamis::capi::kSparseFlashAttention, context, params, plan);
 }
 
+tamis_status tamis_sparse_flash_attention_run(
+    const tamis_plan* plan, const tamis_sparse_flash_attention_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream) {
+  return tamis::capi::RunTyped(tamis::capi::kSparseFlashAttention, plan, params, workspace, workspace_bytes,
+                               stream);
+}
+
+tamis_status tamis_sparse_flash_attention_renew(
+    tamis_plan* plan, const tamis_sparse_flash_attention_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kSparseFlashAttention, plan, params);
+}
+
 tamis_status tamis_sparse_attention_pto_params_init_sized(
     tamis_sparse_attention_pto_params* params, size_t struct_size) {
   return tamis::capi::InitParams(tamis::capi::kSparseAttentionPto, params, struct_size);
@@ -435,6 +567,18 @@ tamis_status tamis_sparse_attention_pto_plan(
     const tamis_context* context, const tamis_sparse_attention_pto_params* params,
     tamis_plan** plan) {
   return tamis::capi::PlanTyped(tamis::capi::kSparseAttentionPto, context, params, plan);
+}
+
+tamis_status tamis_sparse_attention_pto_run(
+    const tamis_plan* plan, const tamis_sparse_attention_pto_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream) {
+  return tamis::capi::RunTyped(tamis::capi::kSparseAttentionPto, plan, params, workspace, workspace_bytes,
+                               stream);
+}
+
+tamis_status tamis_sparse_attention_pto_renew(
+    tamis_plan* plan, const tamis_sparse_attention_pto_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kSparseAttentionPto, plan, params);
 }
 
 tamis_status tamis_pack_kv_rows_params_init_sized(
@@ -448,6 +592,18 @@ tamis_status tamis_pack_kv_rows_plan(
   return tamis::capi::PlanTyped(tamis::capi::kPackKvRows, context, params, plan);
 }
 
+tamis_status tamis_pack_kv_rows_run(
+    const tamis_plan* plan, const tamis_pack_kv_rows_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream) {
+  return tamis::capi::RunTyped(tamis::capi::kPackKvRows, plan, params, workspace, workspace_bytes,
+                               stream);
+}
+
+tamis_status tamis_pack_kv_rows_renew(
+    tamis_plan* plan, const tamis_pack_kv_rows_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kPackKvRows, plan, params);
+}
+
 tamis_status tamis_unpack_kv_rows_params_init_sized(
     tamis_unpack_kv_rows_params* params, size_t struct_size) {
   return tamis::capi::InitParams(tamis::capi::kUnpackKvRows, params, struct_size);
@@ -457,6 +613,18 @@ tamis_status tamis_unpack_kv_rows_plan(
     const tamis_context* context, const tamis_unpack_kv_rows_params* params,
     tamis_plan** plan) {
   return tamis::capi::PlanTyped(tamis::capi::kUnpackKvRows, context, params, plan);
+}
+
+tamis_status tamis_unpack_kv_rows_run(
+    const tamis_plan* plan, const tamis_unpack_kv_rows_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream) {
+  return tamis::capi::RunTyped(tamis::capi::kUnpackKvRows, plan, params, workspace, workspace_bytes,
+                               stream);
+}
+
+tamis_status tamis_unpack_kv_rows_renew(
+    tamis_plan* plan, const tamis_unpack_kv_rows_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kUnpackKvRows, plan, params);
 }
 
 tamis_status tamis_merge_attention_states_params_init_sized(
@@ -470,6 +638,18 @@ tamis_status tamis_merge_attention_states_plan(
   return tamis::capi::PlanTyped(tamis::capi::kMergeAttentionStates, context, params, plan);
 }
 
+tamis_status tamis_merge_attention_states_run(
+    const tamis_plan* plan, const tamis_merge_attention_states_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream) {
+  return tamis::capi::RunTyped(tamis::capi::kMergeAttentionStates, plan, params, workspace, workspace_bytes,
+                               stream);
+}
+
+tamis_status tamis_merge_attention_states_renew(
+    tamis_plan* plan, const tamis_merge_attention_states_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kMergeAttentionStates, plan, params);
+}
+
 tamis_status tamis_merge_topk_params_init_sized(
     tamis_merge_topk_params* params, size_t struct_size) {
   return tamis::capi::InitParams(tamis::capi::kMergeTopk, params, struct_size);
@@ -481,6 +661,18 @@ tamis_status tamis_merge_topk_plan(
   return tamis::capi::PlanTyped(tamis::capi::kMergeTopk, context, params, plan);
 }
 
+tamis_status tamis_merge_topk_run(
+    const tamis_plan* plan, const tamis_merge_topk_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream) {
+  return tamis::capi::RunTyped(tamis::capi::kMergeTopk, plan, params, workspace, workspace_bytes,
+                               stream);
+}
+
+tamis_status tamis_merge_topk_renew(
+    tamis_plan* plan, const tamis_merge_topk_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kMergeTopk, plan, params);
+}
+
 tamis_status tamis_localize_indices_params_init_sized(
     tamis_localize_indices_params* params, size_t struct_size) {
   return tamis::capi::InitParams(tamis::capi::kLocalizeIndices, params, struct_size);
@@ -490,6 +682,18 @@ tamis_status tamis_localize_indices_plan(
     const tamis_context* context, const tamis_localize_indices_params* params,
     tamis_plan** plan) {
   return tamis::capi::PlanTyped(tamis::capi::kLocalizeIndices, context, params, plan);
+}
+
+tamis_status tamis_localize_indices_run(
+    const tamis_plan* plan, const tamis_localize_indices_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream) {
+  return tamis::capi::RunTyped(tamis::capi::kLocalizeIndices, plan, params, workspace, workspace_bytes,
+                               stream);
+}
+
+tamis_status tamis_localize_indices_renew(
+    tamis_plan* plan, const tamis_localize_indices_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kLocalizeIndices, plan, params);
 }
 
 }  // extern "C"

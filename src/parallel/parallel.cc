@@ -60,10 +60,12 @@ void ForEach(const Executor& executor, int32_t threads, int64_t items, Order ord
   }
   loop.body = body;
   loop.arg = arg;
-  if (tasks == 1) {
+  if (executor.run != nullptr) {  // a host sees all work, so that it can time it
+    executor.run(executor.state, tasks, &Work, &loop);
+  } else if (tasks == 1) {
     Work(&loop, 0);
   } else {
-    const Executor pool = executor.run != nullptr ? executor : OwnPool();
+    const Executor pool = OwnPool();
     pool.run(pool.state, tasks, &Work, &loop);
   }
   if (loop.failed) std::rethrow_exception(loop.error);

@@ -13,7 +13,7 @@
 #include "ops/sparse_attention_pto/problem.h"
 #include "ops/sparse_flash_attention/problem.h"
 #include "ops/weight_format/problem.h"
-#include "prim/room.h"
+#include "prim/call/room.h"
 
 namespace tamis::registry {
 

@@ -12,7 +12,7 @@ namespace {
 
 using V = __m256;
 constexpr int kLanes = 8;
-constexpr bool kPairs = false;
+constexpr bool kBf16Pairs = false;
 constexpr bool kInt16 = false;
 
 inline __m256i MaskOf(int n) {
@@ -154,11 +154,9 @@ inline V SumRows(const V* rows) {
 
 using I = __m256i;
 inline I ZeroInts() { return _mm256_setzero_si256(); }
-inline I LoadInts(const int32_t* p) {
-  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-}
+inline I LoadInts(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 inline I SetInts(int32_t x) { return _mm256_set1_epi32(x); }
-inline void StoreInts(int32_t* p, I v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
+inline void StoreInts(void* p, I v) { _mm256_storeu_si256(static_cast<__m256i*>(p), v); }
 inline V FloatsOf(I v) { return _mm256_cvtepi32_ps(v); }
 inline I MagnitudesOf(V v) {
   return _mm256_and_si256(_mm256_castps_si256(v), _mm256_set1_epi32(0x7fffffff));

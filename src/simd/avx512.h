@@ -12,7 +12,7 @@ namespace {
 
 using V = __m512;
 constexpr int kLanes = 16;
-constexpr bool kPairs = false;
+constexpr bool kBf16Pairs = false;
 constexpr bool kInt16 = false;
 
 inline __mmask16 MaskOf(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
@@ -155,9 +155,9 @@ inline V SumRows(const V* rows) {
 
 using I = __m512i;
 inline I ZeroInts() { return _mm512_setzero_si512(); }
-inline I LoadInts(const int32_t* p) { return _mm512_loadu_si512(p); }
+inline I LoadInts(const void* p) { return _mm512_loadu_si512(p); }
 inline I SetInts(int32_t x) { return _mm512_set1_epi32(x); }
-inline void StoreInts(int32_t* p, I v) { _mm512_storeu_si512(p, v); }
+inline void StoreInts(void* p, I v) { _mm512_storeu_si512(p, v); }
 inline V FloatsOf(I v) { return _mm512_cvtepi32_ps(v); }
 inline I MagnitudesOf(V v) {
   return _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(0x7fffffff));

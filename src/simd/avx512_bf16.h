@@ -8,7 +8,7 @@ namespace {
 
 using namespace tamis::avx512;
 
-constexpr bool kPairs = true;
+constexpr bool kBf16Pairs = true;
 using avx512_vnni::DotInt16;
 using avx512_vnni::DotInt8;
 using avx512_vnni::kInt16;
@@ -26,12 +26,12 @@ inline V PairUp(__m256i first, __m256i second) {
   const __m512i both = _mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1);
   return _mm512_castsi512_ps(_mm512_permutexvar_epi16(order, both));
 }
-inline V LoadPairs(const uint16_t* first, const uint16_t* second) {
+inline V LoadBf16Pairs(const uint16_t* first, const uint16_t* second) {
   return PairUp(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(first)),
                 _mm256_loadu_si256(reinterpret_cast<const __m256i*>(second)));
 }
 // From n on 0.
-inline V LoadPairsN(const uint16_t* first, const uint16_t* second, int n) {
+inline V LoadBf16PairsN(const uint16_t* first, const uint16_t* second, int n) {
   return PairUp(_mm256_maskz_loadu_epi16(MaskOf(n), first),
                 _mm256_maskz_loadu_epi16(MaskOf(n), second));
 }

@@ -12,7 +12,7 @@ namespace {
 
 using V = float;
 constexpr int kLanes = 1;
-constexpr bool kPairs = false;
+constexpr bool kBf16Pairs = false;
 constexpr bool kInt16 = true;
 
 inline uint32_t BitsOf(float x) { return __builtin_bit_cast(uint32_t, x); }
@@ -119,13 +119,13 @@ inline V SumRows(const V* rows) { return rows[0]; }
 
 using I = int32_t;
 inline I ZeroInts() { return 0; }
-inline I LoadInts(const int32_t* p) {
+inline I LoadInts(const void* p) {
   I v;
   __builtin_memcpy(&v, p, sizeof(v));
   return v;
 }
 inline I SetInts(int32_t x) { return x; }
-inline void StoreInts(int32_t* p, I v) { *p = v; }
+inline void StoreInts(void* p, I v) { __builtin_memcpy(p, &v, sizeof(v)); }
 inline V FloatsOf(I v) { return static_cast<float>(v); }
 inline I MagnitudesOf(V v) { return static_cast<I>(BitsOf(v) & 0x7fffffffu); }
 inline I MaxInts(I a, I b) { return a > b ? a : b; }

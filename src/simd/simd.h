@@ -25,7 +25,8 @@
 //
 // and, of 32-bit integers I:
 //
-//   ZeroInts() LoadInts(p) SetInts(x) StoreInts(p, v) FloatsOf(v)
+//   ZeroInts() SetInts(x) FloatsOf(v)
+//   LoadInts(p) StoreInts(p, v)             memory of any type, at any address
 //   PairInt16(a, f, b, g)   lane: the 16-bit integers nearest to a f (low half) and b g, which fit
 //   DotInt16(a, b, c) = a0 b0 + a1 b1 + c   of such pairs; kInt16: faster than Fma of floats, or
 //                           scalar
@@ -49,10 +50,10 @@
 //   SetRank(x) MaxRanks(a, b) MinRanks(a, b) StoreRanks(p, v)
 //   ShiftRanks(v, before)   the last of `before`, then all of v but its last
 //
-// and kPairs: whether products of bfloat16 are of pairs. Such a level has
+// and kBf16Pairs: whether products of bfloat16 are of pairs. Such a level has
 //
 //   Dot(a, b, c) = a0 b0 + a1 b1 + c        a lane of a or b holds a pair
-//   LoadPairs(p, q) LoadPairsN(p, q, n)     lane i becomes the pair of p[i] and q[i]
+//   LoadBf16Pairs(p, q) LoadBf16PairsN(p, q, n)     lane i becomes the pair of p[i] and q[i]
 #pragma once
 
 #include <stddef.h>

@@ -206,7 +206,7 @@ class TestListings(CliTest):
             for argument in operator["arguments"]:
                 assert argument["name"] in text
                 assert argument["name"] in markdown
-            assert "cpu: scalar" in text
+            assert "cpu: levels scalar" in text
 
     def test_shapes_are_listed(self) -> None:
         assert "ragged" in self.succeeds("case", "new", "nsa_compress", "--shape", "list")

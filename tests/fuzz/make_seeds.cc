@@ -65,7 +65,11 @@ bool WriteCase(const std::string& path, const test::TestCall& call, const base::
         offset += i % v.shape[d] * v.strides[d];
       return base::LoadAsDouble(v.data, v.dtype, offset);
     });
-    data.inputs.push_back({name, view.dtype, shape, dense.view(name).data, BytesOf(view)});
+    data.inputs.push_back({.name = name,
+                           .dtype = view.dtype,
+                           .shape = shape,
+                           .data = dense.view(name).data,
+                           .bytes = BytesOf(view)});
   }
   return tools::WriteCase(path, data).ok();
 }

@@ -1,4 +1,4 @@
-"""register_moves.py OBJDUMP OBJECT_DIR SOURCE_DIR: loops of integer products move no registers.
+"""register_moves.py OBJDUMP OBJECT_DIR BUILD_DIR: loops of integer products move no registers.
 
 gcc 12 copies the accumulator around the intrinsics of VNNI, two moves a product, and may spill it.
 The SIMD layer has them in assembly; this reads what came of it. In every object of a level with
@@ -79,12 +79,12 @@ def innermost_loops(body: list[Instruction]) -> list[list[Instruction]]:
     return loops
 
 
-def main(objdump: str, objects: Path, source: Path) -> int:
+def main(objdump: str, objects: Path, build: Path) -> int:
     """Complain about every loop that is not as it should be; the exit status."""
     bad = loops = 0
-    files = sorted(path for path in (source / "src").rglob("*.cc") if path.name.endswith(SUFFIXES))
+    files = sorted(path for path in (build / "units").rglob("*.cc") if path.name.endswith(SUFFIXES))
     for file in files:
-        path = objects / f"{file.relative_to(source)}.o"
+        path = objects / f"{file.relative_to(build)}.o"
         tight = 0
         for body in functions(objdump, path):
             for loop in innermost_loops(body):
@@ -103,7 +103,7 @@ def main(objdump: str, objects: Path, source: Path) -> int:
             bad += 1
         loops += tight
     if not files:
-        print(f"{source}/src: expected files of levels with VNNI, found none")
+        print(f"{build}/units: expected files of levels with VNNI, found none")
         bad += 1
     print(f"{bad} moves in {loops} loops of {len(files)} objects")
     return 1 if bad else 0

@@ -177,15 +177,14 @@ class Call:
         if query_layout == "TND":
             ends = np.cumsum(q_lengths)
             places = [slice(end - q, end) for end, q in zip(ends, q_lengths, strict=True)]
-            tops, totals = ([None if x is None else x[0, at] for at in places] for x in statistics)
+            tops, totals = ([None if x is None else x[at] for at in places] for x in statistics)
             return list(zip([out[at] for at in places], tops, totals, strict=True))
         for b, q in enumerate(q_lengths):
             assert np.all(out[b, q:] == 0)
             for x, empty in zip(statistics, (-np.inf, 0), strict=True):
-                assert x is None or np.all(x[b, 0, q:] == empty)
+                assert x is None or np.all(x[b, q:] == empty)
         tops, totals = (
-            [None if x is None else x[b, 0, :q] for b, q in enumerate(q_lengths)]
-            for x in statistics
+            [None if x is None else x[b, :q] for b, q in enumerate(q_lengths)] for x in statistics
         )
         return list(zip([out[b, :q] for b, q in enumerate(q_lengths)], tops, totals, strict=True))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 import subprocess
 import sys
@@ -397,6 +398,38 @@ def test_hostile_files_are_refused(tmp_path: Path, complaint: str) -> None:
     complaint = "header: " if complaint == "no JSON" else complaint
     with pytest.raises(ValueError, match=f"case.safetensors: .*{complaint}"):
         tamis.case.read(path)
+
+
+@pytest.mark.parametrize("layout", ["BSND", "TND"])
+def test_statistics_with_the_devices_key_heads_are_told_how_to_lose_them(
+    tmp_path: Path, layout: str
+) -> None:
+    tokens, at, sizes = {"BSND": ((2, 3), 1, "B = 2, S1 = 3"), "TND": ((6,), 0, "T1 = 6")}[layout]
+    tensors = {
+        "query": np.zeros((*tokens, 8, 16), np.float16),
+        "key": np.zeros((*tokens, 1, 16), np.float16),
+        "sparse_indices": np.zeros((*tokens, 1, 4), np.int32),
+    }
+    attributes = {
+        "scale_value": 0.5,
+        "layout_query": layout,
+        "layout_kv": layout,
+        "return_softmax_lse": True,
+    }
+    path = tmp_path / "call.safetensors"
+    theirs = np.zeros((*tokens[:at], 1, *tokens[at:], 8), np.float32)
+    line = (
+        f"expected.softmax_max: expected shape [{sizes}, N = 8] "
+        f"(squeeze({at}) takes out the device's one key head), got {list(theirs.shape)}"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(line)}$"):
+        tamis.case.dump(
+            path, "sparse_flash_attention", tensors, attributes, {"softmax_max": theirs}
+        )
+    assert not path.exists()
+    ours = {"softmax_max": theirs.squeeze(at)}
+    tamis.case.dump(path, "sparse_flash_attention", tensors, attributes, ours)
+    assert tamis.case.read(path).expected["softmax_max"].shape == (*tokens, 8)
 
 
 @pytest.mark.parametrize("content", [b"", b"1234567", struct.pack("<Q", 2**63), bytes(7) + b"\x01"])

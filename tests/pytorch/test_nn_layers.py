@@ -89,5 +89,5 @@ def test_caches_print_their_sizes_and_what_is_left() -> None:
         "dtype=torch.bfloat16, bytes=80 KiB, rows={'key': [384], 'value': [256]})"
     )
     assert repr(layer.make_cache(sequences=2, pages=4, page_size=16)) == (
-        "CompressedCache(lengths=[0, 0], kept=[0, 0], bytes=80 KiB)"
+        "CompressedCache(lengths=[0, 0], kept=[0, 0], bytes=160 KiB)"
     )

@@ -149,6 +149,12 @@ def test_a_pool_that_is_too_small_leaves_the_cache_as_it_was() -> None:
         layer(*pack(parts), LENGTHS, cache)
     assert cache.lengths == cache.windows.lengths == [0, 0]
     assert not any(map(len, cache.key_tails))
+    layer(*(kind[:40] for kind in parts[0]), [40, 0], cache)
+    tails = [tail.clone() for tail in (*cache.key_tails, *cache.value_tails)]
+    with pytest.raises(ValueError, match="query: expected shape"):
+        layer(parts[0][0][:9, :, 1:], parts[0][1][:9], parts[0][2][:9], [9, 0], cache)
+    assert (cache.lengths, cache.windows.lengths) == ([40, 0], [1, 0])
+    assert all(map(torch.equal, tails, (*cache.key_tails, *cache.value_tails)))
     with pytest.raises(ValueError, match="key: expected 1 rows, as counts, got 2"):
         layer(*(kind[:n] for kind, n in zip(parts[0], (1, 2, 1), strict=True)), [1, 0], cache)
 

@@ -46,6 +46,28 @@ class Compressed(nn.Module):
         return torch.relu(out.flatten(1)), blocks
 
 
+class Masked(nn.Module):
+    """Masks by position and by keyword, one of them absent."""
+
+    def forward(
+        self, query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        how: dict[str, Any] = {
+            "scale_value": 0.2,
+            "head_num": 4,
+            "compress_block_size": 32,
+            "compress_stride": 16,
+            "select_block_size": 32,
+            "select_block_count": 2,
+            "actual_seq_qlen": [query.shape[0]],
+            "actual_cmp_seq_kvlen": [key.shape[0]],
+        }
+        hidden, *_ = ops.nsa_compress_attention(query, key, key, mask, **how)
+        _, blocks, *_ = ops.nsa_compress_attention(query, key, key, None, mask[:, ::2], **how)
+        _, same, *_ = ops.nsa_compress_attention(query, key, key, topk_mask=mask[:, ::2], **how)
+        return hidden, blocks, same
+
+
 class Cached(nn.Module):
     """A cache that is written and then read in one graph."""
 
@@ -78,6 +100,11 @@ def compressed_inputs(length: int) -> tuple[torch.Tensor, torch.Tensor]:
     return bf16(length, 64), bf16(length, 2, 32)
 
 
+def masked_inputs(length: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    mask = torch.arange(20) > torch.arange(length)[:, None] % 17 + 2
+    return bf16(length, 4, 32), bf16(20, 2, 32), mask
+
+
 def cached_inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     slots = torch.tensor([3, 17, 4, -1, 20, 9])
     return bf16(6, 64), bf16(6, 16), slots, torch.zeros(2, 16, 1, 32, dtype=torch.bfloat16)
@@ -94,6 +121,23 @@ def test_a_model_compiles_into_one_graph_at_any_length() -> None:
     for length in (40, 56, 72):
         inputs = compressed_inputs(length)
         assert_equal(compiled(*inputs), model(*inputs))
+
+
+def test_optional_tensors_are_bound_in_graphs_by_position_and_by_keyword() -> None:
+    model = Masked()
+    compiled = torch.compile(model, fullgraph=True)
+    shapes = {"query": {0: torch.export.Dim("length", min=2, max=4096)}, "key": None}
+    shapes["mask"] = shapes["query"]
+    program = torch.export.export(model, masked_inputs(40), dynamic_shapes=shapes).module()
+    for length in (40, 57):
+        inputs = masked_inputs(length)
+        hidden, blocks, same = model(*inputs)
+        unmasked, free, _ = model(*inputs[:2], torch.zeros_like(inputs[2]))
+        assert not torch.equal(hidden, unmasked)
+        assert not torch.equal(blocks, free)
+        assert torch.equal(blocks, same)
+        assert_equal(compiled(*inputs), (hidden, blocks, same))
+        assert_equal(program(*inputs), (hidden, blocks, same))
 
 
 def test_a_compiled_model_updates_its_cache() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import subprocess
 import sys
@@ -18,13 +17,10 @@ from python_calls import (
     command_line,
     make_case,
     same_bits,
-    updated,
     updated_of,
 )
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch_calls import arguments, forms, overload, results, torch_case
-
-import tamis
+from torch_calls import arguments, by_position, forms, overload, results, torch_case
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -49,7 +45,7 @@ def test_results_equal_the_command_lines(tmp_path: Path, op: str, dtype: str) ->
 
 @pytest.mark.parametrize("op", SHAPES)
 def test_pytorchs_own_checks_pass(tmp_path: Path, op: str) -> None:
-    positional, named = arguments(torch_case(tmp_path, op))
+    positional, named = by_position(torch_case(tmp_path, op))
     outcome = torch.library.opcheck(overload(op), positional, named)
     assert set(outcome.values()) == {"SUCCESS"}
     assert "test_aot_dispatch_dynamic" in outcome
@@ -83,24 +79,6 @@ def test_shapes_and_dtypes_are_known_without_running(tmp_path: Path) -> None:
             assert value.shape == real[output].shape, (name, output)
             assert value.dtype == real[output].dtype, (name, output)
             assert value.is_contiguous(), (name, output)
-
-
-@pytest.mark.parametrize("op", SHAPES)
-def test_schemas_say_what_the_functions_say(op: str) -> None:
-    schema = overload(op)._schema
-    function = inspect.signature(getattr(tamis, op)).parameters
-    fields = {a["name"]: a for a in tamis.describe(op)["arguments"]}
-    left = [n for n in function if n not in ("level", "implementation", "threads")]
-    left = [n for n in left if fields[n]["role"] not in ("output", "optional_output")]
-    assert [a.name for a in schema.arguments] == left
-    for argument in schema.arguments:
-        parameter = function[argument.name]
-        assert argument.kwarg_only == (parameter.kind is inspect.Parameter.KEYWORD_ONLY)
-        if parameter.default is not inspect.Parameter.empty:
-            assert argument.has_default_value()
-            assert argument.default_value == parameter.default
-        written = argument.alias_info is not None and argument.alias_info.is_write
-        assert written == (argument.name in updated(op))
 
 
 def compress(*tensors: Any, **changes: Any) -> Any:

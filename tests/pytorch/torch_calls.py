@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from python_calls import make_case, to_library
+from python_calls import SHAPES, make_case, to_library
 
-import tamis.torch  # noqa: F401  registers the operators
+import tamis
+import tamis.torch
 from tamis.case import Case
 
 
@@ -18,15 +19,33 @@ def overload(op: str) -> Any:
 
 
 def arguments(case: Case) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """A case's arguments as the operator's schema wants them; tensors are torch's."""
-    given = {
+    """A case's arguments: tensors that must be there by position, the others by keyword."""
+    given = to_torch(case)
+    fields = overload(case.op)._schema.arguments
+    required = [f.name for f in fields if not f.kwarg_only and not f.has_default_value()]
+    return tuple(given.pop(name) for name in required), given | case.attributes
+
+
+def by_position(case: Case) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """A case's arguments: all tensors by position, None for one that is absent."""
+    given = to_torch(case)
+    tensors = [f.name for f in overload(case.op)._schema.arguments if not f.kwarg_only]
+    assert given.keys() <= set(tensors), case.op
+    return tuple(given.get(name) for name in tensors), dict(case.attributes)
+
+
+def to_torch(case: Case) -> dict[str, torch.Tensor]:
+    """A case's tensors as torch's."""
+    return {
         name: t if isinstance(t, torch.Tensor) else to_library("torch", t)
         for name, t in case.tensors.items()
     }
-    given.update(case.attributes)
-    fields = overload(case.op)._schema.arguments
-    positional = [f.name for f in fields if not f.kwarg_only]
-    return tuple(given.pop(name) for name in positional), given
+
+
+def optional_tensors(op: str) -> set[str]:
+    """Tensors that a call of the operator may leave out."""
+    roles = ("optional_input", "optional_inout")
+    return {a["name"] for a in tamis.describe(op)["arguments"] if a["role"] in roles}
 
 
 def results(op: str, returned: Any) -> dict[str, torch.Tensor]:
@@ -93,6 +112,28 @@ def attention_case(layout: str, kv: str, **options: Any) -> Case:
         tensors["actual_seq_lengths_kv"] = indexer.tensors["actual_seq_lengths_key"]
     attributes = {"scale_value": 0.1, "layout_query": layout, "layout_kv": kv, **options}
     return Case("sparse_flash_attention", tensors, attributes)
+
+
+def _whole_attention() -> Case:
+    """Every tensor that sparse_flash_attention can have."""
+    case = attention_case("TND", "PA_BSND", return_softmax_lse=True)
+    case.tensors["value"] = random(*case.tensors["key"].shape)
+    case.tensors["sinks"] = torch.tensor([0.5, -1.0, 2.0, 0.0])
+    return case
+
+
+def _plain_attention() -> Case:
+    """No tensor that sparse_flash_attention can do without."""
+    case = attention_case("BSND", "BSND")
+    del case.tensors["query_rope"], case.tensors["key_rope"]
+    return case
+
+
+def _compressed(folder: Path) -> Case:
+    """nsa_compress_attention without masks; its smallest example has both."""
+    case = torch_case(folder, "nsa_compress_attention")
+    del case.tensors["atten_mask"], case.tensors["topk_mask"]
+    return case
 
 
 def _packed_attention() -> Case:
@@ -169,7 +210,12 @@ def _compress(lengths: list[int], kind: int) -> Case:
 
 
 def forms(folder: Path) -> Iterator[tuple[str, Case]]:
-    """Every layout, and every option that changes what comes back."""
+    """Every layout, every option that changes what comes back, all optional tensors and none."""
+    for op in SHAPES:
+        yield f"{op}, its smallest example", torch_case(folder, op)
+    yield "nsa_compress_attention without masks", _compressed(folder)
+    yield "sparse_flash_attention with all tensors", _whole_attention()
+    yield "sparse_flash_attention with the fewest tensors", _plain_attention()
     for lengths, kind in (([20, 31, 100], 0), ([20, 47, 33], 1), ([100], 0)):
         yield f"nsa_compress of {lengths}, type {kind}", _compress(lengths, kind)
     for layout, key in (("BSND", "BSND"), ("BSND", "PA_BSND"), ("TND", "TND"), ("TND", "PA_BSND")):

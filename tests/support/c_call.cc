@@ -125,6 +125,14 @@ std::string CompareFused(const sparse_attention_pto::Params& p, const Composed& 
 }
 
 // On a workspace of exactly the stated size, so that the sanitizers see a step beyond it.
+bool LacksMemory(const CCall& call) {
+  return std::any_of(call.tensors.begin(), call.tensors.end(), [](const tamis_named_tensor& named) {
+    const tamis_tensor& t = named.tensor;
+    return t.dtype != TAMIS_DTYPE_NONE && t.data == nullptr &&
+           std::find(t.shape, t.shape + t.rank, 0) == t.shape + t.rank;
+  });
+}
+
 tamis_status Run(const tamis_plan* plan) {
   const auto bytes = static_cast<size_t>(tamis_plan_workspace_bytes(plan));
   std::vector<unsigned char> workspace(bytes + 63, 0xCD);
@@ -272,6 +280,14 @@ Verdict Judge(CCall* call, const Manner& manner) {
   const bool reference = manner.implementation == Implementation::kReference;
   if (tamis_plan_workspace_bytes(made) > kMostWorkspaceBytes || (reference && ManyBlocks(*call))) {
     verdict.outcome = Verdict::Outcome::kTooLarge;
+    return verdict;
+  }
+  if (LacksMemory(*call)) {  // which is the run's to miss
+    status = Run(made);
+    verdict.line = tamis_last_error();
+    verdict.failure = Complaint(call->contract(), status, verdict.line);
+    if (!call->source().OutputsUntouched())
+      verdict.failure = "written though refused: " + verdict.line;
     return verdict;
   }
   verdict.outcome = Verdict::Outcome::kAgreed;

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <vector>
 
-#include "prim/kv_row.h"
+#include "prim/formats/kv_row.h"
 #include "tests/support/test_call.h"
 
 namespace tamis::test {

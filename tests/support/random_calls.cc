@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "prim/key_shadow.h"
+#include "prim/formats/key_shadow.h"
 #include "registry/registry.h"
 #include "tests/support/contract_call.h"
 #include "tests/support/kv_rows.h"

@@ -143,7 +143,8 @@ Status BenchExample(const BenchOptions& options, const Context& context, const b
     if (!plan.ok()) return plan.status();
     const auto workspace = AllocateBytes("workspace", plan->workspace_bytes());
     if (!workspace.ok()) return workspace.status();
-    candidates.push_back({threads, *plan, plan->cost(), *workspace});
+    candidates.push_back(
+        {.threads = threads, .plan = *plan, .cost = plan->cost(), .workspace = *workspace});
   }
   TAMIS_RETURN_IF_ERROR(Measure(options.rounds, calibration, &candidates));
   for (const Candidate& candidate : candidates) {

@@ -194,18 +194,22 @@ Result<Outputs> AllocateOutputs(registry::Call* call, const std::vector<std::str
     const Result<std::shared_ptr<void>> memory = AllocateBytes(output.name, bytes);
     if (!memory.ok()) return memory.status();
     outputs.memory.push_back(*memory);
-    outputs.tensors.push_back({output.name, output.dtype, output.shape, memory->get(), bytes});
+    outputs.tensors.push_back({.name = output.name,
+                               .dtype = output.dtype,
+                               .shape = output.shape,
+                               .data = memory->get(),
+                               .bytes = bytes});
     TAMIS_RETURN_IF_ERROR(call->SetTensor(output.name, outputs.tensors.back().view()));
   }
   for (const base::Field& field : call->contract().fields) {
     if (!field.is_updated()) continue;
     const TensorView& view = base::Contract::tensor(call->params(), field);
     if (view.absent()) continue;
-    StoredTensor updated = {field.name,
-                            view.dtype,
-                            {view.shape, view.shape + view.rank},
-                            view.data,
-                            base::ItemSize(view.dtype)};
+    StoredTensor updated = {.name = field.name,
+                            .dtype = view.dtype,
+                            .shape = {view.shape, view.shape + view.rank},
+                            .data = view.data,
+                            .bytes = base::ItemSize(view.dtype)};
     for (int64_t size : updated.shape) updated.bytes *= size;
     outputs.tensors.push_back(std::move(updated));
   }

@@ -11,7 +11,7 @@
 #include "base/dtype.h"
 #include "base/errors.h"
 #include "parallel/parallel.h"
-#include "registry/describe.h"
+#include "registry/json.h"
 
 namespace tamis::tools {
 namespace {

@@ -6,7 +6,12 @@
 #include "base/cpu_features.h"
 #include "base/errors.h"
 #include "registry/describe.h"
+#include "registry/join.h"
+#include "registry/json.h"
 #include "registry/registry.h"
+#include "tamis/tamis.hpp"
+#include "tools/describe/markdown.h"
+#include "tools/describe/text.h"
 #include "tools/tamis/command.h"
 
 namespace tamis::tools {
@@ -18,22 +23,36 @@ struct OpsOptions {
   bool markdown = false;
 };
 
-std::string ImplementationsText() {
-  std::string text = "\nImplementations here\n  reference (float64)\n  cpu:";
-  for (Level level : base::AvailableLevels()) text += " " + std::string(base::Name(level));
-  return text + "\n  cuda: none, this build has no CUDA\n";
+std::string ImplementationsText(const base::Operator& op) {
+  std::string text = "\nImplementations here, the first that takes a call is what `auto` chooses\n";
+  for (const Implementation implementation : op.implementations) {
+    text += "  " + std::string(base::Name(implementation));
+    if (implementation == Implementation::kReference) text += ": float64, when asked for";
+    if (implementation == Implementation::kCpu) {
+      text += ": levels";
+      for (const Level level : base::AvailableLevels())
+        text += " " + std::string(base::Name(level));
+    }
+    text += "\n";
+  }
+  return text;
+}
+
+std::string AllJson() {
+  return "{\"version\":" + registry::JsonString(version()) + ",\"operators\":[" +
+         registry::Join(registry::Operators(), ",", registry::DescribeJson) + "]}";
 }
 
 Result<int> RunOps(const OpsOptions& options) {
   std::string text;
   if (options.op.empty()) {
     if (options.json) {
-      text = registry::DescribeAllJson() + "\n";
+      text = AllJson() + "\n";
     } else if (options.markdown) {
       for (const base::Operator& op : registry::Operators())
-        text += (text.empty() ? "" : "\n") + registry::DescribeMarkdown(op);
+        text += (text.empty() ? "" : "\n") + describe::DescribeMarkdown(op);
     } else {
-      text = registry::DescribeAllText();
+      text = describe::DescribeAllText();
     }
   } else {
     const base::Operator* op = registry::Find(options.op);
@@ -43,9 +62,9 @@ Result<int> RunOps(const OpsOptions& options) {
     if (options.json) {
       text = registry::DescribeJson(*op) + "\n";
     } else if (options.markdown) {
-      text = registry::DescribeMarkdown(*op);
+      text = describe::DescribeMarkdown(*op);
     } else {
-      text = registry::DescribeText(*op) + ImplementationsText();
+      text = describe::DescribeText(*op) + ImplementationsText(*op);
     }
   }
   std::fputs(text.c_str(), stdout);

@@ -13,9 +13,10 @@
 #include <utility>
 
 #include "base/checked.h"
+#include "base/contract.h"
 #include "base/dtype.h"
 #include "base/errors.h"
-#include "registry/describe.h"
+#include "registry/json.h"
 #include "tools/tamis/strict_json.h"
 
 namespace tamis::tools {
@@ -390,8 +391,11 @@ Result<Safetensors> Safetensors::Open(const std::string& path) {
   const Status status = ReadHeader(memory, bytes, &header, &data_offset);
   if (!status.ok()) return Status(status.code(), path + ": " + status.message());
   for (auto& entry : header.entries) {
-    file.tensors_.push_back({std::move(entry.name), entry.dtype, std::move(entry.shape),
-                             memory + data_offset + entry.begin, entry.end - entry.begin});
+    file.tensors_.push_back({.name = std::move(entry.name),
+                             .dtype = entry.dtype,
+                             .shape = std::move(entry.shape),
+                             .data = memory + data_offset + entry.begin,
+                             .bytes = entry.end - entry.begin});
   }
   file.metadata_ = std::move(header.metadata);
   return file;

@@ -135,9 +135,16 @@ Status WriteDifferences(const std::string& path, const CaseData& data,
   for (Judgement& j : *judged) {
     registry::OutputComparison& c = j.comparison;
     const auto elems = static_cast<int64_t>(c.difference.size());
-    tensors.push_back({c.output + ".difference", DType::kFloat32, c.shape, c.difference.data(),
-                       elems * base::ItemSize(DType::kFloat32)});
-    tensors.push_back({c.output + ".differs", DType::kBool, c.shape, c.differs.data(), elems});
+    tensors.push_back({.name = c.output + ".difference",
+                       .dtype = DType::kFloat32,
+                       .shape = c.shape,
+                       .data = c.difference.data(),
+                       .bytes = elems * base::ItemSize(DType::kFloat32)});
+    tensors.push_back({.name = c.output + ".differs",
+                       .dtype = DType::kBool,
+                       .shape = c.shape,
+                       .data = c.differs.data(),
+                       .bytes = elems});
   }
   ProgressLine progress("writing");
   return WriteSafetensors(path,

@@ -26,6 +26,8 @@ namespace tamis::indexer_prolog {
 ///
 /// Shapes are [T, ...] or [B, S1, ...]; everything has the dtype of x except cache_index.
 struct Params {
+  static constexpr const char* kOperator = "indexer_prolog";
+
   TensorView x = {};               // [T, H] fp16 or bf16
   TensorView query_norm = {};      // [T, Lq], as mla_prolog gives it; for query only
   TensorView w_idx_qb = {};        // [Lq, Ni Di]; for query only

@@ -22,6 +22,8 @@ enum class ValueDtype : int32_t { kInput = 0, kFloat32 = 1 };
 /// these keys may make the selection wrong, and nothing worse. Deterministic, bit for bit, for any
 /// number of threads. Outputs must not overlap inputs.
 struct Params {
+  static constexpr const char* kOperator = "lightning_indexer";
+
   TensorView query = {};    // BSND [B, S1, N, D], TND [T1, N, D]; fp16 or bf16
   TensorView key = {};      // BSND [B, S2, 1, D], TND [T2, 1, D], PA_BSND [pages, page_size, 1, D]
   TensorView weights = {};  // BSND [B, S1, N], TND [T1, N]; as query or fp32

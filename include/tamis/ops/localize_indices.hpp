@@ -12,6 +12,8 @@ namespace tamis::localize_indices {
 /// row of which the rank holds nothing is all -1. Deterministic for any number of threads. Outputs
 /// must not overlap inputs.
 struct Params {
+  static constexpr const char* kOperator = "localize_indices";
+
   TensorView indices = {};    // [T, K] int32
   int64_t rank = kNotGiven;   // in [0, world)
   int64_t world = kNotGiven;  // at least 1

@@ -19,6 +19,8 @@ enum class OutDtype : int32_t { kInput = 0, kFloat32 = 1 };
 /// for any number of threads and whatever other rows are in the call. Outputs must not overlap
 /// inputs.
 struct Params {
+  static constexpr const char* kOperator = "merge_attention_states";
+
   TensorView outs = {};           // [parts, T, N, D] fp16, bf16 or fp32
   TensorView softmax_maxes = {};  // [parts, T, N] fp32, natural logarithm
   TensorView softmax_sums = {};   // [parts, T, N] fp32

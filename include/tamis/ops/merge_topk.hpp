@@ -11,6 +11,8 @@ namespace tamis::merge_topk {
 /// index that comes twice is listed twice. The result depends on no order within or among parts.
 /// Deterministic for any number of threads. Outputs must not overlap inputs.
 struct Params {
+  static constexpr const char* kOperator = "merge_topk";
+
   TensorView values = {};   // [parts, T, K] fp32
   TensorView indices = {};  // [parts, T, K] int32
   int64_t sparse_count = kNotGiven;

@@ -28,6 +28,8 @@ namespace tamis::mla_prolog {
 ///
 /// Shapes are [T, ...] or [B, S1, ...]; everything has the dtype of x except cache_index.
 struct Params {
+  static constexpr const char* kOperator = "mla_prolog";
+
   TensorView x = {};            // [T, H] fp16 or bf16
   TensorView w_dq = {};         // [H, Lq]
   TensorView w_uq_qr = {};      // [Lq, N (nope + rope)]

@@ -18,6 +18,8 @@ enum class Layout : int32_t { kTnd = 0 };
 /// The output must not overlap an input. Field by field description: README.md of the room, `tamis
 /// ops nsa_compress`.
 struct Params {
+  static constexpr const char* kOperator = "nsa_compress";
+
   TensorView input = {};                    // [T, N, D] fp16 or bf16
   TensorView weight = {};                   // [compress_block_size, N]
   IntList act_seq_len = {};                 // inclusive prefix sums

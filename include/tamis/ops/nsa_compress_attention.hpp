@@ -16,6 +16,8 @@ namespace tamis::nsa_compress_attention {
 /// lower index. topk_mask forces blocks in. P is fp32; its products with values: see Accuracy.
 /// Deterministic, bit for bit, for any number of threads. Outputs must not overlap inputs.
 struct Params {
+  static constexpr const char* kOperator = "nsa_compress_attention";
+
   TensorView query = {};       // [T, N, D] fp16 or bf16
   TensorView key = {};         // [Tc, N2, D]
   TensorView value = {};       // [Tc, N2, D2]

@@ -17,6 +17,8 @@ enum class Layout : int32_t { kTnd = 0, kBsnd = 1 };
 /// sequence. Only table entries below ceil(n / page_block_size) and rows below n are read.
 /// Deterministic, bit for bit, for any number of threads. Outputs must not overlap inputs.
 struct Params {
+  static constexpr const char* kOperator = "nsa_compress_attention_infer";
+
   TensorView query = {};        // TND [T, N, D], BSND [B, S, N, D]; fp16 or bf16
   TensorView key = {};          // [pages, page_block_size, N2 * D]
   TensorView value = {};        // [pages, page_block_size, N2 * D2]

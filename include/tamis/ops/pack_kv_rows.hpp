@@ -17,6 +17,8 @@ enum class KvFormat : int32_t { kCann656 = 0, kFlashMla656 = 1 };
 /// decodes to NaN. Deterministic, and the same bytes at every level. The output must not overlap
 /// inputs.
 struct Params {
+  static constexpr const char* kOperator = "pack_kv_rows";
+
   TensorView latent = {};  // [R, D], D a multiple of 128; fp16 or bf16
   TensorView rope = {};    // [R, Dr], as latent
   KvFormat kv_format = KvFormat::kCann656;

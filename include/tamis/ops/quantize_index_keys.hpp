@@ -17,6 +17,8 @@ enum class KeyLayout : int32_t { kBsnd = 0, kTnd = 1, kPaBsnd = 2 };
 /// i + 48. A key that is not finite, or beyond 2^20, gets the error infinity; panels end with keys
 /// of zeros. Deterministic, and the same bytes at every level. The output must not overlap inputs.
 struct Params {
+  static constexpr const char* kOperator = "quantize_index_keys";
+
   TensorView key = {};  // BSND [B, S2, 1, D], TND [T2, 1, D], PA_BSND [pages, page_size, 1, D]
   KeyLayout layout_key = KeyLayout::kBsnd;
   bool strict = false;

@@ -22,6 +22,8 @@ enum class KvLayout : int32_t { kBsnd = 0, kTnd = 1, kPaBsnd = 2 };
 /// page-table entries. Entries of keys in a window are checked by plan. Deterministic, bit for bit,
 /// for any number of threads and whatever other rows a call has. Outputs must not overlap inputs.
 struct Params {
+  static constexpr const char* kOperator = "sliding_window_attention";
+
   TensorView query = {};  // BSND [B, S1, N, D], TND [T1, N, D]; fp16 or bf16
   TensorView key = {};    // BSND [B, S2, N2, D], TND [T2, N2, D], PA_BSND [pages, page_size, N2,
                           // D]; as query; N2 divides N

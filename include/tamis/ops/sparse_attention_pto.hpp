@@ -24,6 +24,8 @@ namespace tamis::sparse_attention_pto {
 /// Deterministic, bit for bit, for any number of threads. No tensor may overlap one that is
 /// written. 16-bit tensors have the dtype of x.
 struct Params {
+  static constexpr const char* kOperator = "sparse_attention_pto";
+
   TensorView x = {};                // [B, S1, H] bf16 (or fp16)
   TensorView w_dq = {};             // [H, Lq]
   TensorView w_uq_qr = {};          // [Lq, N * (Dq + Dr)], per head Dq columns, then Dr for rope

@@ -31,6 +31,8 @@ enum class KvFormat : int32_t { kSplit = 0, kCann656 = 1, kFlashMla656 = 2 };
 /// Deterministic, bit for bit, for any number of threads and whatever other rows a call has.
 /// Outputs must not overlap inputs.
 struct Params {
+  static constexpr const char* kOperator = "sparse_flash_attention";
+
   TensorView query = {};  // BSND [B, S1, N, D], TND [T1, N, D]; fp16 or bf16
   TensorView key = {};    // BSND [B, S2, 1, D], TND [T2, 1, D], PA_BSND [pages, page_size, 1, D];
                           // as query, or bytes: see kv_format
@@ -52,7 +54,7 @@ struct Params {
   Accuracy accuracy = Accuracy::kStorage;
   bool strict = false;
   OutputView out = {};          // as query
-  OutputView softmax_max = {};  // BSND [B, 1, S1, N], TND [1, T1, N] fp32; with return_softmax_lse
+  OutputView softmax_max = {};  // BSND [B, S1, N], TND [T1, N] fp32; with return_softmax_lse
   OutputView softmax_sum = {};  // the same
 };
 

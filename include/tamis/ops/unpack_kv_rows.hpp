@@ -12,6 +12,8 @@ enum class HalfDtype : int32_t { kBFloat16 = 0, kFloat16 = 1 };
 /// These are the keys that sparse_flash_attention sees in the same rows. See pack_kv_rows for the
 /// formats. Outputs must not overlap inputs.
 struct Params {
+  static constexpr const char* kOperator = "unpack_kv_rows";
+
   TensorView rows = {};  // [R, D + 2 rope_dim + D / 32] uint8 or int8, D a multiple of 128
   int64_t rope_dim = 64;
   KvFormat kv_format = KvFormat::kCann656;

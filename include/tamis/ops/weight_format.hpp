@@ -15,6 +15,8 @@ namespace nd_to_nz {
 /// Rearranges `weight` (ND) into `output` (NZ). Bits are copied: nz_to_nd gives them back. K and N
 /// must be multiples of 16, `output` dense; they must not overlap. Deterministic.
 struct Params {
+  static constexpr const char* kOperator = "nd_to_nz";
+
   TensorView weight = {};  // [K, N] fp16 or bf16, rows may be strided
   bool strict = false;
   OutputView output = {};  // [K, N] as weight, NZ
@@ -33,6 +35,8 @@ namespace nz_to_nd {
 
 /// Rearranges `weight` (NZ) into `output` (ND): the inverse of nd_to_nz. `weight` must be dense.
 struct Params {
+  static constexpr const char* kOperator = "nz_to_nd";
+
   TensorView weight = {};  // [K, N] fp16 or bf16, NZ
   bool strict = false;
   OutputView output = {};  // [K, N] as weight; rows may be strided

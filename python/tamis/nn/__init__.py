@@ -6,18 +6,22 @@ and values to attention and the blocks that it selects.
 
 Batches are packed: the new tokens of all sequences one after the other, and `counts`, how many are
 of each. A cache remembers the rest, so a long prompt may come in chunks, and a step of decoding is
-a call with one new token, or a few, per sequence.
+a call with one new token, or a few, per sequence. `torch.compile(layer, fullgraph=True)` gives the
+same bits.
 """
 
-from tamis.nn.deepseek import DeepSeekSparseAttention
+from tamis.nn.deepseek import DeepSeekSparseAttention, Step
 from tamis.nn.memory import empty_in_huge_pages
 from tamis.nn.native import CompressedCache, NativeCompressedAttention
+from tamis.nn.page_table import PageTable
 from tamis.nn.paged_cache import PagedCache
 
 __all__ = [
     "CompressedCache",
     "DeepSeekSparseAttention",
     "NativeCompressedAttention",
+    "PageTable",
     "PagedCache",
+    "Step",
     "empty_in_huge_pages",
 ]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 import tamis.torch  # noqa: F401  (registers torch.ops.tamis)
 from tamis.nn.checkpoint import Checkpoint
-from tamis.nn.counts import Counts, counted
+from tamis.nn.counts import Counts
 from tamis.nn.memory import sizes
+from tamis.nn.page_table import PageTable, Rows
 from tamis.nn.paged_cache import PagedCache
 from tamis.nn.rope import rope_of
 
@@ -42,6 +43,31 @@ YARN: dict[str, Any] = {
     "mscale": 1.0,
     "mscale_all_dim": 1.0,
 }
+
+
+class Step(NamedTuple):
+    """What all layers of a model take in one step: T new tokens of B sequences.
+
+    Parameters
+    ----------
+    slots : Tensor [T] of int64
+        where each token's row lies in the caches
+    sin, cos : Tensor [T, rope_dim]
+        of its position
+    ends : Tensor [B] of int32
+        where the new tokens of each sequence end among the T
+    lengths : Tensor [B] of int32
+        tokens of each sequence, the new ones included
+    block_table : Tensor [B, pages_per_sequence] of int32
+        of the `PageTable`
+    """
+
+    slots: Tensor
+    sin: Tensor
+    cos: Tensor
+    ends: Tensor
+    lengths: Tensor
+    block_table: Tensor
 
 
 class DeepSeekSparseAttention(torch.nn.Module):
@@ -158,27 +184,54 @@ class DeepSeekSparseAttention(torch.nn.Module):
             self.w_uk.copy_(both[:, :nope_dim])
             self.w_uv.copy_(both[:, nope_dim:].mT)
 
-    def make_cache(self, *, sequences: int, pages: int, page_size: int = 64) -> PagedCache:
-        """An empty cache for this layer, see `PagedCache`."""
-        return PagedCache(
-            self.cache_rows,
-            sequences=sequences,
-            pages=pages,
-            page_size=page_size,
-            dtype=self.w_dq.dtype,
-        )
+    def make_cache(self, table: PageTable | None = None, **sizes: int) -> PagedCache:
+        """An empty cache for this layer: with a table of its own, or with the model's.
 
-    def forward(self, x: Tensor, counts: Counts, cache: PagedCache) -> Tensor:
+        Parameters
+        ----------
+        table : PageTable, optional
+            one for all layers of a model
+        **sizes : int
+            without `table`: `sequences`, `pages` and so on of a `PageTable`
+        """
+        return PagedCache(self.cache_rows, table, dtype=self.w_dq.dtype, **sizes)
+
+    def step(self, counts: Counts, table: PageTable) -> Step:
+        """Makes room for new tokens in the caches of all layers that share a table.
+
+        Parameters
+        ----------
+        counts : sequence or array of int
+            new tokens of each sequence, 0 for none
+        table : PageTable
+            the new tokens are appended
+
+        Returns
+        -------
+        Step
+            for this layer, and all others whose positions turn as this one's
+
+        Raises
+        ------
+        TypeError, ValueError, MemoryError
+            As `PageTable.append`.
+        """
+        rows = table.reserve(counts)
+        table.commit(rows)
+        return self._step(rows, table)
+
+    def forward(self, x: Tensor, counts: Counts | Step, cache: PagedCache) -> Tensor:
         """Attention of new tokens to themselves and to all before them.
 
         Parameters
         ----------
         x : Tensor [sum(counts), H]
             hidden states of the new tokens, packed
-        counts : sequence or array of int
-            new tokens of each sequence of the cache, 0 for none
+        counts : sequence or array of int, or Step
+            new tokens of each sequence of the cache, 0 for none, which are appended; or, where
+            layers share a table, what `step` made of them
         cache : PagedCache
-            of `make_cache`; the new tokens are appended
+            of `make_cache`
 
         Returns
         -------
@@ -188,26 +241,33 @@ class DeepSeekSparseAttention(torch.nn.Module):
         values = torch.einsum("tnl,nlv->tnv", self.attend(x, counts, cache), self.w_uv)
         return values.flatten(1) @ self.w_o
 
-    def attend(self, x: Tensor, counts: Counts, cache: PagedCache) -> Tensor:
+    def attend(self, x: Tensor, counts: Counts | Step, cache: PagedCache) -> Tensor:
         """As `forward`, but in the latent space: [sum(counts), N, kv_lora_rank].
 
-        The bits of a token's row do not depend on how its sequence was cut into calls. A call that
-        is refused leaves the cache's lengths as they were.
+        The bits of a token's row do not depend on how its sequence was cut into calls. A call with
+        counts that is refused leaves the cache's lengths as they were.
         """
-        counts = counted(counts, len(cache.lengths), x=x)
-        before = list(cache.lengths)
-        slots, positions = cache.append(counts)
-        try:
-            return self._attend(x, counts, cache, slots, positions)
-        except BaseException:
-            cache.truncate(before)
-            raise
+        if isinstance(counts, Step):
+            if counts.block_table is not cache.block_table():
+                raise ValueError("counts: expected a step of the cache's table, got another's")
+            return self._attend(x, counts, cache)
+        if cache.shared:
+            raise ValueError("counts: expected what step() made of them, as layers share the table")
+        rows = cache.table.reserve(counts, x=x)
+        out = self._attend(x, self._step(rows, cache.table), cache)
+        cache.table.commit(rows)
+        return out
 
-    def _attend(
-        self, x: Tensor, counts: list[int], cache: PagedCache, slots: Tensor, positions: Tensor
-    ) -> Tensor:
+    def _step(self, rows: Rows, table: PageTable) -> Step:
+        rope, dtype = self.rope, self.w_dq.dtype
+        sin, cos = torch.ops.tamis_nn.turn(
+            rows.positions, rope.frequencies, rope.attention_factor, dtype
+        )
+        return Step(rows.slots, sin, cos, rows.ends, rows.lengths, table.block_table())
+
+    def _attend(self, x: Tensor, step: Step, cache: PagedCache) -> Tensor:
         ops, kv, kr, index_k = torch.ops.tamis, *cache.tensors.values()
-        turn = [*self._rotation(positions), slots]
+        turn = step.sin, step.cos, step.slots
         query, query_rope, query_norm = ops.mla_prolog(
             x,
             self.w_dq,
@@ -235,16 +295,13 @@ class DeepSeekSparseAttention(torch.nn.Module):
             epsilon=self.epsilon,
             rope_interleaved=self.rope_interleaved,
         )
-        q_prefix = torch.tensor(counts, dtype=torch.int32).cumsum(0, dtype=torch.int32)
-        kv_lengths = torch.tensor(cache.lengths, dtype=torch.int32)
-        table = cache.block_table()
         selected, _ = ops.lightning_indexer(
             index_query,
             index_k,
             index_weights,
-            actual_seq_lengths_query=q_prefix,
-            actual_seq_lengths_key=kv_lengths,
-            block_table=table,
+            actual_seq_lengths_query=step.ends,
+            actual_seq_lengths_key=step.lengths,
+            block_table=step.block_table,
             layout_query="TND",
             layout_key="PA_BSND",
             sparse_count=self.topk,
@@ -254,21 +311,15 @@ class DeepSeekSparseAttention(torch.nn.Module):
             kv,
             selected,
             scale_value=self.scale_value,
-            block_table=table,
-            actual_seq_lengths_query=q_prefix,
-            actual_seq_lengths_kv=kv_lengths,
+            block_table=step.block_table,
+            actual_seq_lengths_query=step.ends,
+            actual_seq_lengths_kv=step.lengths,
             query_rope=query_rope,
             key_rope=kr,
             layout_query="TND",
             layout_kv="PA_BSND",
         )[0]
         return out
-
-    def _rotation(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Sine and cosine of each position, [T, rope] each: both halves are the same."""
-        angles = (positions.double()[:, None] * self.rope.frequencies).repeat(1, 2)
-        sin, cos = (turn * self.rope.attention_factor for turn in (angles.sin(), angles.cos()))
-        return sin.to(self.w_dq.dtype), cos.to(self.w_dq.dtype)
 
     def extra_repr(self) -> str:
         """Sizes, as `repr` shows them."""

@@ -2,50 +2,70 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import accumulate
-
 import torch
 from torch import Tensor
 
-import tamis.torch  # noqa: F401  (registers torch.ops.tamis)
-from tamis.nn.counts import Counts, counted
+from tamis.nn import compressed_step
+from tamis.nn.counts import Counts
 from tamis.nn.memory import sizes
 from tamis.nn.paged_cache import PagedCache
 
 
-@dataclass
 class CompressedCache:
     """What decoding needs of the past.
 
     Parameters
     ----------
     windows : PagedCache
-        compressed keys and values
-    key_tails, value_tails : list of Tensor
-        raw tokens of each sequence that windows to come will hold, fewer than a window
-    lengths : list of int
-        raw tokens of each sequence so far
+        compressed keys and values: `key` and `value`
+    key_rows, value_rows : Tensor [sequences, compress_block_size, N2, D or D2]
+        room for the raw tokens of each sequence that windows to come will hold
+    stride : int
+        of windows
     """
 
-    windows: PagedCache
-    key_tails: list[Tensor]
-    value_tails: list[Tensor]
-    lengths: list[int]
+    def __init__(
+        self, windows: PagedCache, key_rows: Tensor, value_rows: Tensor, stride: int
+    ) -> None:
+        self.windows = windows
+        self._rows, self._stride = (key_rows, value_rows), stride
+        self._lengths = torch.zeros(len(key_rows), dtype=torch.int64)
 
     def __repr__(self) -> str:
         """Sizes, not contents."""
         kept = [len(tail) for tail in self.key_tails]
-        pools = self.windows.tensors.values()
-        held = sum(t.nbytes for t in (*pools, *self.key_tails, *self.value_tails))
+        held = sum(t.nbytes for t in (*self.windows.tensors.values(), *self._rows))
         return f"CompressedCache({sizes(lengths=self.lengths, kept=kept, bytes=held)})"
+
+    @property
+    def lengths(self) -> list[int]:
+        """Raw tokens of each sequence so far."""
+        lengths: list[int] = self._lengths.tolist()
+        return lengths
+
+    @property
+    def key_tails(self) -> list[Tensor]:
+        """Raw keys of each sequence that windows to come will hold, fewer than a window."""
+        return self._tails(self._rows[0])
+
+    @property
+    def value_tails(self) -> list[Tensor]:
+        """Raw values, as `key_tails`."""
+        return self._tails(self._rows[1])
+
+    def state(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, int]:
+        """All that a step reads and changes, as `compressed_step.run` takes it."""
+        windows = self.windows.tensors["key"], self.windows.tensors["value"]
+        return self._lengths, *self._rows, *windows, *self.windows.table.state()
 
     def free(self, sequence: int) -> None:
         """Gives the pages of a sequence back, which is then empty."""
         self.windows.free(sequence)
-        for tails in (self.key_tails, self.value_tails):
-            tails[sequence] = tails[sequence][:0]
-        self.lengths[sequence] = 0
+        self._lengths[sequence] = 0
+
+    def _tails(self, rows: Tensor) -> list[Tensor]:
+        complete = zip(rows, self.lengths, self.windows.lengths, strict=True)
+        return [row[: n - windows * self._stride] for row, n, windows in complete]
 
 
 class NativeCompressedAttention(torch.nn.Module):
@@ -100,22 +120,21 @@ class NativeCompressedAttention(torch.nn.Module):
         self.key_weight = torch.nn.Parameter(mean, requires_grad=False)
         self.value_weight = torch.nn.Parameter(mean.clone(), requires_grad=False)
 
-    def make_cache(self, *, sequences: int, pages: int, page_size: int = 64) -> CompressedCache:
-        """An empty cache; a page holds `page_size` windows."""
-        dtype = self.key_weight.dtype
-        key, value = self.kv_heads * self.qk_dim, self.kv_heads * self.v_dim
-        windows = PagedCache(
-            {"key": (key,), "value": (value,)},
-            sequences=sequences,
-            pages=pages,
-            page_size=page_size,
-            dtype=dtype,
-        )
-        no_keys = torch.zeros(0, self.kv_heads, self.qk_dim, dtype=dtype)
-        no_values = torch.zeros(0, self.kv_heads, self.v_dim, dtype=dtype)
-        return CompressedCache(
-            windows, [no_keys] * sequences, [no_values] * sequences, [0] * sequences
-        )
+    def make_cache(self, **sizes: int) -> CompressedCache:
+        """An empty cache; a page holds `page_size` windows.
+
+        Parameters
+        ----------
+        **sizes : int
+            `sequences`, `pages`, `page_size`, `pages_per_sequence` of a `PageTable`
+        """
+        dtype, kv_heads = self.key_weight.dtype, self.kv_heads
+        dims = {"key": self.qk_dim, "value": self.v_dim}
+        rows = {name: (kv_heads * dim,) for name, dim in dims.items()}
+        windows = PagedCache(rows, None, dtype=dtype, **sizes)
+        room = len(windows.lengths), len(self.key_weight), kv_heads
+        keys, values = (torch.zeros(*room, dim, dtype=dtype) for dim in dims.values())
+        return CompressedCache(windows, keys, values, self.stride)
 
     def extra_repr(self) -> str:
         """Sizes, as `repr` shows them."""
@@ -166,84 +185,10 @@ class NativeCompressedAttention(torch.nn.Module):
         blocks : Tensor [T, N2, select_block_count] of int32
             numbers of select blocks, best first, then -1
         """
-        counts = counted(counts, len(cache.lengths), query=query, key=key, value=value)
-        first = not any(cache.lengths)
-        keys, values, windows = self._compress(key, value, counts, cache)
-        if first:
-            return self._prefill(query, keys, values, counts, windows)
-        return self._decode(query, counts, cache)
-
-    def _compress(
-        self, key: Tensor, value: Tensor, counts: list[int], cache: CompressedCache
-    ) -> tuple[Tensor, Tensor, list[int]]:
-        """The windows that the new tokens complete, packed and in the cache, and their counts."""
-        length, stride = self.compression["compress_block_size"], self.stride
-        key_tails, value_tails = (
-            [torch.cat(pair) for pair in zip(tails, torch.split(new, counts), strict=True)]
-            for tails, new in ((cache.key_tails, key), (cache.value_tails, value))
-        )
-        tokens = [len(tail) for tail in key_tails]
-        windows = [max(n - length + stride, 0) // stride for n in tokens]
-        keys, values = (
-            torch.ops.tamis.nsa_compress(
-                torch.cat(tails), weight, act_seq_len=list(accumulate(tokens)), **self.compression
-            )
-            for tails, weight in ((key_tails, self.key_weight), (value_tails, self.value_weight))
-        )
-        slots, _ = cache.windows.append(windows)
-        for name, rows in (("key", keys), ("value", values)):
-            cache.windows.tensors[name].flatten(0, 1)[slots] = rows.flatten(1)
-        # A window to come starts where the last one did, and a stride on.
-        cache.key_tails, cache.value_tails = (
-            [tail[n * stride :].clone() for tail, n in zip(tails, windows, strict=True)]
-            for tails in (key_tails, value_tails)
-        )
-        cache.lengths = [n + more for n, more in zip(cache.lengths, counts, strict=True)]
-        return keys, values, windows
-
-    def _prefill(
-        self, query: Tensor, keys: Tensor, values: Tensor, counts: list[int], windows: list[int]
-    ) -> tuple[Tensor, Tensor]:
-        """Windows that end later are hidden; first, own and previous block are selected."""
-        length, block = self.compression["compress_block_size"], self.selection["select_block_size"]
-        token = torch.arange(max(counts, default=0))[:, None]
-        window = torch.arange(max(windows, default=0))
-        candidate = torch.arange(-(-len(window) // (block // self.stride)))
-        own = token // block
-        out, blocks, _, _ = torch.ops.tamis.nsa_compress_attention(
-            query,
-            keys,
-            values,
-            scale_value=self.qk_dim**-0.5,
-            head_num=self.heads,
-            actual_seq_qlen=list(accumulate(counts)),
-            actual_cmp_seq_kvlen=list(accumulate(windows)),
-            atten_mask=window * self.stride + length - 1 > token,
-            topk_mask=(candidate == 0) | (candidate == own) | (candidate == own - 1),
-            masked_rows="zero",
-            **self.compression,
-            **self.selection,
-        )
-        return out, blocks
-
-    def _decode(
-        self, query: Tensor, counts: list[int], cache: CompressedCache
-    ) -> tuple[Tensor, Tensor]:
-        out, blocks = torch.ops.tamis.nsa_compress_attention_infer(
-            query,
-            cache.windows.tensors["key"],
-            cache.windows.tensors["value"],
-            cache.windows.block_table(),
-            scale_value=self.qk_dim**-0.5,
-            head_num=self.heads,
-            key_value_head_num=self.kv_heads,
-            page_block_size=cache.windows.page_size,
-            atten_mask=torch.ones(1, 1, dtype=torch.bool),  # a switch: hide what ends later
-            actual_seq_qlen=counts,
-            actual_cmp_seq_kvlen=cache.windows.lengths,
-            actual_sel_seq_kvlen=cache.lengths,
-            masked_rows="zero",
-            **self.compression,
-            **self.selection,
-        )
-        return out, blocks
+        call = (query, key, value, self.key_weight, self.value_weight, *cache.state())
+        sizes = (self.heads, self.stride, *self.selection.values())
+        if torch.compiler.is_compiling():
+            given = counts if isinstance(counts, Tensor) else torch.tensor(counts)
+            attention, blocks = torch.ops.tamis_nn.compressed_attention(given, *call, *sizes)
+            return attention, blocks
+        return compressed_step.run(counts, *call, *sizes)

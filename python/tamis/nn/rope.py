@@ -191,3 +191,26 @@ def _number(
         bound = f"of at least {least:g}" if above is None else f"above {above:g}"
         raise ValueError(f"rope_scaling: expected {key} {bound}, got {value!r}")
     return float(value)
+
+
+def turn(
+    positions: Tensor, frequencies: Tensor, attention_factor: float, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Sine and cosine of each position, [T, rope_dim] each: both halves are the same.
+
+    One operator of torch: a compiler that makes sines of its own would move bits.
+    """
+    angles = (positions.double()[:, None] * frequencies).repeat(1, 2)
+    sin, cos = (part * attention_factor for part in (angles.sin(), angles.cos()))
+    return sin.to(dtype), cos.to(dtype)
+
+
+def _fake_turn(
+    positions: Tensor, frequencies: Tensor, attention_factor: float, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    sin = frequencies.new_empty((positions.shape[0], 2 * frequencies.shape[0]), dtype=dtype)
+    return sin, torch.empty_like(sin)
+
+
+torch.library.custom_op("tamis_nn::turn", turn, mutates_args=())
+torch.library.register_fake("tamis_nn::turn", _fake_turn)

@@ -12,13 +12,20 @@
 Arguments are those of `tamis.<operator>`, without outputs and without how to run: kernels use
 PyTorch's own threads (`torch.set_num_threads`) and the level that `TAMIS_LEVEL` names or this
 processor has. Results come back in the order of the contract; an output that was not asked for is
-an empty tensor. Tensors that the call updates are annotated so, and not returned.
+an empty tensor. Tensors that the call updates are annotated so, and not returned. The overload
+`out` writes outputs that are given by keyword, and returns nothing:
+`torch.ops.tamis.nsa_compress.out(tokens, weight, ..., output=windows)`.
+
+Plans are kept and run again: see `plan_counts`.
 
 The operators trace: `torch.compile(fullgraph=True)` and `torch.export` with dynamic shapes work.
 There is no backward yet: tensors that require grad are refused unless gradients are off.
 """
 
 from __future__ import annotations
+
+import ctypes
+from typing import NamedTuple
 
 try:
     import torch
@@ -31,7 +38,7 @@ except ModuleNotFoundError as error:
 from tamis import _library, operators
 from tamis.torch import _fake
 
-__all__: list[str] = []
+__all__ = ["PlanCounts", "plan_counts"]
 
 # `pip install .` leaves the operators out where it finds no torch.
 REMEDY = (
@@ -40,7 +47,34 @@ REMEDY = (
 )
 
 
-def _load() -> None:
+class PlanCounts(NamedTuple):
+    """How calls came by their plans."""
+
+    made: int
+    renewed: int
+    reused: int
+    kernel_seconds: float
+
+
+def plan_counts() -> PlanCounts:
+    """How the calling thread's calls of `torch.ops.tamis` came by their plans so far.
+
+    A call is planned where its shapes, dtypes and attributes are new, a plan is renewed where only
+    lengths, page tables or cache slots differ, and reused where none does: once per operator and
+    step of a model whose layers are alike. A thread keeps four plans of each operator.
+
+    Returns
+    -------
+    PlanCounts
+        Numbers of calls, and how long their kernels ran.
+    """
+    counts = (ctypes.c_int64 * 4)()
+    _loaded.tamis_torch_plan_counts(counts)
+    made, renewed, reused, nanoseconds = counts
+    return PlanCounts(made, renewed, reused, nanoseconds * 1e-9)
+
+
+def _load() -> ctypes.CDLL:
     """Register the operators with PyTorch, once."""
     version = tuple(int(part) for part in torch.__version__.split(".")[:2])
     if version < (2, 10):
@@ -52,6 +86,7 @@ def _load() -> None:
     torch.ops.load_library(str(path))
     for operator in operators():
         _fake.register(operator)
+    return ctypes.CDLL(str(path))
 
 
-_load()
+_loaded = _load()

@@ -26,11 +26,24 @@ def register(operator: str) -> None:
         Registered with PyTorch already.
     """
     contract = tamis.describe(operator)
-    torch.library.register_fake(f"tamis::{operator}", functools.partial(_results, contract))
+    overloads = getattr(torch.ops.tamis, operator)
+    for overload, give in ((overloads.default, _results), (overloads.out, _nothing)):
+        order = [argument.name for argument in overload._schema.arguments]
+        torch.library.register_fake(overload, functools.partial(give, contract, order))
 
 
-def _results(contract: dict[str, Any], *positional: Any, **named: Any) -> Any:
-    call = _Call(contract, positional, named)
+def _called(contract: dict[str, Any], order: list[str], positional: Any, named: Any) -> _Call:
+    # The dispatcher passes whatever stands before the schema's "*" by position, None for what is
+    # absent, and leaves out what a default stands for.
+    return _Call(contract, dict(zip(order, positional, strict=False)) | named)
+
+
+def _nothing(contract: dict[str, Any], order: list[str], *positional: Any, **named: Any) -> None:
+    _called(contract, order, positional, named)
+
+
+def _results(contract: dict[str, Any], order: list[str], *positional: Any, **named: Any) -> Any:
+    call = _called(contract, order, positional, named)
     outputs = [f for f in contract["arguments"] if f["role"] in ("output", "optional_output")]
     results = tuple(call.result(field) for field in outputs)
     return results[0] if len(results) == 1 else results
@@ -39,14 +52,15 @@ def _results(contract: dict[str, Any], *positional: Any, **named: Any) -> Any:
 class _Call:
     """Arguments by name, and what is known of the sizes."""
 
-    def __init__(self, contract: dict[str, Any], positional: Any, named: dict[str, Any]) -> None:
+    def __init__(self, contract: dict[str, Any], given: dict[str, Any]) -> None:
         self.contract = contract
         self.fields = {field["name"]: field for field in contract["arguments"]}
         defaults = {n: f["default"] for n, f in self.fields.items() if "default" in f}
-        required = [n for n, f in self.fields.items() if f["role"] in ("input", "inout")]
-        self.given = defaults | dict(zip(required, positional, strict=False)) | named
+        self.given = defaults | given
         self.tensors = {n: self.given[n] for n in self.fields if _is_tensor(self.given.get(n))}
-        self.sizes: Sizes = {n: v for n, v in self.given.items() if n not in self.tensors}
+        self.sizes: Sizes = {
+            n: v for n, v in self.given.items() if self.fields[n]["type"] != "tensor"
+        }
         for name, tensor in self.tensors.items():
             _refuse_gradient(name, tensor)
             self.check_device(name, tensor)

@@ -7,8 +7,10 @@ namespace {
 struct Sizes {
   int64_t hidden, rank, heads, dim, rope, page_size;
 };
-constexpr Sizes kModel = {7168, 1536, 64, 128, 64, 128};
-constexpr Sizes kSmall = {96, 48, 16, 32, 16, 4};
+constexpr Sizes kModel = {
+    .hidden = 7168, .rank = 1536, .heads = 64, .dim = 128, .rope = 64, .page_size = 128};
+constexpr Sizes kSmall = {
+    .hidden = 96, .rank = 48, .heads = 16, .dim = 32, .rope = 16, .page_size = 4};
 
 // Slots are a permutation of the first `tokens` rows of `pages` pages.
 std::vector<base::ExampleTensor> CacheTensors(const Sizes& s, int64_t tokens, int64_t pages) {

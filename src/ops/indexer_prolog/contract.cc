@@ -1,7 +1,7 @@
 #include "base/contract.h"
 
 #include "ops/indexer_prolog/problem.h"
-#include "prim/prolog_contract.h"
+#include "prim/call/prolog_contract.h"
 
 namespace tamis::indexer_prolog {
 

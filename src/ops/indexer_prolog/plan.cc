@@ -3,12 +3,13 @@
 
 #include "base/checked.h"
 #include "base/errors.h"
+#include "ops/indexer_prolog/cpu/kernel_units.h"
 #include "ops/indexer_prolog/problem.h"
-#include "prim/cache_slots.h"
-#include "prim/key_shadow_contract.h"
-#include "prim/linear.h"
-#include "prim/prologs.h"
-#include "prim/room.h"
+#include "prim/call/cache_slots.h"
+#include "prim/call/prologs.h"
+#include "prim/call/room.h"
+#include "prim/formats/key_shadow_contract.h"
+#include "prim/formats/weight.h"
 
 namespace tamis::indexer_prolog {
 namespace {
@@ -31,11 +32,6 @@ Status FindHeads(const Params& params, base::Dims* dims) {
   return Status::Ok();
 }
 
-Status NormaliseOptional(const char* name, const TensorView& view, WeightFormat format,
-                         prim::LinearWeight* weight) {
-  return view.absent() ? Status::Ok() : prim::NormaliseWeight(name, view, format, weight);
-}
-
 }  // namespace
 
 Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
@@ -47,50 +43,36 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   if (!(params.epsilon >= 0))
     return base::Invalid("epsilon", "at least 0", std::to_string(params.epsilon));
   if (!params.index_k_shadow.absent()) {
-    base::Dims keys = d;
-    keys.Set("D", d["Di"]);
-    TAMIS_RETURN_IF_ERROR(prim::CheckShadowDims("index_k_shadow", prim::TokenLayout::kPaged, keys));
+    TAMIS_RETURN_IF_ERROR(
+        prim::CheckShadowDims("index_k_shadow", prim::TokenLayout::kPaged, d["Di"], d));
   }
   Problem& p = *problem;
-  const WeightFormat format = params.weight_format;
-  TAMIS_RETURN_IF_ERROR(NormaliseOptional("w_idx_qb", params.w_idx_qb, format, &p.qb));
-  TAMIS_RETURN_IF_ERROR(prim::NormaliseWeight("w_idx_k", params.w_idx_k, format, &p.k));
-  TAMIS_RETURN_IF_ERROR(NormaliseOptional("w_idx_proj", params.w_idx_proj, format, &p.proj));
+  p.format = params.weight_format;
+  TAMIS_RETURN_IF_ERROR(CheckStrides(p, params));
   TAMIS_RETURN_IF_ERROR(prim::TakeTokens(params, params.index_k_cache, &p));
-  p.params = params;
-  p.params.epsilon = static_cast<float>(params.epsilon);  // kernels compute with it
+  p.epsilon = static_cast<float>(params.epsilon);
+  p.interleaved = params.rope_interleaved;
   p.heads = d["Ni"];
   p.dim = d["Di"];
   p.rope = d["rope"];
   return Status::Ok();
 }
 
-namespace {
+Status Room::CheckStrides(const Problem& p, const Params& in) {
+  TAMIS_RETURN_IF_ERROR(prim::CheckWeight("w_idx_qb", in.w_idx_qb, p.format));
+  TAMIS_RETURN_IF_ERROR(prim::CheckWeight("w_idx_k", in.w_idx_k, p.format));
+  return prim::CheckWeight("w_idx_proj", in.w_idx_proj, p.format);
+}
 
-void FillArgs(Problem& p) {
-  const Params& in = p.params;
-  p.cache_rows.clear();
-  p.shadow_keys.clear();
-  for (int64_t slot : p.slots) {
-    p.cache_rows.push_back(slot < 0 ? -1 : prim::SlotOffset(in.index_k_cache, slot));
-    if (in.index_k_shadow.absent() || slot < 0) {
-      p.shadow_keys.push_back({});
-    } else {
-      const int64_t key = slot % in.index_k_cache.shape[1];
-      p.shadow_keys.push_back({slot / in.index_k_cache.shape[1] * in.index_k_shadow.strides[0] +
-                                   key / prim::kShadowKeys * in.index_k_shadow.strides[1],
-                               key % prim::kShadowKeys});
-    }
-  }
-  KernelArgs& a = p.args;
-  a = {};
+void Room::Bind(const Problem& p, const Params& in, KernelArgs* args) {
+  KernelArgs& a = *args;
   a.x = prim::Data<const uint16_t>(in.x);
   a.x_at = prim::TokenStridesOf(in.x, p.batched);
   a.query_norm = prim::Data<const uint16_t>(in.query_norm);
   a.query_norm_at = prim::TokenStridesOf(in.query_norm, p.batched);
-  a.qb = p.qb;
-  a.k = p.k;
-  a.proj = p.proj;
+  a.qb = prim::WeightOf(in.w_idx_qb, p.format);
+  a.k = prim::WeightOf(in.w_idx_k, p.format);
+  a.proj = prim::WeightOf(in.w_idx_proj, p.format);
   a.gamma = prim::Data<const uint16_t>(in.in_gamma_k);
   a.beta = prim::Data<const uint16_t>(in.in_beta_k);
   a.sin = prim::Data<const uint16_t>(in.sin);
@@ -98,56 +80,68 @@ void FillArgs(Problem& p) {
   a.cos = prim::Data<const uint16_t>(in.cos);
   a.cos_at = prim::TokenStridesOf(in.cos, p.batched);
   a.cache = prim::Data<uint16_t>(in.index_k_cache);
-  a.cache_rows = p.cache_rows.data();
+  a.cache_at = prim::PagesOf(in.index_k_cache);
   a.shadow = prim::Data<uint8_t>(in.index_k_shadow);
-  a.shadow_keys = p.shadow_keys.data();
+  a.shadow_page_stride = in.index_k_shadow.strides[0];
+  a.shadow_panel_stride = in.index_k_shadow.strides[1];
   a.query = prim::Data<uint16_t>(in.query);
   a.query_at = prim::TokenStridesOf(in.query, p.batched);
   a.query_head_stride = in.query.strides[p.batched ? 2 : 1];
   a.weights = prim::Data<uint16_t>(in.weights);
   a.weights_at = prim::TokenStridesOf(in.weights, p.batched);
+}
+
+namespace {
+
+void FillArgs(Problem& p, const Params& in) {
+  KernelArgs& a = p.args;
+  a = {};
+  Room::Bind(p, in, &a);
+  a.slots = p.slots.data();
   a.blocks = prim::MakeTokenBlocks(p.tokens);
   a.heads = p.heads;
   a.dim = p.dim;
   a.rope = p.rope;
-  a.epsilon = static_cast<float>(in.epsilon);
-  a.interleaved = in.rope_interleaved;
+  a.epsilon = p.epsilon;
+  a.interleaved = p.interleaved;
   a.with_keys = prim::WritesAny(p.slots);
   a.bfloat16 = p.dtype == DType::kBFloat16;
 }
 
 }  // namespace
 
-prim::CpuWork Room::OnCpu(Problem& p, Level level) {
-  static constexpr prim::KernelTable kProject = TAMIS_PAIR_KERNEL_TABLE(IndexerPrologProject);
-  static constexpr prim::KernelTable kNorm = TAMIS_PAIR_KERNEL_TABLE(IndexerPrologNorm);
-  FillArgs(p);
+void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, prim::CpuWork* work) {
+  static constexpr prim::KernelTable kProject = {prim::kIndexerPrologProjectUnits};
+  static constexpr prim::KernelTable kNorm = {prim::kIndexerPrologNormUnits};
+  FillArgs(p, in);
   const KernelArgs& a = p.args;
-  prim::CpuWork work = prim::WorkInBlocks(&a, a.blocks);
-  if (p.tokens == 0) return work;
-  const bool pairs =
+  if (p.tokens == 0) return;
+  const bool bf16_pairs =
       a.bfloat16 && prim::RowsPairUp(a.qb) && prim::RowsPairUp(a.k) && prim::RowsPairUp(a.proj);
-  work.scratch_bytes = prim::Times(ScratchFloats(a), sizeof(float));
-  work.shared_bytes = prim::Times(SharedFloats(a), sizeof(float));
+  work->scratch_bytes = prim::Times(ScratchFloats(a), sizeof(float));
+  work->shared_bytes = prim::Times(SharedFloats(a), sizeof(float));
   for (int64_t block = 0; block < base::CeilDiv(p.tokens, a.blocks.block_tokens); ++block) {
-    work.phases.push_back({ProjectItems(a), kProject.at(level, pairs), block * ProjectItems(a)});
-    work.phases.push_back({NormItems(a), kNorm.at(level, pairs), block * NormItems(a)});
+    work->phases.push_back(
+        {ProjectItems(a), kProject.at(target.level, bf16_pairs), block * ProjectItems(a)});
+    work->phases.push_back(
+        {NormItems(a), kNorm.at(target.level, bf16_pairs), block * NormItems(a)});
   }
-  return work;
 }
 
-Cost Room::CountCost(const Problem& p) {
+std::string Room::Blocking(const Problem& p) { return prim::BlockingOf(p.args.blocks); }
+
+Cost Room::CountCost(const Problem& p, const Params& in) {
   const auto tokens = static_cast<double>(p.tokens);
-  const auto hidden = static_cast<double>(p.k.rows);
-  const auto rank = static_cast<double>(p.qb.rows);
+  const auto hidden = static_cast<double>(in.w_idx_k.shape[0]);
+  const auto rank = static_cast<double>(in.w_idx_qb.absent() ? 0 : in.w_idx_qb.shape[0]);
   const auto heads = static_cast<double>(p.heads);
   const auto dim = static_cast<double>(p.dim);
-  const bool query = !p.params.query.absent();
-  const bool weights = !p.params.weights.absent();
+  const bool query = !in.query.absent();
+  const bool weights = !in.weights.absent();
   const bool keys = prim::WritesAny(p.slots);
   const double elems =
       (keys ? hidden * dim : 0) + (query ? rank * heads * dim : 0) + (weights ? hidden * heads : 0);
-  const bool shadow = keys && !p.params.index_k_shadow.absent();
+  const bool shadow = keys && !in.index_k_shadow.absent();
   Cost cost;
   cost.flops = 2 * tokens * elems;
   cost.read_bytes =

@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "base/dtype.h"
-#include "prim/key_shadow_reference.h"
+#include "prim/formats/key_shadow_reference.h"
 #include "tests/support/levels.h"
 #include "tests/support/prologs.h"
 #include "tests/support/refusals.h"

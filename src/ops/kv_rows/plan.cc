@@ -2,8 +2,9 @@
 
 #include "base/checked.h"
 #include "base/errors.h"
+#include "ops/kv_rows/cpu/kernel_units.h"
 #include "ops/kv_rows/problem.h"
-#include "prim/room.h"
+#include "prim/call/room.h"
 
 namespace tamis {
 namespace {
@@ -13,27 +14,33 @@ prim::KvRow FormatOf(bool flash_mla, int64_t latent_dim, int64_t rope_dim) {
                    : prim::KvRow::Cann(latent_dim, rope_dim);
 }
 
-prim::CpuWork WorkOf(kv_rows::Problem& p, prim::CpuKernel* kernel, int64_t scratch_floats) {
+// Either way: the kernels write some of the three and read the others.
+template <class Params>
+void BindRows(const Params& in, kv_rows::KernelArgs* args) {
+  args->rows = prim::Data<uint8_t>(in.rows);
+  args->rows_stride = in.rows.strides[0];
+  args->latent = prim::Data<uint16_t>(in.latent);
+  args->latent_stride = in.latent.strides[0];
+  args->rope = prim::Data<uint16_t>(in.rope);
+  args->rope_stride = in.rope.strides[0];
+}
+
+template <class Params>
+void MakeWork(kv_rows::Problem& p, const Params& in, prim::CpuKernel* kernel,
+              int64_t scratch_floats, prim::CpuWork* work) {
   kv_rows::KernelArgs& a = p.args;
   a = {};
-  a.rows = static_cast<uint8_t*>(p.rows.data);
-  a.rows_stride = p.rows.strides[0];
-  a.latent = static_cast<uint16_t*>(p.latent.data);
-  a.latent_stride = p.latent.strides[0];
-  a.rope = static_cast<uint16_t*>(p.rope.data);
-  a.rope_stride = p.rope.strides[0];
+  BindRows(in, &a);
   a.count = p.count;
   a.format = p.format;
   a.bfloat16 = p.dtype == DType::kBFloat16;
-  prim::CpuWork work;
-  work.args = &a;
   // Without a byte a row there is nothing to do, and no limit to how many rows there are.
   const int64_t rows = p.format.width() > 0 ? p.count : 0;
-  work.phases = {{base::CeilDiv(rows, kv_rows::kRowsPerItem), kernel}};
-  work.scratch_bytes = prim::Times(scratch_floats, sizeof(float));
-  work.blocking = std::to_string(kv_rows::kRowsPerItem) + " rows per item";
-  return work;
+  work->phases = {{base::CeilDiv(rows, kv_rows::kRowsPerItem), kernel}};
+  work->scratch_bytes = prim::Times(scratch_floats, sizeof(float));
 }
+
+std::string BlockingOfEither() { return std::to_string(kv_rows::kRowsPerItem) + " rows per item"; }
 
 Cost CostOf(const kv_rows::Problem& p, bool pack) {
   const double bytes = static_cast<double>(p.count) * static_cast<double>(p.format.width());
@@ -61,20 +68,24 @@ Status pack_kv_rows::Room::Normalise(const Params& params, base::Dims* dims, Pro
   }
   problem->format = FormatOf(params.kv_format == KvFormat::kFlashMla656, latent_dim, rope_dim);
   dims->Set("width", width);
-  problem->rows = params.rows;
-  problem->latent = params.latent;
-  problem->rope = params.rope;
   problem->count = (*dims)["R"];
   problem->dtype = params.latent.dtype;
   return Status::Ok();
 }
 
-prim::CpuWork pack_kv_rows::Room::OnCpu(Problem& p, Level level) {
-  static constexpr prim::KernelTable kKernels = TAMIS_KERNEL_TABLE(PackKvRows);
-  return WorkOf(p, kKernels.at(level), 0);
+void pack_kv_rows::Room::Bind(const Problem&, const Params& in, kv_rows::KernelArgs* args) {
+  BindRows(in, args);
 }
 
-Cost pack_kv_rows::Room::CountCost(const Problem& p) { return CostOf(p, true); }
+void pack_kv_rows::Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target,
+                               prim::CpuWork* work) {
+  static constexpr prim::KernelTable kKernels = {prim::kPackKvRowsUnits};
+  MakeWork(p, in, kKernels.at(target.level), 0, work);
+}
+
+std::string pack_kv_rows::Room::Blocking(const Problem&) { return BlockingOfEither(); }
+
+Cost pack_kv_rows::Room::CountCost(const Problem& p, const Params&) { return CostOf(p, true); }
 
 Status unpack_kv_rows::Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
   constexpr int64_t kGroupBytes = prim::kKvRowGroup + 4;  // with their scale
@@ -90,20 +101,24 @@ Status unpack_kv_rows::Room::Normalise(const Params& params, base::Dims* dims, P
   problem->format =
       FormatOf(params.kv_format == KvFormat::kFlashMla656, latent_dim, params.rope_dim);
   dims->Set("D", latent_dim);
-  problem->rows = params.rows;
-  problem->latent = params.latent;
-  problem->rope = params.rope;
   problem->count = (*dims)["R"];
   problem->dtype = params.dtype == HalfDtype::kBFloat16 ? DType::kBFloat16 : DType::kFloat16;
   return Status::Ok();
 }
 
-prim::CpuWork unpack_kv_rows::Room::OnCpu(Problem& p, Level level) {
-  static constexpr prim::KernelTable kKernels = TAMIS_KERNEL_TABLE(UnpackKvRows);
-  return WorkOf(p, kKernels.at(level), p.format.latent_dim);
+void unpack_kv_rows::Room::Bind(const Problem&, const Params& in, kv_rows::KernelArgs* args) {
+  BindRows(in, args);
 }
 
-Cost unpack_kv_rows::Room::CountCost(const Problem& p) { return CostOf(p, false); }
+void unpack_kv_rows::Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target,
+                                 prim::CpuWork* work) {
+  static constexpr prim::KernelTable kKernels = {prim::kUnpackKvRowsUnits};
+  MakeWork(p, in, kKernels.at(target.level), p.format.latent_dim, work);
+}
+
+std::string unpack_kv_rows::Room::Blocking(const Problem&) { return BlockingOfEither(); }
+
+Cost unpack_kv_rows::Room::CountCost(const Problem& p, const Params&) { return CostOf(p, false); }
 
 Result<Plan> pack_kv_rows::plan(const Params& params, const Context& context) {
   return prim::MakePlan<Room>(params, context);

@@ -1,11 +1,12 @@
 // The normalised operators of the kv_rows room, and the rooms as the rest of the house takes them.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "base/operator.h"
 #include "ops/kv_rows/cpu/kernel.h"
-#include "prim/cpu/work.h"
+#include "prim/call/work.h"
 #include "tamis/ops/pack_kv_rows.hpp"
 #include "tamis/ops/unpack_kv_rows.hpp"
 
@@ -13,7 +14,6 @@ namespace tamis::kv_rows {
 
 /// Both ways: rows of bytes and what they mean.
 struct Problem {
-  TensorView rows, latent, rope;
   int64_t count = 0;
   prim::KvRow format;
   DType dtype = DType::kBFloat16;
@@ -31,9 +31,13 @@ struct Room {
 
   static const base::Contract& contract();
   static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
-  static void ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden);
-  static prim::CpuWork OnCpu(Problem& problem, Level level);
-  static Cost CountCost(const Problem& problem);
+  static void ReferenceRow(const Problem& problem, const Params& in, int64_t row, size_t slot,
+                           base::Golden* golden);
+  static void OnCpu(Problem& problem, const Params& in, const prim::CpuTarget& target,
+                    prim::CpuWork* work);
+  static std::string Blocking(const Problem& problem);
+  static void Bind(const Problem& problem, const Params& in, kv_rows::KernelArgs* args);
+  static Cost CountCost(const Problem& problem, const Params& in);
   static const std::vector<base::Example>& examples();
 };
 
@@ -48,9 +52,13 @@ struct Room {
 
   static const base::Contract& contract();
   static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
-  static void ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden);
-  static prim::CpuWork OnCpu(Problem& problem, Level level);
-  static Cost CountCost(const Problem& problem);
+  static void ReferenceRow(const Problem& problem, const Params& in, int64_t row, size_t slot,
+                           base::Golden* golden);
+  static void OnCpu(Problem& problem, const Params& in, const prim::CpuTarget& target,
+                    prim::CpuWork* work);
+  static std::string Blocking(const Problem& problem);
+  static void Bind(const Problem& problem, const Params& in, kv_rows::KernelArgs* args);
+  static Cost CountCost(const Problem& problem, const Params& in);
   static const std::vector<base::Example>& examples();
 };
 

@@ -5,25 +5,25 @@
 
 #include "base/dtype.h"
 #include "ops/kv_rows/problem.h"
-#include "prim/kv_row_reference.h"
+#include "prim/formats/kv_row_reference.h"
 
 namespace tamis {
 
-void pack_kv_rows::Room::ReferenceRow(const Problem& p, int64_t row, size_t slot,
+void pack_kv_rows::Room::ReferenceRow(const Problem& p, const Params& in, int64_t row, size_t slot,
                                       base::Golden* golden) {
   std::vector<float> latent(static_cast<size_t>(p.format.latent_dim));
   for (size_t c = 0; c < latent.size(); ++c) {
     latent[c] = static_cast<float>(base::LoadAsDouble(
-        p.latent.data, p.dtype, row * p.latent.strides[0] + static_cast<int64_t>(c)));
+        in.latent.data, p.dtype, row * in.latent.strides[0] + static_cast<int64_t>(c)));
   }
-  const auto* rope = static_cast<const uint16_t*>(p.rope.data) + row * p.rope.strides[0];
+  const auto* rope = static_cast<const uint16_t*>(in.rope.data) + row * in.rope.strides[0];
   const std::vector<uint8_t> bytes = prim::EncodeKvRow(p.format, latent, rope);
   std::copy(bytes.begin(), bytes.end(), golden->outputs[0].Row(static_cast<int64_t>(slot)));
 }
 
-void unpack_kv_rows::Room::ReferenceRow(const Problem& p, int64_t row, size_t slot,
-                                        base::Golden* golden) {
-  const auto* bytes = static_cast<const uint8_t*>(p.rows.data) + row * p.rows.strides[0];
+void unpack_kv_rows::Room::ReferenceRow(const Problem& p, const Params& in, int64_t row,
+                                        size_t slot, base::Golden* golden) {
+  const auto* bytes = static_cast<const uint8_t*>(in.rows.data) + row * in.rows.strides[0];
   const std::vector<double> values = prim::DecodeKvRow(p.format, p.dtype, bytes);
   const auto rope = values.begin() + p.format.latent_dim;
   std::copy(values.begin(), rope, golden->outputs[0].Row(static_cast<int64_t>(slot)));

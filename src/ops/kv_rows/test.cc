@@ -4,7 +4,7 @@
 #include <cstring>
 #include <limits>
 
-#include "prim/kv_row_reference.h"
+#include "prim/formats/kv_row_reference.h"
 #include "tests/support/levels.h"
 #include "tests/support/refusals.h"
 

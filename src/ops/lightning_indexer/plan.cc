@@ -3,10 +3,11 @@
 
 #include "base/checked.h"
 #include "base/errors.h"
+#include "ops/lightning_indexer/cpu/kernel_units.h"
 #include "ops/lightning_indexer/cpu/scan.h"
 #include "ops/lightning_indexer/problem.h"
-#include "prim/key_shadow_contract.h"
-#include "prim/room.h"
+#include "prim/call/room.h"
+#include "prim/formats/key_shadow_contract.h"
 
 namespace tamis::lightning_indexer {
 namespace {
@@ -45,50 +46,49 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   lengths.block_table = params.block_table;
   TAMIS_RETURN_IF_ERROR(prim::FindSequences(lengths, dims, problem));
 
-  problem->query = params.query;
-  problem->key = params.key;
-  problem->weights = params.weights;
-  problem->shadow = params.key_shadow;
   problem->pruning = params.pruning;
-  problem->indices = params.sparse_indices;
-  problem->values = params.sparse_values;
   problem->heads = d["N"];
   problem->dim = d["D"];
   problem->sparse_count = params.sparse_count;
   problem->causal = params.sparse_mode == 3;
   if (params.key_shadow.absent()) return Status::Ok();
-  return prim::CheckShadowDims("key_shadow", problem->key_layout, d);
+  return prim::CheckShadowDims("key_shadow", problem->key_layout, d["D"], d);
+}
+
+void Room::Bind(const Problem& p, const Params& in, KernelArgs* args) {
+  const bool tnd = p.key_layout == prim::TokenLayout::kTnd;
+  KernelArgs& a = *args;
+  a.query = prim::Data<const uint16_t>(in.query);
+  a.query_at = p.TokensOf(in.query);
+  a.query_head_stride = p.HeadStride(in.query);
+  a.weights = in.weights.data;
+  a.weights_at = p.TokensOf(in.weights);
+  a.key = prim::Data<const uint16_t>(in.key);
+  a.page_stride = tnd ? 0 : in.key.strides[0];
+  a.key_stride = in.key.strides[tnd ? 0 : 1];
+  a.scan.shadow = prim::Data<const uint8_t>(in.key_shadow);
+  a.scan.shadow_page_stride = tnd ? 0 : in.key_shadow.strides[0];
+  a.scan.shadow_panel_stride = in.key_shadow.strides[tnd ? 0 : 1];
+  a.indices = prim::Data<int32_t>(in.sparse_indices);
+  a.indices_at = p.TokensOf(in.sparse_indices);
+  a.values = in.sparse_values.data;
+  a.values_at = p.TokensOf(in.sparse_values);
 }
 
 namespace {
 
-void FillArgs(Problem& p, int64_t most_keys) {
-  const int first_head_dim = p.padded_queries ? 2 : 1;
+void FillArgs(Problem& p, const Params& in, int64_t most_keys) {
   KernelArgs& a = p.args;
   a = {};
-  a.query = static_cast<const uint16_t*>(p.query.data);
-  a.query_token_stride = p.query.strides[first_head_dim - 1];
-  a.query_head_stride = p.query.strides[first_head_dim];
-  a.weights = p.weights.data;
-  a.weights_token_stride = p.weights.strides[first_head_dim - 1];
-  a.key = static_cast<const uint16_t*>(p.key.data);
-  a.page_table = static_cast<const int32_t*>(p.page_table.data);
+  Room::Bind(p, in, &a);
+  a.page_table = p.page_table.data();
   a.page_size = p.page_size;
-  a.page_stride = p.key.strides[0];
-  a.key_stride = p.key_layout == prim::TokenLayout::kTnd ? p.key.strides[0] : p.key.strides[1];
-  a.indices = static_cast<int32_t*>(p.indices.data);
-  a.values = p.values.data;
   a.heads = p.heads;
   a.dim = p.dim;
   a.sparse_count = p.sparse_count;
-  if (!p.shadow.absent()) {
-    a.scan.shadow = static_cast<const uint8_t*>(p.shadow.data);
-    a.scan.shadow_page_stride = p.shadow.strides[0];
-    a.scan.shadow_panel_stride = p.shadow.strides[p.key_layout == prim::TokenLayout::kTnd ? 0 : 1];
-  }
-  a.bfloat16 = p.query.dtype == DType::kBFloat16;
-  a.weights_float32 = p.weights.dtype == DType::kFloat32;
-  a.values_float32 = p.values.dtype == DType::kFloat32;
+  a.bfloat16 = in.query.dtype == DType::kBFloat16;
+  a.weights_float32 = in.weights.dtype == DType::kFloat32;
+  a.values_float32 = in.sparse_values.dtype == DType::kFloat32;
   a.keep = std::min(p.sparse_count, most_keys);
   a.tokens_per_chunk =
       std::clamp<int64_t>(kRowsPerItem / std::max<int64_t>(p.heads, 1), 1, kMostTokens);
@@ -98,19 +98,13 @@ void FillArgs(Problem& p, int64_t most_keys) {
 Chunk ChunkOf(const Problem& p, const prim::TokenSequence& s, int64_t token, int64_t tokens,
               int64_t key_begin, int64_t key_end, int64_t list) {
   Chunk chunk = {};
-  chunk.query_offset = p.TokenOffset(p.query, s, token);
-  chunk.weights_offset = p.TokenOffset(p.weights, s, token);
+  chunk.batch = s.batch;
+  chunk.token = s.token + token;
   chunk.tokens = tokens;
-  if (p.key_layout == prim::TokenLayout::kPaged) {
-    chunk.table_offset = s.batch * p.page_table.strides[0];
-  } else {
-    chunk.key_offset = p.KeyOffset(p.key, s, 0);
-  }
+  if (p.key_layout == prim::TokenLayout::kPaged) chunk.table_offset = p.page_table.offset(s.batch);
+  chunk.first_key = s.key_begin;
   chunk.key_begin = key_begin;
   chunk.key_end = key_end;
-  if (!p.shadow.absent() && p.key_layout == prim::TokenLayout::kBsnd)
-    chunk.shadow_offset = s.batch * p.shadow.strides[0];
-  chunk.shadow_key = s.key_begin;
   chunk.visible = p.causal ? s.keys - s.rows + token + 1 : s.keys;
   chunk.visible_step = p.causal ? 1 : 0;
   chunk.list = list;
@@ -132,11 +126,17 @@ int64_t CutTokens(Problem& p, int64_t keys_per_chunk) {
           s.Visible(token + count - 1, p.causal);  // of the last token: the farthest
       const int64_t cuts = base::CeilDiv(reach, keys_per_chunk);
       for (int64_t t = 0; t < count; ++t) {
-        p.rows.push_back({lists + t, count, cuts, p.TokenOffset(p.indices, s, token + t),
-                          p.values.absent() ? 0 : p.TokenOffset(p.values, s, token + t)});
+        p.rows.push_back({.list = lists + t,
+                          .list_stride = count,
+                          .lists = cuts,
+                          .batch = s.batch,
+                          .token = s.token + token + t});
       }
       if (reach > 0) {
-        p.groups.push_back({static_cast<int64_t>(p.chunks.size()), cuts, reach, tokens});
+        p.groups.push_back({.chunk = static_cast<int64_t>(p.chunks.size()),
+                            .chunks = cuts,
+                            .key_end = reach,
+                            .token = tokens});
         tokens += count;
       }
       for (int64_t begin = 0; begin < reach; begin += keys_per_chunk) {
@@ -159,8 +159,8 @@ bool WantsScan(const Problem& p, Level level, int64_t most_keys) {
   if (p.pruning == Pruning::kOff || p.heads == 0 || p.dim == 0) return false;
   if (p.dim > prim::kShadowMostDims || p.heads > kMostScanHeads) return false;
   if (p.pruning == Pruning::kOn) return true;
-  return prim::HasFastIntegers(level) && p.heads >= kLeastScanHeads && most_keys >= kLeastScanned &&
-         most_keys / kLeastPerSelected >= p.sparse_count;
+  return base::Has(level, base::Feature::kFastIntegers) && p.heads >= kLeastScanHeads &&
+         most_keys >= kLeastScanned && most_keys / kLeastPerSelected >= p.sparse_count;
 }
 
 // Lists of ranks, then what a scan leaves for later phases.
@@ -180,12 +180,12 @@ int64_t SharedBytes(KernelArgs& a, int64_t lists, int64_t groups, bool whole) {
 
 }  // namespace
 
-prim::CpuWork Room::OnCpu(Problem& p, Level level) {
-  static constexpr prim::KernelTable kScore = TAMIS_INT16_KERNEL_TABLE(LightningIndexer);
-  static constexpr prim::KernelTable kPrepare = TAMIS_INT16_KERNEL_TABLE(LightningIndexerPrepare);
-  static constexpr prim::KernelTable kScan = TAMIS_INT16_KERNEL_TABLE(LightningIndexerScan);
-  static constexpr prim::KernelTable kRescore = TAMIS_INT16_KERNEL_TABLE(LightningIndexerRescore);
-  static constexpr prim::KernelTable kPruned = TAMIS_INT16_KERNEL_TABLE(LightningIndexerPruned);
+void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, prim::CpuWork* work) {
+  static constexpr prim::KernelTable kScore = {prim::kLightningIndexerUnits};
+  static constexpr prim::KernelTable kPrepare = {prim::kLightningIndexerPrepareUnits};
+  static constexpr prim::KernelTable kScan = {prim::kLightningIndexerScanUnits};
+  static constexpr prim::KernelTable kRescore = {prim::kLightningIndexerRescoreUnits};
+  static constexpr prim::KernelTable kPruned = {prim::kLightningIndexerPrunedUnits};
   int64_t tokens = 0;
   int64_t most_keys = 0;
   for (const prim::TokenSequence& s : p.sequences) {
@@ -194,9 +194,9 @@ prim::CpuWork Room::OnCpu(Problem& p, Level level) {
   }
   const bool whole = tokens >= kTokensWithoutChunks;
   const int64_t keys_per_chunk = whole ? std::max<int64_t>(most_keys, 1) : kKeysPerChunk;
-  FillArgs(p, most_keys);
+  FillArgs(p, in, most_keys);
   KernelArgs& a = p.args;
-  a.scan.wanted = WantsScan(p, level, most_keys);
+  a.scan.wanted = WantsScan(p, target.level, most_keys);
   a.scan.always = p.pruning == Pruning::kOn;
   a.scan.keys_per_chunk = keys_per_chunk;
   const int64_t lists = CutTokens(p, keys_per_chunk);
@@ -206,46 +206,47 @@ prim::CpuWork Room::OnCpu(Problem& p, Level level) {
 
   const auto chunks = static_cast<int64_t>(p.chunks.size());
   const auto groups = static_cast<int64_t>(p.groups.size());
-  prim::CpuWork work;
-  work.args = &a;
   if (!a.scan.wanted) {
-    work.phases = {{chunks, kScore.at(level, a.bfloat16)}};
+    work->phases = {{chunks, kScore.at(target.level, a.bfloat16)}};
   } else if (whole) {
-    work.phases = {{chunks, kPruned.at(level, a.bfloat16)}};
+    work->phases = {{chunks, kPruned.at(target.level, a.bfloat16)}};
   } else {
-    work.phases = {{groups, kPrepare.at(level, a.bfloat16)},
-                   {chunks, kScan.at(level, a.bfloat16)},
-                   {chunks, kRescore.at(level, a.bfloat16)}};
+    work->phases = {{groups, kPrepare.at(target.level, a.bfloat16)},
+                    {chunks, kScan.at(target.level, a.bfloat16)},
+                    {chunks, kRescore.at(target.level, a.bfloat16)}};
   }
-  work.phases.push_back({static_cast<int64_t>(p.rows.size()), &FinishRow});
-  work.scratch_bytes =
+  work->phases.push_back({static_cast<int64_t>(p.rows.size()), &FinishRow});
+  work->scratch_bytes =
       prim::Times(a.scan.wanted ? LayOutScan(a, whole).total : LayOut(a).total, sizeof(float));
-  work.shared_bytes = SharedBytes(a, lists, groups, whole);
-  work.blocking = std::to_string(a.tokens_per_chunk) + " tokens x " + std::to_string(p.heads) +
-                  " heads per item, " + std::to_string(keys_per_chunk) + " keys at a time" +
-                  (a.scan.wanted ? ", after a scan in 8-bit integers" : "");
-  return work;
+  work->shared_bytes = SharedBytes(a, lists, groups, whole);
 }
 
-Cost Room::CountCost(const Problem& p) {
+std::string Room::Blocking(const Problem& p) {
+  return std::to_string(p.args.tokens_per_chunk) + " tokens x " + std::to_string(p.heads) +
+         " heads per item, " + std::to_string(p.args.scan.keys_per_chunk) + " keys at a time" +
+         (p.args.scan.wanted ? ", after a scan in 8-bit integers" : "");
+}
+
+Cost Room::CountCost(const Problem& p, const Params& in) {
   Cost cost;
-  double pairs = 0;
+  double query_key_pairs = 0;
   double rows = 0;
   double keys = 0;
   for (const prim::TokenSequence& s : p.sequences) {
-    for (int64_t i = 0; i < s.rows; ++i) pairs += static_cast<double>(s.Visible(i, p.causal));
+    for (int64_t i = 0; i < s.rows; ++i)
+      query_key_pairs += static_cast<double>(s.Visible(i, p.causal));
     rows += static_cast<double>(s.rows);
     keys += static_cast<double>(s.keys);
   }
   const auto heads = static_cast<double>(p.heads);
   const auto dim = static_cast<double>(p.dim);
-  cost.flops = 2.0 * pairs * heads * dim;
+  cost.flops = 2.0 * query_key_pairs * heads * dim;
   cost.read_bytes = 2.0 * (keys * dim + rows * heads * dim) +
-                    rows * heads * (p.weights.dtype == DType::kFloat32 ? 4 : 2);
+                    rows * heads * (in.weights.dtype == DType::kFloat32 ? 4 : 2);
   cost.write_bytes = rows * static_cast<double>(p.sparse_count) *
-                     (4.0 + (p.values.absent()                   ? 0.0
-                             : p.values.dtype == DType::kFloat32 ? 4.0
-                                                                 : 2.0));
+                     (4.0 + (in.sparse_values.absent()                   ? 0.0
+                             : in.sparse_values.dtype == DType::kFloat32 ? 4.0
+                                                                         : 2.0));
   return cost;
 }
 

@@ -1,20 +1,18 @@
 // The normalised lightning_indexer, and the room as the rest of the house takes it.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "base/operator.h"
 #include "ops/lightning_indexer/cpu/kernel.h"
-#include "prim/cpu/work.h"
-#include "prim/token_sequences.h"
+#include "prim/call/token_sequences.h"
+#include "prim/call/work.h"
 #include "tamis/ops/lightning_indexer.hpp"
 
 namespace tamis::lightning_indexer {
 
 struct Problem : prim::TokenProblem {
-  TensorView query, key, weights;
-  TensorView shadow;  // of the keys; may be absent
-  TensorView indices, values;
   int64_t heads = 0;
   int64_t dim = 0;
   int64_t sparse_count = 0;
@@ -32,9 +30,13 @@ struct Room {
 
   static const base::Contract& contract();
   static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
-  static void ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden);
-  static prim::CpuWork OnCpu(Problem& problem, Level level);
-  static Cost CountCost(const Problem& problem);
+  static void ReferenceRow(const Problem& problem, const Params& in, int64_t row, size_t slot,
+                           base::Golden* golden);
+  static void OnCpu(Problem& problem, const Params& in, const prim::CpuTarget& target,
+                    prim::CpuWork* work);
+  static std::string Blocking(const Problem& problem);
+  static void Bind(const Problem& problem, const Params& in, KernelArgs* args);
+  static Cost CountCost(const Problem& problem, const Params& in);
   static const std::vector<base::Example>& examples();
 };
 

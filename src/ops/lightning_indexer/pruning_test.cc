@@ -10,8 +10,8 @@
 #include "base/dtype.h"
 #include "ops/lightning_indexer/cpu/scan.h"
 #include "ops/lightning_indexer/problem.h"
-#include "prim/cpu/work.h"
-#include "prim/key_shadow_reference.h"
+#include "prim/call/work.h"
+#include "prim/formats/key_shadow_reference.h"
 #include "tamis/ops/quantize_index_keys.hpp"
 #include "tests/support/levels.h"
 #include "tests/support/refusals.h"
@@ -193,13 +193,13 @@ class Scanned {
     base::Dims dims;
     EXPECT_TRUE(indexer::Room::contract().CheckInputs(&params, &dims).ok());
     EXPECT_TRUE(indexer::Room::Normalise(params, &dims, &problem_).ok());
-    work_ = indexer::Room::OnCpu(problem_, level);
+    indexer::Room::OnCpu(problem_, params, {level, 1}, &work_);
     shared_.resize(static_cast<size_t>(work_.shared_bytes) / 4);
     std::vector<float> scratch(static_cast<size_t>(work_.scratch_bytes) / 4);
     EXPECT_EQ(work_.phases.size(), 4u) << "prepare, scan, rescore, finish";
     for (int phase = 0; phase < 2; ++phase) {
       for (int64_t item = 0; item < work_.phases[static_cast<size_t>(phase)].items; ++item)
-        work_.phases[static_cast<size_t>(phase)].kernel(work_.args, item, scratch.data(),
+        work_.phases[static_cast<size_t>(phase)].kernel(&problem_.args, item, scratch.data(),
                                                         shared_.data());
     }
   }
@@ -380,7 +380,7 @@ TEST(LightningIndexerPruning, HopelessKeysAreLeftToThePlainWay) {
     indexer::Params params = ParamsOf(d, 64, &indices, &values);
     params.pruning = indexer::Pruning::kAuto;
     for (Level level : TestedLevels()) {
-      if (!prim::HasFastIntegers(level)) continue;
+      if (!base::Has(level, base::Feature::kFastIntegers)) continue;
       EXPECT_EQ(Scanned(params, level).scanned(0), spread > 0);
     }
   }

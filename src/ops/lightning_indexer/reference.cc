@@ -20,31 +20,33 @@ double Relu(double x) { return x < 0 ? 0 : x; }  // NaN stays NaN
 
 }  // namespace
 
-void Room::ReferenceRow(const Problem& p, int64_t row, size_t slot, base::Golden* golden) {
+void Room::ReferenceRow(const Problem& p, const Params& in, int64_t row, size_t slot,
+                        base::Golden* golden) {
   const auto next =
       std::find_if(p.sequences.begin(), p.sequences.end(),
                    [&](const prim::TokenSequence& s) { return row < s.row_begin + s.rows; });
   const prim::TokenSequence& s = *next;
   const int64_t token = row - s.row_begin;
-  const int64_t query = p.TokenOffset(p.query, s, token);
-  const int64_t weights = p.TokenOffset(p.weights, s, token);
-  const int64_t head_stride = p.query.strides[p.padded_queries ? 2 : 1];
+  const int64_t query = p.TokenOffset(in.query, s, token);
+  const int64_t weights = p.TokenOffset(in.weights, s, token);
+  const int64_t head_stride = p.HeadStride(in.query);
 
   std::vector<double> scores(static_cast<size_t>(s.Visible(token, p.causal)));
   double bound = 0;
   for (size_t j = 0; j < scores.size(); ++j) {
-    const int64_t key = p.KeyOffset(p.key, s, static_cast<int64_t>(j));
+    const int64_t key = p.KeyOffset(in.key, s, static_cast<int64_t>(j));
     double magnitude = 0;
     double dot_bound = 0;
     for (int64_t g = 0; g < p.heads; ++g) {
       double dot = 0;
       double absolute = 0;
       for (int64_t c = 0; c < p.dim; ++c) {
-        const double term = Element(p.query, query + g * head_stride + c) * Element(p.key, key + c);
+        const double term =
+            Element(in.query, query + g * head_stride + c) * Element(in.key, key + c);
         dot += term;
         absolute += std::fabs(term);
       }
-      const double weight = Element(p.weights, weights + g);
+      const double weight = Element(in.weights, weights + g);
       scores[j] += weight * Relu(dot);
       magnitude += std::fabs(weight) * Relu(dot);
       dot_bound += std::fabs(weight) * base::Fp32SumBound(static_cast<double>(p.dim), absolute);

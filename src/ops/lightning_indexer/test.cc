@@ -5,7 +5,7 @@
 #include <cmath>
 #include <memory>
 
-#include "prim/cpu/work.h"
+#include "prim/call/work.h"
 #include "tamis/ops/lightning_indexer.hpp"
 #include "tests/support/levels.h"
 #include "tests/support/refusals.h"
@@ -360,7 +360,7 @@ TEST(LightningIndexer, TheWorkspaceIsTheFormulasAndFits256MiB) {
            {lightning_indexer::Pruning::kAuto, lightning_indexer::Pruning::kOff}) {
         params.pruning = pruning;
         const bool scan = pruning == lightning_indexer::Pruning::kAuto && c.heads == 64 &&
-                          prim::HasFastIntegers(level);
+                          base::Has(level, base::Feature::kFastIntegers);
         for (int32_t threads : {1, 4, 32}) {
           const auto plan = lightning_indexer::plan(params, {.threads = threads, .level = level});
           ASSERT_TRUE(plan.ok()) << plan.status().message();

@@ -1,6 +1,7 @@
 #include "base/contract.h"
 
 #include "ops/merge/problem.h"
+#include "prim/call/token_contract.h"
 
 namespace tamis {
 namespace {
@@ -21,13 +22,11 @@ const base::Contract& merge_attention_states::Room::contract() {
                   .doc = "attention over each part; not read where the part is empty",
                   .dtypes = {DType::kFloat16, DType::kBFloat16, DType::kFloat32}})
           .Input("softmax_maxes", &Params::softmax_maxes,
-                 {.shape = "parts, T, N",
-                  .doc = "largest score, natural logarithm; -inf: the part is empty",
-                  .dtypes = {DType::kFloat32}})
-          .Input("softmax_sums", &Params::softmax_sums,
-                 {.shape = "parts, T, N",
-                  .doc = "sum of exp(score - max); at most 0: the part is empty",
-                  .dtypes = {DType::kFloat32}})
+                 prim::Statistic("parts, T",
+                                 "largest score, natural logarithm; -inf: the part is empty"))
+          .Input(
+              "softmax_sums", &Params::softmax_sums,
+              prim::Statistic("parts, T", "sum of exp(score - max); at most 0: the part is empty"))
           .Choice("out_dtype", &Params::out_dtype, {"input", "float32"}, "dtype of out")
           .Optional("strict", &Params::strict, kStrict)
           .Output("out", &Params::out,
@@ -36,12 +35,10 @@ const base::Contract& merge_attention_states::Room::contract() {
                    .dtype_as = "outs",
                    .dtype_attribute = "out_dtype",
                    .dtype_choices = {DType::kNone, DType::kFloat32}})
-          .OptionalOutput(
-              "softmax_max", &Params::softmax_max,
-              {.shape = "T, N", .doc = "-inf where all are empty", .dtypes = {DType::kFloat32}})
-          .OptionalOutput(
-              "softmax_sum", &Params::softmax_sum,
-              {.shape = "T, N", .doc = "0 where all are empty", .dtypes = {DType::kFloat32}})
+          .OptionalOutput("softmax_max", &Params::softmax_max,
+                          prim::Statistic("T", "-inf where all are empty"))
+          .OptionalOutput("softmax_sum", &Params::softmax_sum,
+                          prim::Statistic("T", "0 where all are empty"))
           .RowDims({{"", 1}})
           .Build();
   return kContract;

@@ -3,8 +3,9 @@
 
 #include "base/checked.h"
 #include "base/errors.h"
+#include "ops/merge/cpu/kernel_units.h"
 #include "ops/merge/problem.h"
-#include "prim/room.h"
+#include "prim/call/room.h"
 
 namespace tamis::merge_attention_states {
 namespace {
@@ -15,13 +16,7 @@ constexpr int64_t kItemBytes = 256 << 10;
 
 }  // namespace
 
-Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
-  problem->outs = params.outs;
-  problem->maxes = params.softmax_maxes;
-  problem->sums = params.softmax_sums;
-  problem->out = params.out;
-  problem->max = params.softmax_max;
-  problem->sum = params.softmax_sum;
+Status Room::Normalise(const Params&, base::Dims* dims, Problem* problem) {
   problem->parts = (*dims)["parts"];
   problem->tokens = (*dims)["T"];
   problem->heads = (*dims)["N"];
@@ -31,58 +26,64 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   return Status::Ok();
 }
 
-prim::CpuWork Room::OnCpu(Problem& p, Level level) {
-  static constexpr prim::KernelTable kKernels = TAMIS_KERNEL_TABLE(MergeAttentionStates);
+void Room::Bind(const Problem&, const Params& in, KernelArgs* args) {
+  KernelArgs& a = *args;
+  a.outs = in.outs.data;
+  a.outs_part_stride = in.outs.strides[0];
+  a.outs_token_stride = in.outs.strides[1];
+  a.outs_head_stride = in.outs.strides[2];
+  a.maxes = prim::Data<const float>(in.softmax_maxes);
+  a.maxes_part_stride = in.softmax_maxes.strides[0];
+  a.maxes_token_stride = in.softmax_maxes.strides[1];
+  a.sums = prim::Data<const float>(in.softmax_sums);
+  a.sums_part_stride = in.softmax_sums.strides[0];
+  a.sums_token_stride = in.softmax_sums.strides[1];
+  a.out = in.out.data;
+  a.out_token_stride = in.out.strides[0];
+  a.out_head_stride = in.out.strides[1];
+  a.max = prim::Data<float>(in.softmax_max);
+  a.max_token_stride = in.softmax_max.strides[0];
+  a.sum = prim::Data<float>(in.softmax_sum);
+  a.sum_token_stride = in.softmax_sum.strides[0];
+}
+
+void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, prim::CpuWork* work) {
+  static constexpr prim::KernelTable kKernels = {prim::kMergeAttentionStatesUnits};
   KernelArgs& a = p.args;
   a = {};
-  a.outs = p.outs.data;
-  a.outs_part_stride = p.outs.strides[0];
-  a.outs_token_stride = p.outs.strides[1];
-  a.outs_head_stride = p.outs.strides[2];
-  a.maxes = static_cast<const float*>(p.maxes.data);
-  a.maxes_part_stride = p.maxes.strides[0];
-  a.maxes_token_stride = p.maxes.strides[1];
-  a.sums = static_cast<const float*>(p.sums.data);
-  a.sums_part_stride = p.sums.strides[0];
-  a.sums_token_stride = p.sums.strides[1];
-  a.out = p.out.data;
-  a.out_token_stride = p.out.strides[0];
-  a.out_head_stride = p.out.strides[1];
-  a.max = static_cast<float*>(p.max.data);
-  a.max_token_stride = p.max.strides[0];
-  a.sum = static_cast<float*>(p.sum.data);
-  a.sum_token_stride = p.sum.strides[0];
+  Bind(p, in, &a);
   a.parts = p.parts;
   a.heads = p.heads;
   a.dim = p.dim;
-  a.element = p.outs.dtype == DType::kFloat16    ? Element::kFloat16
-              : p.outs.dtype == DType::kBFloat16 ? Element::kBFloat16
-                                                 : Element::kFloat32;
-  a.out_float32 = p.out.dtype == DType::kFloat32;
+  a.element = in.outs.dtype == DType::kFloat16    ? Element::kFloat16
+              : in.outs.dtype == DType::kBFloat16 ? Element::kBFloat16
+                                                  : Element::kFloat32;
+  a.out_float32 = in.out.dtype == DType::kFloat32;
 
   a.rows = prim::Times(p.tokens, p.heads);
   const int64_t element_bytes = a.element == Element::kFloat32 ? 4 : 2;
   const int64_t row_bytes = prim::Times(prim::Times(p.parts, p.dim), element_bytes);
   a.rows_per_item = std::max<int64_t>(kItemBytes / std::max<int64_t>(row_bytes, 64), 1);
 
-  prim::CpuWork work;
-  work.args = &a;
-  work.phases = {{base::CeilDiv(a.rows, a.rows_per_item), kKernels.at(level)}};
-  work.scratch_bytes = prim::Times(PaddedParts(a), 4 * sizeof(float));
-  work.blocking = std::to_string(a.rows_per_item) + " rows per item";
-  return work;
+  work->phases = {{base::CeilDiv(a.rows, a.rows_per_item), kKernels.at(target.level)}};
+  work->scratch_bytes = prim::Times(PaddedParts(a), 4 * sizeof(float));
 }
 
-Cost Room::CountCost(const Problem& p) {
+std::string Room::Blocking(const Problem& p) {
+  return std::to_string(p.args.rows_per_item) + " rows per item";
+}
+
+Cost Room::CountCost(const Problem& p, const Params& in) {
   const double rows = static_cast<double>(p.tokens) * static_cast<double>(p.heads);
   const auto parts = static_cast<double>(p.parts);
   const auto dim = static_cast<double>(p.dim);
-  const double element_bytes = p.outs.dtype == DType::kFloat32 ? 4 : 2;
-  const double out_bytes = p.out.dtype == DType::kFloat32 ? 4 : 2;
+  const double element_bytes = in.outs.dtype == DType::kFloat32 ? 4 : 2;
+  const double out_bytes = in.out.dtype == DType::kFloat32 ? 4 : 2;
   Cost cost;
   cost.flops = 2.0 * rows * parts * dim;
   cost.read_bytes = rows * parts * (dim * element_bytes + 8);
-  cost.write_bytes = rows * (dim * out_bytes + (p.max.absent() ? 0 : 4) + (p.sum.absent() ? 0 : 4));
+  cost.write_bytes = rows * (dim * out_bytes + (in.softmax_max.absent() ? 0 : 4) +
+                             (in.softmax_sum.absent() ? 0 : 4));
   return cost;
 }
 
@@ -101,10 +102,6 @@ namespace tamis::merge_topk {
 Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
   if (params.sparse_count < 0)
     return base::Invalid("sparse_count", "at least 0", params.sparse_count);
-  problem->values = params.values;
-  problem->indices = params.indices;
-  problem->out_indices = params.sparse_indices;
-  problem->out_values = params.sparse_values;
   problem->parts = (*dims)["parts"];
   problem->tokens = (*dims)["T"];
   problem->entries = (*dims)["K"];
@@ -112,38 +109,41 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   return Status::Ok();
 }
 
-prim::CpuWork Room::OnCpu(Problem& p, Level) {
+void Room::Bind(const Problem&, const Params& in, KernelArgs* args) {
+  KernelArgs& a = *args;
+  a.values = prim::Data<const float>(in.values);
+  a.values_part_stride = in.values.strides[0];
+  a.values_token_stride = in.values.strides[1];
+  a.indices = prim::Data<const int32_t>(in.indices);
+  a.indices_part_stride = in.indices.strides[0];
+  a.indices_token_stride = in.indices.strides[1];
+  a.out_indices = prim::Data<int32_t>(in.sparse_indices);
+  a.out_indices_stride = in.sparse_indices.strides[0];
+  a.out_values = prim::Data<float>(in.sparse_values);
+  a.out_values_stride = in.sparse_values.strides[0];
+}
+
+void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget&, prim::CpuWork* work) {
   KernelArgs& a = p.args;
   a = {};
-  a.values = static_cast<const float*>(p.values.data);
-  a.values_part_stride = p.values.strides[0];
-  a.values_token_stride = p.values.strides[1];
-  a.indices = static_cast<const int32_t*>(p.indices.data);
-  a.indices_part_stride = p.indices.strides[0];
-  a.indices_token_stride = p.indices.strides[1];
-  a.out_indices = static_cast<int32_t*>(p.out_indices.data);
-  a.out_indices_stride = p.out_indices.strides[0];
-  a.out_values = static_cast<float*>(p.out_values.data);
-  a.out_values_stride = p.out_values.strides[0];
+  Bind(p, in, &a);
   a.parts = p.parts;
   a.entries = p.entries;
   a.sparse_count = p.sparse_count;
   a.keep = std::min(p.sparse_count, prim::Times(p.parts, p.entries));
 
-  prim::CpuWork work;
-  work.args = &a;
-  work.phases = {{p.tokens, &MergeToken}};
-  work.scratch_bytes = prim::Times(prim::SelectorCapacity(a.keep), sizeof(uint64_t));
-  work.blocking = "a token per item";
-  return work;
+  work->phases = {{p.tokens, &MergeToken}};
+  work->scratch_bytes = prim::Times(prim::SelectorCapacity(a.keep), sizeof(uint64_t));
 }
 
-Cost Room::CountCost(const Problem& p) {
+std::string Room::Blocking(const Problem&) { return "a token per item"; }
+
+Cost Room::CountCost(const Problem& p, const Params& in) {
   const auto tokens = static_cast<double>(p.tokens);
   Cost cost;
   cost.read_bytes = 8.0 * tokens * static_cast<double>(p.parts) * static_cast<double>(p.entries);
   cost.write_bytes =
-      (p.out_values.absent() ? 4.0 : 8.0) * tokens * static_cast<double>(p.sparse_count);
+      (in.sparse_values.absent() ? 4.0 : 8.0) * tokens * static_cast<double>(p.sparse_count);
   return cost;
 }
 
@@ -168,9 +168,6 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   if (params.interleave < 1) return base::Invalid("interleave", "at least 1", params.interleave);
   if ((*dims)["K"] > INT32_MAX)  // counts are int32
     return base::Invalid("indices", "at most 2^31 - 1 entries a row", (*dims)["K"]);
-  problem->indices = params.indices;
-  problem->out_indices = params.sparse_indices;
-  problem->counts = params.counts;
   problem->tokens = (*dims)["T"];
   problem->entries = (*dims)["K"];
   problem->rank = params.rank;
@@ -179,32 +176,35 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   return Status::Ok();
 }
 
-prim::CpuWork Room::OnCpu(Problem& p, Level) {
+void Room::Bind(const Problem&, const Params& in, KernelArgs* args) {
+  KernelArgs& a = *args;
+  a.indices = prim::Data<const int32_t>(in.indices);
+  a.indices_stride = in.indices.strides[0];
+  a.out_indices = prim::Data<int32_t>(in.sparse_indices);
+  a.out_indices_stride = in.sparse_indices.strides[0];
+  a.counts = prim::Data<int32_t>(in.counts);
+  a.counts_stride = in.counts.strides[0];
+}
+
+void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget&, prim::CpuWork* work) {
   KernelArgs& a = p.args;
   a = {};
-  a.indices = static_cast<const int32_t*>(p.indices.data);
-  a.indices_stride = p.indices.strides[0];
-  a.out_indices = static_cast<int32_t*>(p.out_indices.data);
-  a.out_indices_stride = p.out_indices.strides[0];
-  a.counts = static_cast<int32_t*>(p.counts.data);
-  a.counts_stride = p.counts.strides[0];
+  Bind(p, in, &a);
   a.entries = p.entries;
   a.rank = p.rank;
   a.world = p.world;
   a.interleave = p.interleave;
 
-  prim::CpuWork work;
-  work.args = &a;
-  work.phases = {{p.tokens, &LocalizeToken}};
-  work.blocking = "a token per item";
-  return work;
+  work->phases = {{p.tokens, &LocalizeToken}};
 }
 
-Cost Room::CountCost(const Problem& p) {
+std::string Room::Blocking(const Problem&) { return "a token per item"; }
+
+Cost Room::CountCost(const Problem& p, const Params& in) {
   const auto tokens = static_cast<double>(p.tokens);
   Cost cost;
   cost.read_bytes = 4.0 * tokens * static_cast<double>(p.entries);
-  cost.write_bytes = 4.0 * tokens * (static_cast<double>(p.entries) + (p.counts.absent() ? 0 : 1));
+  cost.write_bytes = 4.0 * tokens * (static_cast<double>(p.entries) + (in.counts.absent() ? 0 : 1));
   return cost;
 }
 

@@ -1,11 +1,12 @@
 // The normalised operators of the merge room, and the rooms as the rest of the house takes them.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "base/operator.h"
 #include "ops/merge/cpu/kernel.h"
-#include "prim/cpu/work.h"
+#include "prim/call/work.h"
 #include "tamis/ops/localize_indices.hpp"
 #include "tamis/ops/merge_attention_states.hpp"
 #include "tamis/ops/merge_topk.hpp"
@@ -13,8 +14,6 @@
 namespace tamis::merge_attention_states {
 
 struct Problem {
-  TensorView outs, maxes, sums;
-  TensorView out, max, sum;
   int64_t parts = 0;
   int64_t tokens = 0;
   int64_t heads = 0;
@@ -29,9 +28,13 @@ struct Room {
 
   static const base::Contract& contract();
   static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
-  static void ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden);
-  static prim::CpuWork OnCpu(Problem& problem, Level level);
-  static Cost CountCost(const Problem& problem);
+  static void ReferenceRow(const Problem& problem, const Params& in, int64_t row, size_t slot,
+                           base::Golden* golden);
+  static void OnCpu(Problem& problem, const Params& in, const prim::CpuTarget& target,
+                    prim::CpuWork* work);
+  static std::string Blocking(const Problem& problem);
+  static void Bind(const Problem& problem, const Params& in, KernelArgs* args);
+  static Cost CountCost(const Problem& problem, const Params& in);
   static const std::vector<base::Example>& examples();
 };
 
@@ -40,8 +43,6 @@ struct Room {
 namespace tamis::merge_topk {
 
 struct Problem {
-  TensorView values, indices;
-  TensorView out_indices, out_values;
   int64_t parts = 0;
   int64_t tokens = 0;
   int64_t entries = 0;  // per part
@@ -56,9 +57,13 @@ struct Room {
 
   static const base::Contract& contract();
   static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
-  static void ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden);
-  static prim::CpuWork OnCpu(Problem& problem, Level level);
-  static Cost CountCost(const Problem& problem);
+  static void ReferenceRow(const Problem& problem, const Params& in, int64_t row, size_t slot,
+                           base::Golden* golden);
+  static void OnCpu(Problem& problem, const Params& in, const prim::CpuTarget& target,
+                    prim::CpuWork* work);
+  static std::string Blocking(const Problem& problem);
+  static void Bind(const Problem& problem, const Params& in, KernelArgs* args);
+  static Cost CountCost(const Problem& problem, const Params& in);
   static const std::vector<base::Example>& examples();
 };
 
@@ -67,8 +72,6 @@ struct Room {
 namespace tamis::localize_indices {
 
 struct Problem {
-  TensorView indices;
-  TensorView out_indices, counts;
   int64_t tokens = 0;
   int64_t entries = 0;
   int64_t rank = 0;
@@ -84,9 +87,13 @@ struct Room {
 
   static const base::Contract& contract();
   static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
-  static void ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden);
-  static prim::CpuWork OnCpu(Problem& problem, Level level);
-  static Cost CountCost(const Problem& problem);
+  static void ReferenceRow(const Problem& problem, const Params& in, int64_t row, size_t slot,
+                           base::Golden* golden);
+  static void OnCpu(Problem& problem, const Params& in, const prim::CpuTarget& target,
+                    prim::CpuWork* work);
+  static std::string Blocking(const Problem& problem);
+  static void Bind(const Problem& problem, const Params& in, KernelArgs* args);
+  static Cost CountCost(const Problem& problem, const Params& in);
   static const std::vector<base::Example>& examples();
 };
 

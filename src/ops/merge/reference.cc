@@ -37,11 +37,12 @@ struct Parts {
 
 // e = exp(max_r - m) in fp32: the difference is rounded once, the exponential errs by less than 2
 // ulp = 4 units, the product with the sum is rounded once, and so is the quotient.
-Parts Weigh(const merge_attention_states::Problem& p, int64_t token, int64_t head) {
+Parts Weigh(const merge_attention_states::Params& in, int64_t parts_given, int64_t token,
+            int64_t head) {
   Parts parts;
-  for (int64_t r = 0; r < p.parts; ++r) {
-    const double max = At(p.maxes, r, token, head);
-    const double sum = At(p.sums, r, token, head);
+  for (int64_t r = 0; r < parts_given; ++r) {
+    const double max = At(in.softmax_maxes, r, token, head);
+    const double sum = At(in.softmax_sums, r, token, head);
     if (max == -kInfinity || sum <= 0) continue;
     parts.index.push_back(r);
     if (!std::isnan(parts.max) && !(max <= parts.max)) parts.max = max;
@@ -49,8 +50,8 @@ Parts Weigh(const merge_attention_states::Problem& p, int64_t token, int64_t hea
   double relative = 0;  // error of the sum, times the sum
   double lost = 0;
   for (const int64_t r : parts.index) {
-    const double distance = At(p.maxes, r, token, head) - parts.max;
-    const double sum = At(p.sums, r, token, head);
+    const double distance = At(in.softmax_maxes, r, token, head) - parts.max;
+    const double sum = At(in.softmax_sums, r, token, head);
     parts.weight.push_back(sum * std::exp(distance));
     parts.error.push_back((std::fabs(distance) + 5) * kUnit);
     parts.lost.push_back(sum * kUnderflow);
@@ -71,11 +72,11 @@ Parts Weigh(const merge_attention_states::Problem& p, int64_t token, int64_t hea
 
 }  // namespace
 
-void merge_attention_states::Room::ReferenceRow(const Problem& p, int64_t row, size_t slot,
-                                                base::Golden* golden) {
+void merge_attention_states::Room::ReferenceRow(const Problem& p, const Params& in, int64_t row,
+                                                size_t slot, base::Golden* golden) {
   const auto place = static_cast<int64_t>(slot);
   for (int64_t head = 0; head < p.heads; ++head) {
-    const Parts parts = Weigh(p, row, head);
+    const Parts parts = Weigh(in, p.parts, row, head);
     golden->outputs[1].Row(place)[head] = parts.max;
     golden->outputs[2].Row(place)[head] = parts.sum;
     golden->outputs[2].BoundRow(place)[head] = parts.sum_bound;
@@ -84,7 +85,7 @@ void merge_attention_states::Room::ReferenceRow(const Problem& p, int64_t row, s
     for (int64_t c = 0; c < p.dim; ++c) {
       double absolute = 0;
       for (size_t i = 0; i < parts.index.size(); ++i) {
-        const double x = At(p.outs, parts.index[i], row, head, c);
+        const double x = At(in.outs, parts.index[i], row, head, c);
         const double term = parts.weight[i] * x;
         out[c] = i == 0 ? term : out[c] + term;
         absolute += std::fabs(term);
@@ -95,13 +96,13 @@ void merge_attention_states::Room::ReferenceRow(const Problem& p, int64_t row, s
   }
 }
 
-void merge_topk::Room::ReferenceRow(const Problem& p, int64_t row, size_t slot,
+void merge_topk::Room::ReferenceRow(const Problem& p, const Params& in, int64_t row, size_t slot,
                                     base::Golden* golden) {
   std::vector<std::pair<double, double>> entries;  // value, index
   for (int64_t part = 0; part < p.parts; ++part) {
     for (int64_t i = 0; i < p.entries; ++i) {
-      const double index = At(p.indices, part, row, i);
-      if (index >= 0) entries.emplace_back(At(p.values, part, row, i), index);
+      const double index = At(in.indices, part, row, i);
+      if (index >= 0) entries.emplace_back(At(in.values, part, row, i), index);
     }
   }
   std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
@@ -117,13 +118,13 @@ void merge_topk::Room::ReferenceRow(const Problem& p, int64_t row, size_t slot,
   }
 }
 
-void localize_indices::Room::ReferenceRow(const Problem& p, int64_t row, size_t slot,
-                                          base::Golden* golden) {
-  const auto* in = static_cast<const int32_t*>(p.indices.data) + row * p.indices.strides[0];
+void localize_indices::Room::ReferenceRow(const Problem& p, const Params& in, int64_t row,
+                                          size_t slot, base::Golden* golden) {
+  const auto* ids = static_cast<const int32_t*>(in.indices.data) + row * in.indices.strides[0];
   double* out = golden->outputs[0].Row(static_cast<int64_t>(slot));
   int64_t count = 0;
   for (int64_t i = 0; i < p.entries; ++i) {
-    const int64_t position = in[i];
+    const int64_t position = ids[i];
     if (position < 0) break;
     const int64_t owner = position / p.interleave % p.world;
     if (owner != p.rank) continue;

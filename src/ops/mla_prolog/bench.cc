@@ -7,8 +7,15 @@ namespace {
 struct Sizes {
   int64_t hidden, rank, heads, nope, rope, latent, page_size;
 };
-constexpr Sizes kModel = {7168, 1536, 128, 128, 64, 512, 128};
-constexpr Sizes kSmall = {96, 48, 3, 16, 16, 32, 4};
+constexpr Sizes kModel = {.hidden = 7168,
+                          .rank = 1536,
+                          .heads = 128,
+                          .nope = 128,
+                          .rope = 64,
+                          .latent = 512,
+                          .page_size = 128};
+constexpr Sizes kSmall = {
+    .hidden = 96, .rank = 48, .heads = 3, .nope = 16, .rope = 16, .latent = 32, .page_size = 4};
 
 // Slots are a permutation of the first `tokens` rows of `pages` pages.
 std::vector<base::ExampleTensor> Tensors(const Sizes& s, int64_t tokens, int64_t pages) {

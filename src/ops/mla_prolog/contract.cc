@@ -1,7 +1,7 @@
 #include "base/contract.h"
 
 #include "ops/mla_prolog/problem.h"
-#include "prim/prolog_contract.h"
+#include "prim/call/prolog_contract.h"
 
 namespace tamis::mla_prolog {
 

@@ -3,11 +3,12 @@
 
 #include "base/checked.h"
 #include "base/errors.h"
+#include "ops/mla_prolog/cpu/kernel_units.h"
 #include "ops/mla_prolog/problem.h"
-#include "prim/cache_slots.h"
-#include "prim/linear.h"
-#include "prim/prologs.h"
-#include "prim/room.h"
+#include "prim/call/cache_slots.h"
+#include "prim/call/prologs.h"
+#include "prim/call/room.h"
+#include "prim/formats/weight.h"
 
 namespace tamis::mla_prolog {
 namespace {
@@ -47,14 +48,11 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   TAMIS_RETURN_IF_ERROR(CheckEpsilon("epsilon_cq", params.epsilon_cq));
   TAMIS_RETURN_IF_ERROR(CheckEpsilon("epsilon_ckv", params.epsilon_ckv));
   Problem& p = *problem;
-  const WeightFormat format = params.weight_format;
-  TAMIS_RETURN_IF_ERROR(prim::NormaliseWeight("w_dq", params.w_dq, format, &p.dq));
-  TAMIS_RETURN_IF_ERROR(prim::NormaliseWeight("w_uq_qr", params.w_uq_qr, format, &p.uq_qr));
-  TAMIS_RETURN_IF_ERROR(prim::NormaliseWeight("w_dkv_kr", params.w_dkv_kr, format, &p.dkv_kr));
+  p.format = params.weight_format;
+  TAMIS_RETURN_IF_ERROR(CheckStrides(p, params));
   TAMIS_RETURN_IF_ERROR(prim::TakeTokens(params, params.kv_cache, &p));
-  p.params = params;
-  p.params.epsilon_cq = static_cast<float>(params.epsilon_cq);  // kernels compute with them
-  p.params.epsilon_ckv = static_cast<float>(params.epsilon_ckv);
+  p.epsilon_cq = static_cast<float>(params.epsilon_cq);
+  p.epsilon_ckv = static_cast<float>(params.epsilon_ckv);
   p.heads = d["N"];
   p.nope = d["nope"];
   p.rope = d["rope"];
@@ -63,26 +61,22 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   return Status::Ok();
 }
 
-namespace {
+Status Room::CheckStrides(const Problem& p, const Params& in) {
+  TAMIS_RETURN_IF_ERROR(prim::CheckWeight("w_dq", in.w_dq, p.format));
+  TAMIS_RETURN_IF_ERROR(prim::CheckWeight("w_uq_qr", in.w_uq_qr, p.format));
+  return prim::CheckWeight("w_dkv_kr", in.w_dkv_kr, p.format);
+}
 
-void FillArgs(Problem& p) {
-  const Params& in = p.params;
+void Room::Bind(const Problem& p, const Params& in, KernelArgs* args) {
   const int first_inner = p.batched ? 2 : 1;
-  p.cache_rows.clear();
-  for (int64_t slot : p.slots) {
-    p.cache_rows.push_back(slot < 0 ? CacheRow{-1, -1}
-                                    : CacheRow{prim::SlotOffset(in.kv_cache, slot),
-                                               prim::SlotOffset(in.kr_cache, slot)});
-  }
-  KernelArgs& a = p.args;
-  a = {};
+  KernelArgs& a = *args;
   a.x = prim::Data<const uint16_t>(in.x);
   a.x_at = prim::TokenStridesOf(in.x, p.batched);
-  a.dq = p.dq;
-  a.uq_qr = p.uq_qr;
-  a.uk = prim::NdWeight(in.w_uk, 0);
+  a.dq = prim::WeightOf(in.w_dq, p.format);
+  a.uq_qr = prim::WeightOf(in.w_uq_qr, p.format);
+  a.uk = prim::NdWeight(in.w_uk);
   a.uk_head_stride = in.w_uk.strides[0];
-  a.dkv_kr = p.dkv_kr;
+  a.dkv_kr = prim::WeightOf(in.w_dkv_kr, p.format);
   a.gamma_cq = prim::Data<const uint16_t>(in.gamma_cq);
   a.gamma_ckv = prim::Data<const uint16_t>(in.gamma_ckv);
   a.sin = prim::Data<const uint16_t>(in.sin);
@@ -90,8 +84,9 @@ void FillArgs(Problem& p) {
   a.cos = prim::Data<const uint16_t>(in.cos);
   a.cos_at = prim::TokenStridesOf(in.cos, p.batched);
   a.kv_cache = prim::Data<uint16_t>(in.kv_cache);
+  a.kv_cache_at = prim::PagesOf(in.kv_cache);
   a.kr_cache = prim::Data<uint16_t>(in.kr_cache);
-  a.cache_rows = p.cache_rows.data();
+  a.kr_cache_at = prim::PagesOf(in.kr_cache);
   a.query = prim::Data<uint16_t>(in.query);
   a.query_at = prim::TokenStridesOf(in.query, p.batched);
   a.query_head_stride = in.query.strides[first_inner];
@@ -100,14 +95,23 @@ void FillArgs(Problem& p) {
   a.query_rope_head_stride = in.query_rope.strides[first_inner];
   a.query_norm = prim::Data<uint16_t>(in.query_norm);
   a.query_norm_at = prim::TokenStridesOf(in.query_norm, p.batched);
+}
+
+namespace {
+
+void FillArgs(Problem& p, const Params& in) {
+  KernelArgs& a = p.args;
+  a = {};
+  Room::Bind(p, in, &a);
+  a.slots = p.slots.data();
   a.blocks = prim::MakeTokenBlocks(p.tokens);
   a.heads = p.heads;
   a.nope = p.nope;
   a.rope = p.rope;
   a.latent = p.latent;
   a.query_rank = p.query_rank;
-  a.epsilon_cq = static_cast<float>(in.epsilon_cq);
-  a.epsilon_ckv = static_cast<float>(in.epsilon_ckv);
+  a.epsilon_cq = p.epsilon_cq;
+  a.epsilon_ckv = p.epsilon_ckv;
   a.with_norm = a.query != nullptr || a.query_rope != nullptr || a.query_norm != nullptr;
   a.with_kv = prim::WritesAny(p.slots);
   a.bfloat16 = p.dtype == DType::kBFloat16;
@@ -115,38 +119,41 @@ void FillArgs(Problem& p) {
 
 }  // namespace
 
-prim::CpuWork Room::OnCpu(Problem& p, Level level) {
-  static constexpr prim::KernelTable kProject = TAMIS_PAIR_KERNEL_TABLE(MlaPrologProject);
-  static constexpr prim::KernelTable kNorm = TAMIS_PAIR_KERNEL_TABLE(MlaPrologNorm);
-  static constexpr prim::KernelTable kHead = TAMIS_PAIR_KERNEL_TABLE(MlaPrologHead);
-  FillArgs(p);
+void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, prim::CpuWork* work) {
+  static constexpr prim::KernelTable kProject = {prim::kMlaPrologProjectUnits};
+  static constexpr prim::KernelTable kNorm = {prim::kMlaPrologNormUnits};
+  static constexpr prim::KernelTable kHead = {prim::kMlaPrologHeadUnits};
+  FillArgs(p, in);
   const KernelArgs& a = p.args;
-  prim::CpuWork work = prim::WorkInBlocks(&a, a.blocks);
-  if (p.tokens == 0) return work;
-  const bool pairs = a.bfloat16 && prim::RowsPairUp(a.dq) && prim::RowsPairUp(a.uq_qr) &&
-                     prim::RowsPairUp(a.uk) && prim::RowsPairUp(a.dkv_kr);
-  work.scratch_bytes = prim::Times(ScratchFloats(a), sizeof(float));
-  work.shared_bytes = prim::Times(SharedElems(a), sizeof(uint16_t));
+  if (p.tokens == 0) return;
+  const bool bf16_pairs = a.bfloat16 && prim::RowsPairUp(a.dq) && prim::RowsPairUp(a.uq_qr) &&
+                          prim::RowsPairUp(a.uk) && prim::RowsPairUp(a.dkv_kr);
+  work->scratch_bytes = prim::Times(ScratchFloats(a), sizeof(float));
+  work->shared_bytes = prim::Times(SharedElems(a), sizeof(uint16_t));
   for (int64_t block = 0; block < base::CeilDiv(p.tokens, a.blocks.block_tokens); ++block) {
-    work.phases.push_back({ProjectItems(a), kProject.at(level, pairs), block * ProjectItems(a)});
-    work.phases.push_back({NormItems(a), kNorm.at(level, pairs), block * NormItems(a)});
+    work->phases.push_back(
+        {ProjectItems(a), kProject.at(target.level, bf16_pairs), block * ProjectItems(a)});
+    work->phases.push_back(
+        {NormItems(a), kNorm.at(target.level, bf16_pairs), block * NormItems(a)});
     if (HeadItems(a) > 0)
-      work.phases.push_back({HeadItems(a), kHead.at(level, pairs), block * HeadItems(a)});
+      work->phases.push_back(
+          {HeadItems(a), kHead.at(target.level, bf16_pairs), block * HeadItems(a)});
   }
-  return work;
 }
 
-Cost Room::CountCost(const Problem& p) {
+std::string Room::Blocking(const Problem& p) { return prim::BlockingOf(p.args.blocks); }
+
+Cost Room::CountCost(const Problem& p, const Params& in) {
   const auto tokens = static_cast<double>(p.tokens);
-  const auto hidden = static_cast<double>(p.dq.rows);
+  const auto hidden = static_cast<double>(in.w_dq.shape[0]);
   const auto rank = static_cast<double>(p.query_rank);
   const auto heads = static_cast<double>(p.heads);
   const auto nope = static_cast<double>(p.nope);
   const auto rope = static_cast<double>(p.rope);
   const auto latent = static_cast<double>(p.latent);
-  const bool query = !p.params.query.absent();
-  const bool query_rope = !p.params.query_rope.absent();
-  const bool norm = !p.params.query_norm.absent();
+  const bool query = !in.query.absent();
+  const bool query_rope = !in.query_rope.absent();
+  const bool norm = !in.query_norm.absent();
   const bool cache = prim::WritesAny(p.slots);
   double weights = cache ? hidden * (latent + rope) : 0;
   double written = cache ? latent + rope : 0;

@@ -1,18 +1,18 @@
 // The specification: the formula of mla_prolog.hpp, step by step in float64, rounded to the dtype
 // where it says so.
 #include "ops/mla_prolog/problem.h"
-#include "prim/estimate.h"
-#include "prim/linear.h"
+#include "prim/formats/weight.h"
+#include "prim/references/estimate.h"
 
 namespace tamis::mla_prolog {
 using prim::EstimateRow;
 using prim::Part;
 using prim::Put;
 
-void Room::ReferenceRow(const Problem& p, int64_t token, size_t slot, base::Golden* golden) {
+void Room::ReferenceRow(const Problem& p, const Params& in, int64_t token, size_t slot,
+                        base::Golden* golden) {
   enum { kKvCache, kKrCache, kQuery, kQueryRope, kQueryNorm };  // the contract's outputs, in order
   std::vector<base::GoldenOutput>& out = golden->outputs;
-  const Params& in = p.params;
   const EstimateRow x = prim::ExactTokenRow(in.x, p.batched, token);
   const EstimateRow sin = prim::ExactTokenRow(in.sin, p.batched, token);
   const EstimateRow cos = prim::ExactTokenRow(in.cos, p.batched, token);
@@ -20,29 +20,33 @@ void Room::ReferenceRow(const Problem& p, int64_t token, size_t slot, base::Gold
   const int64_t cache_row = p.slots[static_cast<size_t>(token)];
   out[kKvCache].rows[slot] = out[kKrCache].rows[slot] = cache_row;
   if (cache_row >= 0) {
-    EstimateRow kv = prim::LinearEstimate(x, p.dkv_kr, p.dtype, 0, p.latent + p.rope);
+    EstimateRow kv = prim::LinearEstimate(x, prim::WeightOf(in.w_dkv_kr, p.format), p.dtype, 0,
+                                          p.latent + p.rope);
     prim::RoundTo(p.dtype, &kv);
     const EstimateRow gamma = prim::ExactRow(in.gamma_ckv);
-    Put(prim::RmsNormEstimate(Part(kv, 0, p.latent), gamma, in.epsilon_ckv), 0, slot,
+    Put(prim::RmsNormEstimate(Part(kv, 0, p.latent), gamma, p.epsilon_ckv), 0, slot,
         &out[kKvCache]);
     Put(prim::RopeEstimate(Part(kv, p.latent, p.rope), sin, cos, true), 0, slot, &out[kKrCache]);
   }
   if (in.query.absent() && in.query_rope.absent() && in.query_norm.absent()) return;
 
-  EstimateRow cq = prim::LinearEstimate(x, p.dq, p.dtype, 0, p.query_rank);
+  EstimateRow cq =
+      prim::LinearEstimate(x, prim::WeightOf(in.w_dq, p.format), p.dtype, 0, p.query_rank);
   prim::RoundTo(p.dtype, &cq);
-  EstimateRow norm = prim::RmsNormEstimate(cq, prim::ExactRow(in.gamma_cq), in.epsilon_cq);
+  EstimateRow norm = prim::RmsNormEstimate(cq, prim::ExactRow(in.gamma_cq), p.epsilon_cq);
   Put(norm, 0, slot, &out[kQueryNorm]);
   prim::RoundTo(p.dtype, &norm);
   if (in.query.absent() && in.query_rope.absent()) return;
 
   const int64_t width = p.nope + p.rope;
+  const prim::LinearWeight uq_qr = prim::WeightOf(in.w_uq_qr, p.format);
+  prim::LinearWeight uk = prim::NdWeight(in.w_uk);  // of head 0, then of the next
   for (int64_t h = 0; h < p.heads; ++h) {
-    EstimateRow q = prim::LinearEstimate(norm, p.uq_qr, p.dtype, h * width, width);
+    EstimateRow q = prim::LinearEstimate(norm, uq_qr, p.dtype, h * width, width);
     prim::RoundTo(p.dtype, &q);
-    const prim::LinearWeight uk = prim::NdWeight(in.w_uk, h * in.w_uk.strides[0]);
     Put(prim::LinearEstimate(Part(q, 0, p.nope), uk, p.dtype, 0, p.latent), h * p.latent, slot,
         &out[kQuery]);
+    uk.data += in.w_uk.strides[0];
     Put(prim::RopeEstimate(Part(q, p.nope, p.rope), sin, cos, true), h * p.rope, slot,
         &out[kQueryRope]);
   }

@@ -3,9 +3,10 @@
 
 #include "base/checked.h"
 #include "base/errors.h"
+#include "ops/nsa_compress/cpu/kernel_units.h"
 #include "ops/nsa_compress/problem.h"
-#include "prim/room.h"
-#include "prim/sequences.h"
+#include "prim/call/room.h"
+#include "prim/call/sequences.h"
 
 namespace tamis::nsa_compress {
 namespace {
@@ -25,7 +26,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
     return base::Invalid("compress_stride",
                          "at most compress_block_size = " + std::to_string(block), stride);
   }
-  std::vector<prim::Span> spans;
+  std::vector<prim::Span>& spans = problem->spans;
   switch (params.act_seq_len_type) {
     case 0:
       TAMIS_RETURN_IF_ERROR(
@@ -42,7 +43,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
 
   problem->sequences.clear();
   int64_t windows = 0;
-  std::vector<int64_t> ends;
+  std::vector<int64_t>& ends = dims->NewEnds("Tc");
   for (const prim::Span& span : spans) {
     if (span.length >= block) {
       const int64_t count = (span.length - block) / stride + 1;
@@ -51,13 +52,9 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
     }
     ends.push_back(windows);
   }
-  dims->SetEnds("Tc", std::move(ends));
   dims->Set("B", params.act_seq_len.size());
   dims->Set("Tc", windows);
 
-  problem->input = params.input;
-  problem->weight = params.weight;
-  problem->output = params.output;
   problem->block = block;
   problem->stride = stride;
   problem->heads = (*dims)["N"];
@@ -66,19 +63,24 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   return Status::Ok();
 }
 
-prim::CpuWork Room::OnCpu(Problem& problem, Level level) {
-  static constexpr prim::KernelTable kKernels = TAMIS_KERNEL_TABLE(NsaCompress);
+void Room::Bind(const Problem&, const Params& in, KernelArgs* args) {
+  args->input = prim::Data<const uint16_t>(in.input);
+  args->input_token_stride = in.input.strides[0];
+  args->input_head_stride = in.input.strides[1];
+  args->weight = prim::Data<const uint16_t>(in.weight);
+  args->weight_row_stride = in.weight.strides[0];
+  args->output = prim::Data<uint16_t>(in.output);
+  args->output_row_stride = in.output.strides[0];
+  args->output_head_stride = in.output.strides[1];
+}
+
+void Room::OnCpu(Problem& problem, const Params& in, const prim::CpuTarget& target,
+                 prim::CpuWork* work) {
+  static constexpr prim::KernelTable kKernels = {prim::kNsaCompressUnits};
   const int64_t window_bytes = std::max<int64_t>(
       prim::Times(problem.stride, prim::Times(problem.heads, prim::Times(problem.dim, 2))), 1);
   KernelArgs& args = problem.args;
-  args.input = static_cast<const uint16_t*>(problem.input.data);
-  args.input_token_stride = problem.input.strides[0];
-  args.input_head_stride = problem.input.strides[1];
-  args.weight = static_cast<const uint16_t*>(problem.weight.data);
-  args.weight_row_stride = problem.weight.strides[0];
-  args.output = static_cast<uint16_t*>(problem.output.data);
-  args.output_row_stride = problem.output.strides[0];
-  args.output_head_stride = problem.output.strides[1];
+  Bind(problem, in, &args);
   args.sequences = problem.sequences.data();
   args.sequence_count = static_cast<int64_t>(problem.sequences.size());
   args.windows = problem.windows;
@@ -87,19 +89,19 @@ prim::CpuWork Room::OnCpu(Problem& problem, Level level) {
   args.stride = problem.stride;
   args.heads = problem.heads;
   args.dim = problem.dim;
-  args.bfloat16 = problem.input.dtype == DType::kBFloat16;
+  args.bfloat16 = in.input.dtype == DType::kBFloat16;
 
-  prim::CpuWork work;
   const bool empty = problem.heads == 0 || problem.dim == 0;
-  work.phases = {
-      {empty ? 0 : base::CeilDiv(problem.windows, args.windows_per_item), kKernels.at(level)}};
-  work.scratch_bytes = prim::Times(ScratchFloats(args), sizeof(float));
-  work.args = &args;
-  work.blocking = std::to_string(args.windows_per_item) + " windows per item";
-  return work;
+  work->phases = {{empty ? 0 : base::CeilDiv(problem.windows, args.windows_per_item),
+                   kKernels.at(target.level)}};
+  work->scratch_bytes = prim::Times(ScratchFloats(args), sizeof(float));
 }
 
-Cost Room::CountCost(const Problem& problem) {
+std::string Room::Blocking(const Problem& problem) {
+  return std::to_string(problem.args.windows_per_item) + " windows per item";
+}
+
+Cost Room::CountCost(const Problem& problem, const Params&) {
   const auto row = static_cast<double>(problem.heads) * static_cast<double>(problem.dim);
   double tokens = 0;  // a sequence's last tokens may be in no window
   for (const Sequence& s : problem.sequences) {

@@ -22,7 +22,8 @@ double At(const TensorView& view, int64_t i, int64_t j, int64_t k) {
 
 }  // namespace
 
-void Room::ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden) {
+void Room::ReferenceRow(const Problem& problem, const Params& in, int64_t row, size_t slot,
+                        base::Golden* golden) {
   base::GoldenOutput& output = golden->outputs[0];
   double* value = output.Row(static_cast<int64_t>(slot));
   double* bound = output.BoundRow(static_cast<int64_t>(slot));
@@ -32,7 +33,7 @@ void Room::ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::
       double sum = 0;
       double magnitude = 0;
       for (int64_t w = 0; w < problem.block; ++w) {
-        const double term = At(problem.weight, w, 0, h) * At(problem.input, token + w, h, c);
+        const double term = At(in.weight, w, 0, h) * At(in.input, token + w, h, c);
         sum += term;
         magnitude += std::fabs(term);
       }

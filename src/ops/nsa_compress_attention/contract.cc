@@ -1,6 +1,7 @@
 #include "base/contract.h"
 
 #include "ops/nsa_compress_attention/problem.h"
+#include "prim/call/token_contract.h"
 
 namespace tamis::nsa_compress_attention {
 
@@ -72,12 +73,10 @@ const base::Contract& Room::contract() {
                            .doc = "blocks of the sequence, best first, then -1",
                            .dtypes = {DType::kInt32},
                            .ranked = true})
-          .OptionalOutput(
-              "softmax_max", &Params::softmax_max,
-              {.shape = "T, N", .doc = "largest scaled score", .dtypes = {DType::kFloat32}})
-          .OptionalOutput(
-              "softmax_sum", &Params::softmax_sum,
-              {.shape = "T, N", .doc = "sum of exp(score - max)", .dtypes = {DType::kFloat32}})
+          .OptionalOutput("softmax_max", &Params::softmax_max,
+                          prim::Statistic("T", "largest scaled score"))
+          .OptionalOutput("softmax_sum", &Params::softmax_sum,
+                          prim::Statistic("T", "sum of exp(score - max)"))
           .RowDims({{"", 1}})
           .Strict("query", "T", Rule::kAtLeast, {"1"})
           .Strict("query", "D", Rule::kAtLeast, {"1"})

@@ -4,8 +4,8 @@
 #include "base/checked.h"
 #include "base/errors.h"
 #include "ops/nsa_compress_attention/problem.h"
-#include "prim/room.h"
-#include "prim/sequences.h"
+#include "prim/call/room.h"
+#include "prim/call/sequences.h"
 
 namespace tamis::nsa_compress_attention {
 namespace {
@@ -42,8 +42,8 @@ Status CheckSelectLengths(const IntList& lengths, size_t batch) {
 
 Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
   TAMIS_RETURN_IF_ERROR(prim::TakeCommon(params, *dims, (*dims)["N2"], problem));
-  std::vector<prim::Span> queries;
-  std::vector<prim::Span> keys;
+  std::vector<prim::Span>& queries = problem->query_spans;
+  std::vector<prim::Span>& keys = problem->key_spans;
   TAMIS_RETURN_IF_ERROR(prim::SpansFromPrefix("actual_seq_qlen", params.actual_seq_qlen,
                                               (*dims)["T"], "T", &queries));
   TAMIS_RETURN_IF_ERROR(prim::SpansFromPrefix("actual_cmp_seq_kvlen", params.actual_cmp_seq_kvlen,
@@ -62,12 +62,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
     prim::AttentionSequence s = {};
     s.row_begin = queries[b].begin;
     s.rows = queries[b].length;
-    s.query_offset = s.row_begin * params.query.strides[0];
-    // Outputs are checked after this.
-    s.out_offset = base::WrappingMul(s.row_begin, params.attention_out.strides[0]);
-    s.topk_offset = base::WrappingMul(s.row_begin, params.topk_indices.strides[0]);
-    s.max_offset = base::WrappingMul(s.row_begin, params.softmax_max.strides[0]);
-    s.sum_offset = base::WrappingMul(s.row_begin, params.softmax_sum.strides[0]);
+    s.token = s.row_begin;
     s.key_begin = keys[b].begin;
     s.keys = keys[b].length;
     s.blocks = base::CeilDiv(s.keys, problem->geometry.select_strides);
@@ -81,15 +76,12 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   TAMIS_RETURN_IF_ERROR(CheckMask("atten_mask", params.atten_mask, max_q, max_n));
   TAMIS_RETURN_IF_ERROR(CheckMask("topk_mask", params.topk_mask, max_q,
                                   base::CeilDiv(max_n, problem->geometry.select_strides)));
-  dims->SetEnds("T", prim::Ends(queries));
+  prim::AddEnds(queries, &dims->NewEnds("T"));
   dims->Set("B", static_cast<int64_t>(queries.size()));
   if (params.strict)
     TAMIS_RETURN_IF_ERROR(CheckSelectLengths(params.actual_sel_seq_kvlen, queries.size()));
   dims->Set("keys of the shortest sequence", min_n);
 
-  problem->topk_mask = params.topk_mask;
-  problem->max = params.softmax_max;
-  problem->sum = params.softmax_sum;
   return Status::Ok();
 }
 

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "base/operator.h"
-#include "prim/compressed_attention.h"
+#include "prim/compressed_attention/attention.h"
 #include "tamis/ops/nsa_compress_attention.hpp"
 
 namespace tamis::nsa_compress_attention {
@@ -14,7 +14,8 @@ struct Room : prim::CompressedAttentionRoom {
 
   static const base::Contract& contract();
   static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
-  static void ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden);
+  static void ReferenceRow(const Problem& problem, const Params& in, int64_t row, size_t slot,
+                           base::Golden* golden);
   static const std::vector<base::Example>& examples();
 };
 

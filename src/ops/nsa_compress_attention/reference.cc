@@ -11,14 +11,15 @@ bool IsSet(const TensorView& mask, int64_t i, int64_t j) {
 
 }  // namespace
 
-void Room::ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden) {
+void Room::ReferenceRow(const Problem& problem, const Params& in, int64_t row, size_t slot,
+                        base::Golden* golden) {
   const prim::AttentionRules rules = {
       .hidden = [&](const prim::AttentionSequence&, int64_t token,
-                    int64_t key) { return IsSet(problem.atten_mask, token, key); },
+                    int64_t key) { return IsSet(in.atten_mask, token, key); },
       .forced = [&](const prim::AttentionSequence&, int64_t token,
-                    int64_t block) { return IsSet(problem.topk_mask, token, block); },
+                    int64_t block) { return IsSet(in.topk_mask, token, block); },
   };
-  prim::CompressedAttentionReferenceRow(problem, rules, row, slot, golden);
+  prim::CompressedAttentionReferenceRow(problem, prim::TensorsOf(in), rules, row, slot, golden);
 }
 
 }  // namespace tamis::nsa_compress_attention

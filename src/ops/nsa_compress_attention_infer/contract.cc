@@ -27,7 +27,9 @@ const base::Contract& Room::contract() {
                  {.shape = "B, max_pages",
                   .doc = "page of each page_block_size compressed keys; entries past a sequence's "
                          "keys are not read",
-                  .dtypes = {DType::kInt32}})
+                  .dtypes = {DType::kInt32},
+                  .read_by_plan = true,
+                  .page_table = true})
           .OptionalInput("atten_mask", &Params::atten_mask,
                          {.shape = "*, *",
                           .doc = "a switch, its content is not read: hide windows that end after "

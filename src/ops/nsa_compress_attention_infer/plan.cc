@@ -4,18 +4,11 @@
 #include "base/checked.h"
 #include "base/errors.h"
 #include "ops/nsa_compress_attention_infer/problem.h"
-#include "prim/paging.h"
-#include "prim/room.h"
-#include "prim/sequences.h"
+#include "prim/call/room.h"
+#include "prim/call/sequences.h"
 
 namespace tamis::nsa_compress_attention_infer {
 namespace {
-
-struct Lengths {
-  int64_t queries = 0;
-  int64_t keys = 0;
-  int64_t tokens = -1;  // raw; -1: not given
-};
 
 Status CheckCount(const char* name, const IntList& list, int64_t batch) {
   if (list.size() == batch) return Status::Ok();
@@ -24,10 +17,11 @@ Status CheckCount(const char* name, const IntList& list, int64_t batch) {
 }
 
 // The four sources of lengths, against each other and the shapes.
-Status ReadLengths(const Params& params, const base::Dims& dims, std::vector<Lengths>* lengths) {
+Status ReadLengths(const Params& params, const base::Dims& dims, Problem* problem) {
+  std::vector<Lengths>* const lengths = &problem->lengths;
+  std::vector<prim::Span>& spans = problem->key_spans;
   const int64_t batch = dims["B"];
   const bool padded = params.layout == Layout::kBsnd;
-  std::vector<prim::Span> spans;
   TAMIS_RETURN_IF_ERROR(CheckCount("actual_cmp_seq_kvlen", params.actual_cmp_seq_kvlen, batch));
   TAMIS_RETURN_IF_ERROR(
       prim::SpansFromCounts("actual_cmp_seq_kvlen", params.actual_cmp_seq_kvlen, -1, "", &spans));
@@ -147,33 +141,28 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   if (params.page_block_size < 1)
     return base::Invalid("page_block_size", "at least 1", params.page_block_size);
   TAMIS_RETURN_IF_ERROR(prim::TakeCommon(params, *dims, params.key_value_head_num, problem));
-  std::vector<Lengths> lengths;
-  TAMIS_RETURN_IF_ERROR(ReadLengths(params, *dims, &lengths));
+  TAMIS_RETURN_IF_ERROR(ReadLengths(params, *dims, problem));
+  const std::vector<Lengths>& lengths = problem->lengths;
   TAMIS_RETURN_IF_ERROR(CheckAgreement(params, lengths));
+  problem->page_table.Begin(static_cast<int64_t>(lengths.size()));
   for (size_t b = 0; b < lengths.size(); ++b) {
     if (lengths[b].queries == 0) continue;
-    TAMIS_RETURN_IF_ERROR(prim::CheckPageTable(params.block_table, static_cast<int64_t>(b),
-                                               lengths[b].keys, params.page_block_size,
-                                               (*dims)["pages"]));
+    TAMIS_RETURN_IF_ERROR(problem->page_table.Read(params.block_table, static_cast<int64_t>(b),
+                                                   lengths[b].keys, params.page_block_size,
+                                                   (*dims)["pages"]));
   }
 
   problem->sequences.clear();
-  std::vector<int64_t> ends;
+  std::vector<int64_t>* const ends = padded ? nullptr : &dims->NewEnds("T");
   int64_t row = 0;
   int64_t max_q = 0;
   int64_t min_n = lengths.empty() ? 0 : INT64_MAX;
   const auto add = [&](int64_t batch, int64_t token, int64_t rows) -> prim::AttentionSequence& {
     prim::AttentionSequence s = {};
-    // Wrapping: outputs are checked after this.
-    const auto offset = [&](const TensorView& view) {
-      const int64_t first = base::WrappingMul(padded ? batch : row, view.strides[0]);
-      return padded ? base::WrappingAdd(first, base::WrappingMul(token, view.strides[1])) : first;
-    };
     s.row_begin = row;
     s.rows = rows;
-    s.query_offset = offset(params.query);
-    s.out_offset = offset(params.attention_out);
-    s.topk_offset = offset(params.topk_indices);
+    s.batch = batch;
+    s.token = padded ? token : row;
     s.visible_tokens = -1;
     row += rows;
     problem->sequences.push_back(s);
@@ -184,7 +173,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
     const auto b = static_cast<int64_t>(i);
     prim::AttentionSequence& s = add(b, 0, l.queries);
     s.keys = l.keys;
-    s.table_offset = b * params.block_table.strides[0];
+    s.table_offset = problem->page_table.offset(b);
     s.blocks = CountBlocks(*problem, l.keys);
     if (!params.atten_mask.absent()) s.visible_tokens = l.tokens;
     TAMIS_RETURN_IF_ERROR(prim::CheckBlocks("actual_cmp_seq_kvlen", s.blocks));
@@ -192,9 +181,8 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
     min_n = std::min(min_n, s.keys);
     // Padding rows are rows without keys.
     if (padded && l.queries < (*dims)["S"]) add(b, l.queries, (*dims)["S"] - l.queries);
-    ends.push_back(row);
+    if (ends != nullptr) ends->push_back(row);
   }
-  if (!padded) dims->SetEnds("T", std::move(ends));
   const int64_t tokens_of_a_step = padded ? (*dims)["S"] : max_q;
   if (params.strict) TAMIS_RETURN_IF_ERROR(CheckSteps(params, tokens_of_a_step, lengths));
   dims->Set("tokens of a step", tokens_of_a_step);
@@ -203,7 +191,6 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   dims->Set("tokens of the longest sequence", LongestSequence(params, lengths));
 
   problem->query_batch_dims = padded ? 2 : 1;
-  problem->page_table = params.block_table;
   problem->page_size = params.page_block_size;
   problem->force_ends = true;
   return Status::Ok();

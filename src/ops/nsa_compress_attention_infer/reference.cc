@@ -4,7 +4,8 @@
 
 namespace tamis::nsa_compress_attention_infer {
 
-void Room::ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden) {
+void Room::ReferenceRow(const Problem& problem, const Params& in, int64_t row, size_t slot,
+                        base::Golden* golden) {
   const prim::AttentionRules rules = {
       .hidden =
           [&](const prim::AttentionSequence& s, int64_t token, int64_t key) {
@@ -14,7 +15,7 @@ void Room::ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::
       .forced = [](const prim::AttentionSequence& s, int64_t,
                    int64_t block) { return block == 0 || block >= s.blocks - 2; },
   };
-  prim::CompressedAttentionReferenceRow(problem, rules, row, slot, golden);
+  prim::CompressedAttentionReferenceRow(problem, prim::TensorsOf(in), rules, row, slot, golden);
 }
 
 }  // namespace tamis::nsa_compress_attention_infer

@@ -1,8 +1,8 @@
 #include "base/contract.h"
 
 #include "ops/quantize_index_keys/problem.h"
-#include "prim/key_shadow_contract.h"
-#include "prim/token_contract.h"
+#include "prim/call/token_contract.h"
+#include "prim/formats/key_shadow_contract.h"
 
 namespace tamis::quantize_index_keys {
 

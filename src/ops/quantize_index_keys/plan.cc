@@ -2,9 +2,10 @@
 
 #include "base/checked.h"
 #include "base/errors.h"
+#include "ops/quantize_index_keys/cpu/kernel_units.h"
 #include "ops/quantize_index_keys/problem.h"
-#include "prim/key_shadow_contract.h"
-#include "prim/room.h"
+#include "prim/call/room.h"
+#include "prim/formats/key_shadow_contract.h"
 
 namespace tamis::quantize_index_keys {
 
@@ -12,8 +13,6 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   const prim::TokenLayout layout = prim::LayoutOf(params.layout_key);
   TAMIS_RETURN_IF_ERROR(prim::SetShadowDims("key", layout, dims));
   const base::Dims& d = *dims;
-  problem->key = params.key;
-  problem->shadow = params.key_shadow;
   problem->pages = layout == prim::TokenLayout::kPaged ? d["pages"]
                    : layout == prim::TokenLayout::kTnd ? 1
                                                        : d["Bk"];
@@ -25,31 +24,36 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   return Status::Ok();
 }
 
-prim::CpuWork Room::OnCpu(Problem& p, Level level) {
-  static constexpr prim::KernelTable kKernels = TAMIS_KERNEL_TABLE(QuantizeIndexKeys);
+void Room::Bind(const Problem&, const Params& in, KernelArgs* args) {
+  const int page = in.key.rank == 4 ? 0 : -1;  // the dimension that counts pages
+  KernelArgs& a = *args;
+  a.key = prim::Data<const uint16_t>(in.key);
+  a.key_page_stride = page < 0 ? 0 : in.key.strides[0];
+  a.key_stride = in.key.strides[page + 1];
+  a.shadow = prim::Data<uint8_t>(in.key_shadow);
+  a.shadow_page_stride = page < 0 ? 0 : in.key_shadow.strides[0];
+  a.panel_stride = in.key_shadow.strides[page + 1];
+}
+
+void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, prim::CpuWork* work) {
+  static constexpr prim::KernelTable kKernels = {prim::kQuantizeIndexKeysUnits};
   KernelArgs& a = p.args;
   a = {};
-  const int page = p.key.rank == 4 ? 0 : -1;  // the dimension that counts pages
-  a.key = static_cast<const uint16_t*>(p.key.data);
-  a.key_page_stride = page < 0 ? 0 : p.key.strides[0];
-  a.key_stride = p.key.strides[page + 1];
-  a.shadow = static_cast<uint8_t*>(p.shadow.data);
-  a.shadow_page_stride = page < 0 ? 0 : p.shadow.strides[0];
-  a.panel_stride = p.shadow.strides[page + 1];
+  Bind(p, in, &a);
   a.panels = p.panels;
   a.page_size = p.page_size;
   a.dim = p.dim;
-  a.bfloat16 = p.key.dtype == DType::kBFloat16;
-  prim::CpuWork work;
-  work.args = &a;
+  a.bfloat16 = in.key.dtype == DType::kBFloat16;
   a.count = prim::Times(p.pages, p.panels);
-  work.phases = {{base::CeilDiv(a.count, kPanelsPerItem), kKernels.at(level)}};
-  work.scratch_bytes = prim::Times(prim::kShadowKeys * 4, prim::ShadowGroups(p.dim));
-  work.blocking = std::to_string(kPanelsPerItem) + " panels of 16 keys per item";
-  return work;
+  work->phases = {{base::CeilDiv(a.count, kPanelsPerItem), kKernels.at(target.level)}};
+  work->scratch_bytes = prim::Times(prim::kShadowKeys * 4, prim::ShadowGroups(p.dim));
 }
 
-Cost Room::CountCost(const Problem& p) {
+std::string Room::Blocking(const Problem&) {
+  return std::to_string(kPanelsPerItem) + " panels of 16 keys per item";
+}
+
+Cost Room::CountCost(const Problem& p, const Params&) {
   const double keys = static_cast<double>(p.pages) * static_cast<double>(p.page_size);
   Cost cost;
   cost.flops = keys * static_cast<double>(p.dim);

@@ -4,7 +4,7 @@
 
 #include "base/cpu_features.h"
 #include "base/dtype.h"
-#include "prim/key_shadow_reference.h"
+#include "prim/formats/key_shadow_reference.h"
 #include "tests/support/refusals.h"
 
 namespace tamis::test {

@@ -1,15 +1,11 @@
 #include "base/contract.h"
 
 #include "ops/sliding_window_attention/problem.h"
-#include "prim/token_contract.h"
+#include "prim/call/token_contract.h"
 
 namespace tamis::sliding_window_attention {
 
 const base::Contract& Room::contract() {
-  const auto statistics = [](const char* doc) {
-    return base::TensorSpec{
-        .doc = doc, .dtypes = {DType::kFloat32}, .forms = prim::QueryForms("N")};
-  };
   static const base::Contract kContract =
       base::ContractBuilder<Params>(
           "sliding_window_attention",
@@ -34,7 +30,9 @@ const base::Contract& Room::contract() {
               {.shape = "*, *",
                .doc = "[B, max_pages], with PA_BSND only; entries of pages without a key "
                       "in a window are not read",
-               .dtypes = {DType::kInt32}})
+               .dtypes = {DType::kInt32},
+               .read_by_plan = true,
+               .page_table = true})
           .OptionalInput("actual_seq_lengths_query", &Params::actual_seq_lengths_query,
                          prim::QueryLengths())
           .OptionalInput("actual_seq_lengths_kv", &Params::actual_seq_lengths_kv,
@@ -49,9 +47,10 @@ const base::Contract& Room::contract() {
           .Optional("strict", &Params::strict, "no limit of a document applies: changes nothing")
           .Output("attention_out", &Params::attention_out,
                   {.doc = "attention", .dtype_as = "query", .forms = prim::QueryForms("N, D2")})
-          .OptionalOutput("softmax_max", &Params::softmax_max, statistics("largest scaled score"))
+          .OptionalOutput("softmax_max", &Params::softmax_max,
+                          prim::Statistic("largest scaled score"))
           .OptionalOutput("softmax_sum", &Params::softmax_sum,
-                          statistics("sum of exp(score - max)"))
+                          prim::Statistic("sum of exp(score - max)"))
           .LayoutIs("layout_query")
           .RowDims({{"BSND", 2}, {"TND", 1}})
           .Build();

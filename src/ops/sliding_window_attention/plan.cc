@@ -3,8 +3,9 @@
 
 #include "base/checked.h"
 #include "base/errors.h"
+#include "ops/sliding_window_attention/cpu/kernel_units.h"
 #include "ops/sliding_window_attention/problem.h"
-#include "prim/room.h"
+#include "prim/call/room.h"
 
 namespace tamis::sliding_window_attention {
 namespace {
@@ -28,24 +29,22 @@ Status CheckHeads(const base::Dims& dims, Problem* problem) {
 }
 
 Rows RowsOf(const Problem& p, const TensorView& view, int64_t dim) {
-  const int row = p.key_layout == prim::TokenLayout::kTnd ? 0 : 1;
-  return {static_cast<const uint16_t*>(view.data), view.strides[row], view.strides[row + 1],
-          p.key_layout == prim::TokenLayout::kPaged ? view.strides[0] : 0, dim};
+  const bool tnd = p.key_layout == prim::TokenLayout::kTnd;
+  const int row = tnd ? 0 : 1;
+  return {.data = static_cast<const uint16_t*>(view.data),
+          .row_stride = view.strides[row],
+          .head_stride = view.strides[row + 1],
+          .page_stride = tnd ? 0 : view.strides[0],
+          .dim = dim};
 }
 
 Sequence SequenceOf(const Problem& p, const prim::TokenSequence& from) {
   Sequence s = {};
   s.rows = from.rows;
-  s.query_offset = p.TokenOffset(p.query, from, 0);
-  s.out_offset = p.TokenOffset(p.out, from, 0);
-  if (!p.max.absent()) s.max_offset = p.TokenOffset(p.max, from, 0);
-  if (!p.sum.absent()) s.sum_offset = p.TokenOffset(p.sum, from, 0);
-  if (p.key_layout == prim::TokenLayout::kPaged) {
-    s.table_offset = from.batch * p.page_table.strides[0];
-  } else {
-    s.key_offset = p.KeyOffset(p.key, from, 0);
-    s.value_offset = p.KeyOffset(p.value, from, 0);
-  }
+  s.batch = from.batch;
+  s.token = from.token;
+  s.key_begin = from.key_begin;
+  if (p.key_layout == prim::TokenLayout::kPaged) s.table_offset = p.page_table.offset(from.batch);
   s.visible = from.keys - from.rows + 1;
   s.padding = from.padding;
   return s;
@@ -73,12 +72,6 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   lengths.block_table = params.block_table;
   lengths.window = params.window_size;
   TAMIS_RETURN_IF_ERROR(prim::FindSequences(lengths, dims, problem));
-  problem->query = params.query;
-  problem->key = params.key;
-  problem->value = params.value;
-  problem->out = params.attention_out;
-  problem->max = params.softmax_max;
-  problem->sum = params.softmax_sum;
   problem->qk_dim = d["D"];
   problem->v_dim = d["D2"];
   problem->window = std::min(params.window_size, kMostPositions);
@@ -86,30 +79,34 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   return Status::Ok();
 }
 
-prim::CpuWork Room::OnCpu(Problem& p, Level level) {
-  static constexpr prim::KernelTable kKernels = TAMIS_PAIR_KERNEL_TABLE(SlidingWindowAttention);
-  const int token = p.padded_queries ? 1 : 0;  // dimension of query and outputs
+void Room::Bind(const Problem& p, const Params& in, KernelArgs* args) {
+  KernelArgs& a = *args;
+  a.query = prim::Data<const uint16_t>(in.query);
+  a.query_at = p.TokensOf(in.query);
+  a.query_head_stride = p.HeadStride(in.query);
+  a.key = RowsOf(p, in.key, p.qk_dim);
+  a.value = RowsOf(p, in.value, p.v_dim);
+  a.out = prim::Data<uint16_t>(in.attention_out);
+  a.out_at = p.TokensOf(in.attention_out);
+  a.out_head_stride = p.HeadStride(in.attention_out);
+  a.max = prim::Data<float>(in.softmax_max);
+  a.max_at = p.TokensOf(in.softmax_max);
+  a.sum = prim::Data<float>(in.softmax_sum);
+  a.sum_at = p.TokensOf(in.softmax_sum);
+}
+
+void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, prim::CpuWork* work) {
+  static constexpr prim::KernelTable kKernels = {prim::kSlidingWindowAttentionUnits};
   KernelArgs& a = p.args;
   a = {};
-  a.query = static_cast<const uint16_t*>(p.query.data);
-  a.query_token_stride = p.query.strides[token];
-  a.query_head_stride = p.query.strides[token + 1];
-  a.key = RowsOf(p, p.key, p.qk_dim);
-  a.value = RowsOf(p, p.value, p.v_dim);
-  a.page_table = static_cast<const int32_t*>(p.page_table.data);
+  Bind(p, in, &a);
+  a.page_table = p.page_table.data();
   a.page_size = std::min(p.page_size, kMostPositions);
-  a.out = static_cast<uint16_t*>(p.out.data);
-  a.out_token_stride = p.out.strides[token];
-  a.out_head_stride = p.out.strides[token + 1];
-  a.max = static_cast<float*>(p.max.data);
-  a.max_token_stride = p.max.strides[token];
-  a.sum = static_cast<float*>(p.sum.data);
-  a.sum_token_stride = p.sum.strides[token];
   a.kv_heads = p.kv_heads;
   a.group = p.group;
   a.window = p.window;
   a.scale = static_cast<float>(p.scale);
-  a.bfloat16 = p.query.dtype == DType::kBFloat16;
+  a.bfloat16 = in.query.dtype == DType::kBFloat16;
 
   int64_t most_tokens = 1;
   for (const prim::TokenSequence& s : p.sequences) most_tokens = std::max(most_tokens, s.rows);
@@ -125,37 +122,37 @@ prim::CpuWork Room::OnCpu(Problem& p, Level level) {
   a.sequences = p.kernel_sequences.data();
   a.sequence_count = static_cast<int64_t>(p.kernel_sequences.size());
 
-  prim::CpuWork work;
-  work.phases = {{items, kKernels.at(level, a.bfloat16)}};
-  work.args = &a;
-  work.scratch_bytes = prim::Times(Scratch(a).total, sizeof(float));
-  work.blocking = std::to_string(a.tokens_per_item) + " tokens x " + std::to_string(p.group) +
-                  " heads of a kv head per item, tiles of " + std::to_string(kKeyTile) + " keys";
-  return work;
+  work->phases = {{items, kKernels.at(target.level, a.bfloat16)}};
+  work->scratch_bytes = prim::Times(Scratch(a).total, sizeof(float));
 }
 
-Cost Room::CountCost(const Problem& p) {
+std::string Room::Blocking(const Problem& p) {
+  return std::to_string(p.args.tokens_per_item) + " tokens x " + std::to_string(p.group) +
+         " heads of a kv head per item, tiles of " + std::to_string(kKeyTile) + " keys";
+}
+
+Cost Room::CountCost(const Problem& p, const Params& in) {
   Cost cost;
-  double pairs = 0;
+  double query_key_pairs = 0;
   double rows = 0;
   double keys = 0;
   for (const prim::TokenSequence& s : p.sequences) {
     rows += static_cast<double>(s.rows);
     if (s.padding) continue;
     for (int64_t i = 0; i < s.rows; ++i)
-      pairs += static_cast<double>(std::min(s.Visible(i, true), p.window));
+      query_key_pairs += static_cast<double>(std::min(s.Visible(i, true), p.window));
     // From the first key of the first window to the last token's own.
     const int64_t last = s.Visible(s.rows - 1, true);
     keys += static_cast<double>(last - std::max<int64_t>(0, s.Visible(0, true) - p.window));
   }
   const auto heads = static_cast<double>(p.kv_heads * p.group);
   const auto dims = static_cast<double>(p.qk_dim + p.v_dim);
-  cost.flops = 2.0 * pairs * heads * dims;
+  cost.flops = 2.0 * query_key_pairs * heads * dims;
   cost.read_bytes = 2.0 * keys * static_cast<double>(p.kv_heads) * dims +
                     2.0 * rows * heads * static_cast<double>(p.qk_dim);
   cost.write_bytes = rows * heads *
-                     (2.0 * static_cast<double>(p.v_dim) + (p.max.absent() ? 0.0 : 4.0) +
-                      (p.sum.absent() ? 0.0 : 4.0));
+                     (2.0 * static_cast<double>(p.v_dim) + (in.softmax_max.absent() ? 0.0 : 4.0) +
+                      (in.softmax_sum.absent() ? 0.0 : 4.0));
   return cost;
 }
 

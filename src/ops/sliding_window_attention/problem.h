@@ -1,18 +1,18 @@
 // The normalised sliding_window_attention, and the room as the rest of the house takes it.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "base/operator.h"
 #include "ops/sliding_window_attention/cpu/kernel.h"
-#include "prim/cpu/work.h"
-#include "prim/token_sequences.h"
+#include "prim/call/token_sequences.h"
+#include "prim/call/work.h"
 #include "tamis/ops/sliding_window_attention.hpp"
 
 namespace tamis::sliding_window_attention {
 
 struct Problem : prim::TokenProblem {
-  TensorView query, key, value, out, max, sum;
   int64_t kv_heads = 0;
   int64_t group = 0;  // query heads of a kv head
   int64_t qk_dim = 0;
@@ -29,9 +29,13 @@ struct Room {
 
   static const base::Contract& contract();
   static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
-  static void ReferenceRow(const Problem& problem, int64_t row, size_t slot, base::Golden* golden);
-  static prim::CpuWork OnCpu(Problem& problem, Level level);
-  static Cost CountCost(const Problem& problem);
+  static void ReferenceRow(const Problem& problem, const Params& in, int64_t row, size_t slot,
+                           base::Golden* golden);
+  static void OnCpu(Problem& problem, const Params& in, const prim::CpuTarget& target,
+                    prim::CpuWork* work);
+  static std::string Blocking(const Problem& problem);
+  static void Bind(const Problem& problem, const Params& in, KernelArgs* args);
+  static Cost CountCost(const Problem& problem, const Params& in);
   static const std::vector<base::Example>& examples();
 };
 

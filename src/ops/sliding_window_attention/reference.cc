@@ -4,11 +4,12 @@
 #include <vector>
 
 #include "ops/sliding_window_attention/problem.h"
-#include "prim/attention_reference.h"
+#include "prim/references/attention_reference.h"
 
 namespace tamis::sliding_window_attention {
 
-void Room::ReferenceRow(const Problem& p, int64_t row, size_t slot, base::Golden* golden) {
+void Room::ReferenceRow(const Problem& p, const Params& in, int64_t row, size_t slot,
+                        base::Golden* golden) {
   const auto found =
       std::find_if(p.sequences.begin(), p.sequences.end(),
                    [&](const prim::TokenSequence& s) { return row < s.row_begin + s.rows; });
@@ -16,7 +17,6 @@ void Room::ReferenceRow(const Problem& p, int64_t row, size_t slot, base::Golden
   const int64_t token = row - s.row_begin;
   const int64_t end = s.padding ? 0 : s.Visible(token, true);
   const int64_t begin = std::max<int64_t>(0, end - p.window);
-  const int query_head_dim = p.padded_queries ? 2 : 1;
   const int key_head_dim = p.key_layout == prim::TokenLayout::kTnd ? 1 : 2;
   const auto at = static_cast<int64_t>(slot);
   std::vector<base::GoldenOutput>& outputs = golden->outputs;
@@ -27,13 +27,12 @@ void Room::ReferenceRow(const Problem& p, int64_t row, size_t slot, base::Golden
           view, p.KeyOffset(view, s, position) + kv_head * view.strides[key_head_dim], dim);
     };
     for (int64_t position = begin; position < end; ++position)
-      keys.push_back({row_at(p.key, position, p.qk_dim), row_at(p.value, position, p.v_dim)});
+      keys.push_back({row_at(in.key, position, p.qk_dim), row_at(in.value, position, p.v_dim)});
     for (int64_t head = kv_head * p.group; head < (kv_head + 1) * p.group; ++head) {
       const std::vector<double> query = prim::ReferenceElements(
-          p.query, p.TokenOffset(p.query, s, token) + head * p.query.strides[query_head_dim],
-          p.qk_dim);
+          in.query, p.TokenOffset(in.query, s, token) + head * p.HeadStride(in.query), p.qk_dim);
       const prim::ReferenceHead r =
-          prim::AttendReference(query, keys, p.scale, nullptr, p.v_dim, p.query.dtype);
+          prim::AttendReference(query, keys, p.scale, nullptr, p.v_dim, in.query.dtype);
       std::copy(r.out.begin(), r.out.end(), outputs[0].Row(at) + head * p.v_dim);
       std::copy(r.out_bound.begin(), r.out_bound.end(), outputs[0].BoundRow(at) + head * p.v_dim);
       std::copy(r.out_device_bound.begin(), r.out_device_bound.end(),

@@ -48,7 +48,7 @@ base::Example Layer(const char* name, const char* doc, int64_t batch, int64_t to
 
 }  // namespace
 
-const std::vector<base::Example>& TheExamples() {
+const std::vector<base::Example>& Room::examples() {
   static const std::vector<base::Example> kExamples = {
       Layer("decode-128k", "one new token at 131071 positions, the 671B model", 1, 1, 131071, true),
       Layer("document", "4 sequences of 8192 positions, 2 new tokens each, the 671B model", 4, 2,

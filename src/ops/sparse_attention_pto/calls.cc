@@ -3,31 +3,29 @@
 
 #include "base/dtype.h"
 #include "ops/sparse_attention_pto/problem.h"
-#include "prim/cpu/scratch.h"
+#include "prim/call/scratch.h"
 
 namespace tamis::sparse_attention_pto {
 namespace {
 
 constexpr int64_t kAlignment = 64;
 
-// Hands out dense tensors, one after the other. The address may be none that can be used.
+// Hands out dense tensors, one after the other; without memory for plans.
 class Arena {
  public:
-  explicit Arena(char* begin) : begin_(reinterpret_cast<uintptr_t>(begin)) {}
+  explicit Arena(char* begin) : begin_(begin) {}
 
   OutputView Take(DType dtype, std::initializer_list<int64_t> shape) {
     int64_t bytes = base::ItemSize(dtype);
     for (int64_t size : shape) bytes = prim::Times(bytes, size);
-    const uintptr_t address = begin_ + static_cast<uintptr_t>(used_);
-    // NOLINTNEXTLINE(performance-no-int-to-ptr): arithmetic on a pointer to nothing is undefined
-    const OutputView view(reinterpret_cast<void*>(address), dtype, shape);
+    const OutputView view(begin_ == nullptr ? nullptr : begin_ + used_, dtype, shape);
     used_ = prim::Plus(used_, prim::RoundedUp(bytes, kAlignment));
     return view;
   }
   int64_t used() const { return used_; }
 
  private:
-  uintptr_t begin_;
+  char* begin_;
   int64_t used_ = 0;
 };
 
@@ -37,8 +35,7 @@ View Part(const View& view, const Chunk& chunk) {
   return Slice(Slice(view, 0, chunk.first, chunk.batch), 1, chunk.token, chunk.tokens);
 }
 
-mla_prolog::Params MlaCall(const Problem& problem, const Chunk& chunk) {
-  const Params& p = problem.params;
+mla_prolog::Params MlaCall(const Params& p, const Chunk& chunk) {
   mla_prolog::Params mla;
   mla.x = Part(p.x, chunk);
   mla.w_dq = p.w_dq;
@@ -58,8 +55,7 @@ mla_prolog::Params MlaCall(const Problem& problem, const Chunk& chunk) {
   return mla;
 }
 
-indexer_prolog::Params IndexerCall(const Problem& problem, const Chunk& chunk) {
-  const Params& p = problem.params;
+indexer_prolog::Params IndexerCall(const Params& p, const Chunk& chunk) {
   indexer_prolog::Params indexer;
   indexer.x = Part(p.x, chunk);
   indexer.w_idx_qb = p.w_idx_qb;
@@ -77,8 +73,7 @@ indexer_prolog::Params IndexerCall(const Problem& problem, const Chunk& chunk) {
   return indexer;
 }
 
-lightning_indexer::Params SelectCall(const Problem& problem, const Chunk& chunk) {
-  const Params& p = problem.params;
+lightning_indexer::Params SelectCall(const Params& p, const Chunk& chunk) {
   lightning_indexer::Params select;
   select.key = p.index_k_cache;
   select.block_table = Slice(p.block_table, 0, chunk.first, chunk.batch);
@@ -87,8 +82,7 @@ lightning_indexer::Params SelectCall(const Problem& problem, const Chunk& chunk)
   return select;
 }
 
-sparse_flash_attention::Params AttendCall(const Problem& problem, const Chunk& chunk) {
-  const Params& p = problem.params;
+sparse_flash_attention::Params AttendCall(const Params& p, const Chunk& chunk) {
   sparse_flash_attention::Params attend;
   attend.key = p.kv_cache;
   attend.key_rope = p.kr_cache;
@@ -110,30 +104,32 @@ std::vector<Chunk> ChunksOf(const Problem& problem) {
   const int64_t tokens = std::min(kTokensPerChunk, problem.tokens);
   for (int64_t b = 0; b < problem.batch; b += sequences) {
     for (int64_t t = 0; t < problem.tokens; t += tokens) {
-      chunks.push_back(
-          {b, std::min(sequences, problem.batch - b), t, std::min(tokens, problem.tokens - t)});
+      chunks.push_back({.first = b,
+                        .batch = std::min(sequences, problem.batch - b),
+                        .token = t,
+                        .tokens = std::min(tokens, problem.tokens - t)});
     }
   }
   return chunks;
 }
 
-CacheCalls CacheCallsOf(const Problem& problem) {
-  const Chunk all = {0, problem.batch, 0, problem.tokens};
-  return {MlaCall(problem, all), IndexerCall(problem, all)};
+CacheCalls CacheCallsOf(const Problem& problem, const Params& in) {
+  const Chunk all = {.first = 0, .batch = problem.batch, .token = 0, .tokens = problem.tokens};
+  return {MlaCall(in, all), IndexerCall(in, all)};
 }
 
-ChunkCalls ChunkCallsOf(const Problem& problem, const Chunk& chunk, bool writes, char* workspace) {
-  const Params& p = problem.params;
+ChunkCalls ChunkCallsOf(const Problem& problem, const Params& in, const Chunk& chunk, bool writes,
+                        char* workspace) {
   const int64_t b = chunk.batch;
   const int64_t t = chunk.tokens;
-  const DType dtype = p.x.dtype;
+  const DType dtype = in.x.dtype;
   Arena arena(workspace);
   ChunkCalls calls;
-  calls.mla = MlaCall(problem, chunk);
+  calls.mla = MlaCall(in, chunk);
   calls.mla.query = arena.Take(dtype, {b, t, problem.heads, problem.latent_dim});
   calls.mla.query_rope = arena.Take(dtype, {b, t, problem.heads, problem.rope_dim});
   calls.mla.query_norm = arena.Take(dtype, {b, t, problem.norm_dim});
-  calls.indexer = IndexerCall(problem, chunk);
+  calls.indexer = IndexerCall(in, chunk);
   calls.indexer.query_norm = calls.mla.query_norm;
   calls.indexer.query = arena.Take(dtype, {b, t, problem.index_heads, problem.index_dim});
   calls.indexer.weights = arena.Take(dtype, {b, t, problem.index_heads});
@@ -141,23 +137,27 @@ ChunkCalls ChunkCallsOf(const Problem& problem, const Chunk& chunk, bool writes,
     const TensorView none(problem.no_slots.data(), DType::kInt64, {b, t});
     calls.mla.cache_index = calls.indexer.cache_index = none;
   }
-  for (int64_t i = chunk.first; i < chunk.first + b; ++i)
-    calls.lengths.push_back(problem.Visible(i, chunk.token + t - 1));
-  const TensorView lengths(calls.lengths.data(), DType::kInt64, {b});
-  calls.select = SelectCall(problem, chunk);
+  calls.select = SelectCall(in, chunk);
   calls.select.query = calls.indexer.query;
   calls.select.weights = calls.indexer.weights;
-  calls.select.actual_seq_lengths_key = lengths;
-  calls.select.sparse_indices = p.sparse_indices.absent()
-                                    ? arena.Take(DType::kInt32, {b, t, 1, p.sparse_count})
-                                    : Part(p.sparse_indices, chunk);
-  calls.attend = AttendCall(problem, chunk);
+  calls.select.sparse_indices =
+      in.sparse_indices.absent() ? arena.Take(DType::kInt32, {b, t, 1, problem.params.sparse_count})
+                                 : Part(in.sparse_indices, chunk);
+  calls.attend = AttendCall(in, chunk);
   calls.attend.query = calls.mla.query;
   calls.attend.query_rope = calls.mla.query_rope;
   calls.attend.sparse_indices = calls.select.sparse_indices;
-  calls.attend.actual_seq_lengths_kv = lengths;
   calls.workspace_bytes = arena.used();
   return calls;
+}
+
+void SetLengths(const Problem& problem, const Chunk& chunk, std::vector<int64_t>* lengths,
+                ChunkCalls* calls) {
+  lengths->clear();
+  for (int64_t i = chunk.first; i < chunk.first + chunk.batch; ++i)
+    lengths->push_back(problem.Visible(i, chunk.token + chunk.tokens - 1));
+  const TensorView view(lengths->data(), DType::kInt64, {chunk.batch});
+  calls->select.actual_seq_lengths_key = calls->attend.actual_seq_lengths_kv = view;
 }
 
 }  // namespace tamis::sparse_attention_pto

@@ -1,18 +1,20 @@
 #include "base/contract.h"
 
 #include "ops/sparse_attention_pto/problem.h"
-#include "prim/prolog_contract.h"
+#include "prim/call/prolog_contract.h"
 
 namespace tamis::sparse_attention_pto {
 namespace {
 
+// That say where things lie.
 base::TensorSpec Integers(const char* shape, const char* doc) {
-  return {.shape = shape, .doc = doc, .dtypes = {DType::kInt32, DType::kInt64}};
+  return {
+      .shape = shape, .doc = doc, .dtypes = {DType::kInt32, DType::kInt64}, .read_by_plan = true};
 }
 
 }  // namespace
 
-const base::Contract& TheContract() {
+const base::Contract& Room::contract() {
   using Rule = base::Limit::Rule;
   static const base::Contract kContract =
       base::ContractBuilder<Params>(
@@ -51,7 +53,9 @@ const base::Contract& TheContract() {
           .Input("block_table", &Params::block_table,
                  {.shape = "B, max_pages",
                   .doc = "pages of each sequence; entries past its positions are not read",
-                  .dtypes = {DType::kInt32}})
+                  .dtypes = {DType::kInt32},
+                  .read_by_plan = true,
+                  .page_table = true})
           .Input("act_seqs", &Params::act_seqs,
                  Integers("B", "positions of each sequence, the new tokens included"))
           .InStrict({.dtypes = {DType::kInt32}})

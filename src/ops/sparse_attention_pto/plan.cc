@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -10,24 +11,19 @@
 #include "base/errors.h"
 #include "base/plan_body.h"
 #include "ops/sparse_attention_pto/problem.h"
-#include "prim/cache_slots.h"
-#include "prim/paging.h"
-#include "prim/prologs.h"
-#include "prim/room.h"
+#include "prim/call/cache_slots.h"
+#include "prim/call/prologs.h"
+#include "prim/call/room.h"
 
 namespace tamis::sparse_attention_pto {
 namespace {
-
-// A place where no caller's memory lies, for plans that are made to be checked and never run.
-char* Nowhere() {
-  // NOLINTNEXTLINE(performance-no-int-to-ptr): never read from
-  return reinterpret_cast<char*>(uintptr_t{1} << (std::numeric_limits<uintptr_t>::digits - 1));
-}
 
 Status CheckLengths(const Params& params, Problem* problem) {
   const TensorView& lengths = params.act_seqs;
   const int64_t page_size = params.kv_cache.shape[1];
   if (page_size < 1) return base::Invalid("kv_cache", "pages of at least 1 row", page_size);
+  problem->lengths.clear();
+  problem->page_table.Begin(problem->batch);
   for (int64_t b = 0; b < problem->batch; ++b) {
     const int64_t at = b * lengths.strides[0];
     const int64_t length = lengths.dtype == DType::kInt32
@@ -37,96 +33,113 @@ Status CheckLengths(const Params& params, Problem* problem) {
       return base::Invalid(base::Indexed("act_seqs", b), "a length in [0, 2^31)", length);
     problem->lengths.push_back(length);
     if (problem->tokens > 0) {
-      TAMIS_RETURN_IF_ERROR(
-          prim::CheckPageTable(params.block_table, b, length, page_size, params.kv_cache.shape[0]));
+      TAMIS_RETURN_IF_ERROR(problem->page_table.Read(params.block_table, b, length, page_size,
+                                                     params.kv_cache.shape[0]));
     }
   }
   return Status::Ok();
 }
 
-// Adds a plan's workspace to the largest.
-Status Need(const Result<Plan>& plan, int64_t* most) {
-  if (!plan.ok()) return plan.status();
-  *most = std::max(*most, plan->workspace_bytes());
-  return Status::Ok();
-}
+// The plans of the calls of a chunk.
+struct ChunkPlans {
+  Chunk chunk;
+  std::optional<Plan> mla;
+  std::optional<Plan> indexer;
+  std::optional<Plan> select;
+  std::optional<Plan> attend;
+};
 
-Status RunIn(const Result<Plan>& plan, char* workspace, int64_t bytes) {
-  return plan.ok() ? plan->run(workspace, bytes) : plan.status();
-}
-
-class Body final : public internal::PlanBody {
+class Body final : public prim::BoundPlan<Room> {
  public:
-  Status Prepare(Params params, const Context& context) {
-    base::Dims dims;
-    TheContract().ForgetUnusedStrides(&params);
-    TAMIS_RETURN_IF_ERROR(TheContract().CheckInputs(&params, &dims));
-    TAMIS_RETURN_IF_ERROR(Normalise(params, &dims, &problem_));
-    TAMIS_RETURN_IF_ERROR(TheContract().CheckLimits(&params, dims));
-    TAMIS_RETURN_IF_ERROR(TheContract().CheckOutputs(&params, dims));
-    context_ = context;
-    TAMIS_RETURN_IF_ERROR(base::ResolveThreads(context.threads, &context_.threads));
-    chunks_ = ChunksOf(problem_);
-    return PlanCalls();
-  }
-
-  Status Run(void* workspace) const override {
-    char* const between = static_cast<char*>(workspace);
-    char* const scratch = between + between_bytes_;
-    if (!OneChunk()) {
-      const CacheCalls calls = CacheCallsOf(problem_);
-      TAMIS_RETURN_IF_ERROR(RunIn(mla_prolog::plan(calls.mla, context_), scratch, scratch_bytes_));
-      TAMIS_RETURN_IF_ERROR(
-          RunIn(indexer_prolog::plan(calls.indexer, context_), scratch, scratch_bytes_));
-    }
-    for (const Chunk& chunk : chunks_) {
-      const ChunkCalls calls = ChunkCallsOf(problem_, chunk, OneChunk(), between);
-      TAMIS_RETURN_IF_ERROR(RunIn(mla_prolog::plan(calls.mla, context_), scratch, scratch_bytes_));
-      TAMIS_RETURN_IF_ERROR(
-          RunIn(indexer_prolog::plan(calls.indexer, context_), scratch, scratch_bytes_));
-      TAMIS_RETURN_IF_ERROR(
-          RunIn(lightning_indexer::plan(calls.select, context_), scratch, scratch_bytes_));
-      TAMIS_RETURN_IF_ERROR(
-          RunIn(sparse_flash_attention::plan(calls.attend, context_), scratch, scratch_bytes_));
-    }
-    return Status::Ok();
-  }
-
   Cost CountCost() const override;
+  std::string Explain() const override {
+    return "four calls for " + std::to_string(kTokensPerChunk) +
+           " tokens at a time; the first: " + cache_mla_->explanation();
+  }
 
  private:
   // Then the prologs write the caches as they make the queries.
   bool OneChunk() const { return chunks_.size() == 1; }
 
-  // Makes every plan that a run will make, so that what can be refused is refused now.
-  Status PlanCalls() {
-    const CacheCalls cache = CacheCallsOf(problem_);
-    const Result<Plan> first = mla_prolog::plan(cache.mla, context_);
-    TAMIS_RETURN_IF_ERROR(Need(first, &scratch_bytes_));
-    TAMIS_RETURN_IF_ERROR(Need(indexer_prolog::plan(cache.indexer, context_), &scratch_bytes_));
-    for (const Chunk& chunk : chunks_) {
-      const ChunkCalls calls = ChunkCallsOf(problem_, chunk, OneChunk(), Nowhere());
-      between_bytes_ = std::max(between_bytes_, calls.workspace_bytes);
-      TAMIS_RETURN_IF_ERROR(
-          prim::CheckWorkspace(between_bytes_));  // else a call would name an argument of its own
-      TAMIS_RETURN_IF_ERROR(Need(mla_prolog::plan(calls.mla, context_), &scratch_bytes_));
-      TAMIS_RETURN_IF_ERROR(Need(indexer_prolog::plan(calls.indexer, context_), &scratch_bytes_));
-      TAMIS_RETURN_IF_ERROR(Need(lightning_indexer::plan(calls.select, context_), &scratch_bytes_));
-      TAMIS_RETURN_IF_ERROR(
-          Need(sparse_flash_attention::plan(calls.attend, context_), &scratch_bytes_));
+  // Makes every plan that a run will use, so that what can be refused is refused now.
+  Status Start() override {
+    Room::contract().CopyTensors(&params_, &problem_.params);  // outputs are inferred by now
+    const CacheCalls cache = CacheCallsOf(problem_, problem_.params);
+    TAMIS_RETURN_IF_ERROR(Make(mla_prolog::plan(cache.mla, context_), &cache_mla_));
+    TAMIS_RETURN_IF_ERROR(Make(indexer_prolog::plan(cache.indexer, context_), &cache_indexer_));
+    const std::vector<Chunk> chunks = ChunksOf(problem_);
+    for (const Chunk& chunk : chunks) TAMIS_RETURN_IF_ERROR(PlanChunk(chunk, chunks.size() == 1));
+    implementation = cache_mla_->implementation();
+    level = cache_mla_->level();
+    return FindWorkspace();
+  }
+
+  Status Rework() override {
+    const CacheCalls cache = CacheCallsOf(problem_, problem_.params);
+    TAMIS_RETURN_IF_ERROR(cache_mla_->renew(cache.mla));
+    TAMIS_RETURN_IF_ERROR(cache_indexer_->renew(cache.indexer));
+    for (ChunkPlans& plans : chunks_) {
+      ChunkCalls calls = ChunkCallsOf(problem_, problem_.params, plans.chunk, OneChunk(), nullptr);
+      SetLengths(problem_, plans.chunk, &problem_.chunk_lengths, &calls);
+      TAMIS_RETURN_IF_ERROR(plans.mla->renew(calls.mla));
+      TAMIS_RETURN_IF_ERROR(plans.indexer->renew(calls.indexer));
+      TAMIS_RETURN_IF_ERROR(plans.select->renew(calls.select));
+      TAMIS_RETURN_IF_ERROR(plans.attend->renew(calls.attend));
     }
-    workspace_bytes = prim::Plus(between_bytes_, scratch_bytes_);
-    TAMIS_RETURN_IF_ERROR(prim::CheckWorkspace(workspace_bytes));
-    implementation = first->implementation();
-    level = first->level();
-    explanation = "four calls for " + std::to_string(kTokensPerChunk) +
-                  " tokens at a time; the first: " + first->explanation();
+    return FindWorkspace();
+  }
+
+  Status RunOn(const Params& in, void* workspace) const override {
+    char* const between = static_cast<char*>(workspace);
+    char* const scratch = between + between_bytes_;
+    if (!OneChunk()) {
+      const CacheCalls calls = CacheCallsOf(problem_, in);
+      TAMIS_RETURN_IF_ERROR(cache_mla_->run(calls.mla, scratch, scratch_bytes_));
+      TAMIS_RETURN_IF_ERROR(cache_indexer_->run(calls.indexer, scratch, scratch_bytes_));
+    }
+    for (const ChunkPlans& plans : chunks_) {
+      const ChunkCalls calls = ChunkCallsOf(problem_, in, plans.chunk, OneChunk(), between);
+      TAMIS_RETURN_IF_ERROR(plans.mla->run(calls.mla, scratch, scratch_bytes_));
+      TAMIS_RETURN_IF_ERROR(plans.indexer->run(calls.indexer, scratch, scratch_bytes_));
+      TAMIS_RETURN_IF_ERROR(plans.select->run(calls.select, scratch, scratch_bytes_));
+      TAMIS_RETURN_IF_ERROR(plans.attend->run(calls.attend, scratch, scratch_bytes_));
+    }
     return Status::Ok();
   }
 
-  Problem problem_;
-  Context context_;
-  std::vector<Chunk> chunks_;
+  static Status Make(const Result<Plan>& made, std::optional<Plan>* plan) {
+    if (!made.ok()) return made.status();
+    *plan = *made;
+    return Status::Ok();
+  }
+
+  Status PlanChunk(const Chunk& chunk, bool writes) {
+    ChunkCalls calls = ChunkCallsOf(problem_, problem_.params, chunk, writes, nullptr);
+    SetLengths(problem_, chunk, &problem_.chunk_lengths, &calls);
+    between_bytes_ = std::max(between_bytes_, calls.workspace_bytes);
+    TAMIS_RETURN_IF_ERROR(
+        prim::CheckWorkspace(between_bytes_));  // else a call would name an argument of its own
+    ChunkPlans& plans = chunks_.emplace_back();
+    plans.chunk = chunk;
+    TAMIS_RETURN_IF_ERROR(Make(mla_prolog::plan(calls.mla, context_), &plans.mla));
+    TAMIS_RETURN_IF_ERROR(Make(indexer_prolog::plan(calls.indexer, context_), &plans.indexer));
+    TAMIS_RETURN_IF_ERROR(Make(lightning_indexer::plan(calls.select, context_), &plans.select));
+    return Make(sparse_flash_attention::plan(calls.attend, context_), &plans.attend);
+  }
+
+  Status FindWorkspace() {
+    scratch_bytes_ = std::max(cache_mla_->workspace_bytes(), cache_indexer_->workspace_bytes());
+    for (const ChunkPlans& plans : chunks_) {
+      for (const auto* plan : {&plans.mla, &plans.indexer, &plans.select, &plans.attend})
+        scratch_bytes_ = std::max(scratch_bytes_, (*plan)->workspace_bytes());
+    }
+    workspace_bytes = prim::Plus(between_bytes_, scratch_bytes_);
+    return prim::CheckWorkspace(workspace_bytes);
+  }
+
+  std::optional<Plan> cache_mla_;  // of rows of the caches alone
+  std::optional<Plan> cache_indexer_;
+  std::vector<ChunkPlans> chunks_;
   int64_t between_bytes_ = 0;  // what passes between the calls of a chunk
   int64_t scratch_bytes_ = 0;  // the largest workspace of a call
 };
@@ -166,7 +179,7 @@ Cost Body::CountCost() const {
 
 }  // namespace
 
-Status Normalise(const Params& params, base::Dims* dims, Problem* problem) {
+Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
   const base::Dims& d = *dims;
   const std::pair<const char*, double> epsilons[] = {{"epsilon_cq", params.epsilon_cq},
                                                      {"epsilon_ckv", params.epsilon_ckv},
@@ -188,44 +201,18 @@ Status Normalise(const Params& params, base::Dims* dims, Problem* problem) {
   problem->index_dim = d["Di"];
   TAMIS_RETURN_IF_ERROR(CheckLengths(params, problem));
   problem->no_slots.assign(static_cast<size_t>(kTokensPerChunk), -1);
-  std::vector<int64_t> slots;
-  return prim::CacheSlots(params.cache_index, prim::CacheRows(params.kv_cache), &slots);
-}
-
-base::Operator MakeOperator() {
-  base::Operator op;
-  op.folder = "sparse_attention_pto";
-  op.contract = &TheContract();
-  op.examples = &TheExamples();
-  op.plan = [](const void* params, const Context& context) {
-    return plan(*static_cast<const Params*>(params), context);
-  };
-  op.infer = [](const void* params, base::Dims* dims) {
-    return prim::WithoutThrowing([&]() -> Status {
-      Problem problem;
-      Params sound = *static_cast<const Params*>(params);
-      TheContract().ForgetUnusedStrides(&sound);
-      TAMIS_RETURN_IF_ERROR(TheContract().CheckInputs(&sound, dims));
-      TAMIS_RETURN_IF_ERROR(Normalise(sound, dims, &problem));
-      return TheContract().CheckLimits(&sound, *dims);
-    });
-  };
-  op.reference = [](const void* params, int32_t threads, base::Golden* golden) {
-    return prim::WithoutThrowing([&]() -> Status {
-      Params sound = *static_cast<const Params*>(params);
-      TheContract().ForgetUnusedStrides(&sound);
-      return Reference(sound, threads, golden);
-    });
-  };
-  return op;
+  return prim::CacheSlots(params.cache_index, prim::CacheRows(params.kv_cache), &problem->slots,
+                          &problem->order);
 }
 
 Result<Plan> plan(const Params& params, const Context& context) {
-  return prim::WithoutThrowing([&]() -> Result<Plan> {
-    auto body = std::make_shared<Body>();
-    TAMIS_RETURN_IF_ERROR(body->Prepare(params, context));
-    return Plan(std::move(body));
-  });
+  return prim::MakePlanOf<Body>(params, context);
+}
+
+base::Operator MakeOperator() {
+  base::Operator op = prim::OperatorOf<Room, plan, ReferenceRows>();
+  op.implementations = {Implementation::kCpu, Implementation::kReference};  // of its four calls
+  return op;
 }
 
 Status run(const Params& params, const Context& context) {

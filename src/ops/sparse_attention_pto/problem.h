@@ -2,11 +2,13 @@
 // maths.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
 #include "base/dtype.h"
 #include "base/operator.h"
+#include "prim/call/paging.h"
 #include "tamis/ops/indexer_prolog.hpp"
 #include "tamis/ops/lightning_indexer.hpp"
 #include "tamis/ops/mla_prolog.hpp"
@@ -26,8 +28,12 @@ struct Problem {
   int64_t norm_dim = 0;  ///< Lq
   int64_t index_heads = 0;
   int64_t index_dim = 0;
-  std::vector<int64_t> lengths;   ///< act_seqs
+  std::vector<int64_t> lengths;  ///< act_seqs
+  prim::PageTable page_table;
   std::vector<int64_t> no_slots;  ///< -1 per token of a chunk: nothing to write
+  std::vector<int64_t> slots;     // scratch, as what follows
+  std::vector<size_t> order;
+  std::vector<int64_t> chunk_lengths;
 
   /// Positions that token `token` of sequence `b` sees.
   int64_t Visible(int64_t b, int64_t token) const {
@@ -55,7 +61,7 @@ struct CacheCalls {
   mla_prolog::Params mla;
   indexer_prolog::Params indexer;
 };
-CacheCalls CacheCallsOf(const Problem& problem);
+CacheCalls CacheCallsOf(const Problem& problem, const Params& in);
 
 /// The four calls of a chunk, with what passes between them in `workspace`.
 struct ChunkCalls {
@@ -63,11 +69,15 @@ struct ChunkCalls {
   indexer_prolog::Params indexer;
   lightning_indexer::Params select;
   sparse_flash_attention::Params attend;
-  std::vector<int64_t> lengths;  ///< Of the sequences as the chunk's last token sees them.
   int64_t workspace_bytes = 0;
 };
-/// `writes`: the prologs write the chunk's rows of the caches too.
-ChunkCalls ChunkCallsOf(const Problem& problem, const Chunk& chunk, bool writes, char* workspace);
+/// `in` says where the tensors are. `writes`: the prologs write the chunk's rows of the caches too.
+/// A null workspace: what passes between has no memory. Without lengths: plans alone read them.
+ChunkCalls ChunkCallsOf(const Problem& problem, const Params& in, const Chunk& chunk, bool writes,
+                        char* workspace);
+/// Sets the lengths of the sequences as the chunk's last token sees them, in `lengths`.
+void SetLengths(const Problem& problem, const Chunk& chunk, std::vector<int64_t>* lengths,
+                ChunkCalls* calls);
 
 /// `count` entries of dimension `dim` from `begin`.
 template <class View>
@@ -80,10 +90,18 @@ View Slice(View view, int dim, int64_t begin, int64_t count) {
   return view;
 }
 
-const base::Contract& TheContract();
-const std::vector<base::Example>& TheExamples();
-Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
-Status Reference(const Params& params, int32_t threads, base::Golden* golden);
+struct Room {
+  using Params = sparse_attention_pto::Params;
+  using Problem = sparse_attention_pto::Problem;
+
+  static const base::Contract& contract();
+  static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
+  static const std::vector<base::Example>& examples();
+};
+
+/// Of checked params.
+Status ReferenceRows(const Problem& problem, const base::Dims& dims, const Params& params,
+                     const Executor& executor, int32_t threads, base::Golden* golden);
 
 /// The operator as the rest of the house takes it.
 base::Operator MakeOperator();

@@ -14,8 +14,8 @@
 #include "base/errors.h"
 #include "ops/sparse_attention_pto/problem.h"
 #include "parallel/parallel.h"
-#include "prim/cache_slots.h"
-#include "prim/cpu/scratch.h"
+#include "prim/call/cache_slots.h"
+#include "prim/call/scratch.h"
 
 namespace tamis::sparse_attention_pto {
 namespace {
@@ -59,15 +59,17 @@ struct NewRows {
 
 Status MakeNewRows(const Problem& p, NewRows* rows) {
   const Params& params = p.params;
-  TAMIS_RETURN_IF_ERROR(prim::CacheSlots(
-      params.cache_index, params.kv_cache.shape[0] * params.kv_cache.shape[1], &rows->slots));
+  std::vector<size_t> order;
+  TAMIS_RETURN_IF_ERROR(prim::CacheSlots(params.cache_index,
+                                         params.kv_cache.shape[0] * params.kv_cache.shape[1],
+                                         &rows->slots, &order));
   for (size_t t = 0; t < rows->slots.size(); ++t) {
     if (rows->slots[t] >= 0) rows->token_of[rows->slots[t]] = static_cast<int64_t>(t);
   }
   if (rows->count == 0) return Status::Ok();
   std::vector<int64_t> own(static_cast<size_t>(rows->count));
   for (size_t t = 0; t < own.size(); ++t) own[t] = static_cast<int64_t>(t);
-  CacheCalls calls = CacheCallsOf(p);
+  CacheCalls calls = CacheCallsOf(p, p.params);
   calls.mla.cache_index = calls.indexer.cache_index =
       TensorView(own.data(), DType::kInt64, {p.batch, p.tokens});
   calls.mla.kv_cache = rows->kv.view();
@@ -89,12 +91,16 @@ void CopyRows(const Problem& p, const NewRows& rows, int64_t b, int64_t count,
     const auto found = rows.token_of.find(slot);
     const uint16_t* from =
         found == rows.token_of.end()
-            ? static_cast<const uint16_t*>(cache.data) + prim::SlotOffset(cache, slot)
+            ? static_cast<const uint16_t*>(cache.data) + OffsetOf(prim::PagesOf(cache), slot)
             : static_cast<const uint16_t*>(written.view().data) +
                   static_cast<size_t>(found->second) * width;
     std::copy_n(from, width,
                 static_cast<uint16_t*>(to.view().data) + static_cast<size_t>(j) * width);
   }
+}
+
+Chunk OneToken(int64_t sequence, int64_t token) {
+  return {.first = sequence, .batch = 1, .token = token, .tokens = 1};
 }
 
 // One token's calls: queries by the prologs, then selection and attention over dense keys.
@@ -108,9 +114,9 @@ struct TokenCalls {
         scores(DType::kFloat32, {1, 1, 1, visible}),
         chosen(DType::kInt32, {1, 1, 1, p.params.sparse_count}),
         out(p.params.x.dtype, {1, 1, p.heads, p.latent_dim}),
-        between(
-            static_cast<size_t>(ChunkCallsOf(p, {b, 1, token, 1}, false, nullptr).workspace_bytes)),
-        calls(ChunkCallsOf(p, {b, 1, token, 1}, false, between.data())) {}
+        between(static_cast<size_t>(
+            ChunkCallsOf(p, p.params, OneToken(b, token), false, nullptr).workspace_bytes)),
+        calls(ChunkCallsOf(p, p.params, OneToken(b, token), false, between.data())) {}
 
   int64_t visible;
   Dense kv, kr, index_k;
@@ -205,10 +211,10 @@ Status ReferenceRow(const Problem& p, const NewRows& rows, int64_t row, size_t s
   TAMIS_RETURN_IF_ERROR(indexer_prolog::run(t.calls.indexer, kReference));
   TAMIS_RETURN_IF_ERROR(Select(p, &t));
   const bool follow = golden->follow_selection && !p.params.sparse_indices.absent();
-  const Chunk token = {b, 1, row % p.tokens, 1};
-  TAMIS_RETURN_IF_ERROR(
-      Attend(&t, follow ? ChunkCallsOf(p, token, false, t.between.data()).select.sparse_indices
-                        : t.chosen.view()));
+  const Chunk token = OneToken(b, row % p.tokens);
+  TAMIS_RETURN_IF_ERROR(Attend(
+      &t, follow ? ChunkCallsOf(p, p.params, token, false, t.between.data()).select.sparse_indices
+                 : t.chosen.view()));
   FillRow(t.out, p.heads * p.latent_dim, 0, slot, &golden->outputs[kOut]);
   base::GoldenOutput& indices = golden->outputs[kIndices];
   for (int64_t i = 0; i < p.params.sparse_count; ++i)
@@ -222,17 +228,14 @@ Status ReferenceRow(const Problem& p, const NewRows& rows, int64_t row, size_t s
 
 }  // namespace
 
-Status Reference(const Params& params, int32_t threads, base::Golden* golden) {
-  base::Dims dims;
-  Problem problem;
-  TAMIS_RETURN_IF_ERROR(TheContract().CheckInputs(&params, &dims));
-  TAMIS_RETURN_IF_ERROR(Normalise(params, &dims, &problem));
-  TAMIS_RETURN_IF_ERROR(base::PrepareGolden(TheContract(), &params, dims, golden));
+Status ReferenceRows(const Problem& problem, const base::Dims& dims, const Params& params,
+                     const Executor& executor, int32_t threads, base::Golden* golden) {
+  TAMIS_RETURN_IF_ERROR(base::PrepareGolden(Room::contract(), &params, dims, golden));
   for (base::GoldenOutput& output : golden->outputs) output.outliers = kOutliers;
   NewRows rows(problem);
   TAMIS_RETURN_IF_ERROR(MakeNewRows(problem, &rows));
   std::vector<Status> statuses(golden->rows.size());
-  parallel::ForEach({}, threads, static_cast<int64_t>(golden->rows.size()),
+  parallel::ForEach(executor, threads, static_cast<int64_t>(golden->rows.size()),
                     [&](int64_t slot, int32_t) {
                       const auto at = static_cast<size_t>(slot);
                       statuses[at] = ReferenceRow(problem, rows, golden->rows[at], at, golden);

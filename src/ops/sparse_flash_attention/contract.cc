@@ -1,19 +1,17 @@
 #include "base/contract.h"
 
 #include "ops/sparse_flash_attention/problem.h"
-#include "prim/token_contract.h"
+#include "prim/call/token_contract.h"
 
 namespace tamis::sparse_flash_attention {
 
 const base::Contract& Room::contract() {
   using Rule = base::Limit::Rule;
   using Presence = base::StrictRule::Presence;
-  const auto statistics = [](const char* doc) {
-    return base::TensorSpec{.doc = doc,
-                            .dtypes = {DType::kFloat32},
-                            .forms = {{"BSND", "B, 1, S1, N"}, {"TND", "1, T1, N"}},
-                            .wanted_by = "return_softmax_lse",
-                            .row_dims = {{"BSND", 3}, {"TND", 2}}};
+  const auto statistic = [](const char* doc) {
+    base::TensorSpec spec = prim::Statistic(doc);
+    spec.wanted_by = "return_softmax_lse";
+    return spec;
   };
   static const base::Contract kContract =
       base::ContractBuilder<Params>(
@@ -97,9 +95,9 @@ const base::Contract& Room::contract() {
           .Output("out", &Params::out,
                   {.doc = "latent output", .dtype_as = "query", .forms = prim::QueryForms("N, D")})
           .OptionalOutput("softmax_max", &Params::softmax_max,
-                          statistics("largest scaled score; with return_softmax_lse only"))
+                          statistic("largest scaled score; with return_softmax_lse only"))
           .OptionalOutput("softmax_sum", &Params::softmax_sum,
-                          statistics("sum of exp(score - max); with return_softmax_lse only"))
+                          statistic("sum of exp(score - max); with return_softmax_lse only"))
           .LayoutIs("layout_query")
           .RowDims({{"BSND", 2}, {"TND", 1}})
           .Strict("query", "rows", Rule::kAtLeast, {"1"})

@@ -5,8 +5,9 @@
 #include "base/checked.h"
 #include "base/dtype.h"
 #include "base/errors.h"
+#include "ops/sparse_flash_attention/cpu/kernel_units.h"
 #include "ops/sparse_flash_attention/problem.h"
-#include "prim/room.h"
+#include "prim/call/room.h"
 
 namespace tamis::sparse_flash_attention {
 namespace {
@@ -52,7 +53,7 @@ Status CheckSplitKeys(const Params& params, const base::Dims& dims) {
 }
 
 // Keys in rows of bytes.
-Status CheckPackedKeys(const Params& params, const base::Dims& dims, Problem* problem) {
+Status CheckByteRows(const Params& params, const base::Dims& dims, Problem* problem) {
   if (params.key.dtype != DType::kUInt8 && params.key.dtype != DType::kInt8)
     return base::Invalid("key", "dtype uint8 or int8 with this kv_format",
                          base::Name(params.key.dtype));
@@ -60,24 +61,25 @@ Status CheckPackedKeys(const Params& params, const base::Dims& dims, Problem* pr
     return {StatusCode::kNullArgument, "query_rope: required with this kv_format, but absent"};
   if (!params.key_rope.absent())
     return base::Invalid("key_rope", "none with this kv_format: rows of key hold it", "a tensor");
-  if (!params.value.absent() && params.value.data != params.key.data)
-    return base::Invalid("value", "none, or key itself, with this kv_format", "another tensor");
   if (dims["D"] % prim::kKvRowGroup != 0)
     return base::Invalid("query", "D a multiple of 128 with this kv_format", dims["D"]);
-  problem->packed = true;
-  problem->row = params.kv_format == KvFormat::kCann656
-                     ? prim::KvRow::Cann(dims["D"], dims["Dr"])
-                     : prim::KvRow::FlashMla(dims["D"], dims["Dr"]);
-  if (dims["W"] != problem->row.width()) {
+  problem->byte_rows = true;
+  problem->kv_row = params.kv_format == KvFormat::kCann656
+                        ? prim::KvRow::Cann(dims["D"], dims["Dr"])
+                        : prim::KvRow::FlashMla(dims["D"], dims["Dr"]);
+  if (dims["W"] != problem->kv_row.width()) {
     return base::Invalid(
-        "key", "rows of D + 2 Dr + D / 32 = " + std::to_string(problem->row.width()) + " bytes",
+        "key", "rows of D + 2 Dr + D / 32 = " + std::to_string(problem->kv_row.width()) + " bytes",
         dims["W"]);
   }
   return Status::Ok();
 }
 
+// Whoever gives key as the value, as the document has it, reads and prepares its rows once. Without
+// addresses the two are two.
 bool IsSame(const TensorView& a, const TensorView& b) {
-  return a.data == b.data && a.rank == b.rank && std::equal(a.shape, a.shape + a.rank, b.shape) &&
+  return a.data != nullptr && a.data == b.data && a.rank == b.rank &&
+         std::equal(a.shape, a.shape + a.rank, b.shape) &&
          std::equal(a.strides, a.strides + a.rank, b.strides);
 }
 
@@ -124,10 +126,10 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   TAMIS_RETURN_IF_ERROR(CheckAttributes(params));
   if (params.kv_format == KvFormat::kSplit) {
     TAMIS_RETURN_IF_ERROR(CheckSplitKeys(params, d));
-    // Whoever gives key as the value, as the document has it, reads and prepares its rows once.
-    if (!IsSame(params.value, params.key)) problem->value = params.value;
+    problem->value_in_key = params.value.absent() || IsSame(params.value, params.key);
   } else {
-    TAMIS_RETURN_IF_ERROR(CheckPackedKeys(params, d, problem));
+    TAMIS_RETURN_IF_ERROR(CheckByteRows(params, d, problem));
+    TAMIS_RETURN_IF_ERROR(CheckStrides(*problem, params));
   }
   TAMIS_RETURN_IF_ERROR(FindSequences(params, dims, problem));
   const int64_t batch = problem->padded_queries ? d["B"] : params.actual_seq_lengths_query.shape[0];
@@ -136,15 +138,6 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   for (const prim::TokenSequence& s : problem->sequences) rows += s.rows;
   dims->Set("rows", rows);
 
-  problem->query = params.query;
-  problem->query_rope = params.query_rope;
-  problem->key = params.key;
-  problem->key_rope = params.key_rope;
-  problem->indices = params.sparse_indices;
-  problem->sinks = params.sinks;
-  problem->out = params.out;
-  problem->max = params.softmax_max;
-  problem->sum = params.softmax_sum;
   problem->heads = d["N"];
   problem->latent_dim = d["D"];
   problem->rope_dim = params.query_rope.absent() ? 0 : d["Dr"];
@@ -153,6 +146,8 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   problem->causal = params.sparse_mode == 3;
   problem->scale = params.scale_value;
   problem->storage = params.accuracy == Accuracy::kStorage;
+  problem->integer_scores = problem->storage && !problem->byte_rows &&
+                            params.softmax_max.absent() && params.softmax_sum.absent();
   return Status::Ok();
 }
 
@@ -161,38 +156,24 @@ namespace {
 Rows RowsOf(const Problem& p, const TensorView& view) {
   if (view.absent()) return {};
   const int64_t bytes = base::ItemSize(view.dtype);
-  const bool packed = p.key_layout == prim::TokenLayout::kTnd;
-  return {static_cast<const uint8_t*>(view.data),
-          (packed ? view.strides[0] : view.strides[1]) * bytes, view.strides[0] * bytes};
+  const bool tnd = p.key_layout == prim::TokenLayout::kTnd;
+  return {prim::Data<const uint8_t>(view), (tnd ? view.strides[0] : view.strides[1]) * bytes,
+          tnd ? 0 : view.strides[0] * bytes};
 }
 
 Heads HeadsOf(const Problem& p, const TensorView& view) {
-  const int head_dim = p.padded_queries ? 2 : 1;
   if (view.absent()) return {};
-  return {static_cast<const uint16_t*>(view.data), view.strides[head_dim - 1],
-          view.strides[head_dim]};
+  return {prim::Data<const uint16_t>(view), p.TokensOf(view), p.HeadStride(view)};
 }
 
 Sequence SequenceOf(const Problem& p, const prim::TokenSequence& from) {
   Sequence s = {};
   s.row_begin = from.row_begin;
   s.rows = from.rows;
-  s.query_offset = p.TokenOffset(p.query, from, 0);
-  s.indices_offset = p.TokenOffset(p.indices, from, 0);
-  s.out_offset = p.TokenOffset(p.out, from, 0);
-  if (!p.query_rope.absent()) s.query_rope_offset = p.TokenOffset(p.query_rope, from, 0);
-  if (!p.max.absent()) s.max_offset = p.StatisticsOffset(p.max, from, 0);
-  if (!p.sum.absent()) s.sum_offset = p.StatisticsOffset(p.sum, from, 0);
-  if (p.key_layout == prim::TokenLayout::kPaged) {
-    s.table_offset = from.batch * p.page_table.strides[0];
-  } else {
-    const auto begin = [&](const TensorView& view) {
-      return view.absent() ? 0 : p.KeyOffset(view, from, 0) * base::ItemSize(view.dtype);
-    };
-    s.key_offset = begin(p.key);
-    s.key_rope_offset = begin(p.key_rope);
-    s.value_offset = begin(p.value);
-  }
+  s.batch = from.batch;
+  s.token = from.token;
+  s.key_begin = from.key_begin;
+  if (p.key_layout == prim::TokenLayout::kPaged) s.table_offset = p.page_table.offset(from.batch);
   s.visible = p.causal ? from.keys - from.rows + 1 : from.keys;
   s.visible_step = p.causal ? 1 : 0;
   if (from.padding) s.visible = s.visible_step = 0;
@@ -200,37 +181,52 @@ Sequence SequenceOf(const Problem& p, const prim::TokenSequence& from) {
   return s;
 }
 
-void FillArgs(Problem& p) {
+}  // namespace
+
+Status Room::CheckStrides(const Problem& p, const Params& in) {
+  if (p.byte_rows && !in.value.absent() && in.value.data != in.key.data)
+    return base::Invalid("value", "none, or key itself, with this kv_format", "another tensor");
+  if (!p.byte_rows && p.value_in_key && !in.value.absent() && !IsSame(in.value, in.key))
+    return base::Invalid("value", "key itself, as when the plan was made", "another tensor");
+  return Status::Ok();
+}
+
+void Room::Bind(const Problem& p, const Params& in, KernelArgs* args) {
+  KernelArgs& a = *args;
+  a.query = HeadsOf(p, in.query);
+  a.query_rope = HeadsOf(p, in.query_rope);
+  a.key = RowsOf(p, in.key);
+  a.key_rope = RowsOf(p, in.key_rope);
+  a.value = p.value_in_key ? Rows{} : RowsOf(p, in.value);
+  a.indices = prim::Data<const int32_t>(in.sparse_indices);
+  a.indices_at = p.TokensOf(in.sparse_indices);
+  a.sinks = prim::Data<const float>(in.sinks);
+  a.out = prim::Data<uint16_t>(in.out);
+  a.out_at = p.TokensOf(in.out);
+  a.out_head_stride = p.HeadStride(in.out);
+  a.max = prim::Data<float>(in.softmax_max);
+  a.max_at = p.TokensOf(in.softmax_max);
+  a.sum = prim::Data<float>(in.softmax_sum);
+  a.sum_at = p.TokensOf(in.softmax_sum);
+}
+
+namespace {
+
+void FillArgs(Problem& p, const Params& in) {
   KernelArgs& a = p.args;
   a = {};
-  a.query = HeadsOf(p, p.query);
-  a.query_rope = HeadsOf(p, p.query_rope);
-  a.key = RowsOf(p, p.key);
-  a.key_rope = RowsOf(p, p.key_rope);
-  a.value = RowsOf(p, p.value);
-  a.page_table = static_cast<const int32_t*>(p.page_table.data);
+  Room::Bind(p, in, &a);
+  a.page_table = p.page_table.data();
   a.page_size = std::min(p.page_size, kMostPage);
-  a.indices = static_cast<const int32_t*>(p.indices.data);
-  a.indices_token_stride = p.indices.strides[p.padded_queries ? 1 : 0];
-  a.sinks = static_cast<const float*>(p.sinks.data);
-  const Heads out = HeadsOf(p, p.out);
-  a.out = static_cast<uint16_t*>(p.out.data);
-  a.out_token_stride = out.token_stride;
-  a.out_head_stride = out.head_stride;
-  const int statistics_dim = p.padded_queries ? 2 : 1;
-  a.max = static_cast<float*>(p.max.data);
-  a.max_token_stride = p.max.strides[statistics_dim];
-  a.sum = static_cast<float*>(p.sum.data);
-  a.sum_token_stride = p.sum.strides[statistics_dim];
   a.heads = p.heads;
   a.latent_dim = p.latent_dim;
   a.rope_dim = p.rope_dim;
   a.top_k = p.top_k;
   a.block_size = std::min(p.block_size, kMostBlock);
   a.scale = static_cast<float>(p.scale);
-  a.bfloat16 = p.query.dtype == DType::kBFloat16;
-  a.packed = p.packed;
-  a.row = p.row;
+  a.bfloat16 = in.query.dtype == DType::kBFloat16;
+  a.byte_rows = p.byte_rows;
+  a.kv_row = p.kv_row;
   a.head_blocks = base::CeilDiv(p.heads, kHeadBlock);
   a.head_block =
       p.heads > kHeadBlock ? prim::RoundedUp(base::CeilDiv(p.heads, a.head_blocks), 16) : p.heads;
@@ -252,8 +248,12 @@ void CutRows(Problem& p) {
       const Walk walk(a, s, token);
       for (int64_t block = 0; block < a.head_blocks; ++block) {
         const auto cut = static_cast<int64_t>(p.cuts.size());
-        p.cuts.push_back({s.row_begin + token, block, partials, walk.segments});
-        for (int64_t i = 0; i < walk.segments; ++i) p.tasks.push_back({cut, i, partials++});
+        p.cuts.push_back({.row = s.row_begin + token,
+                          .head_block = block,
+                          .partial = partials,
+                          .partials = walk.segments});
+        for (int64_t i = 0; i < walk.segments; ++i)
+          p.tasks.push_back({.cut = cut, .segment = i, .partial = partials++});
       }
     }
   }
@@ -264,69 +264,73 @@ void CutRows(Problem& p) {
 
 }  // namespace
 
-prim::CpuWork Room::OnCpu(Problem& p, Level level, int32_t threads) {
-  static constexpr prim::KernelTable kWhole = TAMIS_INT16_KERNEL_TABLE(SparseFlashAttention);
-  static constexpr prim::KernelTable kQueries =
-      TAMIS_INT16_KERNEL_TABLE(SparseFlashAttentionQueries);
-  static constexpr prim::KernelTable kSegments =
-      TAMIS_INT16_KERNEL_TABLE(SparseFlashAttentionSegment);
-  static constexpr prim::KernelTable kMerge = TAMIS_INT16_KERNEL_TABLE(SparseFlashAttentionMerge);
-  FillArgs(p);
+void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, prim::CpuWork* work) {
+  static constexpr prim::KernelTable kWhole = {prim::kSparseFlashAttentionUnits};
+  static constexpr prim::KernelTable kQueries = {prim::kSparseFlashAttentionQueriesUnits};
+  static constexpr prim::KernelTable kSegments = {prim::kSparseFlashAttentionSegmentUnits};
+  static constexpr prim::KernelTable kMerge = {prim::kSparseFlashAttentionMergeUnits};
+  FillArgs(p, in);
   KernelArgs& a = p.args;
-  a.pairs = level == Level::kAvx512Bf16 && a.bfloat16;
-  a.storage = p.storage && prim::HasInt16(level);
-  a.int16_scores = a.storage && !a.pairs && p.ScoresMayBeIntegers();
+  a.bf16_pairs = a.bfloat16 && base::Has(target.level, base::Feature::kBf16Pairs);
+  a.storage = p.storage && base::Has(target.level, base::Feature::kInt16);
+  a.int16_scores = a.storage && !a.bf16_pairs && p.integer_scores;
   int64_t rows = 0;
   int64_t most_segments = 0;
   for (const Sequence& s : p.kernel_sequences) {
     rows += s.rows;
     most_segments = std::max(most_segments, Walk(a, s, s.rows - 1).segments);  // the farthest
   }
-  prim::CpuWork work;
-  work.args = &a;
   const Scratch at(a);
   const int64_t items = prim::Times(rows, a.head_blocks);
-  const int64_t of_one = prim::Plus(prim::Times(most_segments, at.state), at.packed_floats);
-  const bool cut = LeavesWorkersUnused(items, threads) && most_segments > 1 &&
+  const int64_t of_one = prim::Plus(prim::Times(most_segments, at.state), at.packed_query_floats);
+  const bool cut = LeavesWorkersUnused(items, target.threads) && most_segments > 1 &&
                    prim::Times(items, of_one) <= kMostSharedFloats;
   if (cut) {
     CutRows(p);
     const auto tasks = static_cast<int64_t>(p.tasks.size());
     const int64_t groups = a.cut_count * base::CeilDiv(a.head_block, kHeadGroup);
-    const int64_t packed = prim::Times(a.cut_count, at.packed_floats);
-    work.shared_bytes =
-        prim::Times(prim::Plus(packed, prim::Times(tasks, at.state)), sizeof(float));
-    work.phases = {{groups, kQueries.at(level, a.pairs)},
-                   {tasks, kSegments.at(level, a.pairs)},
-                   {groups, kMerge.at(level, a.pairs)}};
+    const int64_t queries = prim::Times(a.cut_count, at.packed_query_floats);
+    work->shared_bytes =
+        prim::Times(prim::Plus(queries, prim::Times(tasks, at.state)), sizeof(float));
+    work->phases = {{groups, kQueries.at(target.level, a.bf16_pairs)},
+                    {tasks, kSegments.at(target.level, a.bf16_pairs)},
+                    {groups, kMerge.at(target.level, a.bf16_pairs)}};
   } else {
-    work.phases = {{items, kWhole.at(level, a.pairs)}};
+    work->phases = {{items, kWhole.at(target.level, a.bf16_pairs)}};
   }
-  work.scratch_bytes = prim::Times(at.total, sizeof(float));
-  work.blocking = std::to_string(a.head_block) + " heads per item, tiles of " +
-                  std::to_string(kKeyTile) + " keys, segments of " + std::to_string(kSegment) +
-                  (cut ? " on several workers" : "");
-  return work;
+  work->scratch_bytes = prim::Times(at.total, sizeof(float));
 }
 
-Cost Room::CountCost(const Problem& p) {
+std::string Room::Blocking(const Problem& p) {
+  return std::to_string(p.args.head_block) + " heads per item, tiles of " +
+         std::to_string(kKeyTile) + " keys, segments of " + std::to_string(kSegment) +
+         (p.args.tasks != nullptr ? " on several workers" : "");
+}
+
+Cost Room::CountCost(const Problem& p, const Params& in) {
   Cost cost;
-  double pairs = 0;
+  double query_key_pairs = 0;
   double rows = 0;
   for (const prim::TokenSequence& s : p.sequences) {
-    for (int64_t i = 0; i < s.rows; ++i) pairs += static_cast<double>(p.Selected(s, i).size());
+    for (int64_t i = 0; i < s.rows; ++i) {
+      const int64_t most = std::min(s.Visible(i, p.causal), prim::Times(p.top_k, p.block_size));
+      query_key_pairs += in.sparse_indices.data == nullptr
+                             ? static_cast<double>(s.padding ? 0 : most)
+                             : static_cast<double>(p.Selected(in.sparse_indices, s, i).size());
+    }
     rows += static_cast<double>(s.rows);
   }
   const auto heads = static_cast<double>(p.heads);
   const auto latent = static_cast<double>(p.latent_dim);
   const auto dim = static_cast<double>(p.latent_dim + p.rope_dim);
-  const double key_bytes = p.packed ? static_cast<double>(p.row.width())
-                                    : 2.0 * dim + (p.value.absent() ? 0.0 : 2.0 * latent);
-  cost.flops = 2.0 * pairs * heads * (dim + latent);
-  cost.read_bytes =
-      pairs * key_bytes + 2.0 * rows * heads * dim + 4.0 * rows * static_cast<double>(p.top_k);
-  cost.write_bytes =
-      rows * heads * (2.0 * latent + (p.max.absent() ? 0.0 : 4.0) + (p.sum.absent() ? 0.0 : 4.0));
+  const double key_bytes = p.byte_rows ? static_cast<double>(p.kv_row.width())
+                                       : 2.0 * dim + (p.value_in_key ? 0.0 : 2.0 * latent);
+  cost.flops = 2.0 * query_key_pairs * heads * (dim + latent);
+  cost.read_bytes = query_key_pairs * key_bytes + 2.0 * rows * heads * dim +
+                    4.0 * rows * static_cast<double>(p.top_k);
+  cost.write_bytes = rows * heads *
+                     (2.0 * latent + (in.softmax_max.absent() ? 0.0 : 4.0) +
+                      (in.softmax_sum.absent() ? 0.0 : 4.0));
   return cost;
 }
 

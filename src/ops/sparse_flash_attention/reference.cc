@@ -5,37 +5,39 @@
 
 #include "base/dtype.h"
 #include "ops/sparse_flash_attention/problem.h"
-#include "prim/attention_reference.h"
-#include "prim/kv_row_reference.h"
+#include "prim/formats/kv_row_reference.h"
+#include "prim/references/attention_reference.h"
 
 namespace tamis::sparse_flash_attention {
 namespace {
 
 // The latent and rotary parts of a key, one after the other, and its value.
-prim::ReferenceKey KeyAt(const Problem& p, const prim::TokenSequence& s, int64_t position) {
+prim::ReferenceKey KeyAt(const Problem& p, const Params& in, const prim::TokenSequence& s,
+                         int64_t position) {
   prim::ReferenceKey k;
-  if (p.packed) {
-    const auto* row = static_cast<const uint8_t*>(p.key.data) + p.KeyOffset(p.key, s, position);
-    k.key = prim::DecodeKvRow(p.row, p.query.dtype, row);
+  if (p.byte_rows) {
+    const auto* row = static_cast<const uint8_t*>(in.key.data) + p.KeyOffset(in.key, s, position);
+    k.key = prim::DecodeKvRow(p.kv_row, in.query.dtype, row);
   } else {
-    k.key = prim::ReferenceElements(p.key, p.KeyOffset(p.key, s, position), p.latent_dim);
+    k.key = prim::ReferenceElements(in.key, p.KeyOffset(in.key, s, position), p.latent_dim);
     if (p.rope_dim > 0) {
       const std::vector<double> rope =
-          prim::ReferenceElements(p.key_rope, p.KeyOffset(p.key_rope, s, position), p.rope_dim);
+          prim::ReferenceElements(in.key_rope, p.KeyOffset(in.key_rope, s, position), p.rope_dim);
       k.key.insert(k.key.end(), rope.begin(), rope.end());
     }
   }
-  if (p.value.absent()) {
+  if (p.value_in_key) {
     k.value.assign(k.key.begin(), k.key.begin() + p.latent_dim);
   } else {
-    k.value = prim::ReferenceElements(p.value, p.KeyOffset(p.value, s, position), p.latent_dim);
+    k.value = prim::ReferenceElements(in.value, p.KeyOffset(in.value, s, position), p.latent_dim);
   }
   return k;
 }
 
 }  // namespace
 
-std::vector<int64_t> Problem::Selected(const prim::TokenSequence& s, int64_t token) const {
+std::vector<int64_t> Problem::Selected(const TensorView& indices, const prim::TokenSequence& s,
+                                       int64_t token) const {
   std::vector<int64_t> positions;
   if (s.padding) return positions;
   const int64_t visible = s.Visible(token, causal);
@@ -51,30 +53,32 @@ std::vector<int64_t> Problem::Selected(const prim::TokenSequence& s, int64_t tok
   return positions;
 }
 
-void Room::ReferenceRow(const Problem& p, int64_t row, size_t slot, base::Golden* golden) {
+void Room::ReferenceRow(const Problem& p, const Params& in, int64_t row, size_t slot,
+                        base::Golden* golden) {
   const auto found =
       std::find_if(p.sequences.begin(), p.sequences.end(),
                    [&](const prim::TokenSequence& s) { return row < s.row_begin + s.rows; });
   const prim::TokenSequence& s = *found;
   const int64_t token = row - s.row_begin;
   std::vector<prim::ReferenceKey> keys;
-  for (int64_t position : p.Selected(s, token)) keys.push_back(KeyAt(p, s, position));
-  const int head_dim = p.padded_queries ? 2 : 1;
+  for (int64_t position : p.Selected(in.sparse_indices, s, token))
+    keys.push_back(KeyAt(p, in, s, position));
   const auto at = static_cast<int64_t>(slot);
   std::vector<base::GoldenOutput>& outputs = golden->outputs;
   for (int64_t h = 0; h < p.heads; ++h) {
     std::vector<double> query = prim::ReferenceElements(
-        p.query, p.TokenOffset(p.query, s, token) + h * p.query.strides[head_dim], p.latent_dim);
+        in.query, p.TokenOffset(in.query, s, token) + h * p.HeadStride(in.query), p.latent_dim);
     if (p.rope_dim > 0) {
       const std::vector<double> rope = prim::ReferenceElements(
-          p.query_rope, p.TokenOffset(p.query_rope, s, token) + h * p.query_rope.strides[head_dim],
+          in.query_rope, p.TokenOffset(in.query_rope, s, token) + h * p.HeadStride(in.query_rope),
           p.rope_dim);
       query.insert(query.end(), rope.begin(), rope.end());
     }
-    const double sink = p.sinks.absent() ? 0 : base::LoadAsDouble(p.sinks.data, p.sinks.dtype, h);
+    const double sink =
+        in.sinks.absent() ? 0 : base::LoadAsDouble(in.sinks.data, in.sinks.dtype, h);
     const prim::ReferenceHead r = prim::AttendReference(
-        query, keys, p.scale, p.sinks.absent() || s.padding ? nullptr : &sink, p.latent_dim,
-        p.query.dtype, {p.storage ? kKeyTile : 0, p.ScoresMayBeIntegers()});
+        query, keys, p.scale, in.sinks.absent() || s.padding ? nullptr : &sink, p.latent_dim,
+        in.query.dtype, {p.storage ? kKeyTile : 0, p.integer_scores});
     std::copy(r.out.begin(), r.out.end(), outputs[0].Row(at) + h * p.latent_dim);
     std::copy(r.out_bound.begin(), r.out_bound.end(), outputs[0].BoundRow(at) + h * p.latent_dim);
     std::copy(r.out_device_bound.begin(), r.out_device_bound.end(),

@@ -8,7 +8,7 @@
 #include <numeric>
 #include <vector>
 
-#include "prim/kv_row.h"
+#include "prim/formats/kv_row.h"
 #include "tests/support/kv_rows.h"
 #include "tests/support/refusals.h"
 #include "tests/support/token_calls.h"

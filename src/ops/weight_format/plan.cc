@@ -4,8 +4,8 @@
 #include "base/checked.h"
 #include "base/errors.h"
 #include "ops/weight_format/problem.h"
-#include "prim/linear.h"
-#include "prim/room.h"
+#include "prim/call/room.h"
+#include "prim/formats/weight.h"
 
 namespace tamis::weight_format {
 namespace {
@@ -19,54 +19,59 @@ uint16_t* Row16(const prim::LinearWeight& w, int64_t k, int64_t n) {
 
 // Compiled once, without -m flags: it only copies.
 void Convert(const void* args, int64_t item, void*, void*) {
-  const auto& p = *static_cast<const Problem*>(args);
+  const auto& a = *static_cast<const KernelArgs*>(args);
   const int64_t begin = item * kRowsPerItem;
-  const int64_t end = std::min(p.from.rows, begin + kRowsPerItem);
-  for (int64_t n = 0; n < p.from.columns; n += prim::kNzColumns) {
+  const int64_t end = std::min(a.from.rows, begin + kRowsPerItem);
+  for (int64_t n = 0; n < a.from.columns; n += prim::kNzColumns) {
     for (int64_t k = begin; k < end; ++k)
-      std::memcpy(Row16(p.to, k, n), Row16(p.from, k, n), prim::kNzColumns * sizeof(uint16_t));
+      std::memcpy(Row16(a.to, k, n), Row16(a.from, k, n), prim::kNzColumns * sizeof(uint16_t));
   }
 }
 
-// The output is checked by its contract only after this; here it may be anything.
-Status Normalise(const TensorView& weight, WeightFormat from, const TensorView& output,
-                 WeightFormat to, Problem* problem) {
-  problem->dtype = weight.dtype;
-  // Both sizes must be multiples of 16, whichever side is NZ.
+// Whichever side is NZ, both sizes must be multiples of 16.
+Status CheckSizes(const TensorView& weight) {
   TensorView dense = weight;
   dense.strides[0] = dense.shape[1];
-  TAMIS_RETURN_IF_ERROR(prim::NormaliseWeight("weight", dense, WeightFormat::kNz, &problem->from));
-  TAMIS_RETURN_IF_ERROR(prim::NormaliseWeight("weight", weight, from, &problem->from));
-  if (output.absent() || output.rank != 2) return Status::Ok();
-  return prim::NormaliseWeight("output", output, to, &problem->to);
+  return prim::CheckWeight("weight", dense, WeightFormat::kNz);
 }
 
 }  // namespace
 
 Status NdToNz::Normalise(const Params& params, base::Dims*, Problem* problem) {
-  return weight_format::Normalise(params.weight, WeightFormat::kNd, params.output,
-                                  WeightFormat::kNz, problem);
+  problem->from = WeightFormat::kNd;
+  problem->to = WeightFormat::kNz;
+  return CheckSizes(params.weight);
+}
+
+Status NdToNz::CheckStrides(const Problem&, const Params& in) {
+  return prim::CheckWeight("output", in.output, WeightFormat::kNz);
 }
 
 Status NzToNd::Normalise(const Params& params, base::Dims*, Problem* problem) {
-  return weight_format::Normalise(params.weight, WeightFormat::kNz, params.output,
-                                  WeightFormat::kNd, problem);
+  problem->from = WeightFormat::kNz;
+  problem->to = WeightFormat::kNd;
+  return CheckStrides(*problem, params);
 }
 
-prim::CpuWork Steps::OnCpu(Problem& problem, Level) {
-  prim::CpuWork work;
+Status NzToNd::CheckStrides(const Problem&, const Params& in) {
+  return prim::CheckWeight("weight", in.weight, WeightFormat::kNz);
+}
+
+void Steps::BindWeights(const TensorView& weight, const TensorView& output, const Problem& problem,
+                        KernelArgs* args) {
+  *args = {prim::WeightOf(weight, problem.from), prim::WeightOf(output, problem.to)};
+}
+
+void Steps::MakeWork(const KernelArgs& args, prim::CpuWork* work) {
   // Rows without columns are the caller's word alone, and may be any number.
-  const int64_t rows = problem.from.columns > 0 ? problem.from.rows : 0;
-  work.phases = {{base::CeilDiv(rows, kRowsPerItem), &Convert}};
-  work.args = &problem;
-  work.blocking = "64 rows per item";
-  return work;
+  const int64_t rows = args.from.columns > 0 ? args.from.rows : 0;
+  work->phases = {{base::CeilDiv(rows, kRowsPerItem), &Convert}};
 }
 
-Cost Steps::CountCost(const Problem& problem) {
+Cost Steps::CostOf(const TensorView& weight) {
   Cost cost;
   cost.read_bytes =
-      2.0 * static_cast<double>(problem.from.rows) * static_cast<double>(problem.from.columns);
+      2.0 * static_cast<double>(weight.shape[0]) * static_cast<double>(weight.shape[1]);
   cost.write_bytes = cost.read_bytes;
   return cost;
 }

@@ -204,28 +204,42 @@ void LightningIndexer(bool values) {
   }
 }
 
-// V1 without statistics and without value, V2 with sinks and both.
-void SparseFlashAttention(bool second) {
-  const Tensor query({1, 2, 4, 64}, ACL_FLOAT16, 12), query_rope({1, 2, 4, 16}, ACL_FLOAT16, 13);
-  const Tensor key({1, 20, 1, 64}, ACL_FLOAT16, 14), value({1, 20, 1, 64}, ACL_FLOAT16, 15),
-      key_rope({1, 20, 1, 16}, ACL_FLOAT16, 16), sinks({4}, ACL_FLOAT, 17);
-  const Tensor indices({1, 2, 1, 4}, {3, 17, 4, -1, 19, 0, 7, 9});
-  const Tensor q_lengths({1}, {2}), kv_lengths({1}, {20});
-  const Tensor out({1, 2, 4, 64}, ACL_FLOAT16, 0), expected({1, 2, 4, 64}, ACL_FLOAT16, 0);
-  const Tensor maximum({1, 1, 2, 4}, ACL_FLOAT, 0), maximum_expected({1, 1, 2, 4}, ACL_FLOAT, 0);
-  const Tensor sum({1, 1, 2, 4}, ACL_FLOAT, 0), sum_expected({1, 1, 2, 4}, ACL_FLOAT, 0);
+// V1 without statistics and without value, V2 with sinks and both: the device's statistics count
+// the one key head, tamis.h's do not.
+void SparseFlashAttention(bool second, bool packed) {
+  using Shape = std::vector<int64_t>;
+  const auto queries = [&](const Shape& inner) {
+    Shape shape = packed ? Shape{6} : Shape{2, 3};
+    shape.insert(shape.end(), inner.begin(), inner.end());
+    return shape;
+  };
+  const auto keys = [&](int64_t dim) { return packed ? Shape{40, 1, dim} : Shape{2, 20, 1, dim}; };
+  const Shape of_device = packed ? Shape{1, 6, 4} : Shape{2, 1, 3, 4};
+  const Tensor query(queries({4, 64}), ACL_FLOAT16, 12),
+      query_rope(queries({4, 16}), ACL_FLOAT16, 13);
+  const Tensor key(keys(64), ACL_FLOAT16, 14), value(keys(64), ACL_FLOAT16, 15),
+      key_rope(keys(16), ACL_FLOAT16, 16), sinks({4}, ACL_FLOAT, 17);
+  const Tensor indices(queries({1, 4}), {3,  17, 4, -1, 18, 0,  7, 9, 2, 1,  -1, 0,
+                                         12, 5,  8, 6,  0,  10, 3, 4, 9, 19, 11, 2});
+  const Tensor q_lengths({2}, packed ? std::vector<int32_t>{2, 6} : std::vector<int32_t>{2, 3});
+  const Tensor kv_lengths({2},
+                          packed ? std::vector<int32_t>{19, 40} : std::vector<int32_t>{19, 20});
+  const Tensor out(queries({4, 64}), ACL_FLOAT16, 0), expected(queries({4, 64}), ACL_FLOAT16, 0);
+  const Tensor maximum(of_device, ACL_FLOAT, 0), maximum_expected(queries({4}), ACL_FLOAT, 0);
+  const Tensor sum(of_device, ACL_FLOAT, 0), sum_expected(queries({4}), ACL_FLOAT, 0);
+  const char* const layout = packed ? "TND" : "BSND";
   uint64_t size = 0;
   aclOpExecutor* executor = nullptr;
   if (second) {
     const int status = aclnnSparseFlashAttentionV2GetWorkspaceSize(
         query.acl, key.acl, value.acl, indices.acl, nullptr, q_lengths.acl, kv_lengths.acl,
-        query_rope.acl, key_rope.acl, sinks.acl, 0.25, 1, Text("BSND"), Text("BSND"), 3, kAll, kAll,
+        query_rope.acl, key_rope.acl, sinks.acl, 0.25, 1, Text(layout), Text(layout), 3, kAll, kAll,
         2, true, out.acl, maximum.acl, sum.acl, &size, &executor);
     Run("aclnnSparseFlashAttentionV2", status, aclnnSparseFlashAttentionV2, size, executor);
   } else {
     const int status = aclnnSparseFlashAttentionGetWorkspaceSize(
         query.acl, key.acl, nullptr, indices.acl, nullptr, q_lengths.acl, kv_lengths.acl,
-        query_rope.acl, key_rope.acl, 0.25, 1, Text("BSND"), Text("BSND"), 3, kAll, kAll, 2, false,
+        query_rope.acl, key_rope.acl, 0.25, 1, Text(layout), Text(layout), 3, kAll, kAll, 2, false,
         out.acl, maximum.acl, sum.acl, &size, &executor);
     Run("aclnnSparseFlashAttention", status, aclnnSparseFlashAttention, size, executor);
   }
@@ -241,6 +255,7 @@ void SparseFlashAttention(bool second) {
   params.query_rope = query_rope.View();
   params.key_rope = key_rope.View();
   params.scale_value = 0.25;
+  params.layout_query = params.layout_kv = layout;
   params.out = expected.View();
   if (second) {
     params.value = value.View();
@@ -433,8 +448,10 @@ void CheckCalls() {
   NsaCompressAttentionInfer("BSND");
   LightningIndexer(true);
   LightningIndexer(false);
-  SparseFlashAttention(false);
-  SparseFlashAttention(true);
+  for (const bool packed : {false, true}) {
+    SparseFlashAttention(false, packed);
+    SparseFlashAttention(true, packed);
+  }
   KvQuantSparseFlashAttention(false);
   KvQuantSparseFlashAttention(true);
   for (const int version : {1, 2, 3}) {

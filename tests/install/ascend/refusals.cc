@@ -232,10 +232,11 @@ void CheckSparseAttention() {
   uint64_t size = 0;
   aclOpExecutor* executor = nullptr;
   const auto plan = [&](const aclTensor* k, const aclTensor* i, int64_t mode, bool statistics,
-                        const aclTensor* rope, const aclTensor* o) {
+                        const aclTensor* rope, const aclTensor* o,
+                        const aclTensor* maximum = nullptr, const aclTensor* sum = nullptr) {
     return aclnnSparseFlashAttentionGetWorkspaceSize(
         query.acl, k, nullptr, i, nullptr, nullptr, nullptr, rope, nullptr, 1.0, 1, bsnd, bsnd, 3,
-        kAll, kAll, mode, statistics, o, nullptr, nullptr, &size, &executor);
+        kAll, kAll, mode, statistics, o, maximum, sum, &size, &executor);
   };
   const aclTensor *k = key.acl, *i = indices.acl, *o = out.acl;
   ExpectRefused(plan(nullptr, i, 2, false, nullptr, o), kNull, "key");
@@ -243,6 +244,14 @@ void CheckSparseAttention() {
   ExpectRefused(plan(k, i, 0, false, nullptr, o), kInvalid, "attentionMode",
                 "attentionMode: expected 2, got 0");
   ExpectRefused(plan(k, i, 2, true, nullptr, o), kNull, "softmaxMax");
+  const Tensor fits({1, 1, 1, 2}, ACL_FLOAT, 0), native({1, 1, 2}, ACL_FLOAT, 0);
+  const Tensor heads({1, 2, 1, 1}, ACL_FLOAT, 0), halves({1, 1, 1, 2}, ACL_FLOAT16, 0);
+  ExpectRefused(plan(k, i, 2, true, nullptr, o, native.acl, fits.acl), kInvalid, "softmaxMax",
+                "softmaxMax: expected shape [1, 1, 1, 2], got [1, 1, 2]");
+  ExpectRefused(plan(k, i, 2, true, nullptr, o, fits.acl, heads.acl), kInvalid, "softmaxSum",
+                "softmaxSum: expected shape [1, 1, 1, 2], got [1, 2, 1, 1]");
+  ExpectRefused(plan(k, i, 2, true, nullptr, o, halves.acl, fits.acl), kInvalid, "softmaxMax");
+  ExpectRefused(plan(k, i, 2, true, nullptr, o, fits.acl), kNull, "softmaxSum");
   ExpectRefused(plan(k, i, 2, false, query.acl, o), kNull, "keyRopeOptional");
   ExpectRefused(plan(k, i, 2, false, nullptr, nullptr), kNull, "attentionOut");
   ExpectNothingGiven(size, executor, "aclnnSparseFlashAttention");

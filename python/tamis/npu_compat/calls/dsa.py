@@ -83,7 +83,8 @@ def npu_sparse_flash_attention(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`tamis.sparse_flash_attention`: attention, softmax maximum and sum.
 
-    The statistics are [B, 1, S1, N] or [1, T1, N] in fp32, or empty without `return_softmax_lse`.
+    The statistics are [B, 1, S1, N] or [1, T1, N] in fp32, Tamis's with a dimension for the one
+    key head, or empty without `return_softmax_lse`.
     `attention_mode` 0 and 2 are the same: the rotary parts join the scores where they are given.
     """
     expect("pre_tokens", pre_tokens, UNBOUNDED)
@@ -108,4 +109,7 @@ def npu_sparse_flash_attention(
         return_softmax_lse=return_softmax_lse,
         accuracy=options.accuracy,
     )
+    if return_softmax_lse:  # the device counts the one key head, before the tokens
+        at = 1 if layout_query == "BSND" else 0
+        maximum, total = maximum.unsqueeze(at), total.unsqueeze(at)
     return out, maximum, total

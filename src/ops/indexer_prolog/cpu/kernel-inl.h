@@ -1,10 +1,10 @@
 // indexer_prolog, one level, in two phases per block of tokens: all products by strips of columns
 // or heads; then norms, rope and cache rows of keys by tokens.
 #include "ops/indexer_prolog/cpu/kernel.h"
-#include "prim/cpu/key_shadow-inl.h"
-#include "prim/cpu/linear-inl.h"
-#include "prim/cpu/norm-inl.h"
-#include "prim/cpu/rope-inl.h"
+#include "prim/blocks/linear-inl.h"
+#include "prim/blocks/norm-inl.h"
+#include "prim/blocks/rope-inl.h"
+#include "prim/formats/key_shadow-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {
@@ -12,7 +12,6 @@ namespace {
 namespace indexer_prolog {
 
 using tamis::indexer_prolog::KernelArgs;
-using tamis::indexer_prolog::ShadowPlace;
 using tamis::prim::kNormTokens;
 using tamis::prim::LinearWeight;
 using tamis::prim::OffsetOf;
@@ -91,15 +90,18 @@ template <class Half>
 void Norm(const KernelArgs& a, int64_t item, float* scratch, float* keys) {
   const TokenPart tokens = PartOf(a.blocks, item / NormItems(a), item % NormItems(a), kNormTokens);
   for (int64_t i = 0; i < tokens.count; ++i) {
-    const int64_t row = a.cache_rows[tokens.first + i];
-    if (row < 0) continue;
+    const int64_t slot = a.slots[tokens.first + i];
+    if (slot < 0) continue;
+    const int64_t row = OffsetOf(a.cache_at, slot);
     LayerNorm<Half>(keys + (tokens.in_block + i) * a.dim, a.gamma, a.beta, a.dim, a.epsilon,
                     a.cache + row);
     RotateHead<Half>(a, tokens.first + i, scratch, a.cache + row);
     if (a.shadow == nullptr) continue;
-    const ShadowPlace& place = a.shadow_keys[tokens.first + i];
-    ShadowKey<Half>(a.cache + row, a.dim, place.key,
-                    reinterpret_cast<uint8_t*>(scratch + 5 * a.rope), a.shadow + place.panel);
+    const int64_t key = slot % a.cache_at.page_size;
+    uint8_t* const panel = a.shadow + slot / a.cache_at.page_size * a.shadow_page_stride +
+                           key / tamis::prim::kShadowKeys * a.shadow_panel_stride;
+    ShadowKey<Half>(a.cache + row, a.dim, key % tamis::prim::kShadowKeys,
+                    reinterpret_cast<uint8_t*>(scratch + 5 * a.rope), panel);
   }
 }
 

@@ -3,19 +3,14 @@
 
 #include <stdint.h>
 
-#include "prim/cpu/kernel.h"
-#include "prim/cpu/linear.h"
-#include "prim/cpu/scratch.h"
-#include "prim/cpu/token_blocks.h"
-#include "prim/key_shadow.h"
+#include "prim/blocks/linear.h"
+#include "prim/call/kernel.h"
+#include "prim/call/scratch.h"
+#include "prim/call/token_blocks.h"
+#include "prim/call/tokens.h"
+#include "prim/formats/key_shadow.h"
 
 namespace tamis::indexer_prolog {
-
-/// A key's place in a shadow.
-struct ShadowPlace {
-  int64_t panel;  // offset
-  int64_t key;    // of the panel
-};
 
 /// Absent outputs are null.
 struct KernelArgs {
@@ -33,9 +28,11 @@ struct KernelArgs {
   const uint16_t* cos;
   prim::TokenStrides cos_at;
   uint16_t* cache;
-  const int64_t* cache_rows;  // offset of each token's row; negative: it writes none
+  prim::CachePages cache_at;
   uint8_t* shadow;
-  const ShadowPlace* shadow_keys;  // of each token that writes a row
+  int64_t shadow_page_stride;
+  int64_t shadow_panel_stride;
+  const int64_t* slots;  // row of the cache that each token writes; negative: none
   uint16_t* query;
   prim::TokenStrides query_at;
   int64_t query_head_stride;
@@ -80,6 +77,3 @@ static inline int64_t ScratchFloats(const KernelArgs& a) {
 }
 
 }  // namespace tamis::indexer_prolog
-
-TAMIS_DECLARE_KERNEL(IndexerPrologProject)
-TAMIS_DECLARE_KERNEL(IndexerPrologNorm)

@@ -1,6 +1,6 @@
 // pack_kv_rows and unpack_kv_rows, one level: an item is a run of rows.
 #include "ops/kv_rows/cpu/kernel.h"
-#include "prim/cpu/kv_row-inl.h"
+#include "prim/formats/kv_row-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 

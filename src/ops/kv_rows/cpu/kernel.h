@@ -3,8 +3,8 @@
 
 #include <stdint.h>
 
-#include "prim/cpu/kernel.h"
-#include "prim/kv_row.h"
+#include "prim/call/kernel.h"
+#include "prim/formats/kv_row.h"
 
 namespace tamis::kv_rows {
 
@@ -24,6 +24,3 @@ struct KernelArgs {
 inline constexpr int64_t kRowsPerItem = 64;  // 100 KB at 512 and 64 dims, both sides
 
 }  // namespace tamis::kv_rows
-
-TAMIS_DECLARE_KERNEL(PackKvRows)
-TAMIS_DECLARE_KERNEL(UnpackKvRows)

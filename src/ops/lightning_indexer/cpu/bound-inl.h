@@ -5,7 +5,7 @@
 
 #include "ops/lightning_indexer/cpu/scan.h"
 #include "ops/lightning_indexer/cpu/scores-inl.h"
-#include "prim/cpu/key_shadow-inl.h"
+#include "prim/formats/key_shadow-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {
@@ -143,7 +143,7 @@ template <class Half>
 inline float QuantiseQueries(const Item& it, const ScanScratch& at, int64_t token, float* scratch,
                              float* state) {
   const StateLayout lay = StateOf(it.a);
-  const int64_t groups = tamis::prim::ShadowGroups(it.a.dim);
+  const int64_t dim_groups = tamis::prim::ShadowGroups(it.a.dim);
   const int64_t heads = tamis::lightning_indexer::QuadsOf(it.a.heads) * kScanHeads;
   auto* const bytes = reinterpret_cast<uint8_t*>(scratch + at.bytes);
   auto* const queries = reinterpret_cast<int32_t*>(state + lay.queries);
@@ -159,8 +159,8 @@ inline float QuantiseQueries(const Item& it, const ScanScratch& at, int64_t toke
         Store(error + d, Zero());
       }
       if (h >= heads) continue;
-      for (int64_t g = 0; g < groups; ++g)
-        queries[(h / kScanHeads * groups + g) * kScanHeads + h % kScanHeads] = 0;
+      for (int64_t g = 0; g < dim_groups; ++g)
+        queries[(h / kScanHeads * dim_groups + g) * kScanHeads + h % kScanHeads] = 0;
       starts[h] = 0;
       state[lay.factors + h] = 0.0f;
       continue;
@@ -170,10 +170,10 @@ inline float QuantiseQueries(const Item& it, const ScanScratch& at, int64_t toke
     const V w = Set(weights[h]);
     const V minus = Set(-scale);
     int32_t start = 0;
-    for (int64_t g = 0; g < groups; ++g) {
+    for (int64_t g = 0; g < dim_groups; ++g) {
       int32_t four = 0;
       __builtin_memcpy(&four, bytes + 4 * g, 4);
-      queries[(h / kScanHeads * groups + g) * kScanHeads + h % kScanHeads] = four;
+      queries[(h / kScanHeads * dim_groups + g) * kScanHeads + h % kScanHeads] = four;
       for (int64_t b = 0; b < 4; ++b) {
         const auto integer = static_cast<int8_t>(bytes[4 * g + b]);
         const int64_t d = tamis::prim::ShadowDim(g, b);

@@ -17,7 +17,7 @@ void FinishRow(const void* args, int64_t row_index, void* scratch, void* shared)
     prim::OfferRanks(&selector, list + 1, static_cast<int64_t>(list[0]));
   }
   const int64_t count = prim::Finish(&selector);
-  int32_t* indices = a.indices + row.indices_offset;
+  int32_t* indices = a.indices + OffsetOf(a.indices_at, row.batch, row.token);
   for (int64_t i = 0; i < a.sparse_count; ++i)
     indices[i] = i < count ? prim::IndexOfRank(selector.ranks[i]) : -1;
   if (a.values == nullptr) return;
@@ -27,7 +27,8 @@ void FinishRow(const void* args, int64_t row_index, void* scratch, void* shared)
   for (int64_t i = 0; i < a.sparse_count; ++i) {
     const float value =
         i < count ? prim::ScoreOfRank(selector.ranks[i]) : -std::numeric_limits<float>::infinity();
-    base::StoreDouble(a.values, dtype, row.values_offset + i, static_cast<double>(value));
+    base::StoreDouble(a.values, dtype, OffsetOf(a.values_at, row.batch, row.token) + i,
+                      static_cast<double>(value));
   }
 }
 

@@ -62,8 +62,10 @@ void LightningIndexerPruned(const void* args, int64_t item, void* scratch, void*
   const Item it = MakeItem(a, chunk, floats);
   PackQueries(it);
   const ScanScratch at = LayOutScan(a, true);
-  const ScanSpace space = {floats + at.states, reinterpret_cast<uint32_t*>(floats + at.bins),
-                           floats + at.scanned, chunk.list};
+  const ScanSpace space = {.states = floats + at.states,
+                           .bins = reinterpret_cast<uint32_t*>(floats + at.bins),
+                           .uppers = floats + at.scanned,
+                           .first_list = chunk.list};
   if (!PrepareTokens(it, space, floats)) return ScoreChunk(it, floats, shared);
   ScanChunk(it, space, floats);
   RescoreChunk(it, space, space.bins, 1, floats, shared);

@@ -3,22 +3,21 @@
 
 #include <stdint.h>
 
-#include "prim/cpu/kernel.h"
-#include "prim/cpu/key_stride.h"
-#include "prim/cpu/scratch.h"
-#include "prim/cpu/selector.h"
+#include "prim/blocks/key_stride.h"
+#include "prim/blocks/selector.h"
+#include "prim/call/kernel.h"
+#include "prim/call/scratch.h"
+#include "prim/call/tokens.h"
 
 namespace tamis::lightning_indexer {
 
-/// A few query tokens of one sequence over a run of its keys. Offsets are in elements.
+/// A few query tokens of one sequence over a run of its keys.
 struct Chunk {
-  int64_t query_offset;
-  int64_t weights_offset;
+  int64_t batch;
+  int64_t token;  // the first
   int64_t tokens;
-  int64_t key_offset;     // of key 0 of the sequence, where keys are not paged
-  int64_t table_offset;   // of the sequence's entries, where they are
-  int64_t shadow_offset;  // of the sequence's first panel, in bytes, where keys are not paged
-  int64_t shadow_key;     // which key of it key 0 of the sequence is
+  int64_t first_key;     // TND: row of key 0 of the sequence
+  int64_t table_offset;  // of the sequence's entries in the page table, where keys are paged
   int64_t key_begin;
   int64_t key_end;
   int64_t visible;       // keys that the first token sees
@@ -40,8 +39,8 @@ struct Row {
   int64_t list;         // the first
   int64_t list_stride;  // to the next chunk's
   int64_t lists;
-  int64_t indices_offset;
-  int64_t values_offset;
+  int64_t batch;
+  int64_t token;
 };
 
 /// The scan in 8-bit integers that says which keys need no score (docs/exact-selection.md).
@@ -62,17 +61,19 @@ struct Scan {
 
 struct KernelArgs {
   const uint16_t* query;
-  int64_t query_token_stride;
+  prim::Tokens query_at;
   int64_t query_head_stride;
   const void* weights;
-  int64_t weights_token_stride;
+  prim::Tokens weights_at;
   const uint16_t* key;
   int64_t key_stride;
   const int32_t* page_table;  // null: not paged
   int64_t page_size;
-  int64_t page_stride;
+  int64_t page_stride;  // of a page, or a sequence of BSND keys; TND: 0
   int32_t* indices;
+  prim::Tokens indices_at;
   void* values;  // null: not wanted
+  prim::Tokens values_at;
   const Chunk* chunks;
   const Row* rows;
   Scan scan;
@@ -130,5 +131,3 @@ static inline uint64_t* ListOf(const KernelArgs& a, void* shared, int64_t list) 
 void FinishRow(const void* args, int64_t row, void* scratch, void* shared);
 
 }  // namespace tamis::lightning_indexer
-
-TAMIS_DECLARE_KERNEL(LightningIndexer)

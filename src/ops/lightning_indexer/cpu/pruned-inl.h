@@ -18,10 +18,10 @@ using tamis::lightning_indexer::kMostSample;
 using tamis::lightning_indexer::LayOutScan;
 
 // Above this share of keys that need a score all the same the plain way is faster: a scan takes
-// about a quarter of the plain way's time (half, where that multiplies pairs), quantising on the
-// way again as much, and a score out of order a quarter more than in order.
-constexpr float kMostCandidates = kPairs ? 0.35f : 0.5f;
-constexpr float kMostCandidatesWithoutShadow = kPairs ? 0.03f : 0.35f;
+// about a quarter of the plain way's time (half, where that multiplies pairs of bfloat16),
+// quantising on the way again as much, and a score out of order a quarter more than in order.
+constexpr float kMostCandidates = kBf16Pairs ? 0.35f : 0.5f;
+constexpr float kMostCandidatesWithoutShadow = kBf16Pairs ? 0.03f : 0.35f;
 
 // Where what the scan leaves lies: in the shared part of the workspace or in a worker's scratch.
 struct ScanSpace {
@@ -59,7 +59,7 @@ inline float Sample(const Item& it, const ScanScratch& at, int64_t keys, float* 
     Block block = {};
     block.keys = 0;
     for (int64_t p = 0; p < kScanPanels; ++p) {
-      block.parts[p] = {block.parts[0].panel, 0, 0, 0};
+      block.parts[p] = {.panel = block.parts[0].panel, .position = 0, .lane = 0, .count = 0};
       if (first + p >= panels) continue;
       const int64_t position = (first + p) * keys / panels;
       AddKeys(it, FindKeys(it, position, keys), &block.parts[p], &block);
@@ -244,9 +244,10 @@ inline void ScoreChunk(const Item& it, float* scratch, void* shared) {
 inline ScanSpace SharedSpace(const KernelArgs& a, const Group& group, void* shared) {
   char* const bytes = static_cast<char*>(shared);
   const int64_t first_token = group.token * StateOf(a).total;
-  return {reinterpret_cast<float*>(bytes + a.scan.states_at) + first_token,
-          reinterpret_cast<uint32_t*>(bytes + a.scan.bins_at),
-          reinterpret_cast<float*>(bytes + a.scan.uppers_at), 0};
+  return {.states = reinterpret_cast<float*>(bytes + a.scan.states_at) + first_token,
+          .bins = reinterpret_cast<uint32_t*>(bytes + a.scan.bins_at),
+          .uppers = reinterpret_cast<float*>(bytes + a.scan.uppers_at),
+          .first_list = 0};
 }
 
 }  // namespace indexer

@@ -40,12 +40,17 @@ struct Block {
 inline PanelKeys FindKeys(const Item& it, int64_t position, int64_t end) {
   const auto& scan = it.a.scan;
   const auto least = [](int64_t a, int64_t b) { return a < b ? a : b; };
-  if (scan.shadow == nullptr) return {nullptr, position, 0, least(kShadowKeys, end - position)};
+  if (scan.shadow == nullptr) {
+    return {.panel = nullptr,
+            .position = position,
+            .lane = 0,
+            .count = least(kShadowKeys, end - position)};
+  }
   const uint8_t* panels = scan.shadow;
-  int64_t key = position + it.chunk.shadow_key;
+  int64_t key = position + it.chunk.first_key;
   int64_t count = end - position;
   if (it.a.page_table == nullptr) {
-    panels += it.chunk.shadow_offset;
+    panels += it.chunk.batch * scan.shadow_page_stride;
   } else {
     panels += it.a.page_table[it.chunk.table_offset + position / it.a.page_size] *
               scan.shadow_page_stride;
@@ -53,8 +58,10 @@ inline PanelKeys FindKeys(const Item& it, int64_t position, int64_t end) {
     count = least(count, it.a.page_size - key);
   }
   const int64_t lane = key % kShadowKeys;
-  return {panels + key / kShadowKeys * scan.shadow_panel_stride, position, lane,
-          least(count, kShadowKeys - lane)};
+  return {.panel = panels + key / kShadowKeys * scan.shadow_panel_stride,
+          .position = position,
+          .lane = lane,
+          .count = least(count, kShadowKeys - lane)};
 }
 
 inline void AddKeys(const Item& it, const PanelKeys& keys, PanelKeys* part, Block* block) {
@@ -70,7 +77,7 @@ inline void FindBlock(const Item& it, int64_t position, int64_t end, Block* bloc
   block->keys = 0;
   block->end = position;
   for (PanelKeys& part : block->parts) {
-    part = {block->parts[0].panel, block->end, 0, 0};
+    part = {.panel = block->parts[0].panel, .position = block->end, .lane = 0, .count = 0};
     if (block->end < end) AddKeys(it, FindKeys(it, block->end, end), &part, block);
   }
 }
@@ -113,7 +120,7 @@ template <int kVectors, class Between>
 TAMIS_INLINE void ScanVectors(const Item& it, const Block& block, int64_t k, const float* state,
                               float* lowers, float* uppers, const Between& between) {
   const StateLayout at = StateOf(it.a);
-  const int64_t groups = tamis::prim::ShadowGroups(it.a.dim);
+  const int64_t dim_groups = tamis::prim::ShadowGroups(it.a.dim);
   const int64_t quads = tamis::lightning_indexer::QuadsOf(it.a.heads);
   const auto* const queries = reinterpret_cast<const int32_t*>(state + at.queries);
   const auto* const starts = reinterpret_cast<const int32_t*>(state + at.starts);
@@ -128,15 +135,14 @@ TAMIS_INLINE void ScanVectors(const Item& it, const Block& block, int64_t k, con
   for (V& t : total) t = Zero();
   for (int64_t quad = 0; quad < quads; ++quad) {
     between();
-    const int32_t* const query = queries + quad * groups * kScanHeads;
+    const int32_t* const query = queries + quad * dim_groups * kScanHeads;
     I sum[kScanHeads][kVectors];
     for (int h = 0; h < kScanHeads; ++h) {
       for (int v = 0; v < kVectors; ++v) sum[h][v] = SetInts(starts[quad * kScanHeads + h]);
     }
-    for (int64_t g = 0; g < groups; ++g) {
+    for (int64_t g = 0; g < dim_groups; ++g) {
       I key[kVectors];
-      for (int v = 0; v < kVectors; ++v)
-        key[v] = LoadInts(reinterpret_cast<const int32_t*>(keys[v] + g * kShadowKeys * 4));
+      for (int v = 0; v < kVectors; ++v) key[v] = LoadInts(keys[v] + g * kShadowKeys * 4);
       for (int h = 0; h < kScanHeads; ++h) {
         const I q = SetInts(query[g * kScanHeads + h]);
         for (int v = 0; v < kVectors; ++v) sum[h][v] = DotInt8(key[v], q, sum[h][v]);
@@ -149,9 +155,9 @@ TAMIS_INLINE void ScanVectors(const Item& it, const Block& block, int64_t k, con
     }
   }
   for (int v = 0; v < kVectors; ++v) {
-    const uint8_t* const from = keys[v] + groups * kShadowKeys * 4;
+    const uint8_t* const from = keys[v] + dim_groups * kShadowKeys * 4;
     const auto load = [&](int64_t which) __attribute__((always_inline)) {
-      return FloatBits(LoadInts(reinterpret_cast<const int32_t*>(from + which * kShadowKeys * 4)));
+      return FloatBits(LoadInts(from + which * kShadowKeys * 4));
     };
     const V score = Mul(total[v], load(0));
     const V off =

@@ -4,7 +4,7 @@
 #include <stdint.h>
 
 #include "ops/lightning_indexer/cpu/kernel.h"
-#include "prim/key_shadow.h"
+#include "prim/formats/key_shadow.h"
 
 namespace tamis::lightning_indexer {
 
@@ -113,8 +113,3 @@ float Decide(float* lowers, const float* uppers, int64_t count, int64_t keys, in
              TokenBound* bound);
 
 }  // namespace tamis::lightning_indexer
-
-TAMIS_DECLARE_KERNEL(LightningIndexerPrepare)
-TAMIS_DECLARE_KERNEL(LightningIndexerScan)
-TAMIS_DECLARE_KERNEL(LightningIndexerRescore)
-TAMIS_DECLARE_KERNEL(LightningIndexerPruned)

@@ -1,15 +1,15 @@
 // The scores of a tile of keys: the arithmetic that both ways of selecting share, bit for bit.
 //
-// All heads of a token lie on the lanes. A tile of 16 keys is widened once (or, as pairs, copied)
-// and scored against every token of the item: a register tile of keys x heads, then relu, weights
-// and the sum over the heads' vectors in registers; what is left of a key is one vector, and a
-// transposition turns as many of those as there are lanes into one vector of scores. 16 keys of 128
-// dims are 8 KiB, which stay in L1 beside 64 heads' queries (32 KiB) and the keys that are on their
-// way.
+// All heads of a token lie on the lanes. A tile of 16 keys is widened once (or, as pairs of
+// bfloat16, copied) and scored against every token of the item: a register tile of keys x heads,
+// then relu, weights and the sum over the heads' vectors in registers; what is left of a key is one
+// vector, and a transposition turns as many of those as there are lanes into one vector of scores.
+// 16 keys of 128 dims are 8 KiB, which stay in L1 beside 64 heads' queries (32 KiB) and the keys
+// that are on their way.
 #pragma once
 
 #include "ops/lightning_indexer/cpu/kernel.h"
-#include "prim/cpu/attention_tile-inl.h"
+#include "prim/blocks/attention_tile-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {
@@ -30,6 +30,7 @@ struct Item {
   int64_t rows;
   int64_t columns;  // of a key
   int64_t key_stride;
+  int64_t key_offset;  // of key 0 of the sequence, where keys are not paged
   float* query;
   float* weights;
   float* key;
@@ -38,14 +39,13 @@ struct Item {
 };
 
 inline const uint16_t* KeyRow(const Item& it, int64_t position) {
-  if (it.a.page_table == nullptr)
-    return it.a.key + it.chunk.key_offset + position * it.a.key_stride;
+  if (it.a.page_table == nullptr) return it.a.key + it.key_offset + position * it.a.key_stride;
   const int64_t page = it.a.page_table[it.chunk.table_offset + position / it.a.page_size];
   return it.a.key + page * it.a.page_stride + position % it.a.page_size * it.a.key_stride;
 }
 
 TAMIS_INLINE const uint16_t* QueryRow(const Item& it, int64_t token, int64_t head) {
-  return it.a.query + it.chunk.query_offset + token * it.a.query_token_stride +
+  return it.a.query + OffsetOf(it.a.query_at, it.chunk.batch, it.chunk.token + token) +
          head * it.a.query_head_stride;
 }
 
@@ -61,7 +61,7 @@ inline void PackQueries(const Item& it) {
       PackRows(it.a.bfloat16, from, it.a.dim, panel + h * it.columns);
     }
     for (int64_t h = it.a.heads; h < it.rows; ++h) weights[h] = 0.0f;
-    const int64_t at = it.chunk.weights_offset + t * it.a.weights_token_stride;
+    const int64_t at = OffsetOf(it.a.weights_at, it.chunk.batch, it.chunk.token + t);
     if (it.a.weights_float32) {
       for (int64_t h = 0; h < it.a.heads; ++h)
         weights[h] = static_cast<const float*>(it.a.weights)[at + h];
@@ -146,17 +146,20 @@ inline void Scores(const Item& it, int64_t token, int64_t ahead) {
 
 inline Item MakeItem(const KernelArgs& a, const Chunk& chunk, float* scratch) {
   const IndexerScratch at = LayOut(a);
-  return {a,
-          chunk,
-          a.heads > 0 ? (a.heads + kLanes - 1) / kLanes : 1,
-          at.rows,
-          ColumnsOf(a.dim),
-          at.key_stride,
-          scratch + at.query,
-          scratch + at.weights,
-          scratch + at.key,
-          scratch + at.partial,
-          scratch + at.scores};
+  return {
+      .a = a,
+      .chunk = chunk,
+      .vectors = a.heads > 0 ? (a.heads + kLanes - 1) / kLanes : 1,
+      .rows = at.rows,
+      .columns = ColumnsOf(a.dim),
+      .key_stride = at.key_stride,
+      .key_offset = chunk.batch * a.page_stride + chunk.first_key * a.key_stride,
+      .query = scratch + at.query,
+      .weights = scratch + at.weights,
+      .key = scratch + at.key,
+      .partial = scratch + at.partial,
+      .scores = scratch + at.scores,
+  };
 }
 
 // Where the selector of a token of the item keeps its ranks.

@@ -3,7 +3,7 @@
 // The parts of a row that are not empty are listed first, so that nothing of an empty one is read;
 // their weights are computed on the lanes, normalised, and the outs added up in the parts' order.
 #include "ops/merge/cpu/kernel.h"
-#include "prim/cpu/half-inl.h"
+#include "prim/blocks/half-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {
@@ -135,8 +135,11 @@ void MergeAttentionStates(const void* args, int64_t item, void* scratch, void*) 
   const auto& a = *static_cast<const KernelArgs*>(args);
   const int64_t padded = PaddedParts(a);
   float* floats = static_cast<float*>(scratch);
-  Parts parts = {floats, floats + padded, floats + 2 * padded,
-                 static_cast<int32_t*>(scratch) + 3 * padded, 0};
+  Parts parts = {.max = floats,
+                 .sum = floats + padded,
+                 .weight = floats + 2 * padded,
+                 .index = static_cast<int32_t*>(scratch) + 3 * padded,
+                 .count = 0};
   const int64_t begin = item * a.rows_per_item;
   const int64_t end = a.rows - begin < a.rows_per_item ? a.rows : begin + a.rows_per_item;
   for (int64_t row = begin; row < end; ++row) {

@@ -3,9 +3,9 @@
 
 #include <stdint.h>
 
-#include "prim/cpu/kernel.h"
-#include "prim/cpu/scratch.h"
-#include "prim/cpu/selector.h"
+#include "prim/blocks/selector.h"
+#include "prim/call/kernel.h"
+#include "prim/call/scratch.h"
 
 namespace tamis::merge_attention_states {
 
@@ -90,5 +90,3 @@ struct KernelArgs {
 void LocalizeToken(const void* args, int64_t token, void* scratch, void* shared);
 
 }  // namespace tamis::localize_indices
-
-TAMIS_DECLARE_KERNEL(MergeAttentionStates)

@@ -1,9 +1,9 @@
 // mla_prolog, one level, in three phases per block of tokens: both down-projections by strips of
 // columns; norms, rope and cache rows by tokens; queries by heads.
 #include "ops/mla_prolog/cpu/kernel.h"
-#include "prim/cpu/linear-inl.h"
-#include "prim/cpu/norm-inl.h"
-#include "prim/cpu/rope-inl.h"
+#include "prim/blocks/linear-inl.h"
+#include "prim/blocks/norm-inl.h"
+#include "prim/blocks/rope-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {
@@ -56,14 +56,16 @@ void Norm(const KernelArgs& a, int64_t item, float* scratch, const Rows& rows) {
   for (int64_t i = 0; i < tokens.count; ++i) {
     const int64_t token = tokens.first + i;
     const uint16_t* const kv = rows.kv + (tokens.in_block + i) * (a.latent + a.rope);
-    const tamis::mla_prolog::CacheRow& row = a.cache_rows[token];
-    if (row.kv >= 0) {
-      RmsNorm<Half>(kv, a.gamma_ckv, a.latent, a.epsilon_ckv, scratch, a.kv_cache + row.kv);
+    const int64_t row = a.slots[token];
+    if (row >= 0) {
+      RmsNorm<Half>(kv, a.gamma_ckv, a.latent, a.epsilon_ckv, scratch,
+                    a.kv_cache + OffsetOf(a.kv_cache_at, row));
       float* const sin = scratch;
       float* const cos = sin + a.rope;
       WidenAs<Half>(a.sin + OffsetOf(a.sin_at, token), a.rope, sin);
       WidenAs<Half>(a.cos + OffsetOf(a.cos_at, token), a.rope, cos);
-      Rope<Half>(kv + a.latent, sin, cos, a.rope, true, cos + a.rope, a.kr_cache + row.kr);
+      Rope<Half>(kv + a.latent, sin, cos, a.rope, true, cos + a.rope,
+                 a.kr_cache + OffsetOf(a.kr_cache_at, row));
     }
     if (!a.with_norm) continue;
     uint16_t* const cq = rows.cq + (tokens.in_block + i) * a.query_rank;

@@ -3,18 +3,13 @@
 
 #include <stdint.h>
 
-#include "prim/cpu/kernel.h"
-#include "prim/cpu/linear.h"
-#include "prim/cpu/scratch.h"
-#include "prim/cpu/token_blocks.h"
+#include "prim/blocks/linear.h"
+#include "prim/call/kernel.h"
+#include "prim/call/scratch.h"
+#include "prim/call/token_blocks.h"
+#include "prim/call/tokens.h"
 
 namespace tamis::mla_prolog {
-
-/// Where a token's rows lie in the caches, in elements; negative: it writes none.
-struct CacheRow {
-  int64_t kv;
-  int64_t kr;
-};
 
 /// Absent outputs are null.
 struct KernelArgs {
@@ -32,8 +27,10 @@ struct KernelArgs {
   const uint16_t* cos;
   prim::TokenStrides cos_at;
   uint16_t* kv_cache;
+  prim::CachePages kv_cache_at;
   uint16_t* kr_cache;
-  const CacheRow* cache_rows;
+  prim::CachePages kr_cache_at;
+  const int64_t* slots;  // row of both caches that each token writes; negative: none
   uint16_t* query;
   prim::TokenStrides query_at;
   int64_t query_head_stride;
@@ -98,7 +95,3 @@ static inline int64_t ScratchFloats(const KernelArgs& a) {
 }
 
 }  // namespace tamis::mla_prolog
-
-TAMIS_DECLARE_KERNEL(MlaPrologProject)
-TAMIS_DECLARE_KERNEL(MlaPrologNorm)
-TAMIS_DECLARE_KERNEL(MlaPrologHead)

@@ -1,7 +1,7 @@
 // nsa_compress, one level: an item is a run of consecutive windows of the packed output, all heads.
 #include "ops/nsa_compress/cpu/kernel.h"
-#include "prim/cpu/find-inl.h"
-#include "prim/cpu/half-inl.h"
+#include "prim/blocks/find-inl.h"
+#include "prim/blocks/half-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {
@@ -126,8 +126,10 @@ void OverlappingWindows(const KernelArgs& a, const uint16_t* tokens, int64_t cou
   for (int64_t i = 0; i <= count; ++i) {
     for (int64_t h = 0; h < a.heads; ++h) {
       const float* w = weights + h * a.block;
-      const Overlap overlap = {w, i < count ? a.stride : 0, w + a.stride,
-                               i > 0 ? a.block - a.stride : 0};
+      const Overlap overlap = {.begin_weights = w,
+                               .begin_count = i < count ? a.stride : 0,
+                               .end_weights = w + a.stride,
+                               .end_count = i > 0 ? a.block - a.stride : 0};
       const uint16_t* in = tokens + i * a.stride * a.input_token_stride + h * a.input_head_stride;
       uint16_t* to = out + (i - 1) * a.output_row_stride + h * a.output_head_stride;
       ForColumns(a.dim, [&]<int kVectors, bool kPartial>(int64_t c, int n) {

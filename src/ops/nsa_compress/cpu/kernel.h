@@ -3,8 +3,8 @@
 
 #include <stdint.h>
 
-#include "prim/cpu/kernel.h"
-#include "prim/cpu/scratch.h"
+#include "prim/call/kernel.h"
+#include "prim/call/scratch.h"
 
 namespace tamis::nsa_compress {
 
@@ -43,5 +43,3 @@ static inline int64_t ScratchFloats(const KernelArgs& args) {
 }
 
 }  // namespace tamis::nsa_compress
-
-TAMIS_DECLARE_KERNEL(NsaCompress)

@@ -1,6 +1,6 @@
 // quantize_index_keys, one level: an item is a few panels.
 #include "ops/quantize_index_keys/cpu/kernel.h"
-#include "prim/cpu/key_shadow-inl.h"
+#include "prim/formats/key_shadow-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 

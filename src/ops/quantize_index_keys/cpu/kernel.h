@@ -3,8 +3,8 @@
 
 #include <stdint.h>
 
-#include "prim/cpu/kernel.h"
-#include "prim/key_shadow.h"
+#include "prim/call/kernel.h"
+#include "prim/formats/key_shadow.h"
 
 namespace tamis::quantize_index_keys {
 
@@ -26,5 +26,3 @@ struct KernelArgs {
 inline constexpr int64_t kPanelsPerItem = 16;  // 100 KB at 128 dims, both sides
 
 }  // namespace tamis::quantize_index_keys
-
-TAMIS_DECLARE_KERNEL(QuantizeIndexKeys)

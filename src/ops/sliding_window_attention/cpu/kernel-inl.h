@@ -4,13 +4,13 @@
 // first key of its first token's window to its last token's own, come in tiles of 64 positions of
 // the sequence, so that a row meets the same tiles whatever other tokens are in its item. Scores
 // are held transposed, S[key][row]:
-//   scores:  S = scale K Q  K widened once per tile (or, as pairs, copied), Q transposed once
-//   window:  S = -inf where a token does not see a key; only in tiles at the ends
+//   scores:  S = scale K Q  K widened once per tile (or, as pairs of bfloat16, copied), Q
+//   transposed once window:  S = -inf where a token does not see a key; only in tiles at the ends
 //   softmax: online; e = exp(S - running max) replaces S
 //   values:  O = alpha O + e V, V widened once per tile, a strip of columns at a time
 #include "ops/sliding_window_attention/cpu/kernel.h"
-#include "prim/cpu/attention_tile-inl.h"
-#include "prim/cpu/find-inl.h"
+#include "prim/blocks/attention_tile-inl.h"
+#include "prim/blocks/find-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {
@@ -42,7 +42,9 @@ struct Item {
   int64_t rows;     // stride of everything that has rows last
   int64_t value_dim;
   int64_t key_stride;
-  int64_t columns;  // of a key
+  int64_t columns;     // of a key
+  int64_t key_offset;  // of position 0
+  int64_t value_offset;
   float* query;
   float* key;
   float* value;
@@ -52,6 +54,10 @@ struct Item {
   float* sum;
   float* alpha;
 
+  /// Where token t of the item lies.
+  int64_t OffsetOf(const tamis::prim::Tokens& at, int64_t t) const {
+    return tamis::prim::OffsetOf(at, s.batch, s.token + token + t);
+  }
   /// One past the last position that a token of the item sees, and the first; equal: none.
   int64_t End(int64_t t) const {
     const int64_t visible = s.visible + token + t;
@@ -80,8 +86,7 @@ inline void PackQueries(const Item& it) {
     for (int i = 0; i < kLanes; ++i) {
       const int64_t row = v * kLanes + i;
       from[i] = row < it.used
-                    ? it.a.query + it.s.query_offset +
-                          (it.token + row / it.a.group) * it.a.query_token_stride +
+                    ? it.a.query + it.OffsetOf(it.a.query_at, row / it.a.group) +
                           (it.head * it.a.group + row % it.a.group) * it.a.query_head_stride
                     : nullptr;
     }
@@ -100,10 +105,10 @@ TAMIS_INLINE const uint16_t* RowOf(const Item& it, const Rows& rows, int64_t off
   return head + page * rows.page_stride + p % size * rows.row_stride;
 }
 TAMIS_INLINE const uint16_t* KeyRow(const Item& it, int64_t position) {
-  return RowOf(it, it.a.key, it.s.key_offset, position);
+  return RowOf(it, it.a.key, it.key_offset, position);
 }
 TAMIS_INLINE const uint16_t* ValueRow(const Item& it, int64_t position) {
-  return RowOf(it, it.a.value, it.s.value_offset, position);
+  return RowOf(it, it.a.value, it.value_offset, position);
 }
 
 // Keys of the tile as columns; zeros up to a whole register tile.
@@ -256,12 +261,12 @@ inline void AttendTile(const Item& it, const Tile& tile) {
 
 inline void WriteRow(const Item& it, int64_t row) {
   const KernelArgs& a = it.a;
-  const int64_t t = it.token + row / a.group;
+  const int64_t t = row / a.group;
   const int64_t head = it.head * a.group + row % a.group;
-  uint16_t* out = a.out + it.s.out_offset + t * a.out_token_stride + head * a.out_head_stride;
+  uint16_t* out = a.out + it.OffsetOf(a.out_at, t) + head * a.out_head_stride;
   float max = kMinusInfinity;
   float sum = 0.0f;
-  if (it.End(row / a.group) == 0) {  // sees nothing
+  if (it.End(t) == 0) {  // sees nothing
     for (int64_t c = 0; c < a.value.dim; ++c) out[c] = 0;
   } else {
     max = it.max[row];
@@ -270,8 +275,13 @@ inline void WriteRow(const Item& it, int64_t row) {
     if (sum != sum) max = sum;
     Narrow(a.bfloat16, it.out + row * it.value_dim, 1.0f / sum, a.value.dim, out);
   }
-  if (a.max != nullptr) a.max[it.s.max_offset + t * a.max_token_stride + head] = max;
-  if (a.sum != nullptr) a.sum[it.s.sum_offset + t * a.sum_token_stride + head] = sum;
+  if (a.max != nullptr) a.max[it.OffsetOf(a.max_at, t) + head] = max;
+  if (a.sum != nullptr) a.sum[it.OffsetOf(a.sum_at, t) + head] = sum;
+}
+
+// Of a sequence's first row.
+inline int64_t OffsetOf(const KernelArgs& a, const Rows& rows, const Sequence& s) {
+  return a.page_table != nullptr ? 0 : s.batch * rows.page_stride + s.key_begin * rows.row_stride;
 }
 
 inline Item MakeItem(const KernelArgs& a, const Scratch& at, int64_t item, float* scratch) {
@@ -280,25 +290,29 @@ inline Item MakeItem(const KernelArgs& a, const Scratch& at, int64_t item, float
   const int64_t token = (item - s.item_begin) / a.kv_heads * a.tokens_per_item;
   const int64_t tokens = s.rows - token < a.tokens_per_item ? s.rows - token : a.tokens_per_item;
   const int64_t used = tokens * a.group;
-  return {a,
-          s,
-          (item - s.item_begin) % a.kv_heads,
-          token,
-          tokens,
-          used,
-          (used + kLanes - 1) / kLanes,
-          at.rows,
-          at.value_dim,
-          at.key_stride,
-          ColumnsOf(a.key.dim),
-          scratch + at.query,
-          scratch + at.key,
-          scratch + at.value,
-          scratch + at.scores,
-          scratch + at.out,
-          scratch + at.max,
-          scratch + at.sum,
-          scratch + at.alpha};
+  return {
+      .a = a,
+      .s = s,
+      .head = (item - s.item_begin) % a.kv_heads,
+      .token = token,
+      .tokens = tokens,
+      .used = used,
+      .vectors = (used + kLanes - 1) / kLanes,
+      .rows = at.rows,
+      .value_dim = at.value_dim,
+      .key_stride = at.key_stride,
+      .columns = ColumnsOf(a.key.dim),
+      .key_offset = OffsetOf(a, a.key, s),
+      .value_offset = OffsetOf(a, a.value, s),
+      .query = scratch + at.query,
+      .key = scratch + at.key,
+      .value = scratch + at.value,
+      .scores = scratch + at.scores,
+      .out = scratch + at.out,
+      .max = scratch + at.max,
+      .sum = scratch + at.sum,
+      .alpha = scratch + at.alpha,
+  };
 }
 
 }  // namespace sliding_window
@@ -321,7 +335,7 @@ void SlidingWindowAttention(const void* args, int64_t item, void* scratch, void*
     const int64_t tile_end = (next / kKeyTile + 1) * kKeyTile;
     const int64_t stop = tile_end < end ? tile_end : end;
     const bool whole = next >= it.Begin(last) && stop <= it.End(0);
-    AttendTile(it, {next, stop - next, whole, next == begin});
+    AttendTile(it, {.begin = next, .count = stop - next, .whole = whole, .first = next == begin});
     next = stop;
   }
   for (int64_t row = 0; row < it.used; ++row) WriteRow(it, row);

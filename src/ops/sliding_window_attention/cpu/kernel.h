@@ -3,22 +3,19 @@
 
 #include <stdint.h>
 
-#include "prim/cpu/kernel.h"
-#include "prim/cpu/key_stride.h"
-#include "prim/cpu/scratch.h"
+#include "prim/blocks/key_stride.h"
+#include "prim/call/kernel.h"
+#include "prim/call/scratch.h"
+#include "prim/call/tokens.h"
 
 namespace tamis::sliding_window_attention {
 
-/// Query tokens that share their keys. Offsets are in elements, of the first token or of position
-/// 0.
+/// Query tokens that share their keys.
 struct Sequence {
   int64_t rows;
-  int64_t query_offset;
-  int64_t out_offset;
-  int64_t max_offset;
-  int64_t sum_offset;
-  int64_t key_offset;
-  int64_t value_offset;
+  int64_t batch;
+  int64_t token;         // the first
+  int64_t key_begin;     // TND: row of the first key
   int64_t table_offset;  // of this sequence's entries in the page table, where keys are paged
   int64_t visible;       // positions up to the first token's own; may be negative
   int64_t item_begin;    // first work item
@@ -30,13 +27,13 @@ struct Rows {
   const uint16_t* data;
   int64_t row_stride;
   int64_t head_stride;
-  int64_t page_stride;
+  int64_t page_stride;  // of a page, or a sequence of BSND keys; TND: 0
   int64_t dim;
 };
 
 struct KernelArgs {
   const uint16_t* query;
-  int64_t query_token_stride;
+  prim::Tokens query_at;
   int64_t query_head_stride;
   Rows key;
   Rows value;
@@ -44,12 +41,12 @@ struct KernelArgs {
   int64_t page_size;
 
   uint16_t* out;
-  int64_t out_token_stride;
+  prim::Tokens out_at;
   int64_t out_head_stride;
   float* max;  // null: not wanted
-  int64_t max_token_stride;
+  prim::Tokens max_at;
   float* sum;
-  int64_t sum_token_stride;
+  prim::Tokens sum_at;
 
   const Sequence* sequences;
   int64_t sequence_count;
@@ -104,5 +101,3 @@ struct Scratch {
 }  // namespace
 
 }  // namespace tamis::sliding_window_attention
-
-TAMIS_DECLARE_KERNEL(SlidingWindowAttention)

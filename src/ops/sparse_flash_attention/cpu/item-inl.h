@@ -2,7 +2,7 @@
 #pragma once
 
 #include "ops/sparse_flash_attention/cpu/kernel.h"
-#include "prim/cpu/int16_scores-inl.h"
+#include "prim/blocks/int16_scores-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {
@@ -37,26 +37,34 @@ struct Item {
   int64_t token;  // of the sequence
   int64_t head;   // first
   int64_t heads;
-  int64_t vectors;  // of heads
-  int64_t columns;  // of a key
+  int64_t vectors;     // of heads
+  int64_t columns;     // of a key
+  int64_t key_offset;  // of position 0, in bytes, as the next two
+  int64_t key_rope_offset;
+  int64_t value_offset;
   const int32_t* ids;
   float* query;
   float* key;
   float* value;  // fp32, as far apart as keys; may be `key`
   bool int16;    // values are summed in 16-bit integers, where they are in range
-  int32_t* value_pairs;
+  int32_t* int16_value;
   float* inverse;
   bool int16_scores;  // scores too, where little is lost
-  int64_t pairs;      // of a key's dims in integers
-  int32_t* query_pairs;
+  int64_t dim_pairs;  // of a key in integers
+  int32_t* int16_query;
   float* query_factor;
-  Quanta* quanta;  // of groups of heads
-  bool packed;     // `query`, or those three, are filled
+  Quanta* quanta;       // of groups of heads
+  bool queries_packed;  // `query`, or those three, are filled
   float* key_step;
   float* scores;
   float* alpha;
   float* factor;
 };
+
+/// Where the item's token lies.
+TAMIS_INLINE int64_t OffsetOf(const Item& it, const tamis::prim::Tokens& at) {
+  return tamis::prim::OffsetOf(at, it.s.batch, it.s.token + it.token);
+}
 
 static_assert(sizeof(Quanta) <= sparse_flash_attention::kQuantaFloats * sizeof(float));
 
@@ -69,7 +77,7 @@ inline Item GroupOf(Item it, int64_t group) {
   it.heads = it.heads - head < kHeadGroup ? it.heads - head : kHeadGroup;
   it.vectors = (it.heads + kLanes - 1) / kLanes;
   it.query += head * it.columns;
-  it.query_pairs += head * it.pairs;
+  it.int16_query += head * it.dim_pairs;
   it.query_factor += head;
   it.quanta += group;
   return it;

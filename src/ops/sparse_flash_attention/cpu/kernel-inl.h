@@ -2,13 +2,13 @@
 // on the lanes.
 //
 // The row's selected positions are walked in tiles of 128 keys. A tile is gathered through the page
-// table and widened once (keys as pairs stay as they are, or become integers); it gives the scores,
-// S[key][head] = K Q, and then, its first columns being the values, O += e V. Positions come in
-// segments. Each gives a state (out, max, sum) of its own and states are merged in order, by the
-// worker itself or, where rows are few and their segments go to several workers, in a phase of its
-// own: the same operations in the same order, so the same bits.
+// table and widened once (keys as pairs of bfloat16 stay as they are, or become integers); it gives
+// the scores, S[key][head] = K Q, and then, its first columns being the values, O += e V. Positions
+// come in segments. Each gives a state (out, max, sum) of its own and states are merged in order,
+// by the worker itself or, where rows are few and their segments go to several workers, in a phase
+// of its own: the same operations in the same order, so the same bits.
 #include "ops/sparse_flash_attention/cpu/tile-inl.h"
-#include "prim/cpu/find-inl.h"
+#include "prim/blocks/find-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {
@@ -78,17 +78,14 @@ inline void AddSinks(const Item& it, const State& state) {
 inline void WriteHead(const Item& it, int64_t head, float max, float sum, const float* values,
                       float factor) {
   const KernelArgs& a = it.a;
-  uint16_t* out = a.out + it.s.out_offset + it.token * a.out_token_stride +
-                  (it.head + head) * a.out_head_stride;
+  uint16_t* out = a.out + OffsetOf(it, a.out_at) + (it.head + head) * a.out_head_stride;
   if (values != nullptr) {
     Narrow(a.bfloat16, values, factor, a.latent_dim, out);
   } else {
     for (int64_t c = 0; c < a.latent_dim; ++c) out[c] = 0;
   }
-  if (a.max != nullptr)
-    a.max[it.s.max_offset + it.token * a.max_token_stride + it.head + head] = max;
-  if (a.sum != nullptr)
-    a.sum[it.s.sum_offset + it.token * a.sum_token_stride + it.head + head] = sum;
+  if (a.max != nullptr) a.max[OffsetOf(it, a.max_at) + it.head + head] = max;
+  if (a.sum != nullptr) a.sum[OffsetOf(it, a.sum_at) + it.head + head] = sum;
 }
 
 inline void Write(const Item& it, const State& state) {
@@ -121,7 +118,7 @@ __attribute__((noinline)) bool Attend(const Item& it, int64_t first, int64_t cou
   if (tiles[0].count == 0) return false;
   PrefetchPages(it, tiles[0]);
   const int64_t groups = Groups(it.heads);
-  for (int64_t i = 0; i < groups && !it.packed; ++i) PackGroup(GroupOf(it, i));
+  for (int64_t i = 0; i < groups && !it.queries_packed; ++i) PackGroup(GroupOf(it, i));
   Quanta queries;
   for (int64_t i = 0; i < groups && it.int16_scores; ++i) queries.Add(it.quanta[i]);
   const State states[] = {to, other};
@@ -155,7 +152,7 @@ __attribute__((noinline)) bool Attend(const Item& it, int64_t first, int64_t cou
       } else {
         SoftmaxTile(it.vectors, it.at.score_stride, tile.count, it.scores, state.max, state.sum,
                     it.alpha);
-        if (kPairs && it.int16) WidenValues(it, tile);
+        if (kBf16Pairs && it.int16) WidenValues(it, tile);
         Values(it, state, i == 0, tile.count);
       }
       current = 1 - current;
@@ -163,6 +160,11 @@ __attribute__((noinline)) bool Attend(const Item& it, int64_t first, int64_t cou
     if (segment > 0) MergeStates(it, states, 2);
   }
   return true;
+}
+
+// Of a sequence's first row.
+inline int64_t OffsetOf(const KernelArgs& a, const Rows& rows, const Sequence& s) {
+  return a.page_table != nullptr ? 0 : s.batch * rows.page_stride + s.key_begin * rows.row_stride;
 }
 
 // `packed`: where the item's queries are packed already; null: in scratch, and not yet.
@@ -174,46 +176,51 @@ inline Item MakeItem(const KernelArgs& a, const Scratch& at, int64_t row, int64_
   const int64_t head = head_block * a.head_block;
   const int64_t heads = a.heads - head < a.head_block ? a.heads - head : a.head_block;
   // A block of few heads takes columns where others take integers.
-  const bool int16_scores = kInt16 && !kPairs && a.int16_scores && heads >= kTileHeight;
-  const bool is_packed = packed != nullptr && int16_scores == a.int16_scores;
-  float* queries = is_packed ? packed : scratch + at.packed;
-  return {a,
-          s,
-          at,
-          Walk(a, s, token),
-          token,
-          head,
-          heads,
-          (heads + kLanes - 1) / kLanes,
-          ColumnsOf(a.latent_dim) + ColumnsOf(a.rope_dim),
-          a.indices + s.indices_offset + token * a.indices_token_stride,
-          a.int16_scores ? scratch + at.query : queries,
-          scratch + at.key,
-          scratch + (kPairs || a.value.data != nullptr ? at.value : at.key),
-          kInt16 && a.storage && heads >= kTileHeight,
-          reinterpret_cast<int32_t*>(scratch + at.value_pairs),
-          scratch + at.inverse,
-          int16_scores,
-          PairsOf(a.latent_dim) + PairsOf(a.rope_dim),
-          reinterpret_cast<int32_t*>(queries),
-          queries + (at.query_factor - at.query_pairs),
-          reinterpret_cast<Quanta*>(queries + (at.quanta - at.query_pairs)),
-          is_packed,
-          scratch + at.key_step,
-          scratch + at.scores,
-          scratch + at.alpha,
-          scratch + at.factor};
+  const bool int16_scores = kInt16 && !kBf16Pairs && a.int16_scores && heads >= kTileHeight;
+  const bool queries_packed = packed != nullptr && int16_scores == a.int16_scores;
+  float* queries = queries_packed ? packed : scratch + at.packed_queries;
+  return {
+      .a = a,
+      .s = s,
+      .at = at,
+      .walk = Walk(a, s, token),
+      .token = token,
+      .head = head,
+      .heads = heads,
+      .vectors = (heads + kLanes - 1) / kLanes,
+      .columns = ColumnsOf(a.latent_dim) + ColumnsOf(a.rope_dim),
+      .key_offset = OffsetOf(a, a.key, s),
+      .key_rope_offset = OffsetOf(a, a.key_rope, s),
+      .value_offset = OffsetOf(a, a.value, s),
+      .ids = a.indices + tamis::prim::OffsetOf(a.indices_at, s.batch, s.token + token),
+      .query = a.int16_scores ? scratch + at.query : queries,
+      .key = scratch + at.key,
+      .value = scratch + (kBf16Pairs || a.value.data != nullptr ? at.value : at.key),
+      .int16 = kInt16 && a.storage && heads >= kTileHeight,
+      .int16_value = reinterpret_cast<int32_t*>(scratch + at.int16_value),
+      .inverse = scratch + at.inverse,
+      .int16_scores = int16_scores,
+      .dim_pairs = DimPairsOf(a.latent_dim) + DimPairsOf(a.rope_dim),
+      .int16_query = reinterpret_cast<int32_t*>(queries),
+      .query_factor = queries + (at.query_factor - at.int16_query),
+      .quanta = reinterpret_cast<Quanta*>(queries + (at.quanta - at.int16_query)),
+      .queries_packed = queries_packed,
+      .key_step = scratch + at.key_step,
+      .scores = scratch + at.scores,
+      .alpha = scratch + at.alpha,
+      .factor = scratch + at.factor,
+  };
 }
 
 // What workers share of cut rows: packed queries, then states.
 inline Item CutItem(const KernelArgs& a, const Scratch& at, int64_t cut, void* scratch,
                     void* shared) {
   return MakeItem(a, at, a.cuts[cut].row, a.cuts[cut].head_block, static_cast<float*>(scratch),
-                  static_cast<float*>(shared) + cut * at.packed_floats);
+                  static_cast<float*>(shared) + cut * at.packed_query_floats);
 }
 inline State PartialAt(const KernelArgs& a, const Scratch& at, int64_t partial, void* shared) {
-  return StateAt(at,
-                 static_cast<float*>(shared) + a.cut_count * at.packed_floats + partial * at.state);
+  return StateAt(
+      at, static_cast<float*>(shared) + a.cut_count * at.packed_query_floats + partial * at.state);
 }
 
 }  // namespace sparse_attention
@@ -240,7 +247,7 @@ void SparseFlashAttentionQueries(const void* args, int64_t item, void* scratch, 
   const int64_t cut = item / Groups(a.head_block);
   const int64_t group = item % Groups(a.head_block);
   const Item it = CutItem(a, at, cut, scratch, shared);
-  if (it.packed && group < Groups(it.heads) && a.cuts[cut].partials > 0)
+  if (it.queries_packed && group < Groups(it.heads) && a.cuts[cut].partials > 0)
     PackGroup(GroupOf(it, group));
 }
 

@@ -3,28 +3,22 @@
 
 #include <stdint.h>
 
-#include "prim/cpu/kernel.h"
-#include "prim/cpu/key_stride.h"
-#include "prim/cpu/scratch.h"
-#include "prim/kv_row.h"
+#include "prim/blocks/key_stride.h"
+#include "prim/call/kernel.h"
+#include "prim/call/scratch.h"
+#include "prim/call/tokens.h"
+#include "prim/formats/kv_row.h"
 
 namespace tamis::sparse_flash_attention {
 
-/// Query tokens that share their keys. Offsets of queries and outputs are in elements and of the
-/// first token; those of keys in bytes and of position 0.
+/// Query tokens that share their keys.
 struct Sequence {
   int64_t row_begin;  // first output row, leading dimensions flattened
   int64_t rows;
-  int64_t query_offset;
-  int64_t query_rope_offset;
-  int64_t indices_offset;
-  int64_t out_offset;
-  int64_t max_offset;
-  int64_t sum_offset;
-  int64_t key_offset;
-  int64_t key_rope_offset;
-  int64_t value_offset;
-  int64_t table_offset;
+  int64_t batch;
+  int64_t token;         // the first
+  int64_t key_begin;     // TND: row of the first key
+  int64_t table_offset;  // of this sequence's entries in the page table, where keys are paged
   int64_t visible;       // positions that the first token sees; may be negative
   int64_t visible_step;  // how many more the next one sees: 1 causal, else 0
   bool padding;
@@ -34,18 +28,19 @@ struct Sequence {
 struct Rows {
   const uint8_t* data;
   int64_t row_stride;
-  int64_t page_stride;
+  int64_t page_stride;  // of a page, or a sequence of BSND keys; TND: 0
 };
 
 /// Query heads in 16 bits. Strides in elements.
 struct Heads {
   const uint16_t* data;
-  int64_t token_stride;
+  prim::Tokens at;
   int64_t head_stride;
 };
 
 /// A row and a block of heads, cut among workers where rows are few. Its heads, a group at a time,
-/// are packed in the first phase; its states, which lie one after the other, merged in the third.
+/// have their queries packed in the first phase; its states, which lie one after the other, merged
+/// in the third.
 struct Cut {
   int64_t row;
   int64_t head_block;
@@ -69,16 +64,16 @@ struct KernelArgs {
   const int32_t* page_table;  // null: not paged
   int64_t page_size;
   const int32_t* indices;
-  int64_t indices_token_stride;
+  prim::Tokens indices_at;
   const float* sinks;  // null: none
 
   uint16_t* out;
-  int64_t out_token_stride;
+  prim::Tokens out_at;
   int64_t out_head_stride;
   float* max;  // null: not wanted
-  int64_t max_token_stride;
+  prim::Tokens max_at;
   float* sum;
-  int64_t sum_token_stride;
+  prim::Tokens sum_at;
 
   const Sequence* sequences;
   int64_t sequence_count;
@@ -92,11 +87,11 @@ struct KernelArgs {
   int64_t block_size;
   float scale;
   bool bfloat16;
-  bool packed;        // key holds rows of bytes
-  bool pairs;         // products are of pairs of bfloat16: values are widened, keys are not
-  bool storage;       // values are summed in 16-bit integers where they can be
-  bool int16_scores;  // and scores, where little is lost
-  prim::KvRow row;
+  bool byte_rows;      // key holds rows of bytes
+  bool bf16_pairs;     // products are of pairs of bfloat16: values are widened, keys are not
+  bool storage;        // values are summed in 16-bit integers where they can be
+  bool int16_scores;   // and scores, where little is lost
+  prim::KvRow kv_row;  // of those rows
 
   // Blocking, chosen by the plan.
   int64_t head_block;   // heads per item
@@ -107,7 +102,8 @@ struct KernelArgs {
 // 300 KB, which with out and the queries is what L2 holds.
 inline constexpr int64_t kKeyTile = 128;
 inline constexpr int64_t kHeadBlock = 128;
-// Heads that are packed and merged by themselves: whole vectors of every level.
+// Heads whose queries are packed, and which are merged, by themselves: whole vectors of every
+// level.
 inline constexpr int64_t kHeadGroup = 16;
 inline constexpr int64_t kQuantaFloats = 4;  // room for one
 // Positions that give one partial state. Fixed, so that a row's result does not depend on how the
@@ -142,30 +138,30 @@ struct Walk {
 /// Where things lie in a worker's scratch, in floats. A state is out [rows][value_dim], max [rows],
 /// sum [rows].
 struct Scratch {
-  int64_t rows;          // heads of an item in whole vectors
-  int64_t dim;           // of a score: latent and rope
-  int64_t key_stride;    // between rows of the tile
-  int64_t value_dim;     // latent in whole vectors
-  int64_t query;         // [vectors of heads][columns of dim][lanes]
-  int64_t pairs;         // of a query's or a key's dims in integers
-  int64_t query_pairs;   // [vectors of heads][pairs][lanes]
-  int64_t query_factor;  // [rows]: of the scores in integers
-  int64_t quanta;        // [groups of heads]: what they add to the error of scores in integers
-  int64_t packed;        // begin of what stands for the queries: the first of these, or the others
-  int64_t packed_floats;
+  int64_t rows;            // heads of an item in whole vectors
+  int64_t dim;             // of a score: latent and rope
+  int64_t key_stride;      // between rows of the tile
+  int64_t value_dim;       // latent in whole vectors
+  int64_t query;           // [vectors of heads][columns of dim][lanes]
+  int64_t dim_pairs;       // of a query's or a key's dims in integers
+  int64_t int16_query;     // [vectors of heads][dim_pairs][lanes]
+  int64_t query_factor;    // [rows]: of the scores in integers
+  int64_t quanta;          // [groups of heads]: what they add to the error of scores in integers
+  int64_t packed_queries;  // begin of what stands for the queries: `query`, or those three
+  int64_t packed_query_floats;
   int64_t key;           // [kKeyTile][key_stride]
   int64_t value;         // the same, where values are not the latent part of `key`
   int64_t score_stride;  // between keys of the scores: an odd number of cache lines
-  int64_t value_pairs;   // [kKeyTile / 2][key_stride] pairs of integers, and [kKeyTile] 1 / scale
-  int64_t inverse;
-  int64_t key_step;  // [kKeyTile]: of the scores in integers
-  int64_t scores;    // [kKeyTile][score_stride]
-  int64_t alpha;     // [rows]
-  int64_t factor;    // [rows]: of the sums of integers
-  int64_t segment;   // state of the segment under way
-  int64_t before;    // state of those before it
-  int64_t state;     // floats of a state
-  int64_t total;     // floats in all
+  int64_t int16_value;   // [kKeyTile / 2][key_stride] pairs of keys
+  int64_t inverse;       // [kKeyTile]: 1 / scale of those
+  int64_t key_step;      // [kKeyTile]: of the scores in integers
+  int64_t scores;        // [kKeyTile][score_stride]
+  int64_t alpha;         // [rows]
+  int64_t factor;        // [rows]: of the sums of integers
+  int64_t segment;       // state of the segment under way
+  int64_t before;        // state of those before it
+  int64_t state;         // floats of a state
+  int64_t total;         // floats in all
 
   explicit Scratch(const KernelArgs& a) {
     constexpr int64_t kLine = 16;
@@ -177,16 +173,17 @@ struct Scratch {
     score_stride = rows / kLine % 2 == 0 ? prim::Plus(rows, kLine) : rows;
     state = prim::Times(rows, prim::Plus(value_dim, 2));
     query = parts.Take(prim::Times(dim, rows));
-    pairs = a.int16_scores ? prim::RoundedUp(a.latent_dim, 2 * kLine) / 2 +
-                                 prim::RoundedUp(a.rope_dim, 2 * kLine) / 2
-                           : 0;
-    query_pairs = parts.Take(prim::Times(pairs, rows));
+    dim_pairs = a.int16_scores ? prim::RoundedUp(a.latent_dim, 2 * kLine) / 2 +
+                                     prim::RoundedUp(a.rope_dim, 2 * kLine) / 2
+                               : 0;
+    int16_query = parts.Take(prim::Times(dim_pairs, rows));
     query_factor = parts.Take(a.int16_scores ? rows : 0);
     quanta = parts.Take(a.int16_scores ? rows / kHeadGroup * kQuantaFloats : 0);
-    packed = a.int16_scores ? query_pairs : query;
+    packed_queries = a.int16_scores ? int16_query : query;
     key = parts.Take(prim::Times(key_stride, kKeyTile));
-    value = parts.Take(a.value.data != nullptr || a.pairs ? prim::Times(key_stride, kKeyTile) : 0);
-    value_pairs = parts.Take(a.storage ? prim::Times(key_stride, kKeyTile / 2) : 0);
+    value =
+        parts.Take(a.value.data != nullptr || a.bf16_pairs ? prim::Times(key_stride, kKeyTile) : 0);
+    int16_value = parts.Take(a.storage ? prim::Times(key_stride, kKeyTile / 2) : 0);
     inverse = parts.Take(a.storage ? kKeyTile : 0);
     key_step = parts.Take(a.int16_scores ? kKeyTile : 0);
     scores = parts.Take(prim::Times(score_stride, kKeyTile));
@@ -194,7 +191,7 @@ struct Scratch {
     factor = parts.Take(a.storage ? rows : 0);
     segment = parts.Take(state);
     before = parts.Take(state);
-    packed_floats = key - packed;
+    packed_query_floats = key - packed_queries;
     total = parts.Total();
   }
 };
@@ -202,8 +199,3 @@ struct Scratch {
 }  // namespace
 
 }  // namespace tamis::sparse_flash_attention
-
-TAMIS_DECLARE_KERNEL(SparseFlashAttention)
-TAMIS_DECLARE_KERNEL(SparseFlashAttentionQueries)
-TAMIS_DECLARE_KERNEL(SparseFlashAttentionSegment)
-TAMIS_DECLARE_KERNEL(SparseFlashAttentionMerge)

@@ -2,36 +2,34 @@
 #pragma once
 
 #include "ops/sparse_flash_attention/cpu/item-inl.h"
-#include "prim/cpu/attention_tile-inl.h"
-#include "prim/cpu/int16_scores-inl.h"
-#include "prim/cpu/kv_row-inl.h"
+#include "prim/blocks/attention_tile-inl.h"
+#include "prim/blocks/int16_scores-inl.h"
+#include "prim/formats/kv_row-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {
 
 namespace sparse_attention {
 
-TAMIS_INLINE const uint16_t* HeadOf(const Item& it, const Heads& heads, int64_t offset,
-                                    int64_t head) {
-  return heads.data + offset + it.token * heads.token_stride + (it.head + head) * heads.head_stride;
+TAMIS_INLINE const uint16_t* HeadOf(const Item& it, const Heads& heads, int64_t head) {
+  return heads.data + OffsetOf(it, heads.at) + (it.head + head) * heads.head_stride;
 }
 
-inline void PackHeads(const Item& it, const Heads& heads, int64_t offset, int64_t dim,
-                      int64_t begin) {
+inline void PackHeads(const Item& it, const Heads& heads, int64_t dim, int64_t begin) {
   for (int64_t v = 0; v < it.vectors; ++v) {
     const uint16_t* from[kLanes];
     for (int i = 0; i < kLanes; ++i) {
       const int64_t head = v * kLanes + i;
-      from[i] = head < it.heads ? HeadOf(it, heads, offset, head) : nullptr;
+      from[i] = head < it.heads ? HeadOf(it, heads, head) : nullptr;
     }
     PackRows(it.a.bfloat16, from, dim, it.query + (v * it.columns + ColumnsOf(begin)) * kLanes);
   }
 }
 
 inline void PackQueries(const Item& it) {
-  PackHeads(it, it.a.query, it.s.query_offset, it.a.latent_dim, 0);
+  PackHeads(it, it.a.query, it.a.latent_dim, 0);
   if (it.a.rope_dim == 0) return;
-  PackHeads(it, it.a.query_rope, it.s.query_rope_offset, it.a.rope_dim, it.a.latent_dim);
+  PackHeads(it, it.a.query_rope, it.a.rope_dim, it.a.latent_dim);
 }
 
 // Queries of a group of heads as panels of integers. Before any key is loaded, their rows stand in
@@ -40,31 +38,32 @@ template <class Half>
 inline void PairUpQueries(const Item& it) {
   Quanta& quanta = *it.quanta;
   quanta = Quanta();
-  float* rows = it.key;
+  auto* rows = reinterpret_cast<int32_t*>(it.key);
   for (int64_t v = 0; v < it.vectors; ++v) {
     for (int i = 0; i < kLanes; ++i) {
       const int64_t head = v * kLanes + i;
-      float* row = rows + i * it.pairs;
+      int32_t* row = rows + i * it.dim_pairs;
       it.query_factor[head] = 0.0f;
       if (head < it.heads) {
         const HalfRow halves = {
-            HeadOf(it, it.a.query, it.s.query_offset, head), it.a.latent_dim,
-            it.a.rope_dim > 0 ? HeadOf(it, it.a.query_rope, it.s.query_rope_offset, head) : nullptr,
-            it.a.rope_dim};
+            .first = HeadOf(it, it.a.query, head),
+            .first_dims = it.a.latent_dim,
+            .second = it.a.rope_dim > 0 ? HeadOf(it, it.a.query_rope, head) : nullptr,
+            .second_dims = it.a.rope_dim};
         const RowQuantum quantum = QuantumOf<Half>(halves);
         quanta.Add(quantum);
         it.query_factor[head] = it.a.scale * quantum.step;
-        PairUpRow<Half>(halves, quantum.scale, reinterpret_cast<int32_t*>(row));
+        PairUpRow<Half>(halves, quantum.scale, row);
       } else {
-        for (int64_t c = 0; c < it.pairs; c += kLanes) Store(row + c, Zero());
+        for (int64_t c = 0; c < it.dim_pairs; c += kLanes) StoreInts(row + c, ZeroInts());
       }
     }
-    for (int64_t c = 0; c < it.pairs; c += kLanes) {
+    for (int64_t c = 0; c < it.dim_pairs; c += kLanes) {
       V block[kLanes];
-      for (int i = 0; i < kLanes; ++i) block[i] = Load(rows + i * it.pairs + c);
+      for (int i = 0; i < kLanes; ++i) block[i] = FloatBits(LoadInts(rows + i * it.dim_pairs + c));
       Transpose(block);
-      float* panel = reinterpret_cast<float*>(it.query_pairs) + (v * it.pairs + c) * kLanes;
-      for (int i = 0; i < kLanes; ++i) Store(panel + i * kLanes, block[i]);
+      int32_t* panel = it.int16_query + (v * it.dim_pairs + c) * kLanes;
+      for (int i = 0; i < kLanes; ++i) StoreInts(panel + i * kLanes, IntBits(block[i]));
     }
   }
 }
@@ -97,20 +96,20 @@ TAMIS_INLINE void PrefetchBytes(const uint8_t* row, int64_t bytes) {
 // took 1 to 2% longer.
 TAMIS_INLINE void PrefetchPages(const Item& it, const Tile& tile) {
   for (int64_t k = 0; k < tile.count; ++k) {
-    __builtin_prefetch(RowOf(it.a.key, it.s.key_offset, tile, k), 0, 2);
+    __builtin_prefetch(RowOf(it.a.key, it.key_offset, tile, k), 0, 2);
     if (it.a.key_rope.data != nullptr)
-      __builtin_prefetch(RowOf(it.a.key_rope, it.s.key_rope_offset, tile, k), 0, 2);
+      __builtin_prefetch(RowOf(it.a.key_rope, it.key_rope_offset, tile, k), 0, 2);
   }
 }
 
 TAMIS_INLINE void PrefetchRow(const Item& it, const Tile& tile, int64_t k) {
   if (k >= tile.count) return;
-  const int64_t key_bytes = it.a.packed ? it.a.row.width() : 2 * it.a.latent_dim;
-  PrefetchBytes(RowOf(it.a.key, it.s.key_offset, tile, k), key_bytes);
+  const int64_t key_bytes = it.a.byte_rows ? it.a.kv_row.width() : 2 * it.a.latent_dim;
+  PrefetchBytes(RowOf(it.a.key, it.key_offset, tile, k), key_bytes);
   if (it.a.key_rope.data != nullptr)
-    PrefetchBytes(RowOf(it.a.key_rope, it.s.key_rope_offset, tile, k), 2 * it.a.rope_dim);
+    PrefetchBytes(RowOf(it.a.key_rope, it.key_rope_offset, tile, k), 2 * it.a.rope_dim);
   if (it.a.value.data != nullptr)
-    PrefetchBytes(RowOf(it.a.value, it.s.value_offset, tile, k), 2 * it.a.latent_dim);
+    PrefetchBytes(RowOf(it.a.value, it.value_offset, tile, k), 2 * it.a.latent_dim);
 }
 
 // Key k of the tile, latent then rope, and the values that lie in its latent part.
@@ -118,37 +117,38 @@ TAMIS_INLINE void LoadKey(const Item& it, const Tile& tile, int64_t k) {
   const KernelArgs& a = it.a;
   float* key = it.key + k * it.at.key_stride;
   float* value = it.value + k * it.at.key_stride;
-  if (a.packed) {
-    const uint8_t* row = RowOf(a.key, it.s.key_offset, tile, k);
-    WidenKvLatent(a.bfloat16, a.row, row, value);
-    WidenKvRope(a.bfloat16, a.row, row, value + a.latent_dim);
-    if (kPairs) {
-      key[it.columns - 1] = 0.0f;  // half of it remains where dims are odd
+  if (a.byte_rows) {
+    const uint8_t* row = RowOf(a.key, it.key_offset, tile, k);
+    WidenKvLatent(a.bfloat16, a.kv_row, row, value);
+    WidenKvRope(a.bfloat16, a.kv_row, row, value + a.latent_dim);
+    if (kBf16Pairs) {
+      StoreN(key + it.columns - 1, Zero(), 1);  // half of it remains where dims are odd
       Narrow(true, value, 1.0f, it.at.dim, reinterpret_cast<uint16_t*>(key));  // exact
     }
     return;
   }
-  const uint16_t* latent = HalvesOf(a.key, it.s.key_offset, tile, k);
+  const uint16_t* latent = HalvesOf(a.key, it.key_offset, tile, k);
   Spread(a.bfloat16, latent, a.latent_dim, key);
   if (a.rope_dim > 0) {
-    Spread(a.bfloat16, HalvesOf(a.key_rope, it.s.key_rope_offset, tile, k), a.rope_dim,
+    Spread(a.bfloat16, HalvesOf(a.key_rope, it.key_rope_offset, tile, k), a.rope_dim,
            key + ColumnsOf(a.latent_dim));
   }
-  if (a.value.data != nullptr) latent = HalvesOf(a.value, it.s.value_offset, tile, k);
-  if (value != key && !(kPairs && it.int16)) Widen(a.bfloat16, latent, a.latent_dim, value);
+  if (a.value.data != nullptr) latent = HalvesOf(a.value, it.value_offset, tile, k);
+  if (value != key && !(kBf16Pairs && it.int16)) Widen(a.bfloat16, latent, a.latent_dim, value);
 }
 
-// The value of key k in bfloat16, at levels of pairs: beside its key, or in it.
+// The value of key k in bfloat16, at levels of bfloat16 pairs: beside its key, or in it.
 TAMIS_INLINE const uint16_t* ValueHalves(const Item& it, const Tile& tile, int64_t k) {
-  if (it.a.value.data != nullptr) return HalvesOf(it.a.value, it.s.value_offset, tile, k);
+  if (it.a.value.data != nullptr) return HalvesOf(it.a.value, it.value_offset, tile, k);
   return reinterpret_cast<const uint16_t*>(it.key + k * it.at.key_stride);
 }
 
-// Values of keys k and k + 1, where there is one more, as pairs. Returns whether they are in range.
+// Values of keys k and k + 1, where there is one more, as a pair of integers. Returns whether they
+// are in range.
 TAMIS_INLINE bool PairUpValues(const Item& it, const Tile& tile, int64_t k) {
   const bool two = k + 1 < tile.count;
-  int32_t* to = it.value_pairs + k / 2 * it.at.key_stride;
-  if constexpr (kPairs) {
+  int32_t* to = it.int16_value + k / 2 * it.at.key_stride;
+  if constexpr (kBf16Pairs) {
     return PairValues<BF16>(ValueHalves(it, tile, k), two ? ValueHalves(it, tile, k + 1) : nullptr,
                             it.a.latent_dim, to, it.inverse + k);
   } else {
@@ -176,9 +176,10 @@ inline bool LoadTile(const Item& it, const Tile& tile) {
 
 TAMIS_INLINE HalfRow KeyOf(const Item& it, const Tile& tile, int64_t k) {
   const KernelArgs& a = it.a;
-  return {HalvesOf(a.key, it.s.key_offset, tile, k), a.latent_dim,
-          a.rope_dim > 0 ? HalvesOf(a.key_rope, it.s.key_rope_offset, tile, k) : nullptr,
-          a.rope_dim};
+  return {.first = HalvesOf(a.key, it.key_offset, tile, k),
+          .first_dims = a.latent_dim,
+          .second = a.rope_dim > 0 ? HalvesOf(a.key_rope, it.key_rope_offset, tile, k) : nullptr,
+          .second_dims = a.rope_dim};
 }
 
 // Keys k and k + 1, and their values, as pairs of integers. Returns whether the values are in
@@ -196,9 +197,10 @@ TAMIS_INLINE bool PairUpKeys(const Item& it, const Tile& tile, int64_t k,
     latent[i] = key.first;
     to[i] = reinterpret_cast<int32_t*>(it.key) + (k + at) * it.at.key_stride;
     it.key_step[k + at] = quanta[at].step;
-    PairUpPart<Half>(key.second, key.second_dims, quanta[at].scale, to[i] + PairsOf(a.latent_dim));
+    PairUpPart<Half>(key.second, key.second_dims, quanta[at].scale,
+                     to[i] + DimPairsOf(a.latent_dim));
   }
-  int32_t* values = it.value_pairs + k / 2 * it.at.key_stride;
+  int32_t* values = it.int16_value + k / 2 * it.at.key_stride;
   if (a.value.data == nullptr) {
     const RowScale first_value = ScaleOf(quanta[0].most);
     const RowScale second_value = ScaleOf(quanta[second].most);
@@ -211,8 +213,8 @@ TAMIS_INLINE bool PairUpKeys(const Item& it, const Tile& tile, int64_t k,
   }
   for (int i = 0; i < 2; ++i)
     PairUpPart<Half>(latent[i], a.latent_dim, quanta[i * second].scale, to[i]);
-  return PairValues<Half>(HalvesOf(a.value, it.s.value_offset, tile, k),
-                          HalvesOf(a.value, it.s.value_offset, tile, k + second), a.latent_dim,
+  return PairValues<Half>(HalvesOf(a.value, it.value_offset, tile, k),
+                          HalvesOf(a.value, it.value_offset, tile, k + second), a.latent_dim,
                           values, it.inverse + k);
 }
 
@@ -233,7 +235,7 @@ inline bool PairUpTileAs(const Item& it, const Quanta& queries, const Tile& tile
   }
   for (int64_t k = tile.count; k % (2 * kTileHeight) != 0; ++k) {
     it.key_step[k] = 0.0f;
-    for (int64_t c = 0; c < it.pairs; ++c) it.key[k * it.at.key_stride + c] = 0.0f;
+    __builtin_memset(it.key + k * it.at.key_stride, 0, static_cast<size_t>(it.dim_pairs) * 4);
   }
   return ScoresFit(queries, keys, it.a.scale);
 }

@@ -1,4 +1,4 @@
-// A tile of keys: scores, and the weighted sum of values, in fp32 or in pairs of 16-bit integers.
+// A tile of keys: scores, and the weighted sum of values, in fp32 or in 16-bit integers.
 #pragma once
 
 #include "ops/sparse_flash_attention/cpu/rows-inl.h"
@@ -41,8 +41,9 @@ inline void Scores(const Item& it, int64_t count) {
 // A chunk of all scores at a time: its queries, 12 KB of 32 heads, stay in L1 for all keys.
 template <int64_t kStride>
 inline void Int16ScoreTiles(const Item& it, int64_t count) {
-  for (int64_t begin = 0; begin < it.pairs; begin += kChunkPairs) {
-    const int64_t end = it.pairs - begin < kChunkPairs ? it.pairs : begin + kChunkPairs;
+  for (int64_t begin = 0; begin < it.dim_pairs; begin += kChunkDimPairs) {
+    const int64_t end =
+        it.dim_pairs - begin < kChunkDimPairs ? it.dim_pairs : begin + kChunkDimPairs;
     ForTiles(
         count, it.vectors,
         [&](auto height, auto width, int64_t k, int64_t v) __attribute__((always_inline)) {
@@ -51,7 +52,7 @@ inline void Int16ScoreTiles(const Item& it, int64_t count) {
           for (int64_t i = k; i < k + decltype(height)::value; i += kKeys) {
             Int16ScoreTile<kStride, kKeys, decltype(width)::value>(
                 reinterpret_cast<const int32_t*>(it.key) + i * it.at.key_stride, it.at.key_stride,
-                it.query_pairs + v * it.pairs * kLanes, it.pairs, begin, end,
+                it.int16_query + v * it.dim_pairs * kLanes, it.dim_pairs, begin, end,
                 it.query_factor + v * kLanes, it.key_step + i,
                 it.scores + i * it.at.score_stride + v * kLanes, it.at.score_stride);
           }
@@ -116,14 +117,15 @@ __attribute__((noinline)) void Int16Values(const Item& it, const State& to, bool
                                            int64_t count) {
   auto* weights = reinterpret_cast<int32_t*>(it.scores);
   PairWeights(it.vectors, it.at.score_stride, count, it.scores, it.inverse, it.factor, weights);
-  const int64_t pairs = (count + 1) / 2;
+  const int64_t key_pairs = (count + 1) / 2;
   ForWidths(
       VectorsOfValues(it), [&](auto width, int64_t v) __attribute__((always_inline)) {
         const int64_t c = v * kLanes;
         for (int64_t row = 0; row < it.heads; row += kTileHeight) {
           Int16ValueTile<kTileHeight, decltype(width)::value>(
-              first, weights + row, it.at.score_stride, it.value_pairs + c, it.at.key_stride, pairs,
-              it.alpha + row, it.factor + row, to.out + row * it.at.value_dim + c, it.at.value_dim);
+              first, weights + row, it.at.score_stride, it.int16_value + c, it.at.key_stride,
+              key_pairs, it.alpha + row, it.factor + row, to.out + row * it.at.value_dim + c,
+              it.at.value_dim);
         }
       });
 }

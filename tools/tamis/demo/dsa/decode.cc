@@ -147,8 +147,8 @@ Status Decoder::Attend(const Step& step, const std::vector<int32_t>& ids, int64_
   params.layout_kv = sparse_flash_attention::KvLayout::kPaBsnd;
   params.return_softmax_lse = true;
   params.out = {out->out.data(), kType, {1, step.tokens, kHeads, kLatent}};
-  params.softmax_max = {out->max.data(), DType::kFloat32, {1, 1, step.tokens, kHeads}};
-  params.softmax_sum = {out->sum.data(), DType::kFloat32, {1, 1, step.tokens, kHeads}};
+  params.softmax_max = {out->max.data(), DType::kFloat32, {1, step.tokens, kHeads}};
+  params.softmax_sum = {out->sum.data(), DType::kFloat32, {1, step.tokens, kHeads}};
   TAMIS_RETURN_IF_ERROR(
       RunTimed(sparse_flash_attention::plan, params, context_, &workspace_, measured));
   return Compare("sparse_flash_attention", &params, step.tokens, context_.threads, agreement);

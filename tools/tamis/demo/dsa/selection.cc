@@ -23,7 +23,7 @@ std::vector<Passage> Group(const Text& text, std::vector<std::pair<int64_t, int6
     const int64_t first = std::max(source_first, position - kGather + 1);
     if (passages.empty() || passages.back().last + kGap < first ||
         passages.back().first < source_first)
-      passages.push_back({first, 0, rank, 0, 0});
+      passages.push_back({.first = first, .best_rank = rank});
     Passage& passage = passages.back();
     passage.last = position + 1;
     passage.best_rank = std::min(passage.best_rank, rank);

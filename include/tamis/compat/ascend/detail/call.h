@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -151,6 +152,7 @@ TAMIS_ACL_FUNCTION int tamis_acl_is_row_major(aclFormat format) {
 TAMIS_ACL_FUNCTION tamis_tensor tamis_acl_view(tamis_acl_call* call, const char* name,
                                                const aclTensor* tensor) {
   tamis_tensor view;
+  int elements = 1; /* 0: none */
   int32_t i;
   memset(&view, 0, sizeof(view));
   if (tensor == NULL || call->status != ACLNN_SUCCESS) return view;
@@ -167,6 +169,12 @@ TAMIS_ACL_FUNCTION tamis_tensor tamis_acl_view(tamis_acl_call* call, const char*
   for (i = 0; i < tensor->rank; ++i) {
     view.shape[i] = tensor->shape[i];
     view.strides[i] = tensor->strides[i];
+    if (tensor->shape[i] == 0) elements = 0;
+  }
+  /* The device's first stage refuses what ours would leave to the run. */
+  if (view.data == NULL && elements != 0 && call->status == ACLNN_SUCCESS) {
+    call->status =
+        tamis_acl_fail(ACLNN_ERR_PARAM_NULLPTR, "%s: expected data, got a null pointer", name);
   }
   return view;
 }
@@ -184,6 +192,23 @@ TAMIS_ACL_FUNCTION tamis_tensor tamis_acl_required(tamis_acl_call* call, const c
                                                    const aclTensor* tensor) {
   tamis_acl_require(call, name, tensor);
   return tamis_acl_optional(call, name, tensor);
+}
+
+/* Letters of the longest shape, "[9223372036854775807, ...]" of TAMIS_MAX_RANK numbers. */
+enum { TAMIS_ACL_SHAPE_TEXT = 22 * TAMIS_MAX_RANK + 4 };
+
+/* "[1, 2, 4]", in `text`. */
+TAMIS_ACL_FUNCTION const char* tamis_acl_shape_text(char text[TAMIS_ACL_SHAPE_TEXT],
+                                                    const int64_t* shape, int32_t rank) {
+  size_t used = 1;
+  int32_t i;
+  text[0] = '[';
+  for (i = 0; i < rank; ++i) {
+    used += (size_t)snprintf(text + used, TAMIS_ACL_SHAPE_TEXT - used, i == 0 ? "%lld" : ", %lld",
+                             (long long)shape[i]);
+  }
+  memcpy(text + used, "]", 2);
+  return text;
 }
 
 TAMIS_ACL_FUNCTION tamis_int_list tamis_acl_ints(const aclIntArray* array) {

@@ -8,6 +8,32 @@
 extern "C" {
 #endif
 
+/* A statistic of the device, [B, 1, S1, N] or [1, T1, N] for one key head, as ours: without it. */
+TAMIS_ACL_FUNCTION tamis_tensor tamis_acl_statistic_of_heads(tamis_acl_call* call, const char* name,
+                                                             const aclTensor* tensor,
+                                                             const tamis_tensor* query) {
+  tamis_tensor view = tamis_acl_required(call, name, tensor);
+  const int32_t key_heads = query->rank - 3; /* their dimension: 1 of BSND, 0 of TND */
+  int64_t expected[4] = {1, 1, 1, 1};
+  char wanted[TAMIS_ACL_SHAPE_TEXT], found[TAMIS_ACL_SHAPE_TEXT];
+  int32_t i;
+  if (call->status != ACLNN_SUCCESS || key_heads < 0 || key_heads > 1) return view;
+  for (i = 0; i <= query->rank - 2; ++i) expected[i < key_heads ? i : i + 1] = query->shape[i];
+  if (view.rank != query->rank ||
+      memcmp(view.shape, expected, (size_t)view.rank * sizeof(expected[0])) != 0) {
+    call->status = tamis_acl_fail(ACLNN_ERR_PARAM_INVALID, "%s: expected shape %s, got %s", name,
+                                  tamis_acl_shape_text(wanted, expected, query->rank),
+                                  tamis_acl_shape_text(found, view.shape, view.rank));
+    return view;
+  }
+  --view.rank;
+  for (i = key_heads; i < view.rank; ++i) {
+    view.shape[i] = view.shape[i + 1];
+    view.strides[i] = view.strides[i + 1];
+  }
+  return view;
+}
+
 /* The first stage of aclnnSparseFlashAttention and of its V2, whose `sinks` come in addition. */
 TAMIS_ACL_FUNCTION aclnnStatus tamis_acl_plan_sparse_flash_attention(
     const aclTensor* query, const aclTensor* key, const aclTensor* value,
@@ -62,8 +88,10 @@ TAMIS_ACL_FUNCTION aclnnStatus tamis_acl_plan_sparse_flash_attention(
   params.return_softmax_lse = returnSoftmaxLse ? 1 : 0;
   params.out = tamis_acl_required(&call, "attentionOut", attentionOut);
   if (returnSoftmaxLse) {
-    params.softmax_max = tamis_acl_required(&call, "softmaxMax", softmaxMax);
-    params.softmax_sum = tamis_acl_required(&call, "softmaxSum", softmaxSum);
+    params.softmax_max =
+        tamis_acl_statistic_of_heads(&call, "softmaxMax", softmaxMax, &params.query);
+    params.softmax_sum =
+        tamis_acl_statistic_of_heads(&call, "softmaxSum", softmaxSum, &params.query);
   }
   if (call.status == ACLNN_SUCCESS) {
     tamis_acl_planned(&call,

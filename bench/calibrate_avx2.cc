@@ -1,2 +1,0 @@
-#define TAMIS_LEVEL avx2
-#include "bench/calibrate-inl.h"

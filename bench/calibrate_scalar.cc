@@ -1,2 +1,0 @@
-#define TAMIS_LEVEL scalar
-#include "bench/calibrate-inl.h"

@@ -1,0 +1,260 @@
+"""Which pages of a pool hold the rows of which sequence."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from tamis.nn.counts import Counts, as_counts, counted
+
+_Array = npt.NDArray[np.int64]
+
+
+class Rows(NamedTuple):
+    """Room for the new rows of a step, T = sum(counts), of B sequences.
+
+    Parameters
+    ----------
+    slots : Tensor [T] of int64
+        page * page_size + row in the page of each new row, sequence by sequence
+    positions : Tensor [T] of int64
+        of each new row in its sequence
+    ends : Tensor [B] of int32
+        where the new rows of each sequence end among the T
+    lengths : Tensor [B] of int32
+        rows of each sequence, the new ones included
+    """
+
+    slots: Tensor
+    positions: Tensor
+    ends: Tensor
+    lengths: Tensor
+
+
+class PageTable:
+    """Whose pages are whose: one for the caches of all layers of a model.
+
+    Row `p` of sequence `b` lies in page `block_table()[b, p // page_size]` at `p % page_size`.
+    Sequences take pages from the pool as they grow, the one that was given back last first. All
+    state is in tensors of the CPU that never move; a step costs what its new rows and the number
+    of sequences cost, however long the sequences are.
+
+    Parameters
+    ----------
+    sequences : int
+        how many there are; each is empty at first
+    pages : int
+        in the pool, for all sequences together
+    page_size : int, default 64
+        rows in a page
+    pages_per_sequence : int, optional
+        columns of the table: the most that one sequence may take; by default all of the pool.
+        The table takes 4 bytes per sequence and column
+    """
+
+    def __init__(
+        self,
+        *,
+        sequences: int,
+        pages: int,
+        page_size: int = 64,
+        pages_per_sequence: int | None = None,
+    ) -> None:
+        columns = pages if pages_per_sequence is None else min(pages, pages_per_sequence)
+        columns = min(columns, (2**31 - 1) // page_size)  # lengths are int32
+        self.page_size = page_size
+        self._table = torch.from_numpy(np.full((sequences, columns), -1, np.int32))
+        self._lengths = torch.from_numpy(np.zeros(sequences, np.int32))
+        # Behind as many entries as pages are in use: the others, the next one to take first.
+        self._pool = torch.from_numpy(np.arange(pages, dtype=np.int32))
+
+    @property
+    def lengths(self) -> list[int]:
+        """Rows of each sequence."""
+        lengths: list[int] = self._lengths.tolist()
+        return lengths
+
+    @property
+    def pages(self) -> int:
+        """Pages of the pool, taken or not."""
+        return len(self._pool)
+
+    @property
+    def unused(self) -> int:
+        """Pages that no sequence has taken."""
+        used = _pages(self._lengths.numpy().astype(np.int64), self.page_size).sum()
+        return len(self._pool) - int(used)
+
+    def block_table(self) -> Tensor:
+        """Pages of each sequence: [sequences, pages_per_sequence] of int32.
+
+        It is the table itself: the same tensor at every call, changed in place. Entries past the
+        pages that the rows of a sequence reach mean nothing; the operators do not read them.
+        """
+        return self._table
+
+    def append(self, counts: Counts) -> tuple[Tensor, Tensor]:
+        """Makes room for new rows.
+
+        Parameters
+        ----------
+        counts : sequence or array of int
+            new rows of each sequence, 0 for none
+
+        Returns
+        -------
+        slots : Tensor [sum(counts)] of int64
+            page * page_size + row of each new row, sequence by sequence
+        positions : Tensor [sum(counts)] of int64
+            of each new row in its sequence
+
+        Raises
+        ------
+        TypeError
+            `counts` holds something else than integers.
+        ValueError
+            `counts` does not have one number, at least 0, per sequence.
+        MemoryError
+            The pool has too few pages left, or a sequence would have more than
+            `pages_per_sequence`; nothing has changed.
+        """
+        rows = self.reserve(counts)
+        self.commit(rows)
+        return rows.slots, rows.positions
+
+    def reserve(self, counts: Counts, **packed: Tensor) -> Rows:
+        """The first half of `append`: whoever fills the rows calls `commit` when they are there.
+
+        Until then no length changes and no page counts as taken, so that a step that fails on the
+        way leaves nothing behind; reserving again gives the same rows. In `torch.compile`, too.
+
+        Parameters
+        ----------
+        counts : sequence or array of int
+            as `append` takes them
+        **packed : Tensor
+            at most one: it has a row for every new row
+
+        Returns
+        -------
+        Rows
+
+        Raises
+        ------
+        TypeError, ValueError, MemoryError
+            As `append`, and where `packed` has another number of rows.
+        """
+        if torch.compiler.is_compiling():
+            given = counts if isinstance(counts, Tensor) else torch.tensor(counts)
+            ((name, tensor),) = packed.items()
+            return Rows(*torch.ops.tamis_nn.reserve(given, name, tensor.shape[0], *self.state()))
+        return reserve(counted(counts, len(self._lengths), **packed), *self.state())
+
+    def state(self) -> tuple[Tensor, Tensor, Tensor, int]:
+        """Lengths, pool, table and page size, as the function `reserve` takes them."""
+        return self._lengths, self._pool, self._table, self.page_size
+
+    def commit(self, rows: Rows) -> None:
+        """The second half of `append`: reserved rows are there."""
+        self._lengths.copy_(rows.lengths)
+
+    def truncate(self, lengths: Counts) -> None:
+        """Forgets the last rows of sequences: draft tokens that were not accepted.
+
+        Parameters
+        ----------
+        lengths : sequence or array of int
+            rows that each sequence keeps, at most those that it has
+
+        Raises
+        ------
+        ValueError
+            There is not one number per sequence, or a sequence has fewer rows; nothing has
+            changed.
+        """
+        lengths, before = as_counts("lengths", lengths), self.lengths
+        fit = len(lengths) == len(before) and all(
+            0 <= kept <= n for kept, n in zip(lengths, before, strict=True)
+        )
+        if not fit:
+            raise ValueError(f"lengths: expected at most {before}, got {lengths}")
+        have, need = (_pages(np.array(n, np.int64), self.page_size) for n in (before, lengths))
+        table, used = self._table.numpy(), int(have.sum())
+        entries = _ragged(need, have - need)
+        self._pool.numpy()[used - len(entries[0]) : used] = table[entries]
+        table[entries] = -1
+        self._lengths.copy_(torch.tensor(lengths))
+
+    def free(self, sequence: int) -> None:
+        """Gives the pages of a sequence back, which is then empty."""
+        self.truncate([0 if b == sequence else n for b, n in enumerate(self.lengths)])
+
+
+def _pages(rows: _Array, page_size: int) -> _Array:
+    return -(-rows // page_size)
+
+
+def _ragged(begins: _Array, counts: _Array) -> tuple[_Array, _Array]:
+    """Sequence and place of `counts[b]` items of every sequence, from `begins[b]` on."""
+    sequence = np.repeat(np.arange(len(counts)), counts)
+    first = np.cumsum(counts) - counts
+    return sequence, np.arange(len(sequence)) + (begins - first)[sequence]
+
+
+def reserve(
+    counts: list[int], lengths: Tensor, pool: Tensor, block_table: Tensor, page_size: int
+) -> Rows:
+    """`PageTable.reserve`, from counts that are checked and a `PageTable.state`."""
+    table, new = block_table.numpy(), np.array(counts, np.int64)
+    before = lengths.numpy().astype(np.int64)
+    after = before + new
+    have, need = _pages(before, page_size), _pages(after, page_size)
+    used, missing = int(have.sum()), int(need.sum() - have.sum())
+    if missing > len(pool) - used:
+        raise MemoryError(f"counts: expected at most {len(pool) - used} new pages, got {missing}")
+    most = int(need.max(initial=0))
+    if most > table.shape[1]:
+        raise MemoryError(
+            f"counts: expected at most {table.shape[1]} pages for sequence {need.argmax()}, "
+            f"got {most}"
+        )
+    table[_ragged(have, need - have)] = pool.numpy()[used : used + missing]
+    sequence, positions = _ragged(before, new)
+    page, row = np.divmod(positions, page_size)
+    slots = table[sequence, page].astype(np.int64) * page_size + row
+    made = slots, positions, np.cumsum(new).astype(np.int32), after.astype(np.int32)
+    return Rows(*map(torch.from_numpy, made))
+
+
+def _reserve_in_graph(
+    counts: Tensor,
+    name: str,
+    rows: int,
+    lengths: Tensor,
+    pool: Tensor,
+    block_table: Tensor,
+    page_size: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    packed = {name: torch.empty(rows, 0)}
+    return reserve(counted(counts, len(lengths), **packed), lengths, pool, block_table, page_size)
+
+
+def _fake_reserve(
+    counts: Tensor,
+    name: str,
+    rows: int,
+    lengths: Tensor,
+    pool: Tensor,
+    block_table: Tensor,
+    page_size: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    slots = lengths.new_empty((rows,), dtype=torch.int64)
+    return slots, torch.empty_like(slots), torch.empty_like(lengths), torch.empty_like(lengths)
+
+
+torch.library.custom_op("tamis_nn::reserve", _reserve_in_graph, mutates_args=("block_table",))
+torch.library.register_fake("tamis_nn::reserve", _fake_reserve)

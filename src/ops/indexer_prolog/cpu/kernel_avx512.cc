@@ -1,2 +1,0 @@
-#define TAMIS_LEVEL avx512
-#include "ops/indexer_prolog/cpu/kernel-inl.h"

@@ -1,2 +1,0 @@
-#define TAMIS_LEVEL avx2
-#include "ops/kv_rows/cpu/kernel-inl.h"

@@ -1,2 +1,0 @@
-#define TAMIS_LEVEL scalar
-#include "ops/kv_rows/cpu/kernel-inl.h"

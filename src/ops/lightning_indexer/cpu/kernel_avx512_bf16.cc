@@ -1,2 +1,0 @@
-#define TAMIS_LEVEL avx512_bf16
-#include "ops/lightning_indexer/cpu/kernel-inl.h"

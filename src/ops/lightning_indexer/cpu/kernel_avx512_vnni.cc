@@ -1,2 +1,0 @@
-#define TAMIS_LEVEL avx512_vnni
-#include "ops/lightning_indexer/cpu/kernel-inl.h"

@@ -1,2 +1,0 @@
-#define TAMIS_LEVEL scalar
-#include "ops/merge/cpu/kernel-inl.h"

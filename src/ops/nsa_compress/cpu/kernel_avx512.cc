@@ -1,2 +1,0 @@
-#define TAMIS_LEVEL avx512
-#include "ops/nsa_compress/cpu/kernel-inl.h"

@@ -1,2 +1,0 @@
-#define TAMIS_LEVEL scalar
-#include "ops/nsa_compress/cpu/kernel-inl.h"

@@ -1,0 +1,33 @@
+// Which tokens write which rows of a cache: slots are data from outside, and several tokens may
+// name the same one.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "prim/call/tokens.h"
+#include "tamis/status.hpp"
+#include "tamis/tensor.hpp"
+
+namespace tamis::prim {
+
+/// The slot that every token of `cache_index` ([T] or [B, S1], int32 or int64) writes, in order;
+/// -1: it writes nothing, because its slot is negative or a later token has the same one. A slot at
+/// or past `capacity` is refused. `order` is scratch: with lists that were as long before, nothing
+/// is allocated.
+Status CacheSlots(const TensorView& cache_index, int64_t capacity, std::vector<int64_t>* slots,
+                  std::vector<size_t>* order);
+
+/// Whether any token writes a row. If none does, what only the caches need is not computed.
+inline bool WritesAny(const std::vector<int64_t>& slots) {
+  return std::any_of(slots.begin(), slots.end(), [](int64_t slot) { return slot >= 0; });
+}
+
+/// Where the rows of a cache [pages, page_size, 1, width] lie.
+inline CachePages PagesOf(const TensorView& cache) {
+  return {cache.shape[1], cache.strides[0], cache.strides[1]};
+}
+
+}  // namespace tamis::prim

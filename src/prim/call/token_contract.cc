@@ -1,0 +1,49 @@
+#include "prim/call/token_contract.h"
+
+namespace tamis::prim {
+
+std::vector<base::ShapeForm> QueryForms(const std::string& inner) {
+  return {{"BSND", "B, S1, " + inner}, {"TND", "T1, " + inner}};
+}
+
+std::vector<base::ShapeForm> KeyForms(const std::string& inner) {
+  return {{"BSND", "Bk, S2, " + inner},
+          {"TND", "T2, " + inner},
+          {"PA_BSND", "pages, page_size, " + inner}};
+}
+
+base::TensorSpec Statistic(const std::string& doc) {
+  return {.doc = doc, .dtypes = {DType::kFloat32}, .forms = QueryForms("N")};
+}
+
+base::TensorSpec Statistic(const std::string& tokens, const std::string& doc) {
+  return {.shape = tokens + ", N", .doc = doc, .dtypes = {DType::kFloat32}};
+}
+
+base::TensorSpec QueryLengths() {
+  return {.shape = "*",
+          .doc =
+              "BSND: tokens per sequence, or one for all; absent: S1. TND: inclusive prefix "
+              "sums, required; rows past the last are padding",
+          .dtypes = {DType::kInt32, DType::kInt64},
+          .read_by_plan = true};
+}
+
+base::TensorSpec KeyLengths() {
+  return {.shape = "*",
+          .doc =
+              "keys per sequence, or one for all (BSND, PA_BSND); TND: inclusive prefix sums; "
+              "absent: S2 (BSND only)",
+          .dtypes = {DType::kInt32, DType::kInt64},
+          .read_by_plan = true};
+}
+
+base::TensorSpec BlockTable() {
+  return {.shape = "*, *",
+          .doc = "[B, max_pages], with PA_BSND only; entries past a sequence's keys are not read",
+          .dtypes = {DType::kInt32},
+          .read_by_plan = true,
+          .page_table = true};
+}
+
+}  // namespace tamis::prim

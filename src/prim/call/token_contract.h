@@ -1,0 +1,28 @@
+// What the contracts of operators on query tokens and keys say in the same words: the shapes and
+// lengths that prim/call/token_sequences.h reads.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/contract.h"
+
+namespace tamis::prim {
+
+/// Forms of a tensor of query tokens, by layout_query; `inner` are its dimensions within a token.
+std::vector<base::ShapeForm> QueryForms(const std::string& inner);
+
+/// Forms of a tensor of keys, by the layout of the keys; `inner` are its dimensions within a key.
+std::vector<base::ShapeForm> KeyForms(const std::string& inner);
+
+/// softmax_max or softmax_sum of every query token and head, where all operators have them: the
+/// query's leading dimensions, then its heads.
+base::TensorSpec Statistic(const std::string& doc);
+/// The same where query tokens have one form, the dimensions `tokens`.
+base::TensorSpec Statistic(const std::string& tokens, const std::string& doc);
+
+base::TensorSpec QueryLengths();
+base::TensorSpec KeyLengths();
+base::TensorSpec BlockTable();
+
+}  // namespace tamis::prim

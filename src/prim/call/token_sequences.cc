@@ -1,0 +1,181 @@
+#include "prim/call/token_sequences.h"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+
+#include "base/checked.h"
+#include "base/errors.h"
+#include "prim/call/sequences.h"
+
+namespace tamis::prim {
+namespace {
+
+// A batch of sequences without elements is the caller's word alone: these keep the plan below half
+// a gigabyte.
+constexpr int64_t kMostSequences = int64_t{1} << 22;
+
+// One length per entry of the batch: given, a single one for all, or absent for `whole`.
+Status Counts(const char* name, const TensorView& lengths, int64_t batch, int64_t whole,
+              bool broadcast, std::vector<Span>* spans) {
+  spans->assign(static_cast<size_t>(batch), Span{0, whole});
+  if (lengths.absent()) return Status::Ok();
+  const bool one_for_all = broadcast && lengths.shape[0] == 1;
+  if (lengths.shape[0] != batch && !one_for_all) {
+    return base::Invalid(name, "one entry per sequence = " + std::to_string(batch),
+                         lengths.shape[0]);
+  }
+  for (int64_t b = 0; b < batch; ++b) {
+    const int64_t i = one_for_all ? 0 : b;
+    const int64_t length = LengthAt(lengths, i);
+    if (length < 0 || (whole >= 0 && length > whole)) {
+      return base::Invalid(
+          base::Indexed(name, i),
+          whole >= 0 ? "a length in [0, " + std::to_string(whole) + "]" : "a length of at least 0",
+          length);
+    }
+    (*spans)[static_cast<size_t>(b)].length = length;
+  }
+  return Status::Ok();
+}
+
+// Inclusive prefix sums that may end before `total`: what follows is padding.
+Status Prefixes(const char* name, const TensorView& lengths, int64_t total,
+                std::vector<Span>* spans) {
+  if (lengths.absent()) {
+    return {StatusCode::kNullArgument,
+            std::string(name) + ": required with layout TND, but absent"};
+  }
+  spans->clear();
+  int64_t end = 0;
+  for (int64_t i = 0; i < lengths.shape[0]; ++i) {
+    const int64_t next = LengthAt(lengths, i);
+    if (next < end || next > total) {
+      return base::Invalid(
+          base::Indexed(name, i),
+          "a prefix sum in [" + std::to_string(end) + ", " + std::to_string(total) + "]", next);
+    }
+    spans->push_back({end, next - end});
+    end = next;
+  }
+  return Status::Ok();
+}
+
+Status QuerySpans(const TokenLengths& l, const base::Dims& d, std::vector<Span>* spans) {
+  const char* const name = "actual_seq_lengths_query";
+  if (l.query_layout == TokenLayout::kTnd) return Prefixes(name, l.query_lengths, d["T1"], spans);
+  if (d["B"] > kMostSequences) return base::Invalid("query", "at most 2^22 sequences", d["B"]);
+  return Counts(name, l.query_lengths, d["B"], d["S1"], true, spans);
+}
+
+Status KeySpans(const TokenLengths& l, const base::Dims& d, int64_t batch,
+                std::vector<Span>* spans) {
+  const bool paged = l.key_layout == TokenLayout::kPaged;
+  if (paged == l.block_table.absent()) {
+    return paged ? Status(StatusCode::kNullArgument,
+                          "block_table: required with layout PA_BSND, but absent")
+                 : base::Invalid("block_table", "none without layout PA_BSND", "a tensor");
+  }
+  if (paged) {
+    if (l.key_lengths.absent()) {
+      return {StatusCode::kNullArgument,
+              std::string(l.key_name) + ": required with layout PA_BSND, but absent"};
+    }
+    if (l.block_table.shape[0] != batch) {
+      return base::Invalid("block_table", "one row per sequence = " + std::to_string(batch),
+                           l.block_table.shape[0]);
+    }
+    return Counts(l.key_name, l.key_lengths, batch, -1, true, spans);
+  }
+  if (l.key_layout != l.query_layout) {
+    return base::Invalid(l.key_layout_name, "the layout of query, or PA_BSND", "another");
+  }
+  if (l.key_layout == TokenLayout::kTnd) {
+    TAMIS_RETURN_IF_ERROR(Prefixes(l.key_name, l.key_lengths, d["T2"], spans));
+    if (static_cast<int64_t>(spans->size()) != batch) {
+      return base::Invalid(l.key_name, "one entry per sequence = " + std::to_string(batch),
+                           static_cast<int64_t>(spans->size()));
+    }
+    return Status::Ok();
+  }
+  if (d["Bk"] != batch) return base::Invalid("key", "a batch of " + std::to_string(batch), d["Bk"]);
+  return Counts(l.key_name, l.key_lengths, batch, d["S2"], true, spans);
+}
+
+}  // namespace
+
+int64_t LengthAt(const TensorView& lengths, int64_t i) {
+  return lengths.dtype == DType::kInt32 ? static_cast<const int32_t*>(lengths.data)[i]
+                                        : static_cast<const int64_t*>(lengths.data)[i];
+}
+
+int64_t TokenProblem::KeyOffset(const TensorView& view, const TokenSequence& s,
+                                int64_t position) const {
+  switch (key_layout) {
+    case TokenLayout::kBsnd: return s.batch * view.strides[0] + position * view.strides[1];
+    case TokenLayout::kTnd: return (s.key_begin + position) * view.strides[0];
+    case TokenLayout::kPaged: break;
+  }
+  return page_table.page(s.batch, position / page_size) * view.strides[0] +
+         position % page_size * view.strides[1];
+}
+
+Status FindSequences(const TokenLengths& l, base::Dims* dims, TokenProblem* problem) {
+  const base::Dims& d = *dims;
+  const bool padded = l.query_layout == TokenLayout::kBsnd;
+  problem->padded_queries = padded;
+  problem->key_layout = l.key_layout;
+  problem->page_size = d["page_size"];
+  if (l.key_layout == TokenLayout::kPaged && problem->page_size < 1)
+    return base::Invalid("key", "pages of at least 1 key", problem->page_size);
+  std::vector<Span>& queries = problem->query_spans;
+  std::vector<Span>& keys = problem->key_spans;
+  TAMIS_RETURN_IF_ERROR(QuerySpans(l, d, &queries));
+  if (!padded) AddEnds(queries, &dims->NewEnds("T1"));
+  const auto batch = static_cast<int64_t>(queries.size());
+  TAMIS_RETURN_IF_ERROR(KeySpans(l, d, batch, &keys));
+  PageTable& table = problem->page_table;
+  if (l.key_layout == TokenLayout::kPaged) {
+    table.Begin(batch);
+  } else {
+    table.NotPaged();
+  }
+  std::vector<TokenSequence>& sequences = problem->sequences;
+  sequences.clear();
+  int64_t row = 0;
+  const auto add = [&](int64_t b, int64_t token, int64_t rows, const Span* key_span) {
+    if (rows == 0) return;
+    TokenSequence s;
+    s.row_begin = row;
+    s.rows = rows;
+    s.batch = b;
+    s.token = token;
+    s.padding = key_span == nullptr;
+    if (key_span != nullptr) {
+      s.keys = key_span->length;
+      s.key_begin = key_span->begin;
+    }
+    sequences.push_back(s);
+    row += rows;
+  };
+  const int64_t tokens = padded ? d["S1"] : d["T1"];
+  for (int64_t b = 0; b < batch; ++b) {
+    const auto i = static_cast<size_t>(b);
+    if (l.key_layout == TokenLayout::kPaged && queries[i].length > 0) {
+      // The first query's own position ends its window.
+      const int64_t visible = std::max<int64_t>(0, keys[i].length - queries[i].length + 1);
+      TAMIS_RETURN_IF_ERROR(table.Read(l.block_table, b, keys[i].length, problem->page_size,
+                                       d["pages"], visible - std::min(visible, l.window)));
+    }
+    add(b, padded ? 0 : queries[i].begin, queries[i].length, &keys[i]);
+    if (padded) add(b, queries[i].length, tokens - queries[i].length, nullptr);
+  }
+  if (!padded) add(0, row, tokens - row, nullptr);
+  for (const TokenSequence& s : sequences) {
+    if (s.keys > std::numeric_limits<int32_t>::max())
+      return base::Invalid(l.key_name, "fewer than 2^31 keys per sequence", s.keys);
+  }
+  return Status::Ok();
+}
+
+}  // namespace tamis::prim

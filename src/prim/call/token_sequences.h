@@ -1,0 +1,91 @@
+// Sequences of the DSA operators: query tokens and the keys that belong to them, from layouts and
+// length tensors.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "base/contract.h"
+#include "prim/call/paging.h"
+#include "prim/call/sequences.h"
+#include "prim/call/tokens.h"
+#include "tamis/status.hpp"
+#include "tamis/tensor.hpp"
+
+namespace tamis::prim {
+
+enum class TokenLayout { kBsnd, kTnd, kPaged };
+
+/// Query tokens that share their keys. Padding rows are a sequence of their own, without keys.
+struct TokenSequence {
+  int64_t row_begin = 0;  ///< First output row, leading dimensions flattened.
+  int64_t rows = 0;
+  int64_t batch = 0;  ///< Entry of the batch.
+  int64_t token = 0;  ///< First token within the entry (BSND) or the packed tensor (TND).
+  int64_t keys = 0;
+  int64_t key_begin = 0;  ///< Row of the first key in the packed tensor (TND); 0 elsewhere.
+  bool padding = false;
+
+  /// Keys that token i of this sequence may see.
+  int64_t Visible(int64_t i, bool causal) const {
+    if (!causal) return keys;
+    const int64_t visible = keys - rows + i + 1;
+    return visible < 0 ? 0 : visible;
+  }
+};
+
+/// What the problems of operators on query tokens and keys have in common: where both lie.
+struct TokenProblem {
+  std::vector<TokenSequence> sequences;  // every output row is in one
+  bool padded_queries = true;            // [B, S1, ...] instead of [T1, ...]
+  TokenLayout key_layout = TokenLayout::kBsnd;
+  PageTable page_table;
+  int64_t page_size = 0;
+  std::vector<Span> query_spans;  // scratch of FindSequences
+  std::vector<Span> key_spans;
+
+  /// Offset of query token `token` of a sequence, in elements of a tensor with the queries' leading
+  /// dimensions.
+  int64_t TokenOffset(const TensorView& view, const TokenSequence& s, int64_t token) const {
+    return OffsetOf(TokensOf(view), s.batch, s.token + token);
+  }
+  /// Where the tokens of such a tensor lie, and the stride of the dimension after them.
+  Tokens TokensOf(const TensorView& view) const {
+    return padded_queries ? Tokens{view.strides[0], view.strides[1]} : Tokens{0, view.strides[0]};
+  }
+  int64_t HeadStride(const TensorView& view) const { return view.strides[padded_queries ? 2 : 1]; }
+  /// Offset of a position of a sequence, in elements of a tensor with the keys' leading dimensions.
+  int64_t KeyOffset(const TensorView& view, const TokenSequence& s, int64_t position) const;
+};
+
+/// Of an operator's own enumeration of layouts.
+template <class Layout>
+TokenLayout LayoutOf(Layout layout) {
+  return layout == Layout::kBsnd  ? TokenLayout::kBsnd
+         : layout == Layout::kTnd ? TokenLayout::kTnd
+                                  : TokenLayout::kPaged;
+}
+
+/// Entry of a tensor of lengths, int32 or int64.
+int64_t LengthAt(const TensorView& lengths, int64_t i);
+
+/// What a call says of layouts and lengths. Tensors that are absent stay absent.
+struct TokenLengths {
+  TokenLayout query_layout = TokenLayout::kBsnd;
+  TokenLayout key_layout = TokenLayout::kBsnd;
+  const char* key_name = "actual_seq_lengths_kv";
+  const char* key_layout_name = "layout_kv";
+  TensorView query_lengths;
+  TensorView key_lengths;
+  TensorView block_table;
+  int64_t window = std::numeric_limits<int64_t>::max();  ///< Keys that a query token sees at most.
+};
+
+/// Checks layout pairs, presence and values of lengths, and the reach of the page table; fills
+/// `problem`, whose sequences cover every output row in order. `dims` are those of the contracts:
+/// B, S1 or T1 of the queries, Bk, S2 or T2, pages and page_size of the keys. Says where the
+/// sequences of T1 end.
+Status FindSequences(const TokenLengths& lengths, base::Dims* dims, TokenProblem* problem);
+
+}  // namespace tamis::prim

@@ -1,0 +1,171 @@
+// Attention over compressed keys: what nsa_compress_attention and nsa_compress_attention_infer have
+// in common. The rooms say what a call means (lengths, layouts, masks, forced blocks); from the
+// problem on, the way is one.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/errors.h"
+#include "base/golden.h"
+#include "prim/call/paging.h"
+#include "prim/call/sequences.h"
+#include "prim/call/work.h"
+#include "prim/compressed_attention/block_importance.h"
+#include "prim/compressed_attention/cpu/kernel.h"
+#include "tamis/ops/accuracy.hpp"
+#include "tamis/ops/nsa.hpp"
+#include "tamis/plan.hpp"
+
+namespace tamis::prim {
+
+/// Sequences, key views and rules, nothing left to check. Views of absent tensors stay absent.
+struct AttentionProblem {
+  PageTable page_table;
+  std::vector<AttentionSequence> sequences;  // without item_begin; every output row is in one
+  int query_batch_dims = 1;                  // leading dimensions of query: 1 TND, 2 BSND
+  int64_t kv_heads = 0;
+  int64_t group = 0;
+  int64_t qk_dim = 0;
+  int64_t v_dim = 0;
+  int64_t top_k = 0;
+  double scale = 0;
+  bool storage = true;  // of Accuracy
+  int64_t page_size = 0;
+  int64_t compress_block = 0;
+  int64_t compress_stride = 0;
+  BlockGeometry geometry;
+  bool force_ends = false;
+  bool zero_masked_rows = false;
+  AttentionArgs args = {};        // the kernels' view, filled by OnCpu
+  std::vector<Span> query_spans;  // scratch of the rooms
+  std::vector<Span> key_spans;
+
+  /// Where the tokens of a tensor with the queries' leading dimensions lie.
+  Tokens TokensOf(const TensorView& view) const {
+    return query_batch_dims == 2 ? Tokens{view.strides[0], view.strides[1]}
+                                 : Tokens{0, view.strides[0]};
+  }
+};
+
+/// The tensors of either operator. The mask is read by position where keys are TND; where they
+/// are paged, its presence alone counts.
+struct AttentionTensors {
+  const TensorView& query;
+  const TensorView& key;
+  const TensorView& value;
+  const TensorView& atten_mask;
+  const TensorView& topk_mask;
+  const TensorView& out;
+  const TensorView& topk;
+  const TensorView& max;
+  const TensorView& sum;
+};
+
+inline constexpr TensorView kNoTensor;
+
+/// Of params; what the paged operator lacks, or ignores, is absent.
+template <class Params>
+AttentionTensors TensorsOf(const Params& in) {
+  if constexpr (requires { in.softmax_max; }) {
+    return {.query = in.query,
+            .key = in.key,
+            .value = in.value,
+            .atten_mask = in.atten_mask,
+            .topk_mask = in.topk_mask,
+            .out = in.attention_out,
+            .topk = in.topk_indices,
+            .max = in.softmax_max,
+            .sum = in.softmax_sum};
+  } else {
+    return {.query = in.query,
+            .key = in.key,
+            .value = in.value,
+            .atten_mask = in.atten_mask,
+            .topk_mask = kNoTensor,
+            .out = in.attention_out,
+            .topk = in.topk_indices,
+            .max = kNoTensor,
+            .sum = kNoTensor};
+  }
+}
+
+/// The attributes that both operators check alike.
+struct WindowAttributes {
+  int64_t compress_block_size;
+  int64_t compress_stride;
+  int64_t select_block_size;
+  int64_t select_block_count;
+  bool exact_overlap;
+};
+Status CheckWindows(const WindowAttributes& attributes, AttentionProblem* problem);
+
+/// head_num against the heads of query, and the key heads against both; fills kv_heads and group.
+Status CheckHeads(int64_t head_num, int64_t heads, int64_t kv_heads, AttentionProblem* problem);
+
+/// What both calls say alike, under the same names: heads, windows, tensors, policies.
+template <class Params>
+Status TakeCommon(const Params& params, const base::Dims& dims, int64_t kv_heads,
+                  AttentionProblem* problem) {
+  TAMIS_RETURN_IF_ERROR(CheckHeads(params.head_num, dims["N"], kv_heads, problem));
+  TAMIS_RETURN_IF_ERROR(
+      CheckWindows({.compress_block_size = params.compress_block_size,
+                    .compress_stride = params.compress_stride,
+                    .select_block_size = params.select_block_size,
+                    .select_block_count = params.select_block_count,
+                    .exact_overlap = params.importance == Importance::kExactOverlap},
+                   problem));
+  problem->qk_dim = dims["D"];
+  problem->v_dim = dims["D2"];
+  problem->scale = params.scale_value;
+  problem->storage = params.accuracy == Accuracy::kStorage;
+  problem->zero_masked_rows = params.masked_rows == MaskedRows::kZero;
+  return Status::Ok();
+}
+
+/// Block indices are int32.
+Status CheckBlocks(std::string_view argument, int64_t blocks);
+
+/// What both rooms are from the problem on.
+struct CompressedAttentionRoom {
+  using Problem = AttentionProblem;
+
+  template <class Params>
+  static void OnCpu(AttentionProblem& problem, const Params& in, const CpuTarget& target,
+                    CpuWork* work) {
+    MakeWork(problem, TensorsOf(in), target.level, work);
+  }
+  static std::string Blocking(const AttentionProblem& problem);
+  template <class Params>
+  static void Bind(const AttentionProblem& problem, const Params& in, AttentionArgs* args) {
+    BindTensors(problem, TensorsOf(in), args);
+  }
+  template <class Params>
+  static Cost CountCost(const AttentionProblem& problem, const Params& in) {
+    return CostOf(problem, TensorsOf(in));
+  }
+
+ private:
+  static void MakeWork(AttentionProblem& problem, const AttentionTensors& in, Level level,
+                       CpuWork* work);
+  static void BindTensors(const AttentionProblem& problem, const AttentionTensors& in,
+                          AttentionArgs* args);
+  static Cost CostOf(const AttentionProblem& problem, const AttentionTensors& in);
+};
+
+/// What a room adds to the reference: which keys are hidden from and which blocks are forced on a
+/// query token.
+struct AttentionRules {
+  std::function<bool(const AttentionSequence&, int64_t token, int64_t key)> hidden;
+  std::function<bool(const AttentionSequence&, int64_t token, int64_t block)> forced;
+};
+
+/// Output row `row` in float64: attention, statistics where the contract has them (outputs 0: out,
+/// 1: indices, 2: max, 3: sum), importance by the double sum, order by score and index.
+void CompressedAttentionReferenceRow(const AttentionProblem& problem, const AttentionTensors& in,
+                                     const AttentionRules& rules, int64_t row, size_t slot,
+                                     base::Golden* golden);
+
+}  // namespace tamis::prim

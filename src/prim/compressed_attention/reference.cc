@@ -1,0 +1,215 @@
+// The float64 reference of attention over compressed keys: the specification, in obvious loops.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "base/dtype.h"
+#include "prim/compressed_attention/attention.h"
+#include "prim/references/attention_reference.h"
+
+namespace tamis::prim {
+namespace {
+
+constexpr double kHiddenScore = -static_cast<double>(std::numeric_limits<float>::max());
+constexpr double kForcedScore = static_cast<double>(std::numeric_limits<float>::max());
+
+double Element(const TensorView& view, int64_t offset) {
+  return base::LoadAsDouble(view.data, view.dtype, offset);
+}
+
+const AttentionSequence& SequenceOfRow(const AttentionProblem& p, int64_t row) {
+  size_t i = 0;
+  while (row >= p.sequences[i].row_begin + p.sequences[i].rows) ++i;
+  return p.sequences[i];
+}
+
+// Offset of row `key` of kv head `head`.
+int64_t KeyOffset(const AttentionProblem& p, const AttentionSequence& s, const TensorView& view,
+                  int64_t dim, int64_t key, int64_t head) {
+  if (!p.page_table.paged()) return (s.key_begin + key) * view.strides[0] + head * view.strides[1];
+  const int64_t page = p.page_table.page(s.batch, key / p.page_size);
+  return page * view.strides[0] + key % p.page_size * view.strides[1] + head * dim;
+}
+
+// One query head.
+struct HeadResult {
+  std::vector<double> probabilities;  // [keys]
+  std::vector<double> out;            // [v_dim]
+  std::vector<double> out_bound;
+  std::vector<double> out_device_bound;
+  double max = -std::numeric_limits<double>::infinity();
+  double sum = 0;
+  double score_bound = 0;        // absolute, of a score
+  double probability_bound = 0;  // relative, of a probability
+};
+
+HeadResult Attend(const AttentionProblem& p, const AttentionTensors& in, const AttentionSequence& s,
+                  const std::vector<bool>& hidden, int64_t t, int64_t head) {
+  const auto keys = static_cast<size_t>(s.keys);
+  const int64_t kv_head = head / p.group;
+  HeadResult r;
+  r.probabilities.assign(keys, 0.0);
+  r.out.assign(static_cast<size_t>(p.v_dim), 0.0);
+  r.out_bound = r.out_device_bound = r.out;
+  const bool all_hidden = std::find(hidden.begin(), hidden.end(), false) == hidden.end();
+  if (keys == 0) return r;
+  if (all_hidden && p.zero_masked_rows) {
+    r.max = kHiddenScore;
+    return r;
+  }
+
+  const int64_t q = OffsetOf(p.TokensOf(in.query), s.batch, s.token + t) +
+                    head * in.query.strides[p.query_batch_dims];
+  const auto scale = static_cast<double>(static_cast<float>(p.scale));
+  double magnitude = 0;
+  std::vector<double> score(keys, kHiddenScore);
+  for (size_t i = 0; i < keys; ++i) {
+    if (hidden[i]) continue;
+    const int64_t k = KeyOffset(p, s, in.key, p.qk_dim, static_cast<int64_t>(i), kv_head);
+    double dot = 0;
+    double absolute = 0;
+    for (int64_t c = 0; c < p.qk_dim; ++c) {
+      const double term = Element(in.query, q + c) * Element(in.key, k + c);
+      dot += term;
+      absolute += std::fabs(term);
+    }
+    score[i] = scale * dot;
+    magnitude = std::max(magnitude, std::fabs(scale) * absolute);
+  }
+  for (double x : score)
+    r.max = std::isnan(x) || std::isnan(r.max) ? std::nan("") : std::max(r.max, x);
+  for (size_t i = 0; i < keys; ++i) {
+    r.probabilities[i] = std::exp(score[i] - r.max);
+    r.sum += r.probabilities[i];
+  }
+  for (double& probability : r.probabilities) probability /= r.sum;
+
+  // Scores carry the error of a dot product and of the scaled query; e and its sum twice that, and
+  // the exponential's 2 ulp.
+  const auto terms = static_cast<double>(keys);
+  r.score_bound =
+      base::Fp32SumBound(static_cast<double>(p.qk_dim) + 1, magnitude) + 0x1p-23 * magnitude;
+  r.probability_bound = 4 * r.score_bound + 8 * 0x1p-24 + 2 * base::Fp32SumBound(terms, 1);
+  double storage_bound = 0;
+  if (p.storage) {
+    std::vector<double> weights(keys);
+    for (size_t i = 0; i < keys; ++i) {
+      const int64_t v = KeyOffset(p, s, in.value, p.v_dim, static_cast<int64_t>(i), kv_head);
+      weights[i] = r.probabilities[i] * StorageMagnitude(ReferenceElements(in.value, v, p.v_dim));
+    }
+    storage_bound = StorageBound(weights, kKeyTile);
+  }
+  for (int64_t c = 0; c < p.v_dim; ++c) {
+    double sum = 0;
+    double absolute = 0;
+    double lost = 0;  // with exponentials that are 0 in fp32
+    for (size_t i = 0; i < keys; ++i) {
+      if (r.probabilities[i] == 0) continue;
+      const double value = Element(
+          in.value, KeyOffset(p, s, in.value, p.v_dim, static_cast<int64_t>(i), kv_head) + c);
+      const double term = r.probabilities[i] * value;
+      sum += term;
+      absolute += std::fabs(term);
+      r.out_device_bound[static_cast<size_t>(c)] +=
+          ProbabilityRounding(in.query.dtype, r.probabilities[i], value);
+      lost += std::min(kLeastExponential, r.probabilities[i] * r.sum) * std::fabs(value) / r.sum;
+    }
+    r.out[static_cast<size_t>(c)] = sum;
+    r.out_bound[static_cast<size_t>(c)] =
+        absolute * r.probability_bound + base::Fp32SumBound(terms, absolute) + lost + storage_bound;
+  }
+  return r;
+}
+
+// S[j] = sum over m < M, q < Nn of P[M (j + 1) - shift - m - q]. Where the two loops would
+// outnumber the tokens, the pairs that meet each token are counted instead; a test holds the two
+// against each other.
+double Importance(const BlockGeometry& g, const std::vector<double>& probabilities, int64_t j) {
+  const auto n = static_cast<int64_t>(probabilities.size());
+  double sum = 0;
+  if (g.select_strides <= n && g.compress_strides <= n) {
+    for (int64_t m = 0; m < g.select_strides; ++m) {
+      for (int64_t q = 0; q < g.compress_strides; ++q) {
+        const int64_t x = g.select_strides * (j + 1) - g.shift - m - q;
+        if (x >= 0 && x < n) sum += probabilities[static_cast<size_t>(x)];
+      }
+    }
+    return sum;
+  }
+  for (int64_t x = 0; x < n; ++x) {
+    const int64_t i = g.LastToken(j) - x;
+    if (i >= 0)
+      sum += static_cast<double>(g.Coefficient(i)) * probabilities[static_cast<size_t>(x)];
+  }
+  return sum;
+}
+
+// Indices by falling score, equal scores by index, NaN last; -1 past the last.
+void Rank(const std::vector<double>& scores, int64_t k, double* indices) {
+  std::vector<size_t> order(scores.size());
+  for (size_t j = 0; j < order.size(); ++j) order[j] = j;
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    if (std::isnan(scores[a]) || std::isnan(scores[b]))
+      return !std::isnan(scores[a]) && std::isnan(scores[b]);
+    return scores[a] > scores[b];
+  });
+  for (int64_t i = 0; i < k; ++i) {
+    indices[i] = i < static_cast<int64_t>(order.size())
+                     ? static_cast<double>(order[static_cast<size_t>(i)])
+                     : -1.0;
+  }
+}
+
+}  // namespace
+
+void CompressedAttentionReferenceRow(const AttentionProblem& p, const AttentionTensors& in,
+                                     const AttentionRules& rules, int64_t row, size_t slot,
+                                     base::Golden* golden) {
+  const AttentionSequence& s = SequenceOfRow(p, row);
+  const int64_t t = row - s.row_begin;
+  const auto at = static_cast<int64_t>(slot);
+  std::vector<bool> hidden(static_cast<size_t>(s.keys));
+  for (size_t i = 0; i < hidden.size(); ++i)
+    hidden[i] = rules.hidden(s, t, static_cast<int64_t>(i));
+
+  base::GoldenOutput& out = golden->outputs[0];
+  base::GoldenOutput& indices = golden->outputs[1];
+  for (int64_t kv_head = 0; kv_head < p.kv_heads; ++kv_head) {
+    std::vector<double> grouped(static_cast<size_t>(s.keys), 0.0);
+    double probability_bound = 0;
+    for (int64_t head = kv_head * p.group; head < (kv_head + 1) * p.group; ++head) {
+      const HeadResult r = Attend(p, in, s, hidden, t, head);
+      std::copy(r.out.begin(), r.out.end(), out.Row(at) + head * p.v_dim);
+      std::copy(r.out_bound.begin(), r.out_bound.end(), out.BoundRow(at) + head * p.v_dim);
+      std::copy(r.out_device_bound.begin(), r.out_device_bound.end(),
+                out.DeviceBoundRow(at) + head * p.v_dim);
+      if (golden->outputs.size() > 2) {
+        golden->outputs[2].Row(at)[head] = r.max;
+        golden->outputs[2].BoundRow(at)[head] = r.score_bound;
+        golden->outputs[3].Row(at)[head] = r.sum;
+        golden->outputs[3].BoundRow(at)[head] = r.sum * r.probability_bound;
+      }
+      for (size_t i = 0; i < grouped.size(); ++i) grouped[i] += r.probabilities[i];
+      probability_bound = std::max(probability_bound, r.probability_bound);
+    }
+    if (p.top_k == 0) continue;
+
+    std::vector<double> scores(static_cast<size_t>(s.blocks));
+    double highest = 0;
+    for (int64_t j = 0; j < s.blocks; ++j) {
+      double& score = scores[static_cast<size_t>(j)];
+      score = Importance(p.geometry, grouped, j);
+      highest = std::max(highest, score);
+      if (rules.forced(s, t, j)) score = kForcedScore;
+    }
+    Rank(scores, p.top_k, indices.Row(at) + kv_head * p.top_k);
+    const auto list = slot * static_cast<size_t>(p.kv_heads) + static_cast<size_t>(kv_head);
+    const auto terms =
+        static_cast<double>(p.group + p.geometry.select_strides + p.geometry.compress_strides);
+    indices.score_bound[list] = highest * (probability_bound + base::Fp32SumBound(terms, 1));
+    indices.scores[list] = std::move(scores);
+  }
+}
+
+}  // namespace tamis::prim

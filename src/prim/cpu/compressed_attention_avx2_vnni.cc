@@ -1,2 +1,0 @@
-#define TAMIS_LEVEL avx2_vnni
-#include "prim/cpu/compressed_attention-inl.h"

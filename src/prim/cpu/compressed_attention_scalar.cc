@@ -1,2 +1,0 @@
-#define TAMIS_LEVEL scalar
-#include "prim/cpu/compressed_attention-inl.h"

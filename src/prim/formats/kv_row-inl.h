@@ -1,0 +1,98 @@
+// Rows of bytes as fp32: see prim/kv_row.h. Rows may lie at any address.
+#pragma once
+
+#include "prim/blocks/half-inl.h"
+#include "prim/formats/kv_row.h"
+
+namespace tamis::TAMIS_LEVEL {
+namespace {
+
+static_assert(prim::kKvRowGroup % kLanes == 0);
+
+template <class Half, bool kFp8>
+TAMIS_INLINE void WidenKvLatentAs(const prim::KvRow& format, const uint8_t* row, float* to) {
+  for (int64_t c = 0; c < format.latent_dim; c += prim::kKvRowGroup) {
+    float scale;
+    __builtin_memcpy(&scale, row + format.scales_at() + c / prim::kKvRowGroup * 4, 4);
+    for (int64_t i = c; i < c + prim::kKvRowGroup; i += kLanes) {
+      const V q = kFp8 ? LoadE4M3(row + i) : LoadI8(row + i);
+      Store(to + i, Half::Round(Mul(q, Set(scale))));
+    }
+  }
+}
+TAMIS_INLINE void WidenKvLatent(bool bfloat16, const prim::KvRow& format, const uint8_t* row,
+                                float* to) {
+  if (bfloat16) {
+    format.fp8 ? WidenKvLatentAs<BF16, true>(format, row, to)
+               : WidenKvLatentAs<BF16, false>(format, row, to);
+  } else {
+    format.fp8 ? WidenKvLatentAs<F16, true>(format, row, to)
+               : WidenKvLatentAs<F16, false>(format, row, to);
+  }
+}
+
+TAMIS_INLINE void WidenKvRope(bool bfloat16, const prim::KvRow& format, const uint8_t* row,
+                              float* to) {
+  for (int64_t c = 0; c < format.rope_dim; c += kLanes) {
+    const int64_t count = format.rope_dim - c < kLanes ? format.rope_dim - c : kLanes;
+    uint16_t halves[kLanes];
+    __builtin_memcpy(halves, row + format.rope_at() + 2 * c, static_cast<size_t>(2 * count));
+    Widen(bfloat16, halves, count, to + c);
+  }
+}
+
+// --- the writer: loops that compilers turn into vectors, the same bytes at every level
+
+TAMIS_INLINE uint32_t BitsOfFloat(float x) { return __builtin_bit_cast(uint32_t, x); }
+TAMIS_INLINE float FloatOfBits(uint32_t bits) { return __builtin_bit_cast(float, bits); }
+
+// To nearest even, for |x| < 2^22: the sum's last bit is worth 1.
+TAMIS_INLINE uint8_t NearestInt8(float x) {
+  return static_cast<uint8_t>(BitsOfFloat(x + 0x1.8p23f));
+}
+
+// To nearest even, for |x| <= 448. Normal codes: the mantissa's upper 3 bits, exponent bias 127 to
+// 7. Below 2^-6 codes are multiples of 2^-9, which is what the last bit of 2^14 + |x| is worth.
+TAMIS_INLINE uint8_t NearestE4M3(float x) {
+  const uint32_t bits = BitsOfFloat(x);
+  const uint32_t size = bits & 0x7fffffffu;
+  const uint32_t normal = ((size + 0x7ffffu + ((size >> 20) & 1u)) >> 20) - (120u << 3);
+  const uint32_t tiny = BitsOfFloat(FloatOfBits(size) + 0x1p14f) - BitsOfFloat(0x1p14f);
+  return static_cast<uint8_t>((size < BitsOfFloat(0x1p-6f) ? tiny : normal) |
+                              ((bits >> 24) & 0x80u));
+}
+
+// `amax` is finite.
+TAMIS_INLINE float KvScale(bool fp8, float amax) {
+  if (!fp8) return (amax > prim::kLeastInt8Amax ? amax : prim::kLeastInt8Amax) / 127.0f;
+  const float least = amax / 448.0f;
+  const uint32_t bits = BitsOfFloat(least > prim::kLeastFp8Scale ? least : prim::kLeastFp8Scale);
+  return FloatOfBits((bits + 0x7fffffu) & 0x7f800000u);  // up to a power of two
+}
+
+TAMIS_INLINE void PackKvLatent(bool bfloat16, const prim::KvRow& format, const uint16_t* latent,
+                               uint8_t* row) {
+  constexpr int64_t kGroup = prim::kKvRowGroup;
+  for (int64_t c = 0; c < format.latent_dim; c += kGroup) {
+    float x[kGroup];
+    Widen(bfloat16, latent + c, kGroup, x);
+    uint32_t most = 0;  // bits of sizes are ordered as sizes are, NaN above all
+    for (int64_t i = 0; i < kGroup; ++i) {
+      const uint32_t size = BitsOfFloat(x[i]) & 0x7fffffffu;
+      most = size > most ? size : most;
+    }
+    const bool finite = most < 0x7f800000u;
+    const float scale = finite ? KvScale(format.fp8, FloatOfBits(most)) : __builtin_nanf("");
+    uint8_t q[kGroup] = {};
+    if (finite && format.fp8) {
+      for (int64_t i = 0; i < kGroup; ++i) q[i] = NearestE4M3(x[i] / scale);
+    } else if (finite) {
+      for (int64_t i = 0; i < kGroup; ++i) q[i] = NearestInt8(x[i] / scale);
+    }
+    __builtin_memcpy(row + c, q, static_cast<size_t>(kGroup));
+    __builtin_memcpy(row + format.scales_at() + c / kGroup * 4, &scale, 4);
+  }
+}
+
+}  // namespace
+}  // namespace tamis::TAMIS_LEVEL
