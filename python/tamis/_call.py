@@ -181,30 +181,27 @@ class Operator:
         """Plan and run; an output that is None is allocated, one that is False left out."""
         keep: list[object] = []
         packed = self._attributes.pack(attributes, keep)
-        views = self.pack_inputs(inputs, keep, attributes[self._strict_at])
-        given = pack_outputs(self.outputs, outputs, keep)
-        plan = self.plan(
-            [*views, *given], packed, len(self._attributes), level, implementation, threads
-        )
+        strict = attributes[self._strict_at]
+        contiguous = self._contiguous if strict else ()
+        views = [
+            slot.absent if tensor is None else slot.pack(tensor, keep, slot.name in contiguous)
+            for slot, tensor in zip(self.input_slots(strict), inputs, strict=True)
+        ]
+        given = len(views)
+        views += pack_outputs(self.outputs, outputs, keep)
+        plan = self.plan(views, packed, len(self._attributes), level, implementation, threads)
+        library = _library.library()
         try:
             if all(output is not None for output in outputs):
-                check(_library.library().tamis_plan_run(plan, None, 0, None))
+                check(library.tamis_plan_run(plan, None, 0, None))
                 return [None if output is False else output for output in outputs]
-            library = library_of(next((t for t in inputs if t is not None), None))
-            results = allocate_outputs(plan, self.outputs, outputs, library)
-            run(plan, [*views, *pack_outputs(self.outputs, results, keep)])
+            whose = library_of(next((t for t in inputs if t is not None), None))
+            results = allocate_outputs(plan, self.outputs, outputs, whose)
+            views[given:] = pack_outputs(self.outputs, results, keep)
+            run(plan, views)
         finally:
-            _library.library().tamis_plan_destroy(plan)
-        return as_library(library, outputs, results)
-
-    def pack_inputs(self, inputs: Sequence[Any], keep: list[object], strict: object) -> list[bytes]:
-        """Views of all inputs, in the order of the operator's; what is None is absent."""
-        slots = self._strict_inputs if strict else self._inputs
-        contiguous = self._contiguous if strict else ()
-        return [
-            slot.absent if tensor is None else slot.pack(tensor, keep, slot.name in contiguous)
-            for slot, tensor in zip(slots, inputs, strict=True)
-        ]
+            library.tamis_plan_destroy(plan)
+        return as_library(whose, outputs, results)
 
     def input_slots(self, strict: object) -> list[Slot]:
         """The operator's inputs, which `strict` does not narrow."""
