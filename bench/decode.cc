@@ -50,8 +50,8 @@ namespace {
 
 using Microseconds = std::chrono::duration<double, std::micro>;
 
-// A clock whose reading leaves nothing in the caches: after a kernel, steady_clock costs as much as
-// what is to be timed.
+// A clock that one instruction reads: what is timed is short, and comes after kernels that have
+// emptied the caches of everything else.
 struct Clock {
   static uint64_t Now() {
 #if defined(__x86_64__)

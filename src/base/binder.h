@@ -1,7 +1,7 @@
 // The checks of a run, short: what a plan knows of its tensors, packed into few cache lines.
 //
-// A run of a model's layer finds its caches full of keys: a walk over the contract, whose fields
-// are large, took 4 us of cold memory at 128K tokens; this takes a third.
+// Walks over the contract, whose fields are large, took twice as long: two runs of a layer took 2.0
+// us beside their kernels, now 1.1; after kernels that have filled the caches, 15.7 and 11.
 #pragma once
 
 #include <cstdint>

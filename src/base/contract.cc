@@ -3,10 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <cstdio>
-#include <functional>
 #include <limits>
-#include <numeric>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -14,8 +11,8 @@
 #include "base/checked.h"
 #include "base/dtype.h"
 #include "base/errors.h"
-#include "base/nowhere.h"
 #include "base/parts.h"
+#include "base/views.h"
 
 namespace tamis::base {
 namespace {
@@ -23,16 +20,6 @@ namespace {
 // Kernels compute with it in float32.
 bool IsFiniteFloat(double number) {
   return std::fabs(number) <= static_cast<double>(std::numeric_limits<float>::max());
-}
-
-std::string NumberText(double number) {
-  char text[32];
-  std::snprintf(text, sizeof(text), "%.9g", number);
-  return text;
-}
-
-bool IsNumber(std::string_view term) {
-  return !term.empty() && term.find_first_not_of("0123456789") == std::string_view::npos;
 }
 
 // What dimension names mean: in complaints they stand beside the name, "heads N = 8". Names that
@@ -54,153 +41,8 @@ bool HasTerm(std::string_view product, std::string_view name) {
   return false;
 }
 
-std::string DTypeList(const std::vector<DType>& dtypes) {
-  std::string text;
-  for (size_t i = 0; i < dtypes.size(); ++i) {
-    text += (i == 0 ? "" : i + 1 == dtypes.size() ? " or " : ", ") + std::string(Name(dtypes[i]));
-  }
-  return text;
-}
-
-// No processor has more for a program: what lies in it may be multiplied by an element's size, or
-// stepped over once more, and still be counted.
-constexpr int64_t kAddressSpace = int64_t{1} << 56;
-
 // Of an operator.
 constexpr size_t kMostFields = 48;
-
-// Bytes from the first to one past the last that a view touches. False where that overflows.
-bool Extent(const TensorView& view, int64_t* bytes) {
-  *bytes = 0;
-  if (std::find(view.shape, view.shape + view.rank, 0) != view.shape + view.rank) return true;
-  int64_t last = 0;
-  for (int i = 0; i < view.rank; ++i) {
-    int64_t step = 0;
-    if (!CheckedMul(view.shape[i] - 1, view.strides[i], &step) || !CheckedAdd(last, step, &last))
-      return false;
-  }
-  int64_t elems = 0;
-  return CheckedAdd(last, 1, &elems) && CheckedMul(elems, ItemSize(view.dtype), bytes);
-}
-
-// Every element of an output has an address of its own: sorted by stride, each dimension steps over
-// the ones inside.
-bool HasDistinctElements(const TensorView& view) {
-  int order[kMaxRank];
-  int count = 0;
-  for (int i = 0; i < view.rank; ++i) {
-    if (view.shape[i] > 1) order[count++] = i;
-  }
-  for (int i = 1; i < count; ++i) {
-    for (int j = i; j > 0 && view.strides[order[j]] < view.strides[order[j - 1]]; --j)
-      std::swap(order[j], order[j - 1]);
-  }
-  int64_t inner = 1;
-  for (int i = 0; i < count; ++i) {
-    if (view.strides[order[i]] < inner) return false;
-    inner = view.strides[order[i]] * (view.shape[order[i]] - 1) + inner;
-  }
-  return true;
-}
-
-// Where a view that passed CheckView lies.
-struct Memory {
-  Memory() = default;
-  explicit Memory(const TensorView& view) {
-    int64_t extent = 0;
-    if (view.data == nullptr || !Extent(view, &extent) || extent == 0) return;
-    bytes = static_cast<uintptr_t>(extent);
-    begin = reinterpret_cast<uintptr_t>(view.data);
-    int64_t filled = ItemSize(view.dtype);
-    for (int i = 0; i < view.rank; ++i) {
-      if (!CheckedMul(filled, view.shape[i], &filled)) return;
-    }
-    without_gaps = filled == extent && HasDistinctElements(view);
-  }
-
-  bool Holds(uintptr_t address) const { return address - begin < bytes; }
-  /// Holds the first or last byte of `other`, and has no gap in which it might lie.
-  bool Covers(const Memory& other) const {
-    return without_gaps && (Holds(other.begin) || Holds(other.begin + other.bytes - 1));
-  }
-
-  uintptr_t begin = 0;
-  uintptr_t bytes = 0;
-  bool without_gaps = false;
-};
-
-// Whether an element is certainly shared. Strided views may interleave without sharing one: for
-// those the caller's word is taken.
-bool Overlap(const Memory& a, const Memory& b) {
-  if (a.bytes == 0 || b.bytes == 0) return false;
-  return a.begin == b.begin || a.Covers(b) || b.Covers(a);
-}
-
-std::string StridesText(const TensorView& view) {
-  return ShapeText(std::vector<int64_t>(view.strides, view.strides + view.rank));
-}
-
-bool SameShape(const TensorView& a, const TensorView& b) {
-  return std::equal(a.shape, a.shape + a.rank, b.shape, b.shape + b.rank);
-}
-
-// Each dimension steps over exactly the ones inside.
-bool IsContiguous(const TensorView& view) {
-  int64_t stride = 1;
-  bool contiguous = true;
-  for (int i = view.rank - 1; i >= 0; --i) {
-    contiguous = contiguous && (view.shape[i] <= 1 || view.strides[i] == stride);
-    stride = WrappingMul(stride, view.shape[i]);  // of elements that exist: it fits
-    if (view.shape[i] == 0) return true;
-  }
-  return contiguous;
-}
-
-Status CheckContiguous(const Field& field, const TensorView& view) {
-  if (IsContiguous(view)) return Status::Ok();
-  return Invalid(field.name, "(strict) a contiguous tensor",
-                 "shape " + ShapeText(view) + " and strides " + StridesText(view));
-}
-
-// What any tensor must be before its dimensions mean something.
-Status CheckView(const Field& field, const TensorView& view, bool needs_memory) {
-  if (ItemSize(view.dtype) == 0)
-    return Invalid(field.name, "a dtype", static_cast<int64_t>(view.dtype));
-  if (view.device != DeviceType::kCpu)
-    return Unsupported(field.name, "tensors in CPU memory", "another device");
-  if (view.rank < 0 || view.rank > kMaxRank)
-    return Invalid(field.name, "a rank of 0 to 8", view.rank);
-  int64_t elems = 1;
-  bool empty = false;
-  for (int i = 0; i < view.rank; ++i) {
-    if (view.shape[i] < 0) return Invalid(field.name, "sizes of at least 0", ShapeText(view));
-    empty = empty || view.shape[i] == 0;
-  }
-  for (int i = 0; i < view.rank && !empty; ++i) {
-    if (!CheckedMul(elems, view.shape[i], &elems))
-      return Invalid(field.name, "fewer than 2^63 elements", ShapeText(view));
-    if (view.shape[i] > 1 && view.strides[i] < 0)
-      return Invalid(field.name, "strides of at least 0", view.strides[i]);
-  }
-  if (empty) return Status::Ok();
-  if (view.data == nullptr && needs_memory) return NoData(field.name);
-  if (view.rank > 0 && view.shape[view.rank - 1] > 1 && view.strides[view.rank - 1] != 1) {
-    return Invalid(field.name, "a last dimension of stride 1", view.strides[view.rank - 1]);
-  }
-  int64_t bytes = 0;
-  if (!Extent(view, &bytes) || bytes > kAddressSpace) {
-    return Invalid(field.name, "an extent of at most 2^56 bytes",
-                   "shape " + ShapeText(view) + " and strides " + StridesText(view));
-  }
-  if (reinterpret_cast<uintptr_t>(view.data) % static_cast<uintptr_t>(ItemSize(view.dtype)) != 0) {
-    return Invalid(field.name, "data aligned to its element size", "a misaligned pointer");
-  }
-  if (bytes > 0 &&
-      reinterpret_cast<uintptr_t>(view.data) > UINTPTR_MAX - static_cast<uintptr_t>(bytes)) {
-    return Invalid(field.name, "an extent within the address space", ShapeText(view));
-  }
-  return Status::Ok();
-}
 
 }  // namespace
 
@@ -208,16 +50,6 @@ std::vector<std::string> SplitDims(std::string_view dims) {
   std::vector<std::string> entries;
   for (const std::string_view entry : Parts(dims, ',')) entries.emplace_back(entry);
   return entries;
-}
-
-std::string ShapeText(const std::vector<int64_t>& shape) {
-  std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
-  return text + "]";
-}
-
-std::string ShapeText(const TensorView& view) {
-  return ShapeText(std::vector<int64_t>(view.shape, view.shape + std::max(view.rank, 0)));
 }
 
 const int64_t* Dims::Find(std::string_view name) const {
@@ -463,7 +295,7 @@ Status Contract::BindShape(const Field& field, const void* params, Dims* dims) c
 Status Contract::CheckInputTensor(const Field& field, const void* params, Dims* dims) const {
   const TensorView& view = tensor(params, field);
   if (view.absent()) return field.is_required() ? NullArgument(field.name) : Status::Ok();
-  TAMIS_RETURN_IF_ERROR(CheckView(field, view, field.read_by_plan));
+  TAMIS_RETURN_IF_ERROR(CheckView(field.name, view, field.read_by_plan));
   if (!field.dtype_as.empty()) {
     const DType want = tensor(params, *Find(field.dtype_as)).dtype;
     if (view.dtype != want) {
@@ -578,7 +410,7 @@ Status Contract::ShapeInferred(uint64_t fields_without_shape, void* params,
 
 Status Contract::CheckOutputTensor(const Field& field, const void* params, const Dims& dims) const {
   const TensorView& view = tensor(params, field);
-  TAMIS_RETURN_IF_ERROR(CheckView(field, view, false));
+  TAMIS_RETURN_IF_ERROR(CheckView(field.name, view, false));
   TensorView wanted;
   TAMIS_RETURN_IF_ERROR(ShapeOutput(field, params, dims, &wanted));
   if (view.dtype != wanted.dtype)
@@ -622,238 +454,6 @@ Status Contract::CheckOverlaps(const void* params) const {
       if (k != i && Overlap(memories[i], memories[k]))
         return Invalid(fields[i].name, "memory of its own",
                        "memory that overlaps " + fields[k].name);
-    }
-  }
-  return Status::Ok();
-}
-
-namespace {
-
-// A view of a run beside the one that was planned with.
-Status CheckBinding(const Field& field, const TensorView& planned, const TensorView& view,
-                    bool strict) {
-  if (view.absent() != planned.absent()) {
-    return planned.absent() ? Invalid(field.name, "none, as when the plan was made", "a tensor")
-                            : NullArgument(field.name);
-  }
-  if (view.absent()) return Status::Ok();
-  TAMIS_RETURN_IF_ERROR(CheckView(field, view, true));
-  if (view.dtype != planned.dtype) {
-    return Invalid(field.name, "dtype " + std::string(Name(planned.dtype)) + " of the plan",
-                   Name(view.dtype));
-  }
-  if (!SameShape(view, planned))
-    return Invalid(field.name, "shape " + ShapeText(planned) + " of the plan", ShapeText(view));
-  if (field.is_output() && Memory(view).bytes > 0 && !HasDistinctElements(view))
-    return Invalid(field.name, "strides that keep elements apart", "overlapping ones");
-  return strict && field.strict.contiguous ? CheckContiguous(field, view) : Status::Ok();
-}
-
-Status CheckList(const Field& field, const IntList& planned, const IntList& given) {
-  if (given.absent() != planned.absent()) {
-    return planned.absent() ? Invalid(field.name, "none, as when the plan was made", "a list")
-                            : NullArgument(field.name);
-  }
-  if (given.size() == planned.size()) return Status::Ok();
-  return Invalid(field.name, "as many entries as the plan has, " + std::to_string(planned.size()),
-                 given.size());
-}
-
-}  // namespace
-
-Status CheckOperator(const Contract& contract, const Bindings& bindings) {
-  if (bindings.operator_name() != contract.name)
-    return Invalid("bindings", "params of " + contract.name, bindings.operator_name());
-  if (bindings.size() != contract.params_size)
-    return Invalid("bindings", "params of this library", "a struct of another size");
-  return Status::Ok();
-}
-
-Status Contract::Bind(const void* planned, const void* given, void* bound) const {
-  const bool strict = At<const bool>(planned, *Find("strict"));
-  for (const Field& field : fields) {
-    if (!field.is_tensor()) continue;
-    const TensorView& plan = tensor(planned, field);
-    const TensorView& view = field.read_by_plan ? plan : tensor(given, field);
-    if (!field.read_by_plan) TAMIS_RETURN_IF_ERROR(CheckBinding(field, plan, view, strict));
-    tensor(bound, field) = view;
-  }
-  ForgetUnusedStrides(bound);
-  TAMIS_RETURN_IF_ERROR(CheckOverlaps(bound));
-  StandIn(bound);  // where there are no elements
-  return Status::Ok();
-}
-
-Status Contract::CheckIntegers(const void* planned, const void* given) const {
-  for (const Field& field : fields) {
-    if (field.type == Type::kInts) {
-      TAMIS_RETURN_IF_ERROR(
-          CheckList(field, At<const IntList>(planned, field), At<const IntList>(given, field)));
-    } else if (field.read_by_plan) {
-      TAMIS_RETURN_IF_ERROR(
-          CheckBinding(field, tensor(planned, field), tensor(given, field), false));
-    }
-  }
-  return Status::Ok();
-}
-
-void Contract::TakeIntegers(void* planned, const void* given) const {
-  for (const Field& field : fields) {
-    if (field.type == Type::kInts) At<IntList>(planned, field) = At<const IntList>(given, field);
-    if (field.read_by_plan) tensor(planned, field) = tensor(given, field);
-  }
-  ForgetUnusedStrides(planned);
-}
-
-namespace {
-
-// The elements of an integer tensor in row-major order.
-template <class Each>
-void EachInteger(const TensorView& view, const Each& each) {
-  const int64_t elems =
-      std::accumulate(view.shape, view.shape + view.rank, int64_t{1}, std::multiplies<>());
-  int64_t index[kMaxRank] = {};
-  for (int64_t i = 0; i < elems; ++i) {
-    int64_t offset = 0;
-    for (int d = 0; d < view.rank; ++d) offset += index[d] * view.strides[d];
-    each(view.dtype == DType::kInt64 ? static_cast<const int64_t*>(view.data)[offset]
-                                     : int64_t{static_cast<const int32_t*>(view.data)[offset]});
-    for (int d = view.rank - 1; d >= 0 && ++index[d] == view.shape[d]; --d) index[d] = 0;
-  }
-}
-
-bool IsCopied(const Field& field, const void* params) {
-  return field.read_by_plan && !field.page_table && !Contract::tensor(params, field).absent();
-}
-
-}  // namespace
-
-void Contract::CopyIntegers(const void* params, std::vector<int64_t>* copies) const {
-  copies->clear();
-  for (const Field& field : fields) {
-    if (!IsCopied(field, params)) continue;
-    EachInteger(tensor(params, field), [&](int64_t value) { copies->push_back(value); });
-  }
-}
-
-void Contract::ForgetIntegers(void* params) const {
-  for (const Field& field : fields) {
-    if (field.read_by_plan) tensor(params, field).data = nullptr;
-  }
-}
-
-bool Contract::HasIntegers(const void* planned, const std::vector<int64_t>& copies,
-                           const void* given) const {
-  auto copy = copies.begin();
-  bool same = true;
-  for (const Field& field : fields) {
-    if (field.type == Type::kInts) {
-      const auto& a = At<const IntList>(planned, field);
-      const auto& b = At<const IntList>(given, field);
-      same = same && std::equal(a.begin(), a.end(), b.begin(), b.end());
-    } else if (IsCopied(field, planned)) {
-      EachInteger(tensor(given, field), [&](int64_t value) { same = value == *copy++ && same; });
-    }
-  }
-  return same;
-}
-
-const std::string* Contract::StandIn(void* params) const {
-  const std::string* lacking = nullptr;
-  for (const Field& field : fields) {
-    if (!field.is_tensor()) continue;
-    TensorView& view = tensor(params, field);
-    int64_t bytes = 0;
-    if (view.absent() || view.data != nullptr || !Extent(view, &bytes)) continue;
-    view.data = Nowhere();
-    if (bytes > 0) lacking = &field.name;
-  }
-  return lacking;
-}
-
-void Contract::CopyTensors(const void* from, void* to) const {
-  for (const Field& field : fields) {
-    if (field.is_tensor()) tensor(to, field) = tensor(from, field);
-  }
-}
-
-bool Contract::IsDefault(const Field& field, const void* params) const {
-  const void* const defaults = default_params.get();
-  switch (field.type) {
-    case Type::kChoice:
-      return At<const int32_t>(params, field) == At<const int32_t>(defaults, field);
-    case Type::kInt: return At<const int64_t>(params, field) == At<const int64_t>(defaults, field);
-    case Type::kFloat: return At<const double>(params, field) == At<const double>(defaults, field);
-    case Type::kBool: return At<const bool>(params, field) == At<const bool>(defaults, field);
-    case Type::kTensor: return tensor(params, field).absent();
-    case Type::kInts: return At<const IntList>(params, field).absent();
-  }
-  return false;
-}
-
-// "fp32", "0.5", "true": of attributes that have a value.
-std::string Contract::ValueText(const Field& field, const void* params) const {
-  switch (field.type) {
-    case Type::kChoice: return field.choices[static_cast<size_t>(At<const int32_t>(params, field))];
-    case Type::kInt: return std::to_string(At<const int64_t>(params, field));
-    case Type::kFloat: return NumberText(At<const double>(params, field));
-    case Type::kBool: return At<const bool>(params, field) ? "true" : "false";
-    case Type::kTensor:
-    case Type::kInts: break;
-  }
-  return {};
-}
-
-Status Contract::CheckStrict(const Field& field, const void* params) const {
-  using Presence = StrictRule::Presence;
-  const StrictRule& rule = field.strict;
-  const auto refused = [&](const std::string& expected, std::string_view got) {
-    return Invalid(field.name, "(strict) " + expected, got);
-  };
-  if (rule.default_only) {
-    return IsDefault(field, params) ? Status::Ok()
-                                    : refused(ValueText(field, default_params.get()) +
-                                                  ", which the document's call cannot change",
-                                              ValueText(field, params));
-  }
-  if (!field.is_tensor() && field.type != Type::kInts) return Status::Ok();
-  const bool absent = IsDefault(field, params);
-  const char* const kind = field.is_tensor() ? "a tensor" : "a list";
-  if (rule.presence == Presence::kRequired && absent) return refused(kind, "none");
-  if (rule.presence == Presence::kNone && !absent) return refused("none", kind);
-  if (!field.is_tensor() || absent) return Status::Ok();
-  const TensorView& view = tensor(params, field);
-  if (!rule.dtypes.empty() &&
-      std::find(rule.dtypes.begin(), rule.dtypes.end(), view.dtype) == rule.dtypes.end()) {
-    return refused("dtype " + DTypeList(rule.dtypes), Name(view.dtype));
-  }
-  return rule.contiguous ? CheckContiguous(field, view) : Status::Ok();
-}
-
-Status Contract::CheckLimits(const void* params, const Dims& dims) const {
-  if (!At<const bool>(params, *Find("strict"))) return Status::Ok();
-  for (const Field& field : fields) TAMIS_RETURN_IF_ERROR(CheckStrict(field, params));
-  for (const Limit& limit : limits) {
-    int64_t value = 0;
-    if (!Evaluate(limit.quantity, params, dims, &value))
-      continue;  // the quantity belongs to an absent argument
-    bool holds = false;
-    std::string known;  // of a bound by name: what it is here
-    for (const std::string& bound_text : limit.bounds) {
-      int64_t bound = 0;
-      if (!Evaluate(bound_text, params, dims, &bound)) continue;
-      if (!IsNumber(bound_text)) known = " = " + std::to_string(bound);
-      switch (limit.rule) {
-        case Limit::Rule::kAtMost: holds = holds || value <= bound; break;
-        case Limit::Rule::kAtLeast: holds = holds || value >= bound; break;
-        case Limit::Rule::kMultipleOf: holds = holds || (bound > 0 && value % bound == 0); break;
-        case Limit::Rule::kOneOf:
-        case Limit::Rule::kEqual: holds = holds || value == bound; break;
-      }
-    }
-    if (!holds) {
-      return Invalid(limit.argument,
-                     "(strict) " + limit.quantity + " to be " + limit.text() + known, value);
     }
   }
   return Status::Ok();

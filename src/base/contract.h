@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/views.h"
 #include "tamis/plan.hpp"
 #include "tamis/status.hpp"
 #include "tamis/tensor.hpp"
@@ -271,10 +272,6 @@ class Contract {
 
 /// That the bindings are params of the contract's operator.
 Status CheckOperator(const Contract& contract, const Bindings& bindings);
-
-/// "[65536, 64, 192]"
-std::string ShapeText(const std::vector<int64_t>& shape);
-std::string ShapeText(const TensorView& view);
 
 /// The entries of "T, N, D".
 std::vector<std::string> SplitDims(std::string_view dims);

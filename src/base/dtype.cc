@@ -129,4 +129,12 @@ void StoreDouble(void* data, DType dtype, int64_t index, double value) {
   }
 }
 
+std::string DTypeList(const std::vector<DType>& dtypes) {
+  std::string text;
+  for (size_t i = 0; i < dtypes.size(); ++i) {
+    text += (i == 0 ? "" : i + 1 == dtypes.size() ? " or " : ", ") + std::string(Name(dtypes[i]));
+  }
+  return text;
+}
+
 }  // namespace tamis::base

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "tamis/tensor.hpp"
 
@@ -32,5 +34,8 @@ double LoadAsDouble(const void* data, DType dtype, int64_t index);
 
 /// Stores with one rounding to nearest even; integers must be representable.
 void StoreDouble(void* data, DType dtype, int64_t index, double value);
+
+/// "float16, bfloat16 or float32"
+std::string DTypeList(const std::vector<DType>& dtypes);
 
 }  // namespace tamis::base

@@ -1,12 +1,20 @@
 // The one form of every complaint: argument, what was expected, what came.
 #pragma once
 
+#include <cstdio>
 #include <string>
 #include <string_view>
 
 #include "tamis/status.hpp"
 
 namespace tamis::base {
+
+/// A number as complaints show it.
+inline std::string NumberText(double number) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.9g", number);
+  return text;
+}
 
 inline Status NullArgument(std::string_view argument) {
   return {StatusCode::kNullArgument, std::string(argument) + ": required, but absent"};

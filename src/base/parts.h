@@ -12,6 +12,11 @@ inline std::string_view Trimmed(std::string_view text) {
   return text.substr(first, text.find_last_not_of(' ') - first + 1);
 }
 
+/// Whether a term is a number, and no name.
+inline bool IsNumber(std::string_view term) {
+  return !term.empty() && term.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
 /// A range of trimmed parts; of an empty text there is none.
 class Parts {
  public:

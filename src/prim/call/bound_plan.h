@@ -12,16 +12,8 @@
 #include "base/errors.h"
 #include "base/operator.h"
 #include "base/plan_body.h"
-#include "prim/call/scratch.h"
-#include "prim/call/work.h"
 
 namespace tamis::prim {
-
-/// Of a size that is computed as prim/call/scratch.h has it.
-inline Status CheckWorkspace(int64_t bytes) {
-  if (bytes <= kMostBytes) return Status::Ok();
-  return base::Invalid("workspace", "at most 2^56 bytes", "a call that needs more");
-}
 
 template <class Room>
 Status CheckInputs(typename Room::Params* params, base::Dims* dims) {

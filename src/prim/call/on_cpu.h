@@ -8,7 +8,6 @@
 #include "base/cpu_features.h"
 #include "base/errors.h"
 #include "parallel/parallel.h"
-#include "prim/call/bound_plan.h"
 #include "prim/call/implementation.h"
 #include "prim/call/scratch.h"
 #include "prim/call/work.h"

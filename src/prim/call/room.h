@@ -79,10 +79,8 @@ class RoomPlan final : public BoundPlan<Room> {
  private:
   Status Start() override {
     TAMIS_RETURN_IF_ERROR(base::CheckImplementation(this->context_.implementation));
-    std::string others = "auto";
+    const bool automatic = this->context_.implementation == Implementation::kAuto;
     for (const ImplementationOf<Room>& entry : ImplementationsOf<Room>()) {
-      const bool automatic = this->context_.implementation == Implementation::kAuto;
-      others += ", " + std::string(base::Name(entry.name));
       if (!automatic && this->context_.implementation != entry.name) continue;
       const std::string lacks = entry.lacks(this->problem_, this->params_);
       if (!lacks.empty()) {
@@ -94,7 +92,10 @@ class RoomPlan final : public BoundPlan<Room> {
       this->level = prepared_->level();
       return Rework();
     }
-    return base::Unsupported("implementation", others, base::Name(this->context_.implementation));
+    std::string known = "auto";
+    for (const ImplementationOf<Room>& entry : ImplementationsOf<Room>())
+      known += ", " + std::string(base::Name(entry.name));
+    return base::Unsupported("implementation", known, base::Name(this->context_.implementation));
   }
 
   Status Rework() override {

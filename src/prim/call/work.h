@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "base/errors.h"
 #include "base/levels.h"
 #include "prim/call/kernel.h"
 #include "tamis/context.hpp"
@@ -23,6 +24,12 @@ struct CpuPhase {
 
 /// No processor has more memory for a program.
 inline constexpr int64_t kMostBytes = int64_t{1} << 56;
+
+/// Of a size that is computed as prim/call/scratch.h has it.
+inline Status CheckWorkspace(int64_t bytes) {
+  if (bytes <= kMostBytes) return Status::Ok();
+  return base::Invalid("workspace", "at most 2^56 bytes", "a call that needs more");
+}
 
 /// Cleared, lists keep their memory.
 struct CpuWork {
