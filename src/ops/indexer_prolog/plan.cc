@@ -105,7 +105,7 @@ void FillArgs(Problem& p, const Params& in) {
   a.epsilon = p.epsilon;
   a.interleaved = p.interleaved;
   a.with_keys = prim::WritesAny(p.slots);
-  a.bfloat16 = p.dtype == DType::kBFloat16;
+  a.element = prim::ElementOf(p.dtype);
 }
 
 }  // namespace
@@ -117,7 +117,7 @@ void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, pr
   const KernelArgs& a = p.args;
   if (p.tokens == 0) return;
   const bool bf16_pairs =
-      a.bfloat16 && prim::RowsPairUp(a.qb) && prim::RowsPairUp(a.k) && prim::RowsPairUp(a.proj);
+      a.element == prim::Element::kBFloat16 && prim::RowsPairUp(a.qb) && prim::RowsPairUp(a.k) && prim::RowsPairUp(a.proj);
   work->scratch_bytes = prim::Times(ScratchFloats(a), sizeof(float));
   work->shared_bytes = prim::Times(SharedFloats(a), sizeof(float));
   for (int64_t block = 0; block < base::CeilDiv(p.tokens, a.blocks.block_tokens); ++block) {

@@ -33,7 +33,7 @@ void MakeWork(kv_rows::Problem& p, const Params& in, prim::CpuKernel* kernel,
   BindRows(in, &a);
   a.count = p.count;
   a.format = p.format;
-  a.bfloat16 = p.dtype == DType::kBFloat16;
+  a.element = prim::ElementOf(p.dtype);
   // Without a byte a row there is nothing to do, and no limit to how many rows there are.
   const int64_t rows = p.format.width() > 0 ? p.count : 0;
   work->phases = {{base::CeilDiv(rows, kv_rows::kRowsPerItem), kernel}};

@@ -86,7 +86,7 @@ void FillArgs(Problem& p, const Params& in, int64_t most_keys) {
   a.heads = p.heads;
   a.dim = p.dim;
   a.sparse_count = p.sparse_count;
-  a.bfloat16 = in.query.dtype == DType::kBFloat16;
+  a.element = prim::ElementOf(in.query.dtype);
   a.weights_float32 = in.weights.dtype == DType::kFloat32;
   a.values_float32 = in.sparse_values.dtype == DType::kFloat32;
   a.keep = std::min(p.sparse_count, most_keys);
@@ -207,13 +207,13 @@ void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, pr
   const auto chunks = static_cast<int64_t>(p.chunks.size());
   const auto groups = static_cast<int64_t>(p.groups.size());
   if (!a.scan.wanted) {
-    work->phases = {{chunks, kScore.at(target.level, a.bfloat16)}};
+    work->phases = {{chunks, kScore.at(target.level, a.element)}};
   } else if (whole) {
-    work->phases = {{chunks, kPruned.at(target.level, a.bfloat16)}};
+    work->phases = {{chunks, kPruned.at(target.level, a.element)}};
   } else {
-    work->phases = {{groups, kPrepare.at(target.level, a.bfloat16)},
-                    {chunks, kScan.at(target.level, a.bfloat16)},
-                    {chunks, kRescore.at(target.level, a.bfloat16)}};
+    work->phases = {{groups, kPrepare.at(target.level, a.element)},
+                    {chunks, kScan.at(target.level, a.element)},
+                    {chunks, kRescore.at(target.level, a.element)}};
   }
   work->phases.push_back({static_cast<int64_t>(p.rows.size()), &FinishRow});
   work->scratch_bytes =

@@ -55,14 +55,12 @@ void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, pr
   a.parts = p.parts;
   a.heads = p.heads;
   a.dim = p.dim;
-  a.element = in.outs.dtype == DType::kFloat16    ? Element::kFloat16
-              : in.outs.dtype == DType::kBFloat16 ? Element::kBFloat16
-                                                  : Element::kFloat32;
+  a.element = prim::ElementOf(in.outs.dtype);
   a.out_float32 = in.out.dtype == DType::kFloat32;
 
   a.rows = prim::Times(p.tokens, p.heads);
-  const int64_t element_bytes = a.element == Element::kFloat32 ? 4 : 2;
-  const int64_t row_bytes = prim::Times(prim::Times(p.parts, p.dim), element_bytes);
+  const int64_t row_bytes =
+      prim::Times(prim::Times(p.parts, p.dim), prim::BytesOf(a.element));
   a.rows_per_item = std::max<int64_t>(kItemBytes / std::max<int64_t>(row_bytes, 64), 1);
 
   work->phases = {{base::CeilDiv(a.rows, a.rows_per_item), kKernels.at(target.level)}};

@@ -114,7 +114,7 @@ void FillArgs(Problem& p, const Params& in) {
   a.epsilon_ckv = p.epsilon_ckv;
   a.with_norm = a.query != nullptr || a.query_rope != nullptr || a.query_norm != nullptr;
   a.with_kv = prim::WritesAny(p.slots);
-  a.bfloat16 = p.dtype == DType::kBFloat16;
+  a.element = prim::ElementOf(p.dtype);
 }
 
 }  // namespace
@@ -126,7 +126,7 @@ void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, pr
   FillArgs(p, in);
   const KernelArgs& a = p.args;
   if (p.tokens == 0) return;
-  const bool bf16_pairs = a.bfloat16 && prim::RowsPairUp(a.dq) && prim::RowsPairUp(a.uq_qr) &&
+  const bool bf16_pairs = a.element == prim::Element::kBFloat16 && prim::RowsPairUp(a.dq) && prim::RowsPairUp(a.uq_qr) &&
                           prim::RowsPairUp(a.uk) && prim::RowsPairUp(a.dkv_kr);
   work->scratch_bytes = prim::Times(ScratchFloats(a), sizeof(float));
   work->shared_bytes = prim::Times(SharedElems(a), sizeof(uint16_t));

@@ -89,7 +89,7 @@ void Room::OnCpu(Problem& problem, const Params& in, const prim::CpuTarget& targ
   args.stride = problem.stride;
   args.heads = problem.heads;
   args.dim = problem.dim;
-  args.bfloat16 = in.input.dtype == DType::kBFloat16;
+  args.element = prim::ElementOf(in.input.dtype);
 
   const bool empty = problem.heads == 0 || problem.dim == 0;
   work->phases = {{empty ? 0 : base::CeilDiv(problem.windows, args.windows_per_item),

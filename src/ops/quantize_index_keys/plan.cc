@@ -43,7 +43,7 @@ void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, pr
   a.panels = p.panels;
   a.page_size = p.page_size;
   a.dim = p.dim;
-  a.bfloat16 = in.key.dtype == DType::kBFloat16;
+  a.element = prim::ElementOf(in.key.dtype);
   a.count = prim::Times(p.pages, p.panels);
   work->phases = {{base::CeilDiv(a.count, kPanelsPerItem), kKernels.at(target.level)}};
   work->scratch_bytes = prim::Times(prim::kShadowKeys * 4, prim::ShadowGroups(p.dim));

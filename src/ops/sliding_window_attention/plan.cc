@@ -106,7 +106,7 @@ void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, pr
   a.group = p.group;
   a.window = p.window;
   a.scale = static_cast<float>(p.scale);
-  a.bfloat16 = in.query.dtype == DType::kBFloat16;
+  a.element = prim::ElementOf(in.query.dtype);
 
   int64_t most_tokens = 1;
   for (const prim::TokenSequence& s : p.sequences) most_tokens = std::max(most_tokens, s.rows);
@@ -122,7 +122,7 @@ void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, pr
   a.sequences = p.kernel_sequences.data();
   a.sequence_count = static_cast<int64_t>(p.kernel_sequences.size());
 
-  work->phases = {{items, kKernels.at(target.level, a.bfloat16)}};
+  work->phases = {{items, kKernels.at(target.level, a.element)}};
   work->scratch_bytes = prim::Times(Scratch(a).total, sizeof(float));
 }
 

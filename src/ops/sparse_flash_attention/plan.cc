@@ -224,7 +224,7 @@ void FillArgs(Problem& p, const Params& in) {
   a.top_k = p.top_k;
   a.block_size = std::min(p.block_size, kMostBlock);
   a.scale = static_cast<float>(p.scale);
-  a.bfloat16 = in.query.dtype == DType::kBFloat16;
+  a.element = prim::ElementOf(in.query.dtype);
   a.byte_rows = p.byte_rows;
   a.kv_row = p.kv_row;
   a.head_blocks = base::CeilDiv(p.heads, kHeadBlock);
@@ -271,7 +271,7 @@ void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, pr
   static constexpr prim::KernelTable kMerge = {prim::kSparseFlashAttentionMergeUnits};
   FillArgs(p, in);
   KernelArgs& a = p.args;
-  a.bf16_pairs = a.bfloat16 && base::Has(target.level, base::Feature::kBf16Pairs);
+  a.bf16_pairs = a.element == prim::Element::kBFloat16 && base::Has(target.level, base::Feature::kBf16Pairs);
   a.storage = p.storage && base::Has(target.level, base::Feature::kInt16);
   a.int16_scores = a.storage && !a.bf16_pairs && p.integer_scores;
   int64_t rows = 0;
@@ -292,11 +292,11 @@ void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, pr
     const int64_t queries = prim::Times(a.cut_count, at.packed_query_floats);
     work->shared_bytes =
         prim::Times(prim::Plus(queries, prim::Times(tasks, at.state)), sizeof(float));
-    work->phases = {{groups, kQueries.at(target.level, a.bf16_pairs)},
-                    {tasks, kSegments.at(target.level, a.bf16_pairs)},
-                    {groups, kMerge.at(target.level, a.bf16_pairs)}};
+    work->phases = {{groups, kQueries.at(target.level, a.element)},
+                    {tasks, kSegments.at(target.level, a.element)},
+                    {groups, kMerge.at(target.level, a.element)}};
   } else {
-    work->phases = {{items, kWhole.at(target.level, a.bf16_pairs)}};
+    work->phases = {{items, kWhole.at(target.level, a.element)}};
   }
   work->scratch_bytes = prim::Times(at.total, sizeof(float));
 }

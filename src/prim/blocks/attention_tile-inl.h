@@ -8,27 +8,29 @@
 namespace tamis::TAMIS_LEVEL {
 namespace {
 
-// kLanes rows of 16-bit values as panel[column][lane], a block of lanes x lanes at a time. Null
-// rows are 0.
-template <class Half>
-TAMIS_INLINE void PackRowsAs(const uint16_t* const (&from)[kLanes], int64_t dim, float* panel) {
+// kLanes rows as panel[column][lane], a block of lanes x lanes at a time. Null rows are 0.
+template <class Element>
+TAMIS_INLINE void PackRowsAs(const void* const (&from)[kLanes], int64_t dim, float* panel) {
+  using Stored = typename Element::Stored;
   constexpr int64_t kDims = kBf16Pairs ? 2 * kLanes : kLanes;
   for (int64_t c = 0; c < dim; c += kDims) {
     V block[kLanes];
-    for (int i = 0; i < kLanes; ++i)
-      block[i] = from[i] == nullptr ? Zero() : LoadColumns<Half>(from[i] + c, dim - c);
+    for (int i = 0; i < kLanes; ++i) {
+      block[i] = from[i] == nullptr
+                     ? Zero()
+                     : LoadColumns<Element>(static_cast<const Stored*>(from[i]) + c, dim - c);
+    }
     Transpose(block);
     const int64_t columns = ColumnsOf(dim - c < kDims ? dim - c : kDims);
     for (int64_t i = 0; i < columns; ++i) Store(panel + (ColumnsOf(c) + i) * kLanes, block[i]);
   }
 }
-TAMIS_INLINE void PackRows(bool bfloat16, const uint16_t* const (&from)[kLanes], int64_t dim,
+TAMIS_INLINE void PackRows(prim::Element element, const void* const (&from)[kLanes], int64_t dim,
                            float* panel) {
-  if (bfloat16) {
-    PackRowsAs<BF16>(from, dim, panel);
-  } else {
-    PackRowsAs<F16>(from, dim, panel);
-  }
+  WithElement(
+      element, [&](auto e) __attribute__((always_inline)) {
+        PackRowsAs<decltype(e)>(from, dim, panel);
+      });
 }
 
 // What a softmax may do beside its own with the e of a vector of rows: here nothing.

@@ -3,7 +3,7 @@
 // instruction does twice the work.
 #pragma once
 
-#include "prim/blocks/half-inl.h"
+#include "prim/blocks/elements-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {
@@ -23,53 +23,56 @@ TAMIS_INLINE Vector MultiplyAdd(Vector a, Vector b, Vector c) {
 }
 
 // The columns of up to `dims` dims of a row; the rest of the vector is 0.
-template <class Half>
-TAMIS_INLINE V LoadColumns(const uint16_t* row, int64_t dims) {
+template <class Element>
+TAMIS_INLINE V LoadColumns(const typename Element::Stored* row, int64_t dims) {
   if constexpr (!kBf16Pairs) {
-    return dims < kLanes ? Half::LoadHalfN(row, static_cast<int>(dims)) : Half::LoadHalf(row);
+    return dims < kLanes ? Element::LoadElementsN(row, static_cast<int>(dims))
+                         : Element::LoadElements(row);
+  } else {
+    static_assert(sizeof(*row) == sizeof(uint16_t));
+    if (dims >= kColumnDims * kLanes) return FloatBits(LoadInts(row));
+    float columns[kLanes] = {};
+    __builtin_memcpy(columns, row, static_cast<size_t>(dims) * sizeof(*row));
+    return Load(columns);
   }
-  if (dims >= kColumnDims * kLanes) return FloatBits(LoadInts(row));
-  float columns[kLanes] = {};
-  __builtin_memcpy(columns, row, static_cast<size_t>(dims) * sizeof(*row));
-  return Load(columns);
 }
 
 // A row as columns.
-template <class Half>
-TAMIS_INLINE void SpreadAs(const uint16_t* row, int64_t dims, float* columns) {
+template <class Element>
+TAMIS_INLINE void SpreadAs(const typename Element::Stored* row, int64_t dims, float* columns) {
   constexpr int64_t kDims = kColumnDims * kLanes;
   int64_t d = 0;
   for (; d + kDims <= dims; d += kDims)
-    Store(columns + d / kColumnDims, LoadColumns<Half>(row + d, kDims));
+    Store(columns + d / kColumnDims, LoadColumns<Element>(row + d, kDims));
   if (d < dims) {
-    StoreN(columns + d / kColumnDims, LoadColumns<Half>(row + d, dims - d),
+    StoreN(columns + d / kColumnDims, LoadColumns<Element>(row + d, dims - d),
            static_cast<int>(ColumnsOf(dims - d)));
   }
 }
-TAMIS_INLINE void Spread(bool bfloat16, const uint16_t* row, int64_t dims, float* columns) {
-  if (bfloat16) {
-    SpreadAs<BF16>(row, dims, columns);
-  } else {
-    SpreadAs<F16>(row, dims, columns);
-  }
+TAMIS_INLINE void Spread(prim::Element element, const void* row, int64_t dims, float* columns) {
+  WithElement(
+      element, [&](auto e) __attribute__((always_inline)) {
+        using Element = decltype(e);
+        SpreadAs<Element>(static_cast<const typename Element::Stored*>(row), dims, columns);
+      });
 }
 
 // Column `at` of a matrix whose rows lie `step` apart: the values of one dim or of two side by
 // side, as many as there are lanes; from n on 0.
-template <class Half, class Value>
+template <class Element, class Value>
 TAMIS_INLINE V LoadRows(const Value* at, [[maybe_unused]] int64_t step) {
   if constexpr (kBf16Pairs) {
     return LoadBf16Pairs(at, at + step);
   } else {
-    return Half::LoadHalf(at);
+    return Element::LoadElements(at);
   }
 }
-template <class Half, class Value>
+template <class Element, class Value>
 TAMIS_INLINE V LoadRowsN(const Value* at, [[maybe_unused]] int64_t step, int n) {
   if constexpr (kBf16Pairs) {
     return LoadBf16PairsN(at, at + step, n);
   } else {
-    return Half::LoadHalfN(at, n);
+    return Element::LoadElementsN(at, n);
   }
 }
 

@@ -48,24 +48,24 @@ struct TwoVectors {
   V low;
   V high;
 };
-template <class Half>
+template <class Element>
 TAMIS_INLINE TwoVectors LoadTwo(const uint16_t* row) {
-  return {Half::LoadHalf(row), Half::LoadHalf(row + kLanes)};
+  return {Element::LoadElements(row), Element::LoadElements(row + kLanes)};
 }
 // The first `count` of them, at least 1 and not all.
-template <class Half>
+template <class Element>
 TAMIS_INLINE TwoVectors LoadTwoN(const uint16_t* row, int64_t count) {
   const int low = static_cast<int>(count < kLanes ? count : kLanes);
-  return {Half::LoadHalfN(row, low), Half::LoadHalfN(row + low, static_cast<int>(count) - low)};
+  return {Element::LoadElementsN(row, low), Element::LoadElementsN(row + low, static_cast<int>(count) - low)};
 }
 
 // body(TwoVectors, pair) of every 2 lanes dims, the first of them at `pair`.
-template <class Half, class Body>
+template <class Element, class Body>
 TAMIS_INLINE void ForDimPairs(const uint16_t* row, int64_t dims, int64_t pair, const Body& body) {
   int64_t c = 0;
   for (; c + 2 * kLanes <= dims; c += 2 * kLanes, pair += kLanes)
-    body(LoadTwo<Half>(row + c), pair);
-  if (c < dims) body(LoadTwoN<Half>(row + c, dims - c), pair);
+    body(LoadTwo<Element>(row + c), pair);
+  if (c < dims) body(LoadTwoN<Element>(row + c, dims - c), pair);
 }
 
 // The exponent of a positive normal number: 2^e <= x < 2^(e + 1).
@@ -90,10 +90,10 @@ struct RowSums {
     chunk = Zero();
   }
   // Adds a part that begins at `pair`; returns the bits of its largest magnitude.
-  template <class Half>
+  template <class Element>
   TAMIS_INLINE uint32_t Add(const uint16_t* row, int64_t dims, int64_t pair) {
     I most = ZeroInts();
-    ForDimPairs<Half>(
+    ForDimPairs<Element>(
         row, dims, pair, [&](TwoVectors x, int64_t at) __attribute__((always_inline)) {
           if (at == end) {
             Close();
@@ -106,11 +106,11 @@ struct RowSums {
   }
 };
 
-template <class Half>
+template <class Element>
 TAMIS_INLINE RowQuantum QuantumOf(const HalfRow& row) {
   RowSums sums;
-  const uint32_t first = sums.Add<Half>(row.first, row.first_dims, 0);
-  const uint32_t second = sums.Add<Half>(row.second, row.second_dims, DimPairsOf(row.first_dims));
+  const uint32_t first = sums.Add<Element>(row.first, row.first_dims, 0);
+  const uint32_t second = sums.Add<Element>(row.second, row.second_dims, DimPairsOf(row.first_dims));
   sums.Close();
   const uint32_t most = first > second ? first : second;
   if (most == 0) return {.fits = true, .scale = 0.0f, .step = 0.0f, .square = 0.0f, .most = first};
@@ -128,23 +128,23 @@ TAMIS_INLINE RowQuantum QuantumOf(const HalfRow& row) {
           .most = first};
 }
 
-template <class Half>
+template <class Element>
 TAMIS_INLINE void PairUpPart(const uint16_t* row, int64_t dims, float scale, int32_t* to) {
   const V s = Set(scale);
-  ForDimPairs<Half>(
+  ForDimPairs<Element>(
       row, dims, 0, [&](TwoVectors x, int64_t pair) __attribute__((always_inline)) {
         StoreInts(to + pair, PairInt16(x.low, s, x.high, s));
       });
 }
-template <class Half>
+template <class Element>
 TAMIS_INLINE void PairUpRow(const HalfRow& row, float scale, int32_t* to) {
-  PairUpPart<Half>(row.first, row.first_dims, scale, to);
-  PairUpPart<Half>(row.second, row.second_dims, scale, to + DimPairsOf(row.first_dims));
+  PairUpPart<Element>(row.first, row.first_dims, scale, to);
+  PairUpPart<Element>(row.second, row.second_dims, scale, to + DimPairsOf(row.first_dims));
 }
 
 // Two rows that are keys and values at once: widened once, they become pairs of dims with the keys'
 // scales, and pairs of rows with the values'.
-template <class Half>
+template <class Element>
 TAMIS_INLINE void PairUpKeysAndValues(const uint16_t* const (&rows)[2], int64_t dims,
                                       const float (&key_scale)[2], const RowScale (&value_scale)[2],
                                       int32_t* const (&keys)[2], int32_t* values) {
@@ -161,9 +161,9 @@ TAMIS_INLINE void PairUpKeysAndValues(const uint16_t* const (&rows)[2], int64_t 
   };
   int64_t c = 0;
   for (; c + 2 * kLanes <= dims; c += 2 * kLanes)
-    both(LoadTwo<Half>(rows[0] + c), LoadTwo<Half>(rows[1] + c), c / 2);
+    both(LoadTwo<Element>(rows[0] + c), LoadTwo<Element>(rows[1] + c), c / 2);
   if (c < dims) {
-    both(LoadTwoN<Half>(rows[0] + c, dims - c), LoadTwoN<Half>(rows[1] + c, dims - c), c / 2);
+    both(LoadTwoN<Element>(rows[0] + c, dims - c), LoadTwoN<Element>(rows[1] + c, dims - c), c / 2);
   }
 }
 

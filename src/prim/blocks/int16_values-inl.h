@@ -9,7 +9,7 @@
 // Keys lie in pairs: a 32-bit lane holds V of keys 2i and 2i + 1, or P of them.
 #pragma once
 
-#include "prim/blocks/half-inl.h"
+#include "prim/blocks/elements-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {
@@ -24,25 +24,25 @@ constexpr float kMostWeights = 65280.0f;  // up to 512 keys
 constexpr uint32_t kLeastExponent = 127 - 30;
 constexpr uint32_t kMostExponent = 127 + 29;
 
-template <class Half>
+template <class Element>
 TAMIS_INLINE V LoadValues(const uint16_t* p) {
-  return Half::LoadHalf(p);
+  return Element::LoadElements(p);
 }
-template <class Half>
+template <class Element>
 TAMIS_INLINE V LoadValues(const float* p) {
   return Load(p);
 }
-template <class Half>
+template <class Element>
 TAMIS_INLINE V LoadValuesN(const uint16_t* p, int n) {
-  return Half::LoadHalfN(p, n);
+  return Element::LoadElementsN(p, n);
 }
-template <class Half>
+template <class Element>
 TAMIS_INLINE V LoadValuesN(const float* p, int n) {
   return LoadN(p, n);
 }
 
 // A magnitude of 16 bits as the bits of a float; infinity where it is none.
-template <class Half>
+template <class Element>
 uint32_t FloatBitsOf(uint32_t magnitude);
 template <>
 TAMIS_INLINE uint32_t FloatBitsOf<BF16>(uint32_t magnitude) {
@@ -56,7 +56,7 @@ TAMIS_INLINE uint32_t FloatBitsOf<F16>(uint32_t magnitude) {
 
 // The bits of the largest magnitude in a row, of infinity or NaN where it has one. Halves are
 // ordered as their bits are: none is widened.
-template <class Half>
+template <class Element>
 TAMIS_INLINE uint32_t MostOf(const uint16_t* row, int64_t dim) {
   I most = ZeroInts();
   int64_t c = 0;
@@ -66,9 +66,9 @@ TAMIS_INLINE uint32_t MostOf(const uint16_t* row, int64_t dim) {
     const uint32_t magnitude = row[c] & 0x7fffu;
     all = magnitude > all ? magnitude : all;
   }
-  return FloatBitsOf<Half>(all);
+  return FloatBitsOf<Element>(all);
 }
-template <class Half>
+template <class Element>
 TAMIS_INLINE uint32_t MostOf(const float* row, int64_t dim) {
   I most = ZeroInts();
   int64_t c = 0;
@@ -96,31 +96,31 @@ TAMIS_INLINE RowScale ScaleOf(uint32_t most) {
 }
 
 // Two rows of `dim` values, pair by pair. `dim` is rounded up to whole vectors.
-template <class Half, class Element>
-TAMIS_INLINE void PairRows(const Element* first, const Element* second, int64_t dim,
+template <class Element, class Stored>
+TAMIS_INLINE void PairRows(const Stored* first, const Stored* second, int64_t dim,
                            const RowScale& a, const RowScale& b, int32_t* to) {
   const V va = Set(a.scale);
   const V vb = Set(b.scale);
   int64_t c = 0;
   for (; c + kLanes <= dim; c += kLanes)
-    StoreInts(to + c, PairInt16(LoadValues<Half>(first + c), va, LoadValues<Half>(second + c), vb));
+    StoreInts(to + c, PairInt16(LoadValues<Element>(first + c), va, LoadValues<Element>(second + c), vb));
   if (c < dim) {
     const int rest = static_cast<int>(dim - c);
-    StoreInts(to + c, PairInt16(LoadValuesN<Half>(first + c, rest), va,
-                                LoadValuesN<Half>(second + c, rest), vb));
+    StoreInts(to + c, PairInt16(LoadValuesN<Element>(first + c, rest), va,
+                                LoadValuesN<Element>(second + c, rest), vb));
   }
 }
 
 // The same and 1 / s of both; the second may be null. Returns whether both are in range.
-template <class Half, class Element>
-TAMIS_INLINE bool PairValues(const Element* first, const Element* second, int64_t dim, int32_t* to,
+template <class Element, class Stored>
+TAMIS_INLINE bool PairValues(const Stored* first, const Stored* second, int64_t dim, int32_t* to,
                              float* inverse) {
-  const RowScale a = ScaleOf(MostOf<Half>(first, dim));
-  const RowScale b = ScaleOf(second == nullptr ? 0 : MostOf<Half>(second, dim));
+  const RowScale a = ScaleOf(MostOf<Element>(first, dim));
+  const RowScale b = ScaleOf(second == nullptr ? 0 : MostOf<Element>(second, dim));
   if (!a.fits || !b.fits) return false;
   inverse[0] = a.inverse;
   inverse[1] = b.inverse;
-  PairRows<Half>(first, second == nullptr ? first : second, dim, a, b, to);
+  PairRows<Element>(first, second == nullptr ? first : second, dim, a, b, to);
   return true;
 }
 

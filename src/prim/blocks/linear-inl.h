@@ -30,21 +30,21 @@ constexpr int kDirectAccumulators = kLanes == 16 ? 24 : 12;
 
 // How weights become a vector.
 struct Packed {
-  using Element = float;
+  using Stored = float;
   V operator()(const float* p) const { return Load(p); }
 };
-template <class Half>
+template <class Element>
 struct Whole {
-  using Element = uint16_t;
+  using Stored = uint16_t;
   int64_t step;
-  V operator()(const uint16_t* p) const { return LoadRows<Half>(p, step); }
+  V operator()(const uint16_t* p) const { return LoadRows<Element>(p, step); }
 };
-template <class Half>
+template <class Element>
 struct Part {
-  using Element = uint16_t;
+  using Stored = uint16_t;
   int64_t step;
   int count;
-  V operator()(const uint16_t* p) const { return LoadRowsN<Half>(p, step, count); }
+  V operator()(const uint16_t* p) const { return LoadRowsN<Element>(p, step, count); }
 };
 
 // Panels of NZ stream: lines are asked for this many bytes ahead into L1, which keeps some 4 KiB of
@@ -63,7 +63,7 @@ struct Columns {
   static constexpr bool kNz = kNzWeights;
   static constexpr int kVectors = kCount;
   Read read;
-  const typename Read::Element* w[kCount];
+  const typename Read::Stored* w[kCount];
   int64_t step;
   const uint16_t* next[kCount];
   int64_t next_step;  // 0: nothing
@@ -147,45 +147,45 @@ TAMIS_INLINE void DirectTile(const Strip& s, const Read& read, int64_t first, in
 
 // The columns from `at` on in tiles of kVectors vectors, where registers hold one; returns the
 // next.
-template <class Half, int kTokens, int kVectors, bool kNz>
+template <class Element, int kTokens, int kVectors, bool kNz>
 TAMIS_INLINE int64_t DirectTiles(const Strip& s, int64_t first, int64_t depth, int64_t at) {
   if constexpr (kTokens * kVectors <= kDirectAccumulators) {
     for (; at + kVectors * kLanes <= s.columns; at += kVectors * kLanes)
-      DirectTile<kTokens, kVectors, kNz>(s, Whole<Half>{StepOf(s.w)}, first, depth, at);
+      DirectTile<kTokens, kVectors, kNz>(s, Whole<Element>{StepOf(s.w)}, first, depth, at);
   }
   return at;
 }
 
-template <class Half, int kTokens>
+template <class Element, int kTokens>
 void DirectRows(const Strip& s, int64_t first, int64_t depth) {
-  int64_t at = DirectTiles<Half, kTokens, 12, false>(s, first, depth, 0);
-  at = DirectTiles<Half, kTokens, 8, false>(s, first, depth, at);
-  at = DirectTiles<Half, kTokens, 4, false>(s, first, depth, at);
-  at = DirectTiles<Half, kTokens, 2, false>(s, first, depth, at);
-  at = DirectTiles<Half, kTokens, 1, false>(s, first, depth, at);
+  int64_t at = DirectTiles<Element, kTokens, 12, false>(s, first, depth, 0);
+  at = DirectTiles<Element, kTokens, 8, false>(s, first, depth, at);
+  at = DirectTiles<Element, kTokens, 4, false>(s, first, depth, at);
+  at = DirectTiles<Element, kTokens, 2, false>(s, first, depth, at);
+  at = DirectTiles<Element, kTokens, 1, false>(s, first, depth, at);
   if (at < s.columns) {
-    const Part<Half> part = {StepOf(s.w), static_cast<int>(s.columns - at)};
+    const Part<Element> part = {StepOf(s.w), static_cast<int>(s.columns - at)};
     DirectTile<kTokens, 1, false>(s, part, first, depth, at);
   }
 }
 
 // Strips are whole panels.
-template <class Half, int kTokens>
+template <class Element, int kTokens>
 void DirectPanels(const Strip& s, int64_t first, int64_t depth) {
-  int64_t at = DirectTiles<Half, kTokens, 4, true>(s, first, depth, 0);
-  at = DirectTiles<Half, kTokens, 2, true>(s, first, depth, at);
-  DirectTiles<Half, kTokens, 1, true>(s, first, depth, at);
+  int64_t at = DirectTiles<Element, kTokens, 4, true>(s, first, depth, 0);
+  at = DirectTiles<Element, kTokens, 2, true>(s, first, depth, at);
+  DirectTiles<Element, kTokens, 1, true>(s, first, depth, at);
 }
 
-template <class Half, int kTokens>
+template <class Element, int kTokens>
 void Direct(const Strip& s, int64_t first, int64_t depth) {
-  s.w.nz ? DirectPanels<Half, kTokens>(s, first, depth)
-         : DirectRows<Half, kTokens>(s, first, depth);
+  s.w.nz ? DirectPanels<Element, kTokens>(s, first, depth)
+         : DirectRows<Element, kTokens>(s, first, depth);
 }
 
 // Rows [first, first + depth) of the strip as [vector][columns of depth][lanes]; lanes past the
 // last column of the strip are 0.
-template <class Half>
+template <class Element>
 void PackStrip(const Strip& s, int64_t first, int64_t depth) {
   const int64_t step = StepOf(s.w);
   const int64_t columns = ColumnsOf(depth);
@@ -195,10 +195,10 @@ void PackStrip(const Strip& s, int64_t first, int64_t depth) {
     const int count = s.columns - n < kLanes ? static_cast<int>(s.columns - n) : kLanes;
     if (count == kLanes) {
       for (int64_t k = 0; k < columns; ++k)
-        Store(to + k * kLanes, LoadRows<Half>(from + k * kColumnDims * step, step));
+        Store(to + k * kLanes, LoadRows<Element>(from + k * kColumnDims * step, step));
     } else {
       for (int64_t k = 0; k < columns; ++k)
-        Store(to + k * kLanes, LoadRowsN<Half>(from + k * kColumnDims * step, step, count));
+        Store(to + k * kLanes, LoadRowsN<Element>(from + k * kColumnDims * step, step, count));
     }
   }
 }
@@ -225,29 +225,29 @@ void PanelTiles(const Strip& s, int64_t next, int64_t depth, float* sums) {
 }
 
 // x [tokens][columns of depth] of `count` tokens, from row `first` of W on.
-template <class Half, class Input>
+template <class Element, class Input>
 TAMIS_INLINE void SpreadInput(const Strip& s, const Input& input, int64_t token, int64_t count,
                               int64_t first, int64_t depth) {
   for (int64_t t = 0; t < count; ++t)
-    SpreadAs<Half>(input(token + t) + first, depth, s.x + t * ColumnsOf(depth));
+    SpreadAs<Element>(input(token + t) + first, depth, s.x + t * ColumnsOf(depth));
 }
 
-template <class Half, class Input>
+template <class Element, class Input>
 void DirectStrip(const Strip& s, const Input& input, int64_t tokens) {
   // Whole chains.
   const int64_t most = kLinearInput / tokens / kLinearChain * kLinearChain * kColumnDims;
   for (int64_t first = 0; first < s.w.rows; first += most) {
     const int64_t depth = s.w.rows - first < most ? s.w.rows - first : most;
-    SpreadInput<Half>(s, input, 0, tokens, first, depth);
+    SpreadInput<Element>(s, input, 0, tokens, first, depth);
     switch (tokens) {
-      case 1: Direct<Half, 1>(s, first, depth); break;
-      case 2: Direct<Half, 2>(s, first, depth); break;
-      case 3: Direct<Half, 3>(s, first, depth); break;
-      case 4: Direct<Half, 4>(s, first, depth); break;
-      case 5: Direct<Half, 5>(s, first, depth); break;
-      case 6: Direct<Half, 6>(s, first, depth); break;
-      case 7: Direct<Half, 7>(s, first, depth); break;
-      default: Direct<Half, 8>(s, first, depth); break;
+      case 1: Direct<Element, 1>(s, first, depth); break;
+      case 2: Direct<Element, 2>(s, first, depth); break;
+      case 3: Direct<Element, 3>(s, first, depth); break;
+      case 4: Direct<Element, 4>(s, first, depth); break;
+      case 5: Direct<Element, 5>(s, first, depth); break;
+      case 6: Direct<Element, 6>(s, first, depth); break;
+      case 7: Direct<Element, 7>(s, first, depth); break;
+      default: Direct<Element, 8>(s, first, depth); break;
     }
   }
 }
@@ -259,17 +259,17 @@ inline int64_t TokensOfTile(int64_t left) {
   return left >= kHalf && kTileTokens > kHalf ? kHalf : left >= 4 ? 4 : left >= 2 ? 2 : 1;
 }
 
-template <class Half, class Input>
+template <class Element, class Input>
 void PanelStrip(const Strip& s, const Input& input, int64_t tokens) {
   constexpr int64_t kMost = kLinearChain * kColumnDims;
   for (int64_t first = 0; first < s.w.rows; first += kMost) {
     const int64_t depth = s.w.rows - first < kMost ? s.w.rows - first : kMost;
-    PackStrip<Half>(s, first, depth);
+    PackStrip<Element>(s, first, depth);
     for (int64_t token = 0; token < tokens;) {
       const int64_t count = TokensOfTile(tokens - token);
       const int64_t next = token == 0 ? first + depth : s.w.rows;
       float* const sums = s.sums + token * s.width;
-      SpreadInput<Half>(s, input, token, count, first, depth);
+      SpreadInput<Element>(s, input, token, count, first, depth);
       switch (count) {
         case 1: PanelTiles<1>(s, next, depth, sums); break;
         case 2: PanelTiles<2>(s, next, depth, sums); break;
@@ -286,7 +286,7 @@ void PanelStrip(const Strip& s, const Input& input, int64_t tokens) {
 
 // Columns [begin, end) of x W: input(t) gives the row of token t, output(t, column, sums, count)
 // takes `count` sums from `column` on.
-template <class Half, class Input, class Output>
+template <class Element, class Input, class Output>
 TAMIS_INLINE void Linear(const tamis::prim::LinearWeight& w, int64_t begin, int64_t end,
                          int64_t tokens, float* scratch, const Input& input, const Output& output) {
   using namespace linear;
@@ -308,9 +308,9 @@ TAMIS_INLINE void Linear(const tamis::prim::LinearWeight& w, int64_t begin, int6
                          .sums = sums};
     for (int64_t i = 0; i < tokens * width; ++i) sums[i] = 0.0f;
     if (tokens <= kDirectTokens) {
-      DirectStrip<Half>(strip, input, tokens);
+      DirectStrip<Element>(strip, input, tokens);
     } else {
-      PanelStrip<Half>(strip, input, tokens);
+      PanelStrip<Element>(strip, input, tokens);
     }
     const int64_t from = column < begin ? begin : column;
     const int64_t to = column + columns > end ? end : column + columns;

@@ -2,7 +2,7 @@
 // its length only.
 #pragma once
 
-#include "prim/blocks/half-inl.h"
+#include "prim/blocks/elements-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {
@@ -38,20 +38,20 @@ TAMIS_INLINE float SumOfSquares(const float* x, int64_t dim) {
 }
 
 // to = x / sqrt(mean(x^2) + epsilon) * gamma. `to` may be x; `row` holds dim floats.
-template <class Half>
+template <class Element>
 TAMIS_INLINE void RmsNorm(const uint16_t* x, const uint16_t* gamma, int64_t dim, float epsilon,
                           float* row, uint16_t* to) {
-  WidenAs<Half>(x, dim, row);
+  WidenAs<Element>(x, dim, row);
   const float mean = SumOfSquares(row, dim) / static_cast<float>(dim);
   const V factor = Set(1.0f / __builtin_sqrtf(mean + epsilon));
   ForVectors(dim, [&](int64_t c, int n) {
     const V v = Mul(LoadN(row + c, n), factor);
-    Half::StoreHalfN(to + c, Mul(v, Half::LoadHalfN(gamma + c, n)), n);
+    Element::StoreElementsN(to + c, Mul(v, Element::LoadElementsN(gamma + c, n)), n);
   });
 }
 
 // to = (x - mean) / sqrt(variance + epsilon) * gamma + beta. Overwrites x with x - mean.
-template <class Half>
+template <class Element>
 TAMIS_INLINE void LayerNorm(float* x, const uint16_t* gamma, const uint16_t* beta, int64_t dim,
                             float epsilon, uint16_t* to) {
   const V mean = Set(SumOfRow(x, dim) / static_cast<float>(dim));
@@ -60,7 +60,7 @@ TAMIS_INLINE void LayerNorm(float* x, const uint16_t* gamma, const uint16_t* bet
   const V factor = Set(1.0f / __builtin_sqrtf(variance + epsilon));
   ForVectors(dim, [&](int64_t c, int n) {
     const V v = Mul(LoadN(x + c, n), factor);
-    Half::StoreHalfN(to + c, Fma(v, Half::LoadHalfN(gamma + c, n), Half::LoadHalfN(beta + c, n)),
+    Element::StoreElementsN(to + c, Fma(v, Element::LoadElementsN(gamma + c, n), Element::LoadElementsN(beta + c, n)),
                      n);
   });
 }

@@ -2,7 +2,7 @@
 // even elements first (interleaved in, halves out). The halves of cos and sin may differ.
 #pragma once
 
-#include "prim/blocks/half-inl.h"
+#include "prim/blocks/elements-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {
@@ -11,14 +11,14 @@ namespace {
 constexpr int64_t RopeScratchFloats(int64_t dim) { return 3 * dim; }
 
 // `to` may be x.
-template <class Half>
+template <class Element>
 TAMIS_INLINE void Rope(const uint16_t* x, const float* sin, const float* cos, int64_t dim,
                        bool interleaved, float* scratch, uint16_t* to) {
   float* const row = scratch;
   float* const u = row + dim;
   float* const turned = u + dim;
   const int64_t half = dim / 2;
-  WidenAs<Half>(x, dim, row);
+  WidenAs<Element>(x, dim, row);
   for (int64_t c = 0; c < half; ++c) {
     u[c] = row[interleaved ? 2 * c : c];
     u[half + c] = row[interleaved ? 2 * c + 1 : half + c];
@@ -27,12 +27,12 @@ TAMIS_INLINE void Rope(const uint16_t* x, const float* sin, const float* cos, in
   }
   int64_t c = 0;
   for (; c + kLanes <= dim; c += kLanes) {
-    Half::StoreHalf(to + c, Fma(Load(turned + c), Load(sin + c), Mul(Load(u + c), Load(cos + c))));
+    Element::StoreElements(to + c, Fma(Load(turned + c), Load(sin + c), Mul(Load(u + c), Load(cos + c))));
   }
   if (c < dim) {
     const int n = static_cast<int>(dim - c);
     const V product = Mul(LoadN(u + c, n), LoadN(cos + c, n));
-    Half::StoreHalfN(to + c, Fma(LoadN(turned + c, n), LoadN(sin + c, n), product), n);
+    Element::StoreElementsN(to + c, Fma(LoadN(turned + c, n), LoadN(sin + c, n), product), n);
   }
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/errors.h"
 #include "base/levels.h"
+#include "prim/blocks/elements.h"
 #include "prim/call/kernel.h"
 #include "tamis/context.hpp"
 #include "tamis/tensor.hpp"
@@ -49,6 +50,13 @@ struct CpuTarget {
   int32_t threads = 1;
 };
 
+/// Of a floating-point type.
+inline Element ElementOf(DType dtype) {
+  return dtype == DType::kFloat32   ? Element::kFloat32
+         : dtype == DType::kFloat16 ? Element::kFloat16
+                                    : Element::kBFloat16;
+}
+
 /// A kernel compiled for a level.
 struct KernelUnit {
   Level level;
@@ -59,6 +67,10 @@ struct KernelUnit {
 struct KernelTable {
   std::span<const KernelUnit> units;
 
+  /// The best unit for products whose factors are both of that type: of bfloat16, their pairs.
+  CpuKernel* at(Level level, Element element) const {
+    return at(level, element == Element::kBFloat16);
+  }
   /// The best unit whose features the level has. `bf16_pairs`: both factors of the products are
   /// bfloat16.
   CpuKernel* at(Level level, bool bf16_pairs = false) const {

@@ -175,7 +175,7 @@ void CompressedAttentionRoom::MakeWork(AttentionProblem& p, const AttentionTenso
   a.compress_stride = p.compress_stride;
   a.force_ends = p.force_ends;
   a.zero_masked_rows = p.zero_masked_rows;
-  a.bfloat16 = in.query.dtype == DType::kBFloat16;
+  a.element = prim::ElementOf(in.query.dtype);
   a.storage = p.storage && base::Has(level, base::Feature::kInt16);
 
   // Lanes of a vector, or rows of a register tile where those are more: kRowMultiple of the
@@ -200,7 +200,7 @@ void CompressedAttentionRoom::MakeWork(AttentionProblem& p, const AttentionTenso
   a.sequences = p.sequences.data();
   a.sequence_count = static_cast<int64_t>(p.sequences.size());
 
-  work->phases = {{items, kKernels.at(level, a.bfloat16)}};
+  work->phases = {{items, kKernels.at(level, a.element)}};
   work->scratch_bytes = items > 0 ? Times(AttentionScratch(a).total, sizeof(float)) : 0;
 }
 

@@ -1,7 +1,7 @@
 // Writes the int8 shadow of keys (prim/formats/key_shadow.h).
 #pragma once
 
-#include "prim/blocks/half-inl.h"
+#include "prim/blocks/elements-inl.h"
 #include "prim/formats/key_shadow.h"
 
 namespace tamis::TAMIS_LEVEL {
@@ -12,10 +12,10 @@ constexpr int32_t kShadowOffset = 128;  // bytes of keys are unsigned
 // Bytes of a row of integers, in the order of groups.
 TAMIS_INLINE int64_t ShadowRowBytes(int64_t dim) { return tamis::prim::ShadowGroups(dim) * 4; }
 
-template <class Half>
+template <class Element>
 TAMIS_INLINE V LoadUpTo(const uint16_t* row, int64_t dims) {
-  if (dims >= kLanes) return Half::LoadHalf(row);
-  return dims > 0 ? Half::LoadHalfN(row, static_cast<int>(dims)) : Zero();
+  if (dims >= kLanes) return Element::LoadElements(row);
+  return dims > 0 ? Element::LoadElementsN(row, static_cast<int>(dims)) : Zero();
 }
 
 // By 16-bit half, the largest magnitudes of a row; ordered as the values are, whichever type.
@@ -34,7 +34,7 @@ TAMIS_INLINE I MagnitudesOfRow(const uint16_t* row, int64_t dim) {
 
 // The integers of a row, plus `offset`, to `bytes` (ShadowRowBytes of them); by lane, sums of their
 // squares and of the squares of what they leave.
-template <class Half>
+template <class Element>
 TAMIS_INLINE void QuantiseRow(const uint16_t* row, int64_t dim, float factor, int32_t offset,
                               uint8_t* bytes, I* integers, I* rests) {
   const V scale = Set(factor);
@@ -44,7 +44,7 @@ TAMIS_INLINE void QuantiseRow(const uint16_t* row, int64_t dim, float factor, in
   *integers = ZeroInts();
   *rests = ZeroInts();
   const auto round = [&](int64_t d) __attribute__((always_inline)) {
-    return RoundInts(Mul(LoadUpTo<Half>(row + d, dim - d), scale));
+    return RoundInts(Mul(LoadUpTo<Element>(row + d, dim - d), scale));
   };
   for (int64_t c = 0; c < ShadowRowBytes(dim); c += 64) {
     for (int64_t d = c; d < c + 16; d += kLanes) {
@@ -66,14 +66,14 @@ TAMIS_INLINE bool HasIntegers(float most) {
   return most >= tamis::prim::kShadowLeast && most <= tamis::prim::kShadowMost;
 }
 
-template <class Half>
+template <class Element>
 inline tamis::prim::ShadowBounds ShadowRow(const uint16_t* row, int64_t dim, int32_t offset,
                                            uint8_t* bytes) {
   using namespace tamis::prim;
   if (dim == 0) return {0.0f, 0.0f, 0.0f};  // `bytes` may be null
   uint16_t bits[kLanes] = {static_cast<uint16_t>(MaxHalf(MagnitudesOfRow(row, dim)))};
   float most_lanes[kLanes];
-  Store(most_lanes, Half::LoadHalf(bits));
+  Store(most_lanes, Element::LoadElements(bits));
   const float most = most_lanes[0];
   const float root = __builtin_sqrtf(static_cast<float>(dim));
   if (!HasIntegers(most)) {
@@ -82,7 +82,7 @@ inline tamis::prim::ShadowBounds ShadowRow(const uint16_t* row, int64_t dim, int
   }
   I integers;
   I rests;
-  QuantiseRow<Half>(row, dim, 32512.0f / most, offset, bytes, &integers, &rests);
+  QuantiseRow<Element>(row, dim, 32512.0f / most, offset, bytes, &integers, &rests);
   const float scale = most / 127.0f;
   const float rounded = __builtin_sqrtf(static_cast<float>(SumInts(rests))) + 0.51f * root;
   const float norm = __builtin_sqrtf(static_cast<float>(SumInts(integers)));
@@ -103,7 +103,7 @@ TAMIS_INLINE I CombineRows(const I* rows, const Combine& combine) {
 // The same as ShadowRow for as many rows as there are lanes, whose sums over the lanes, square
 // roots and quotients are one of each: by row they were half of the time. Bounds go to `to`, lane
 // by lane; false where a row needs ShadowRow.
-template <class Half>
+template <class Element>
 inline bool ShadowRows(const uint16_t* const* rows, int64_t dim, uint8_t* bytes, float* scales,
                        float* errors, float* norms) {
   using namespace tamis::prim;
@@ -119,7 +119,7 @@ inline bool ShadowRows(const uint16_t* const* rows, int64_t dim, uint8_t* bytes,
     const int32_t low = halves[i] & 0xffff;
     bits[i] = static_cast<uint16_t>(high > low ? high : low);
   }
-  const V most = Half::LoadHalf(bits);
+  const V most = Element::LoadElements(bits);
   float each[kLanes];
   float factors[kLanes];
   Store(each, most);
@@ -130,7 +130,7 @@ inline bool ShadowRows(const uint16_t* const* rows, int64_t dim, uint8_t* bytes,
   I integers[kLanes];
   I rests[kLanes];
   for (int i = 0; i < kLanes; ++i) {
-    QuantiseRow<Half>(rows[i], dim, factors[i], kShadowOffset, bytes + i * ShadowRowBytes(dim),
+    QuantiseRow<Element>(rows[i], dim, factors[i], kShadowOffset, bytes + i * ShadowRowBytes(dim),
                       &integers[i], &rests[i]);
   }
   const auto add = [](I a, I b) __attribute__((always_inline)) { return AddInts(a, b); };
@@ -154,17 +154,17 @@ TAMIS_INLINE void StoreBounds(const tamis::prim::ShadowBounds& bounds, int64_t d
 }
 
 // One key of a panel, which others may be writing other keys of. `bytes`: ShadowRowBytes.
-template <class Half>
+template <class Element>
 inline void ShadowKey(const uint16_t* row, int64_t dim, int64_t key, uint8_t* bytes,
                       uint8_t* panel) {
-  StoreBounds(ShadowRow<Half>(row, dim, kShadowOffset, bytes), dim, key, panel);
+  StoreBounds(ShadowRow<Element>(row, dim, kShadowOffset, bytes), dim, key, panel);
   for (int64_t g = 0; g < tamis::prim::ShadowGroups(dim); ++g)
     __builtin_memcpy(panel + (g * tamis::prim::kShadowKeys + key) * 4, bytes + g * 4, 4);
 }
 
 // A panel of rows[0, count); the other keys are those of a row of zeros. `bytes`: 16 times
 // ShadowRowBytes.
-template <class Half>
+template <class Element>
 inline void ShadowPanelAs(const uint16_t* const* rows, int64_t count, int64_t dim, uint8_t* bytes,
                           uint8_t* panel) {
   constexpr int64_t kKeys = tamis::prim::kShadowKeys;
@@ -172,12 +172,12 @@ inline void ShadowPanelAs(const uint16_t* const* rows, int64_t count, int64_t di
   float bounds[3][kKeys] = {};
   for (int64_t k = 0; k < count; k += kLanes) {
     if (kLanes > 1 && k + kLanes <= count &&
-        ShadowRows<Half>(rows + k, dim, bytes + k * stride, bounds[0] + k, bounds[1] + k,
+        ShadowRows<Element>(rows + k, dim, bytes + k * stride, bounds[0] + k, bounds[1] + k,
                          bounds[2] + k)) {
       continue;
     }
     for (int64_t i = k; i < count && i < k + kLanes; ++i) {
-      const auto of_row = ShadowRow<Half>(rows[i], dim, kShadowOffset, bytes + i * stride);
+      const auto of_row = ShadowRow<Element>(rows[i], dim, kShadowOffset, bytes + i * stride);
       bounds[0][i] = of_row.scale;
       bounds[1][i] = of_row.error;
       bounds[2][i] = of_row.norm;
@@ -207,13 +207,12 @@ inline void ShadowPanelAs(const uint16_t* const* rows, int64_t count, int64_t di
     }
   }
 }
-TAMIS_INLINE void ShadowPanel(bool bfloat16, const uint16_t* const* rows, int64_t count,
+TAMIS_INLINE void ShadowPanel(prim::Element element, const uint16_t* const* rows, int64_t count,
                               int64_t dim, uint8_t* bytes, uint8_t* panel) {
-  if (bfloat16) {
-    ShadowPanelAs<BF16>(rows, count, dim, bytes, panel);
-  } else {
-    ShadowPanelAs<F16>(rows, count, dim, bytes, panel);
-  }
+  WithHalf(
+      element, [&](auto e) __attribute__((always_inline)) {
+        ShadowPanelAs<decltype(e)>(rows, count, dim, bytes, panel);
+      });
 }
 
 }  // namespace

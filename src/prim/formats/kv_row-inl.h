@@ -1,7 +1,7 @@
 // Rows of bytes as fp32: see prim/kv_row.h. Rows may lie at any address.
 #pragma once
 
-#include "prim/blocks/half-inl.h"
+#include "prim/blocks/elements-inl.h"
 #include "prim/formats/kv_row.h"
 
 namespace tamis::TAMIS_LEVEL {
@@ -9,35 +9,35 @@ namespace {
 
 static_assert(prim::kKvRowGroup % kLanes == 0);
 
-template <class Half, bool kFp8>
+template <class Element, bool kFp8>
 TAMIS_INLINE void WidenKvLatentAs(const prim::KvRow& format, const uint8_t* row, float* to) {
   for (int64_t c = 0; c < format.latent_dim; c += prim::kKvRowGroup) {
     float scale;
     __builtin_memcpy(&scale, row + format.scales_at() + c / prim::kKvRowGroup * 4, 4);
     for (int64_t i = c; i < c + prim::kKvRowGroup; i += kLanes) {
       const V q = kFp8 ? LoadE4M3(row + i) : LoadI8(row + i);
-      Store(to + i, Half::Round(Mul(q, Set(scale))));
+      Store(to + i, Element::Round(Mul(q, Set(scale))));
     }
   }
 }
-TAMIS_INLINE void WidenKvLatent(bool bfloat16, const prim::KvRow& format, const uint8_t* row,
-                                float* to) {
-  if (bfloat16) {
-    format.fp8 ? WidenKvLatentAs<BF16, true>(format, row, to)
-               : WidenKvLatentAs<BF16, false>(format, row, to);
-  } else {
-    format.fp8 ? WidenKvLatentAs<F16, true>(format, row, to)
-               : WidenKvLatentAs<F16, false>(format, row, to);
-  }
+TAMIS_INLINE void WidenKvLatent(prim::Element element, const prim::KvRow& format,
+                                const uint8_t* row, float* to) {
+  WithElement(
+      element, [&](auto e) __attribute__((always_inline)) {
+        format.fp8 ? WidenKvLatentAs<decltype(e), true>(format, row, to)
+                   : WidenKvLatentAs<decltype(e), false>(format, row, to);
+      });
 }
 
-TAMIS_INLINE void WidenKvRope(bool bfloat16, const prim::KvRow& format, const uint8_t* row,
+TAMIS_INLINE void WidenKvRope(prim::Element element, const prim::KvRow& format, const uint8_t* row,
                               float* to) {
   for (int64_t c = 0; c < format.rope_dim; c += kLanes) {
     const int64_t count = format.rope_dim - c < kLanes ? format.rope_dim - c : kLanes;
     uint16_t halves[kLanes];
     __builtin_memcpy(halves, row + format.rope_at() + 2 * c, static_cast<size_t>(2 * count));
-    Widen(bfloat16, halves, count, to + c);
+    WithHalf(
+        element, [&](auto e)
+                     __attribute__((always_inline)) { WidenAs<decltype(e)>(halves, count, to + c); });
   }
 }
 
@@ -70,12 +70,12 @@ TAMIS_INLINE float KvScale(bool fp8, float amax) {
   return FloatOfBits((bits + 0x7fffffu) & 0x7f800000u);  // up to a power of two
 }
 
-TAMIS_INLINE void PackKvLatent(bool bfloat16, const prim::KvRow& format, const uint16_t* latent,
+TAMIS_INLINE void PackKvLatent(prim::Element element, const prim::KvRow& format, const uint16_t* latent,
                                uint8_t* row) {
   constexpr int64_t kGroup = prim::kKvRowGroup;
   for (int64_t c = 0; c < format.latent_dim; c += kGroup) {
     float x[kGroup];
-    Widen(bfloat16, latent + c, kGroup, x);
+    Widen(element, latent + c, kGroup, x);
     uint32_t most = 0;  // bits of sizes are ordered as sizes are, NaN above all
     for (int64_t i = 0; i < kGroup; ++i) {
       const uint32_t size = BitsOfFloat(x[i]) & 0x7fffffffu;

@@ -19,88 +19,88 @@ using tamis::prim::PartOf;
 using tamis::prim::TokenPart;
 
 // Rotates the first channels of a head in place.
-template <class Half>
+template <class Element>
 void RotateHead(const KernelArgs& a, int64_t token, float* scratch, uint16_t* head) {
   float* const sin = scratch;
   float* const cos = sin + a.rope;
-  WidenAs<Half>(a.sin + OffsetOf(a.sin_at, token), a.rope, sin);
-  WidenAs<Half>(a.cos + OffsetOf(a.cos_at, token), a.rope, cos);
-  Rope<Half>(head, sin, cos, a.rope, a.interleaved, cos + a.rope, head);
+  WidenAs<Element>(a.sin + OffsetOf(a.sin_at, token), a.rope, sin);
+  WidenAs<Element>(a.cos + OffsetOf(a.cos_at, token), a.rope, cos);
+  Rope<Element>(head, sin, cos, a.rope, a.interleaved, cos + a.rope, head);
 }
 
-template <class Half, class Output>
+template <class Element, class Output>
 void Strip(const KernelArgs& a, const LinearWeight& w, int64_t strip, const TokenPart& tokens,
            float* scratch, const Output& output) {
   const int64_t width = LinearStrip(w, a.blocks.chunk_tokens);
   const int64_t begin = strip * width;
   const int64_t end = begin + width < w.columns ? begin + width : w.columns;
-  Linear<Half>(
+  Linear<Element>(
       w, begin, end, tokens.count, scratch,
       [&](int64_t t) { return a.x + OffsetOf(a.x_at, tokens.first + t); }, output);
 }
 
-template <class Half>
+template <class Element>
 void Keys(const KernelArgs& a, int64_t strip, const TokenPart& tokens, float* scratch,
           float* keys) {
   float* const to = keys + tokens.in_block * a.dim;
-  Strip<Half>(a, a.k, strip, tokens, scratch,
+  Strip<Element>(a, a.k, strip, tokens, scratch,
               [&](int64_t t, int64_t column, const float* sums, int64_t count) {
                 for (int64_t i = 0; i < count; ++i) to[t * a.dim + column + i] = sums[i];
               });
 }
 
-template <class Half>
+template <class Element>
 void Weights(const KernelArgs& a, int64_t strip, const TokenPart& tokens, float* scratch) {
-  Strip<Half>(a, a.proj, strip, tokens, scratch,
+  Strip<Element>(a, a.proj, strip, tokens, scratch,
               [&](int64_t t, int64_t column, const float* sums, int64_t count) {
                 uint16_t* const to = a.weights + OffsetOf(a.weights_at, tokens.first + t);
-                NarrowAs<Half>(sums, 1.0f, count, to + column);
+                NarrowAs<Element>(sums, 1.0f, count, to + column);
               });
 }
 
-template <class Half>
+template <class Element>
 void Head(const KernelArgs& a, int64_t head, const TokenPart& tokens, float* scratch) {
   const auto row = [&](int64_t t) {
     return a.query + OffsetOf(a.query_at, tokens.first + t) + head * a.query_head_stride;
   };
-  Linear<Half>(
+  Linear<Element>(
       a.qb, head * a.dim, (head + 1) * a.dim, tokens.count, scratch,
       [&](int64_t t) { return a.query_norm + OffsetOf(a.query_norm_at, tokens.first + t); },
       [&](int64_t t, int64_t column, const float* sums, int64_t count) {
-        NarrowAs<Half>(sums, 1.0f, count, row(t) + (column - head * a.dim));
+        NarrowAs<Element>(sums, 1.0f, count, row(t) + (column - head * a.dim));
       });
   float* const rope = scratch + tamis::prim::LinearScratchFloats(a.blocks.chunk_tokens);
-  for (int64_t t = 0; t < tokens.count; ++t) RotateHead<Half>(a, tokens.first + t, rope, row(t));
+  for (int64_t t = 0; t < tokens.count; ++t) RotateHead<Element>(a, tokens.first + t, rope, row(t));
 }
 
-template <class Half>
+template <class Element>
 void Project(const KernelArgs& a, int64_t item, float* scratch, float* keys) {
   const int64_t per_block = ProjectItems(a);
   const int64_t chunks = ChunksOf(a.blocks);
   const TokenPart tokens = PartOf(a.blocks, item / per_block, item % chunks, a.blocks.chunk_tokens);
   if (tokens.count <= 0) return;
   const int64_t part = item % per_block / chunks;
-  if (part < KeyStrips(a)) return Keys<Half>(a, part, tokens, scratch, keys);
+  if (part < KeyStrips(a)) return Keys<Element>(a, part, tokens, scratch, keys);
   const int64_t after_keys = part - KeyStrips(a);
-  if (after_keys < WeightStrips(a)) return Weights<Half>(a, after_keys, tokens, scratch);
-  Head<Half>(a, after_keys - WeightStrips(a), tokens, scratch);
+  if (after_keys < WeightStrips(a)) return Weights<Element>(a, after_keys, tokens, scratch);
+  Head<Element>(a, after_keys - WeightStrips(a), tokens, scratch);
 }
 
-template <class Half>
+template <class Element>
 void Norm(const KernelArgs& a, int64_t item, float* scratch, float* keys) {
   const TokenPart tokens = PartOf(a.blocks, item / NormItems(a), item % NormItems(a), kNormTokens);
   for (int64_t i = 0; i < tokens.count; ++i) {
     const int64_t slot = a.slots[tokens.first + i];
     if (slot < 0) continue;
     const int64_t row = OffsetOf(a.cache_at, slot);
-    LayerNorm<Half>(keys + (tokens.in_block + i) * a.dim, a.gamma, a.beta, a.dim, a.epsilon,
+    LayerNorm<Element>(keys + (tokens.in_block + i) * a.dim, a.gamma, a.beta, a.dim, a.epsilon,
                     a.cache + row);
-    RotateHead<Half>(a, tokens.first + i, scratch, a.cache + row);
+    RotateHead<Element>(a, tokens.first + i, scratch, a.cache + row);
     if (a.shadow == nullptr) continue;
     const int64_t key = slot % a.cache_at.page_size;
     uint8_t* const panel = a.shadow + slot / a.cache_at.page_size * a.shadow_page_stride +
                            key / tamis::prim::kShadowKeys * a.shadow_panel_stride;
-    ShadowKey<Half>(a.cache + row, a.dim, key % tamis::prim::kShadowKeys,
+    ShadowKey<Element>(a.cache + row, a.dim, key % tamis::prim::kShadowKeys,
                     reinterpret_cast<uint8_t*>(scratch + 5 * a.rope), panel);
   }
 }
@@ -113,7 +113,8 @@ void IndexerPrologProject(const void* args, int64_t item, void* scratch, void* s
   const auto& a = *static_cast<const KernelArgs*>(args);
   auto* const floats = static_cast<float*>(scratch);
   auto* const keys = static_cast<float*>(shared);
-  a.bfloat16 ? Project<BF16>(a, item, floats, keys) : Project<F16>(a, item, floats, keys);
+  WithHalf(
+      a.element, [&](auto e) __attribute__((always_inline)) { Project<decltype(e)>(a, item, floats, keys); });
 }
 
 void IndexerPrologNorm(const void* args, int64_t item, void* scratch, void* shared) {
@@ -121,7 +122,8 @@ void IndexerPrologNorm(const void* args, int64_t item, void* scratch, void* shar
   const auto& a = *static_cast<const KernelArgs*>(args);
   auto* const floats = static_cast<float*>(scratch);
   auto* const keys = static_cast<float*>(shared);
-  a.bfloat16 ? Norm<BF16>(a, item, floats, keys) : Norm<F16>(a, item, floats, keys);
+  WithHalf(
+      a.element, [&](auto e) __attribute__((always_inline)) { Norm<decltype(e)>(a, item, floats, keys); });
 }
 
 }  // namespace tamis::TAMIS_LEVEL

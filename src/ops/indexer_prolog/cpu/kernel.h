@@ -3,6 +3,7 @@
 
 #include <stdint.h>
 
+#include "prim/blocks/elements.h"
 #include "prim/blocks/linear.h"
 #include "prim/call/kernel.h"
 #include "prim/call/scratch.h"
@@ -45,7 +46,7 @@ struct KernelArgs {
   float epsilon;
   bool interleaved;
   bool with_keys;  // any row of the cache is written
-  bool bfloat16;
+  prim::Element element;
 };
 
 /// Items per block: strips of keys, strips of weights, heads, each for every chunk; then norms.

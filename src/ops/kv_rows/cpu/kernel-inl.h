@@ -9,7 +9,7 @@ void PackKvRows(const void* args, int64_t item, void*, void*) {
   const int64_t begin = item * kv_rows::kRowsPerItem;
   for (int64_t i = begin; i < begin + kv_rows::kRowsPerItem && i < a.count; ++i) {
     uint8_t* row = a.rows + i * a.rows_stride;
-    PackKvLatent(a.bfloat16, a.format, a.latent + i * a.latent_stride, row);
+    PackKvLatent(a.element, a.format, a.latent + i * a.latent_stride, row);
     if (a.format.rope_dim > 0) {
       __builtin_memcpy(row + a.format.rope_at(), a.rope + i * a.rope_stride,
                        static_cast<size_t>(a.format.rope_bytes()));
@@ -23,8 +23,8 @@ void UnpackKvRows(const void* args, int64_t item, void* scratch, void*) {
   const int64_t begin = item * kv_rows::kRowsPerItem;
   for (int64_t i = begin; i < begin + kv_rows::kRowsPerItem && i < a.count; ++i) {
     const uint8_t* row = a.rows + i * a.rows_stride;
-    WidenKvLatent(a.bfloat16, a.format, row, values);
-    Narrow(a.bfloat16, values, 1.0f, a.format.latent_dim, a.latent + i * a.latent_stride);
+    WidenKvLatent(a.element, a.format, row, values);
+    Narrow(a.element, values, 1.0f, a.format.latent_dim, a.latent + i * a.latent_stride);
     if (a.rope != nullptr && a.format.rope_dim > 0) {
       __builtin_memcpy(a.rope + i * a.rope_stride, row + a.format.rope_at(),
                        static_cast<size_t>(a.format.rope_bytes()));

@@ -3,6 +3,7 @@
 
 #include <stdint.h>
 
+#include "prim/blocks/elements.h"
 #include "prim/call/kernel.h"
 #include "prim/formats/kv_row.h"
 
@@ -18,7 +19,7 @@ struct KernelArgs {
   int64_t rope_stride;
   int64_t count;
   prim::KvRow format;
-  bool bfloat16;
+  prim::Element element;
 };
 
 inline constexpr int64_t kRowsPerItem = 64;  // 100 KB at 512 and 64 dims, both sides

@@ -139,7 +139,7 @@ inline float LongestSum(const Item& it, const ScanScratch& at, const float* rows
 
 // Quantises a token's queries into its state; the weighted queries and what quantising leaves of
 // them go to scratch. Returns the sum of the weights' magnitudes.
-template <class Half>
+template <class Element>
 inline float QuantiseQueries(const Item& it, const ScanScratch& at, int64_t token, float* scratch,
                              float* state) {
   const StateLayout lay = StateOf(it.a);
@@ -166,7 +166,7 @@ inline float QuantiseQueries(const Item& it, const ScanScratch& at, int64_t toke
       continue;
     }
     const uint16_t* row = QueryRow(it, token, h);
-    const float scale = ShadowRow<Half>(row, it.a.dim, 0, bytes).scale;
+    const float scale = ShadowRow<Element>(row, it.a.dim, 0, bytes).scale;
     const V w = Set(weights[h]);
     const V minus = Set(-scale);
     int32_t start = 0;
@@ -182,7 +182,7 @@ inline float QuantiseQueries(const Item& it, const ScanScratch& at, int64_t toke
       }
     }
     for (int64_t d = 0; d < at.step; d += kLanes) {
-      const V q = LoadUpTo<Half>(row + d, it.a.dim - d);
+      const V q = LoadUpTo<Element>(row + d, it.a.dim - d);
       Store(query + d, Mul(q, w));
       Store(error + d, Mul(Fma(Load(error + d), minus, q), w));
     }
@@ -194,12 +194,12 @@ inline float QuantiseQueries(const Item& it, const ScanScratch& at, int64_t toke
 }
 
 // Fills a token's state; a token whose scores the bounds do not cover stays with the plain way.
-template <class Half>
+template <class Element>
 inline void PrepareToken(const Item& it, const ScanScratch& at, int64_t token, float* scratch,
                          float* state) {
   const auto dim = static_cast<float>(it.a.dim);
   const auto heads = static_cast<float>(it.a.heads);
-  const float sum = QuantiseQueries<Half>(it, at, token, scratch, state);
+  const float sum = QuantiseQueries<Element>(it, at, token, scratch, state);
   float queries = 0.0f;
   float errors = 0.0f;
   const float longest = LongestSum(it, at, scratch + at.queries, scratch, &queries);

@@ -3,6 +3,7 @@
 
 #include <stdint.h>
 
+#include "prim/blocks/elements.h"
 #include "prim/blocks/key_stride.h"
 #include "prim/blocks/selector.h"
 #include "prim/call/kernel.h"
@@ -82,7 +83,7 @@ struct KernelArgs {
   int64_t sparse_count;
   int64_t keep;              // ranks per list: sparse_count, or all keys where those are fewer
   int64_t tokens_per_chunk;  // at most
-  bool bfloat16;
+  prim::Element element;
   bool weights_float32;
   bool values_float32;
 };

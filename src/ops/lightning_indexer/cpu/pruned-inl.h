@@ -88,11 +88,10 @@ inline bool PrepareOne(const Item& it, int64_t token, float* scratch, float* sta
   if (keys <= 0) return false;
   if (!scan.always && (keys < kLeastScanned || keys / kLeastPerSelected < it.a.keep)) return false;
   const ScanScratch at = LayOutScan(it.a, false);  // the parts that both ways have
-  if (it.a.bfloat16) {
-    PrepareToken<BF16>(it, at, token, scratch, state);
-  } else {
-    PrepareToken<F16>(it, at, token, scratch, state);
-  }
+  WithHalf(
+      it.a.element, [&](auto e) __attribute__((always_inline)) {
+        PrepareToken<decltype(e)>(it, at, token, scratch, state);
+      });
   if (BoundOf(it, state)->scanned == 0) return false;
   const float most = scan.shadow != nullptr ? kMostCandidates : kMostCandidatesWithoutShadow;
   return Sample(it, at, keys, scratch, state) <= most || scan.always;
@@ -172,7 +171,7 @@ inline float Threshold(const Item& it, const TokenBound& bound, const uint32_t* 
 
 inline void LoadKeysAt(const Item& it, const int32_t* positions, int64_t count) {
   for (int64_t k = 0; k < count; ++k) {
-    Spread(it.a.bfloat16, KeyRow(it, positions[k]), it.a.dim, it.key + k * it.key_stride);
+    Spread(it.a.element, KeyRow(it, positions[k]), it.a.dim, it.key + k * it.key_stride);
   }
   for (int64_t k = count; k < kIndexerKeyTile; ++k) {
     for (int64_t c = 0; c < it.columns; ++c) it.key[k * it.key_stride + c] = 0.0f;

@@ -109,7 +109,7 @@ inline void QuantiseBlock(const Item& it, const ScanScratch& at, float* scratch,
     auto* const panel = reinterpret_cast<uint8_t*>(scratch + at.panels + p * at.panel);
     part.panel = p == 0 || part.count > 0 ? panel : block->parts[0].panel;
     if (part.count == 0) continue;
-    ShadowPanel(it.a.bfloat16, rows, part.count, it.a.dim, bytes, panel);
+    ShadowPanel(it.a.element, rows, part.count, it.a.dim, bytes, panel);
     rows += part.count;
   }
 }

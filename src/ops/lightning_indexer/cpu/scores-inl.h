@@ -55,10 +55,10 @@ inline void PackQueries(const Item& it) {
     float* panel = it.query + t * it.rows * it.columns;
     float* weights = it.weights + t * it.rows;
     for (int64_t h = 0; h < it.rows; h += kLanes) {
-      const uint16_t* from[kLanes];
+      const void* from[kLanes];
       for (int i = 0; i < kLanes; ++i)
         from[i] = h + i < it.a.heads ? QueryRow(it, t, h + i) : nullptr;
-      PackRows(it.a.bfloat16, from, it.a.dim, panel + h * it.columns);
+      PackRows(it.a.element, from, it.a.dim, panel + h * it.columns);
     }
     for (int64_t h = it.a.heads; h < it.rows; ++h) weights[h] = 0.0f;
     const int64_t at = OffsetOf(it.a.weights_at, it.chunk.batch, it.chunk.token + t);
@@ -66,7 +66,7 @@ inline void PackQueries(const Item& it) {
       for (int64_t h = 0; h < it.a.heads; ++h)
         weights[h] = static_cast<const float*>(it.a.weights)[at + h];
     } else {
-      Widen(it.a.bfloat16, static_cast<const uint16_t*>(it.a.weights) + at, it.a.heads, weights);
+      Widen(it.a.element, static_cast<const uint16_t*>(it.a.weights) + at, it.a.heads, weights);
     }
   }
 }
@@ -81,7 +81,7 @@ TAMIS_INLINE void Prefetch(const Item& it, int64_t position) {
 
 inline void LoadKeys(const Item& it, int64_t first, int64_t count) {
   for (int64_t k = 0; k < count; ++k) {
-    Spread(it.a.bfloat16, KeyRow(it, first + k), it.a.dim, it.key + k * it.key_stride);
+    Spread(it.a.element, KeyRow(it, first + k), it.a.dim, it.key + k * it.key_stride);
   }
   for (int64_t k = count; k < kIndexerKeyTile; ++k) {
     for (int64_t c = 0; c < it.columns; ++c) it.key[k * it.key_stride + c] = 0.0f;

@@ -3,14 +3,13 @@
 // The parts of a row that are not empty are listed first, so that nothing of an empty one is read;
 // their weights are computed on the lanes, normalised, and the outs added up in the parts' order.
 #include "ops/merge/cpu/kernel.h"
-#include "prim/blocks/half-inl.h"
+#include "prim/blocks/elements-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {
 
 namespace merge {
 
-using tamis::merge_attention_states::Element;
 using tamis::merge_attention_states::KernelArgs;
 using tamis::merge_attention_states::PaddedParts;
 
@@ -18,22 +17,6 @@ constexpr float kMinusInfinity = -__builtin_inff();
 // The least positive normal float. No weight is smaller: exp() gives 0 far out, and 0 times the
 // infinity that a part may hold would be NaN.
 constexpr float kLeastWeight = 0x1p-126f;
-
-struct F32 {
-  static TAMIS_INLINE V LoadHalf(const float* p) { return Load(p); }
-  static TAMIS_INLINE V LoadHalfN(const float* p, int n) { return LoadN(p, n); }
-  static TAMIS_INLINE void StoreHalf(float* p, V v) { Store(p, v); }
-  static TAMIS_INLINE void StoreHalfN(float* p, V v, int n) { StoreN(p, v, n); }
-};
-
-template <class Type>
-struct StoredAs {
-  using T = uint16_t;
-};
-template <>
-struct StoredAs<F32> {
-  using T = float;
-};
 
 /// The parts of a row that are not empty.
 struct Parts {
@@ -89,23 +72,23 @@ TAMIS_INLINE void MergeColumns(const KernelArgs& a, const Parts& parts, const In
     const InT* from = outs + parts.index[i] * a.outs_part_stride + c;
     const V weight = Set(parts.weight[i]);
     for (int v = 0; v < kVectors; ++v) {
-      const V x = n < kLanes ? In::LoadHalfN(from, n) : In::LoadHalf(from + v * kLanes);
+      const V x = n < kLanes ? In::LoadElementsN(from, n) : In::LoadElements(from + v * kLanes);
       sum[v] = i == 0 ? Mul(weight, x) : Fma(weight, x, sum[v]);  // 0 + -0 would be +0
     }
   }
   for (int v = 0; v < kVectors; ++v) {
     if (n < kLanes) {
-      Out::StoreHalfN(out + c, sum[v], n);
+      Out::StoreElementsN(out + c, sum[v], n);
     } else {
-      Out::StoreHalf(out + c + v * kLanes, sum[v]);
+      Out::StoreElements(out + c + v * kLanes, sum[v]);
     }
   }
 }
 
 template <class In, class Out>
 inline void MergeRow(const KernelArgs& a, const Parts& parts, int64_t token, int64_t head) {
-  using InT = typename StoredAs<In>::T;
-  using OutT = typename StoredAs<Out>::T;
+  using InT = typename In::Stored;
+  using OutT = typename Out::Stored;
   const InT* outs =
       static_cast<const InT*>(a.outs) + token * a.outs_token_stride + head * a.outs_head_stride;
   OutT* out = static_cast<OutT*>(a.out) + token * a.out_token_stride + head * a.out_head_stride;
@@ -151,11 +134,10 @@ void MergeAttentionStates(const void* args, int64_t item, void* scratch, void*) 
     Weigh(parts, &max, &sum);
     if (a.max != nullptr) a.max[token * a.max_token_stride + head] = max;
     if (a.sum != nullptr) a.sum[token * a.sum_token_stride + head] = sum;
-    switch (a.element) {
-      case Element::kFloat16: MergeRowOf<F16>(a, parts, token, head); break;
-      case Element::kBFloat16: MergeRowOf<BF16>(a, parts, token, head); break;
-      case Element::kFloat32: MergeRowOf<F32>(a, parts, token, head); break;
-    }
+    WithElement(
+        a.element, [&](auto e) __attribute__((always_inline)) {
+          MergeRowOf<decltype(e)>(a, parts, token, head);
+        });
   }
 }
 

@@ -4,12 +4,11 @@
 #include <stdint.h>
 
 #include "prim/blocks/selector.h"
+#include "prim/blocks/elements.h"
 #include "prim/call/kernel.h"
 #include "prim/call/scratch.h"
 
 namespace tamis::merge_attention_states {
-
-enum class Element : int32_t { kFloat16, kBFloat16, kFloat32 };
 
 /// Strides are in elements.
 struct KernelArgs {
@@ -35,7 +34,7 @@ struct KernelArgs {
   int64_t heads;
   int64_t dim;
   int64_t rows_per_item;
-  Element element;
+  prim::Element element;
   bool out_float32;
 };
 

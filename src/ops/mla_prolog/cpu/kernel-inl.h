@@ -28,7 +28,7 @@ inline Rows RowsOf(const KernelArgs& a, void* shared) {
 }
 
 // A chunk of tokens times a strip of a down-projection.
-template <class Half>
+template <class Element>
 void Project(const KernelArgs& a, int64_t item, float* scratch, const Rows& rows) {
   const int64_t per_block = ProjectItems(a);
   const int64_t strip = item % per_block / ChunksOf(a.blocks);
@@ -41,16 +41,16 @@ void Project(const KernelArgs& a, int64_t item, float* scratch, const Rows& rows
   const int64_t width = LinearStrip(w, a.blocks.chunk_tokens);
   const int64_t begin = (is_kv ? strip : strip - KvStrips(a)) * width;
   const int64_t end = begin + width < w.columns ? begin + width : w.columns;
-  Linear<Half>(
+  Linear<Element>(
       w, begin, end, tokens.count, scratch,
       [&](int64_t t) { return a.x + OffsetOf(a.x_at, tokens.first + t); },
       [&](int64_t t, int64_t column, const float* sums, int64_t count) {
-        NarrowAs<Half>(sums, 1.0f, count, to + t * w.columns + column);
+        NarrowAs<Element>(sums, 1.0f, count, to + t * w.columns + column);
       });
 }
 
 // Norms of a few tokens; their cache rows are done then.
-template <class Half>
+template <class Element>
 void Norm(const KernelArgs& a, int64_t item, float* scratch, const Rows& rows) {
   const TokenPart tokens = PartOf(a.blocks, item / NormItems(a), item % NormItems(a), kNormTokens);
   for (int64_t i = 0; i < tokens.count; ++i) {
@@ -58,18 +58,18 @@ void Norm(const KernelArgs& a, int64_t item, float* scratch, const Rows& rows) {
     const uint16_t* const kv = rows.kv + (tokens.in_block + i) * (a.latent + a.rope);
     const int64_t row = a.slots[token];
     if (row >= 0) {
-      RmsNorm<Half>(kv, a.gamma_ckv, a.latent, a.epsilon_ckv, scratch,
+      RmsNorm<Element>(kv, a.gamma_ckv, a.latent, a.epsilon_ckv, scratch,
                     a.kv_cache + OffsetOf(a.kv_cache_at, row));
       float* const sin = scratch;
       float* const cos = sin + a.rope;
-      WidenAs<Half>(a.sin + OffsetOf(a.sin_at, token), a.rope, sin);
-      WidenAs<Half>(a.cos + OffsetOf(a.cos_at, token), a.rope, cos);
-      Rope<Half>(kv + a.latent, sin, cos, a.rope, true, cos + a.rope,
+      WidenAs<Element>(a.sin + OffsetOf(a.sin_at, token), a.rope, sin);
+      WidenAs<Element>(a.cos + OffsetOf(a.cos_at, token), a.rope, cos);
+      Rope<Element>(kv + a.latent, sin, cos, a.rope, true, cos + a.rope,
                  a.kr_cache + OffsetOf(a.kr_cache_at, row));
     }
     if (!a.with_norm) continue;
     uint16_t* const cq = rows.cq + (tokens.in_block + i) * a.query_rank;
-    RmsNorm<Half>(cq, a.gamma_cq, a.query_rank, a.epsilon_cq, scratch, cq);
+    RmsNorm<Element>(cq, a.gamma_cq, a.query_rank, a.epsilon_cq, scratch, cq);
     if (a.query_norm == nullptr) continue;
     uint16_t* const to = a.query_norm + OffsetOf(a.query_norm_at, token);
     for (int64_t c = 0; c < a.query_rank; ++c) to[c] = cq[c];
@@ -77,7 +77,7 @@ void Norm(const KernelArgs& a, int64_t item, float* scratch, const Rows& rows) {
 }
 
 // A head of a chunk of tokens: its queries, then what is absorbed and what is rotated.
-template <class Half>
+template <class Element>
 void Head(const KernelArgs& a, int64_t item, float* scratch, const Rows& rows) {
   const int64_t per_block = HeadItems(a);
   const int64_t head = item % per_block / ChunksOf(a.blocks);
@@ -89,28 +89,28 @@ void Head(const KernelArgs& a, int64_t item, float* scratch, const Rows& rows) {
   auto* const q = reinterpret_cast<uint16_t*>(row + RowFloats(a));
   const int64_t begin = a.query != nullptr ? 0 : a.nope;
   const int64_t end = a.query_rope != nullptr ? width : a.nope;
-  Linear<Half>(
+  Linear<Element>(
       a.uq_qr, head * width + begin, head * width + end, tokens.count, scratch,
       [&](int64_t t) { return rows.cq + (tokens.in_block + t) * a.query_rank; },
       [&](int64_t t, int64_t column, const float* sums, int64_t count) {
-        NarrowAs<Half>(sums, 1.0f, count, q + t * width + (column - head * width));
+        NarrowAs<Element>(sums, 1.0f, count, q + t * width + (column - head * width));
       });
   if (a.query != nullptr) {
     LinearWeight uk = a.uk;
     uk.data += head * a.uk_head_stride;
-    Linear<Half>(
+    Linear<Element>(
         uk, 0, a.latent, tokens.count, scratch, [&](int64_t t) { return q + t * width; },
         [&](int64_t t, int64_t column, const float* sums, int64_t count) {
           uint16_t* const to = a.query + OffsetOf(a.query_at, tokens.first + t);
-          NarrowAs<Half>(sums, 1.0f, count, to + head * a.query_head_stride + column);
+          NarrowAs<Element>(sums, 1.0f, count, to + head * a.query_head_stride + column);
         });
   }
   for (int64_t t = 0; t < tokens.count && a.query_rope != nullptr; ++t) {
     const int64_t token = tokens.first + t;
-    WidenAs<Half>(a.sin + OffsetOf(a.sin_at, token), a.rope, row);
-    WidenAs<Half>(a.cos + OffsetOf(a.cos_at, token), a.rope, row + a.rope);
+    WidenAs<Element>(a.sin + OffsetOf(a.sin_at, token), a.rope, row);
+    WidenAs<Element>(a.cos + OffsetOf(a.cos_at, token), a.rope, row + a.rope);
     uint16_t* const to = a.query_rope + OffsetOf(a.query_rope_at, token);
-    Rope<Half>(q + t * width + a.nope, row, row + a.rope, a.rope, true, row + 2 * a.rope,
+    Rope<Element>(q + t * width + a.nope, row, row + a.rope, a.rope, true, row + 2 * a.rope,
                to + head * a.query_rope_head_stride);
   }
 }
@@ -122,21 +122,24 @@ void MlaPrologProject(const void* args, int64_t item, void* scratch, void* share
   const auto& a = *static_cast<const mla::KernelArgs*>(args);
   const mla::Rows rows = mla::RowsOf(a, shared);
   auto* const floats = static_cast<float*>(scratch);
-  a.bfloat16 ? mla::Project<BF16>(a, item, floats, rows) : mla::Project<F16>(a, item, floats, rows);
+  WithHalf(
+      a.element, [&](auto e) __attribute__((always_inline)) { mla::Project<decltype(e)>(a, item, floats, rows); });
 }
 
 void MlaPrologNorm(const void* args, int64_t item, void* scratch, void* shared) {
   const auto& a = *static_cast<const mla::KernelArgs*>(args);
   const mla::Rows rows = mla::RowsOf(a, shared);
   auto* const floats = static_cast<float*>(scratch);
-  a.bfloat16 ? mla::Norm<BF16>(a, item, floats, rows) : mla::Norm<F16>(a, item, floats, rows);
+  WithHalf(
+      a.element, [&](auto e) __attribute__((always_inline)) { mla::Norm<decltype(e)>(a, item, floats, rows); });
 }
 
 void MlaPrologHead(const void* args, int64_t item, void* scratch, void* shared) {
   const auto& a = *static_cast<const mla::KernelArgs*>(args);
   const mla::Rows rows = mla::RowsOf(a, shared);
   auto* const floats = static_cast<float*>(scratch);
-  a.bfloat16 ? mla::Head<BF16>(a, item, floats, rows) : mla::Head<F16>(a, item, floats, rows);
+  WithHalf(
+      a.element, [&](auto e) __attribute__((always_inline)) { mla::Head<decltype(e)>(a, item, floats, rows); });
 }
 
 }  // namespace tamis::TAMIS_LEVEL

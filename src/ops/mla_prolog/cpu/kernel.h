@@ -3,6 +3,7 @@
 
 #include <stdint.h>
 
+#include "prim/blocks/elements.h"
 #include "prim/blocks/linear.h"
 #include "prim/call/kernel.h"
 #include "prim/call/scratch.h"
@@ -49,7 +50,7 @@ struct KernelArgs {
   float epsilon_ckv;
   bool with_norm;  // any of the three outputs is wanted
   bool with_kv;    // any row of the caches is written
-  bool bfloat16;
+  prim::Element element;
 };
 
 /// Items per block: strips of both down-projections (kv first) for every chunk; norms; heads for

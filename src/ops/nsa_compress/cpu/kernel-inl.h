@@ -1,7 +1,7 @@
 // nsa_compress, one level: an item is a run of consecutive windows of the packed output, all heads.
 #include "ops/nsa_compress/cpu/kernel.h"
 #include "prim/blocks/find-inl.h"
-#include "prim/blocks/half-inl.h"
+#include "prim/blocks/elements-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {
@@ -12,14 +12,14 @@ using tamis::nsa_compress::KernelArgs;
 using tamis::nsa_compress::Sequence;
 
 // kVectors vectors of a row, or the first `count` elements of one: what every step below works on.
-template <class Half, int kVectors, bool kPartial>
+template <class Element, int kVectors, bool kPartial>
 struct Strip {
   static TAMIS_INLINE V LoadTokens(const uint16_t* p, int v, int count) {
-    return kPartial ? Half::LoadHalfN(p, count) : Half::LoadHalf(p + v * kLanes);
+    return kPartial ? Element::LoadElementsN(p, count) : Element::LoadElements(p + v * kLanes);
   }
   static TAMIS_INLINE void StoreRow(uint16_t* p, const V* sum, int count) {
-    if (kPartial) return Half::StoreHalfN(p, sum[0], count);
-    for (int v = 0; v < kVectors; ++v) Half::StoreHalf(p + v * kLanes, sum[v]);
+    if (kPartial) return Element::StoreElementsN(p, sum[0], count);
+    for (int v = 0; v < kVectors; ++v) Element::StoreElements(p + v * kLanes, sum[v]);
   }
   // Rows of one head lie a row of all heads apart, which the hardware does not foresee: without
   // this a core read a third of what it can.
@@ -30,10 +30,10 @@ struct Strip {
 
 // One window of one head. Sums run in the order of the tokens on every path and at every width, so
 // the result depends on neither.
-template <class Half, int kVectors, bool kPartial>
+template <class Element, int kVectors, bool kPartial>
 TAMIS_INLINE void WindowStrip(const uint16_t* tokens, int64_t token_stride, const float* weights,
                               int64_t block, uint16_t* out, int count) {
-  using S = Strip<Half, kVectors, kPartial>;
+  using S = Strip<Element, kVectors, kPartial>;
   V sum[kVectors];
   for (int v = 0; v < kVectors; ++v) sum[v] = Zero();
   for (int64_t w = 0; w < block; ++w) {
@@ -54,10 +54,10 @@ struct Overlap {
   int64_t end_count;           // 0: none ends here; else at most begin_count where one begins
 };
 
-template <class Half, int kVectors, bool kPartial>
+template <class Element, int kVectors, bool kPartial>
 TAMIS_INLINE void OverlapStrip(const uint16_t* tokens, int64_t token_stride, const Overlap& o,
                                int64_t stride, float* carry, uint16_t* out, int count) {
-  using S = Strip<Half, kVectors, kPartial>;
+  using S = Strip<Element, kVectors, kPartial>;
   V begin[kVectors];
   V end[kVectors];
   for (int v = 0; v < kVectors; ++v) {
@@ -103,7 +103,7 @@ TAMIS_INLINE void ForColumns(int64_t dim, Step&& step) {
 }
 
 // Windows [first, first + count) of a sequence, each on its own.
-template <class Half>
+template <class Element>
 void Windows(const KernelArgs& a, const uint16_t* tokens, int64_t count, const float* weights,
              uint16_t* out) {
   for (int64_t i = 0; i < count; ++i) {
@@ -111,7 +111,7 @@ void Windows(const KernelArgs& a, const uint16_t* tokens, int64_t count, const f
       const uint16_t* in = tokens + i * a.stride * a.input_token_stride + h * a.input_head_stride;
       uint16_t* to = out + i * a.output_row_stride + h * a.output_head_stride;
       ForColumns(a.dim, [&]<int kVectors, bool kPartial>(int64_t c, int n) {
-        WindowStrip<Half, kVectors, kPartial>(in + c, a.input_token_stride, weights + h * a.block,
+        WindowStrip<Element, kVectors, kPartial>(in + c, a.input_token_stride, weights + h * a.block,
                                               a.block, to + c, n);
       });
     }
@@ -120,7 +120,7 @@ void Windows(const KernelArgs& a, const uint16_t* tokens, int64_t count, const f
 
 // The same, stride by stride; `carry` holds what the window begun last has so far, [head][padded
 // dim].
-template <class Half>
+template <class Element>
 void OverlappingWindows(const KernelArgs& a, const uint16_t* tokens, int64_t count,
                         const float* weights, float* carry, uint16_t* out) {
   for (int64_t i = 0; i <= count; ++i) {
@@ -133,7 +133,7 @@ void OverlappingWindows(const KernelArgs& a, const uint16_t* tokens, int64_t cou
       const uint16_t* in = tokens + i * a.stride * a.input_token_stride + h * a.input_head_stride;
       uint16_t* to = out + (i - 1) * a.output_row_stride + h * a.output_head_stride;
       ForColumns(a.dim, [&]<int kVectors, bool kPartial>(int64_t c, int n) {
-        OverlapStrip<Half, kVectors, kPartial>(in + c, a.input_token_stride, overlap, a.stride,
+        OverlapStrip<Element, kVectors, kPartial>(in + c, a.input_token_stride, overlap, a.stride,
                                                carry + h * PaddedDim(a) + c, to + c, n);
       });
     }
@@ -141,19 +141,19 @@ void OverlappingWindows(const KernelArgs& a, const uint16_t* tokens, int64_t cou
 }
 
 // Weights as [head][token], fp32.
-template <class Half>
+template <class Element>
 void WidenWeights(const KernelArgs& a, float* weights) {
   for (int64_t w = 0; w < a.block; ++w) {
     for (int64_t h = 0; h < a.heads; ++h) {
-      StoreN(weights + h * a.block + w, Half::LoadHalfN(a.weight + w * a.weight_row_stride + h, 1),
+      StoreN(weights + h * a.block + w, Element::LoadElementsN(a.weight + w * a.weight_row_stride + h, 1),
              1);
     }
   }
 }
 
-template <class Half>
+template <class Element>
 void Item(const KernelArgs& a, int64_t item, float* scratch) {
-  WidenWeights<Half>(a, scratch);
+  WidenWeights<Element>(a, scratch);
   const int64_t begin = item * a.windows_per_item;
   const int64_t end =
       begin + a.windows_per_item < a.windows ? begin + a.windows_per_item : a.windows;
@@ -168,9 +168,9 @@ void Item(const KernelArgs& a, int64_t item, float* scratch) {
     const uint16_t* tokens = a.input + token * a.input_token_stride;
     uint16_t* out = a.output + window * a.output_row_stride;
     if (a.stride < a.block && a.block <= 2 * a.stride) {
-      OverlappingWindows<Half>(a, tokens, count, scratch, carry, out);
+      OverlappingWindows<Element>(a, tokens, count, scratch, carry, out);
     } else {
-      Windows<Half>(a, tokens, count, scratch, out);
+      Windows<Element>(a, tokens, count, scratch, out);
     }
     window += count;
   }
@@ -181,11 +181,10 @@ void Item(const KernelArgs& a, int64_t item, float* scratch) {
 
 void NsaCompress(const void* args, int64_t item, void* scratch, void*) {
   const auto& a = *static_cast<const tamis::nsa_compress::KernelArgs*>(args);
-  if (a.bfloat16) {
-    compress::Item<BF16>(a, item, static_cast<float*>(scratch));
-  } else {
-    compress::Item<F16>(a, item, static_cast<float*>(scratch));
-  }
+  WithHalf(
+      a.element, [&](auto e) __attribute__((always_inline)) {
+        compress::Item<decltype(e)>(a, item, static_cast<float*>(scratch));
+      });
 }
 
 }  // namespace tamis::TAMIS_LEVEL

@@ -3,6 +3,7 @@
 
 #include <stdint.h>
 
+#include "prim/blocks/elements.h"
 #include "prim/call/kernel.h"
 #include "prim/call/scratch.h"
 
@@ -31,7 +32,7 @@ struct KernelArgs {
   int64_t stride;
   int64_t heads;
   int64_t dim;
-  bool bfloat16;
+  prim::Element element;
 };
 
 /// Whole vectors of any level.

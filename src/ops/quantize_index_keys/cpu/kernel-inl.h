@@ -16,7 +16,7 @@ void QuantizeIndexKeys(const void* args, int64_t item, void* scratch, void*) {
     const uint16_t* rows[kShadowKeys];
     for (int64_t k = 0; k < count; ++k)
       rows[k] = a.key + i / a.panels * a.key_page_stride + (first + k) * a.key_stride;
-    ShadowPanel(a.bfloat16, rows, count, a.dim, static_cast<uint8_t*>(scratch),
+    ShadowPanel(a.element, rows, count, a.dim, static_cast<uint8_t*>(scratch),
                 a.shadow + i / a.panels * a.shadow_page_stride + i % a.panels * a.panel_stride);
   }
 }

@@ -3,6 +3,7 @@
 
 #include <stdint.h>
 
+#include "prim/blocks/elements.h"
 #include "prim/call/kernel.h"
 #include "prim/formats/key_shadow.h"
 
@@ -20,7 +21,7 @@ struct KernelArgs {
   int64_t panels;  // of a page
   int64_t page_size;
   int64_t dim;
-  bool bfloat16;
+  prim::Element element;
 };
 
 inline constexpr int64_t kPanelsPerItem = 16;  // 100 KB at 128 dims, both sides

@@ -82,7 +82,7 @@ struct Tile {
 
 inline void PackQueries(const Item& it) {
   for (int64_t v = 0; v < it.vectors; ++v) {
-    const uint16_t* from[kLanes];
+    const void* from[kLanes];
     for (int i = 0; i < kLanes; ++i) {
       const int64_t row = v * kLanes + i;
       from[i] = row < it.used
@@ -90,7 +90,7 @@ inline void PackQueries(const Item& it) {
                           (it.head * it.a.group + row % it.a.group) * it.a.query_head_stride
                     : nullptr;
     }
-    PackRows(it.a.bfloat16, from, it.a.key.dim, it.query + v * it.columns * kLanes);
+    PackRows(it.a.element, from, it.a.key.dim, it.query + v * it.columns * kLanes);
   }
 }
 
@@ -114,7 +114,7 @@ TAMIS_INLINE const uint16_t* ValueRow(const Item& it, int64_t position) {
 // Keys of the tile as columns; zeros up to a whole register tile.
 inline void LoadKeys(const Item& it, const Tile& tile) {
   for (int64_t k = 0; k < tile.count; ++k)
-    Spread(it.a.bfloat16, KeyRow(it, tile.begin + k), it.a.key.dim, it.key + k * it.key_stride);
+    Spread(it.a.element, KeyRow(it, tile.begin + k), it.a.key.dim, it.key + k * it.key_stride);
   for (int64_t k = tile.count; k % (2 * kTileHeight) != 0; ++k) {
     for (int64_t c = 0; c < it.columns; ++c) it.key[k * it.key_stride + c] = 0.0f;
   }
@@ -185,7 +185,7 @@ template <int kVectors>
 TAMIS_INLINE void WidenValue(const Item& it, int64_t position, int64_t c, float* to) {
   constexpr int64_t kWidth = kVectors * kLanes;
   const int64_t width = it.a.value.dim - c < kWidth ? it.a.value.dim - c : kWidth;
-  Widen(it.a.bfloat16, ValueRow(it, position) + c, width, to);
+  Widen(it.a.element, ValueRow(it, position) + c, width, to);
   for (int64_t i = width; i < kWidth; ++i) to[i] = 0.0f;
 }
 
@@ -273,7 +273,7 @@ inline void WriteRow(const Item& it, int64_t row) {
     sum = it.sum[row];
     if (sum == 0.0f) sum = __builtin_nanf("");  // every score was -inf
     if (sum != sum) max = sum;
-    Narrow(a.bfloat16, it.out + row * it.value_dim, 1.0f / sum, a.value.dim, out);
+    Narrow(a.element, it.out + row * it.value_dim, 1.0f / sum, a.value.dim, out);
   }
   if (a.max != nullptr) a.max[it.OffsetOf(a.max_at, t) + head] = max;
   if (a.sum != nullptr) a.sum[it.OffsetOf(a.sum_at, t) + head] = sum;

@@ -3,6 +3,7 @@
 
 #include <stdint.h>
 
+#include "prim/blocks/elements.h"
 #include "prim/blocks/key_stride.h"
 #include "prim/call/kernel.h"
 #include "prim/call/scratch.h"
@@ -54,7 +55,7 @@ struct KernelArgs {
   int64_t group;
   int64_t window;
   float scale;
-  bool bfloat16;
+  prim::Element element;
   int64_t tokens_per_item;  // chosen by the plan
 };
 

@@ -80,7 +80,7 @@ inline void WriteHead(const Item& it, int64_t head, float max, float sum, const 
   const KernelArgs& a = it.a;
   uint16_t* out = a.out + OffsetOf(it, a.out_at) + (it.head + head) * a.out_head_stride;
   if (values != nullptr) {
-    Narrow(a.bfloat16, values, factor, a.latent_dim, out);
+    Narrow(a.element, values, factor, a.latent_dim, out);
   } else {
     for (int64_t c = 0; c < a.latent_dim; ++c) out[c] = 0;
   }

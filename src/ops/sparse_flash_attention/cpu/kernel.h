@@ -3,6 +3,7 @@
 
 #include <stdint.h>
 
+#include "prim/blocks/elements.h"
 #include "prim/blocks/key_stride.h"
 #include "prim/call/kernel.h"
 #include "prim/call/scratch.h"
@@ -86,7 +87,7 @@ struct KernelArgs {
   int64_t top_k;
   int64_t block_size;
   float scale;
-  bool bfloat16;
+  prim::Element element;
   bool byte_rows;      // key holds rows of bytes
   bool bf16_pairs;     // products are of pairs of bfloat16: values are widened, keys are not
   bool storage;        // values are summed in 16-bit integers where they can be

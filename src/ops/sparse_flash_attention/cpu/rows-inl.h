@@ -17,12 +17,12 @@ TAMIS_INLINE const uint16_t* HeadOf(const Item& it, const Heads& heads, int64_t 
 
 inline void PackHeads(const Item& it, const Heads& heads, int64_t dim, int64_t begin) {
   for (int64_t v = 0; v < it.vectors; ++v) {
-    const uint16_t* from[kLanes];
+    const void* from[kLanes];
     for (int i = 0; i < kLanes; ++i) {
       const int64_t head = v * kLanes + i;
       from[i] = head < it.heads ? HeadOf(it, heads, head) : nullptr;
     }
-    PackRows(it.a.bfloat16, from, dim, it.query + (v * it.columns + ColumnsOf(begin)) * kLanes);
+    PackRows(it.a.element, from, dim, it.query + (v * it.columns + ColumnsOf(begin)) * kLanes);
   }
 }
 
@@ -34,7 +34,7 @@ inline void PackQueries(const Item& it) {
 
 // Queries of a group of heads as panels of integers. Before any key is loaded, their rows stand in
 // the keys' place.
-template <class Half>
+template <class Element>
 inline void PairUpQueries(const Item& it) {
   Quanta& quanta = *it.quanta;
   quanta = Quanta();
@@ -50,10 +50,10 @@ inline void PairUpQueries(const Item& it) {
             .first_dims = it.a.latent_dim,
             .second = it.a.rope_dim > 0 ? HeadOf(it, it.a.query_rope, head) : nullptr,
             .second_dims = it.a.rope_dim};
-        const RowQuantum quantum = QuantumOf<Half>(halves);
+        const RowQuantum quantum = QuantumOf<Element>(halves);
         quanta.Add(quantum);
         it.query_factor[head] = it.a.scale * quantum.step;
-        PairUpRow<Half>(halves, quantum.scale, row);
+        PairUpRow<Element>(halves, quantum.scale, row);
       } else {
         for (int64_t c = 0; c < it.dim_pairs; c += kLanes) StoreInts(row + c, ZeroInts());
       }
@@ -71,7 +71,7 @@ inline void PairUpQueries(const Item& it) {
 // Queries of a group of heads as the first product takes them.
 inline void PackGroup(const Item& it) {
   if (!it.int16_scores) return PackQueries(it);
-  it.a.bfloat16 ? PairUpQueries<BF16>(it) : PairUpQueries<F16>(it);
+  it.a.element == prim::Element::kBFloat16 ? PairUpQueries<BF16>(it) : PairUpQueries<F16>(it);
 }
 
 TAMIS_INLINE const uint8_t* RowOf(const Rows& rows, int64_t offset, const Tile& tile, int64_t k) {
@@ -119,22 +119,22 @@ TAMIS_INLINE void LoadKey(const Item& it, const Tile& tile, int64_t k) {
   float* value = it.value + k * it.at.key_stride;
   if (a.byte_rows) {
     const uint8_t* row = RowOf(a.key, it.key_offset, tile, k);
-    WidenKvLatent(a.bfloat16, a.kv_row, row, value);
-    WidenKvRope(a.bfloat16, a.kv_row, row, value + a.latent_dim);
+    WidenKvLatent(a.element, a.kv_row, row, value);
+    WidenKvRope(a.element, a.kv_row, row, value + a.latent_dim);
     if (kBf16Pairs) {
       StoreN(key + it.columns - 1, Zero(), 1);  // half of it remains where dims are odd
-      Narrow(true, value, 1.0f, it.at.dim, reinterpret_cast<uint16_t*>(key));  // exact
+      Narrow(prim::Element::kBFloat16, value, 1.0f, it.at.dim, key);  // exact
     }
     return;
   }
   const uint16_t* latent = HalvesOf(a.key, it.key_offset, tile, k);
-  Spread(a.bfloat16, latent, a.latent_dim, key);
+  Spread(a.element, latent, a.latent_dim, key);
   if (a.rope_dim > 0) {
-    Spread(a.bfloat16, HalvesOf(a.key_rope, it.key_rope_offset, tile, k), a.rope_dim,
+    Spread(a.element, HalvesOf(a.key_rope, it.key_rope_offset, tile, k), a.rope_dim,
            key + ColumnsOf(a.latent_dim));
   }
   if (a.value.data != nullptr) latent = HalvesOf(a.value, it.value_offset, tile, k);
-  if (value != key && !(kBf16Pairs && it.int16)) Widen(a.bfloat16, latent, a.latent_dim, value);
+  if (value != key && !(kBf16Pairs && it.int16)) Widen(a.element, latent, a.latent_dim, value);
 }
 
 // The value of key k in bfloat16, at levels of bfloat16 pairs: beside its key, or in it.
@@ -184,7 +184,7 @@ TAMIS_INLINE HalfRow KeyOf(const Item& it, const Tile& tile, int64_t k) {
 
 // Keys k and k + 1, and their values, as pairs of integers. Returns whether the values are in
 // range. The last key of an odd number of them stands for the one after it, too, whose weight is 0.
-template <class Half>
+template <class Element>
 TAMIS_INLINE bool PairUpKeys(const Item& it, const Tile& tile, int64_t k,
                              const RowQuantum* quanta) {
   const KernelArgs& a = it.a;
@@ -197,7 +197,7 @@ TAMIS_INLINE bool PairUpKeys(const Item& it, const Tile& tile, int64_t k,
     latent[i] = key.first;
     to[i] = reinterpret_cast<int32_t*>(it.key) + (k + at) * it.at.key_stride;
     it.key_step[k + at] = quanta[at].step;
-    PairUpPart<Half>(key.second, key.second_dims, quanta[at].scale,
+    PairUpPart<Element>(key.second, key.second_dims, quanta[at].scale,
                      to[i] + DimPairsOf(a.latent_dim));
   }
   int32_t* values = it.int16_value + k / 2 * it.at.key_stride;
@@ -207,20 +207,20 @@ TAMIS_INLINE bool PairUpKeys(const Item& it, const Tile& tile, int64_t k,
     if (!first_value.fits || !second_value.fits) return false;
     it.inverse[k] = first_value.inverse;
     it.inverse[k + 1] = second_value.inverse;
-    PairUpKeysAndValues<Half>(latent, a.latent_dim, {quanta[0].scale, quanta[second].scale},
+    PairUpKeysAndValues<Element>(latent, a.latent_dim, {quanta[0].scale, quanta[second].scale},
                               {first_value, second_value}, to, values);
     return true;
   }
   for (int i = 0; i < 2; ++i)
-    PairUpPart<Half>(latent[i], a.latent_dim, quanta[i * second].scale, to[i]);
-  return PairValues<Half>(HalvesOf(a.value, it.value_offset, tile, k),
+    PairUpPart<Element>(latent[i], a.latent_dim, quanta[i * second].scale, to[i]);
+  return PairValues<Element>(HalvesOf(a.value, it.value_offset, tile, k),
                           HalvesOf(a.value, it.value_offset, tile, k + second), a.latent_dim,
                           values, it.inverse + k);
 }
 
 // Keys and values of the tile as pairs of integers. Returns whether they are in range, and scores
 // as good in integers as they have to be.
-template <class Half>
+template <class Element>
 inline bool PairUpTileAs(const Item& it, const Quanta& queries, const Tile& tile) {
   Quanta keys;
   for (int64_t k = 0; k < kRowsAhead; ++k) PrefetchRow(it, tile, k);
@@ -228,10 +228,10 @@ inline bool PairUpTileAs(const Item& it, const Quanta& queries, const Tile& tile
     RowQuantum quanta[2];
     for (int64_t i = k; i < k + 2 && i < tile.count; ++i) {
       PrefetchRow(it, tile, i + kRowsAhead);
-      quanta[i - k] = QuantumOf<Half>(KeyOf(it, tile, i));
+      quanta[i - k] = QuantumOf<Element>(KeyOf(it, tile, i));
       keys.Add(quanta[i - k]);
     }
-    if (!PairUpKeys<Half>(it, tile, k, quanta)) return false;
+    if (!PairUpKeys<Element>(it, tile, k, quanta)) return false;
   }
   for (int64_t k = tile.count; k % (2 * kTileHeight) != 0; ++k) {
     it.key_step[k] = 0.0f;
@@ -240,14 +240,14 @@ inline bool PairUpTileAs(const Item& it, const Quanta& queries, const Tile& tile
   return ScoresFit(queries, keys, it.a.scale);
 }
 inline bool PairUpTile(const Item& it, const Quanta& queries, const Tile& tile) {
-  return it.a.bfloat16 ? PairUpTileAs<BF16>(it, queries, tile)
+  return it.a.element == prim::Element::kBFloat16 ? PairUpTileAs<BF16>(it, queries, tile)
                        : PairUpTileAs<F16>(it, queries, tile);
 }
 
 // Where values were meant to be integers and are out of range.
 inline void WidenValues(const Item& it, const Tile& tile) {
   for (int64_t k = 0; k < tile.count; ++k) {
-    Widen(true, ValueHalves(it, tile, k), it.a.latent_dim, it.value + k * it.at.key_stride);
+    Widen(prim::Element::kBFloat16, ValueHalves(it, tile, k), it.a.latent_dim, it.value + k * it.at.key_stride);
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <stdint.h>
 
+#include "prim/blocks/elements.h"
 #include "prim/blocks/key_stride.h"
 #include "prim/call/kernel.h"
 #include "prim/call/scratch.h"
@@ -69,7 +70,7 @@ struct AttentionArgs {
   int64_t compress_stride;
   bool force_ends;  // blocks 0, J-2, J-1 are always selected
   bool zero_masked_rows;
-  bool bfloat16;
+  prim::Element element;
   bool storage;  // values are summed in 16-bit integers where they can be
 
   // Blocking, chosen by the plan.

@@ -19,13 +19,13 @@ TAMIS_INLINE const uint16_t* ValueRow(const Item& it, int64_t k) {
 
 // A key as columns, the k-th in scratch.
 TAMIS_INLINE void LoadKey(const Item& it, const uint16_t* row, int64_t k) {
-  Spread(it.a.bfloat16, row, it.a.key.dim, it.key + k * it.key_stride);
+  Spread(it.a.element, row, it.a.key.dim, it.key + k * it.key_stride);
 }
 
 // `width` elements of a value; zeros up to `padded`.
 TAMIS_INLINE void LoadValue(const Item& it, const uint16_t* row, int64_t width, int64_t padded,
                             float* to) {
-  Widen(it.a.bfloat16, row, width, to);
+  Widen(it.a.element, row, width, to);
   for (int64_t i = width; i < padded; ++i) to[i] = 0.0f;
 }
 
@@ -34,7 +34,7 @@ TAMIS_INLINE void LoadValue(const Item& it, const uint16_t* row, int64_t width, 
 TAMIS_INLINE bool PairUpValues(const Item& it, const uint16_t* one, const uint16_t* two,
                                int64_t k) {
   auto* to = reinterpret_cast<int32_t*>(it.value) + k / 2 * it.value_dim;
-  return it.a.bfloat16 ? PairValues<BF16>(one, two, it.a.value.dim, to, it.inverse + k)
+  return it.a.element == prim::Element::kBFloat16 ? PairValues<BF16>(one, two, it.a.value.dim, to, it.inverse + k)
                        : PairValues<F16>(one, two, it.a.value.dim, to, it.inverse + k);
 }
 

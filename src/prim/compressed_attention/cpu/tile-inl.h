@@ -31,12 +31,12 @@ TAMIS_INLINE void PrefetchQueries(const Item& it) {
 inline void PackQueries(const Item& it) {
   const int64_t dim = it.a.key.dim;
   for (int64_t v = 0; v < it.vectors; ++v) {
-    const uint16_t* from[kLanes];
+    const void* from[kLanes];
     for (int i = 0; i < kLanes; ++i) {
       const int64_t row = v * kLanes + i;
       from[i] = row < it.tokens * it.a.group ? QueryRow(it, row) : nullptr;
     }
-    PackRows(it.a.bfloat16, from, dim, it.query + v * ColumnsOf(dim) * kLanes);
+    PackRows(it.a.element, from, dim, it.query + v * ColumnsOf(dim) * kLanes);
   }
 }
 
@@ -201,7 +201,7 @@ inline void WriteRows(const Item& it) {
     if (it.alpha[row] == 0.0f) {  // nothing seen: zero, whatever was summed
       for (int64_t c = 0; c < it.a.value.dim; ++c) values[c] = 0.0f;
     }
-    Narrow(it.a.bfloat16, values, it.alpha[row], it.a.value.dim, out);
+    Narrow(it.a.element, values, it.alpha[row], it.a.value.dim, out);
     if (it.a.max != nullptr) it.a.max[it.OffsetOf(it.a.max_at, t) + q_head] = it.max[row];
     if (it.a.sum != nullptr) it.a.sum[it.OffsetOf(it.a.sum_at, t) + q_head] = it.sum[row];
   }
