@@ -7,7 +7,7 @@
 
 #include "base/golden.h"
 #include "ops/nsa_compress_attention/test_calls.h"
-#include "prim/compressed_attention/block_importance.h"
+#include "prim/attention/block_importance.h"
 
 namespace tamis::test::compressed {
 namespace {

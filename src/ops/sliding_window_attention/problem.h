@@ -5,22 +5,20 @@
 #include <vector>
 
 #include "base/operator.h"
-#include "ops/sliding_window_attention/cpu/kernel.h"
+#include "prim/attention/call.h"
 #include "prim/call/token_sequences.h"
 #include "prim/call/work.h"
 #include "tamis/ops/sliding_window_attention.hpp"
 
 namespace tamis::sliding_window_attention {
 
-struct Problem : prim::TokenProblem {
+struct Problem : prim::TokenProblem, prim::attention::Call {
   int64_t kv_heads = 0;
   int64_t group = 0;  // query heads of a kv head
   int64_t qk_dim = 0;
   int64_t v_dim = 0;
   int64_t window = 0;
   double scale = 0;
-  std::vector<Sequence> kernel_sequences;  // filled by OnCpu, as args
-  KernelArgs args = {};
 };
 
 struct Room {
@@ -34,7 +32,7 @@ struct Room {
   static void OnCpu(Problem& problem, const Params& in, const prim::CpuTarget& target,
                     prim::CpuWork* work);
   static std::string Blocking(const Problem& problem);
-  static void Bind(const Problem& problem, const Params& in, KernelArgs* args);
+  static void Bind(const Problem& problem, const Params& in, prim::attention::Args* args);
   static Cost CountCost(const Problem& problem, const Params& in);
   static const std::vector<base::Example>& examples();
 };

@@ -13,7 +13,7 @@
 #include "prim/call/paging.h"
 #include "prim/call/sequences.h"
 #include "prim/call/work.h"
-#include "prim/compressed_attention/block_importance.h"
+#include "prim/attention/block_importance.h"
 #include "prim/compressed_attention/cpu/kernel.h"
 #include "tamis/ops/accuracy.hpp"
 #include "tamis/ops/nsa.hpp"

@@ -8,7 +8,7 @@
 #include "prim/call/kernel.h"
 #include "prim/call/scratch.h"
 #include "prim/call/tokens.h"
-#include "prim/compressed_attention/block_importance.h"
+#include "prim/attention/block_importance.h"
 
 namespace tamis::prim {
 

@@ -1,0 +1,198 @@
+// The importance of select blocks, from the scores of all keys, and the selection of the best.
+#pragma once
+
+#include "prim/attention/cpu/state-inl.h"
+#include "prim/blocks/top_k-inl.h"
+
+namespace tamis::TAMIS_LEVEL {
+namespace {
+
+namespace attention {
+
+// group_sums[token][first + key] = sum over the token's rows of factor * e, kLanes keys at a time.
+// Of whole vectors of rows: their sum, then the sum of its lanes.
+inline void SumWholeGroups(const Item& it, const float* e, const float* factor, int64_t first,
+                           int64_t count) {
+  const int64_t vectors = it.heads / kLanes;
+  for (int64_t t = 0; t < it.tokens; ++t) {
+    const int64_t row = t * it.heads;
+    float* to = it.group_sums + t * it.at.keys + first;
+    for (int64_t k = 0; k < count; k += kLanes) {
+      V block[kLanes];
+      for (int i = 0; i < kLanes; ++i) {
+        const float* key = e + (k + i) * it.at.score_stride + row;
+        block[i] = Mul(Load(key), Load(factor + row));
+        for (int64_t v = 1; v < vectors; ++v) {
+          block[i] = Fma(Load(key + v * kLanes), Load(factor + row + v * kLanes), block[i]);
+        }
+      }
+      Store(to + k, SumRows(block));
+    }
+  }
+}
+
+// The same for groups of any size: blocks of lanes x lanes are transposed, so that keys lie on the
+// lanes and a group is a run of vector additions.
+inline void SumGroups(const Item& it, const float* e, const float* factor, int64_t first,
+                      int64_t count) {
+  if (it.heads % kLanes == 0) return SumWholeGroups(it, e, factor, first, count);
+  for (int64_t k = 0; k < count; k += kLanes) {
+    V sum = Zero();
+    int64_t member = 0;
+    float* to = it.group_sums + first + k;
+    for (int64_t v = 0; v < it.vectors; ++v) {
+      V block[kLanes];
+      const V f = Load(factor + v * kLanes);
+      for (int i = 0; i < kLanes; ++i) block[i] = Mul(Load(e + (k + i) * it.at.score_stride + v * kLanes), f);
+      Transpose(block);
+      for (int r = 0; r < kLanes && v * kLanes + r < it.rows; ++r) {
+        sum = member == 0 ? block[r] : Add(sum, block[r]);
+        if (++member == it.heads) {
+          Store(to, sum);
+          to += it.at.keys;
+          member = 0;
+        }
+      }
+    }
+  }
+}
+
+// Of a tile, or of its first keys: no row sees the others.
+inline void SumGroupsOfTile(const Item& it, const Tile& tile) {
+  float* scores = ScoresOf(it, tile);
+  const State state = it.Total();
+  if (it.a.keep_scores) {
+    float* factor = it.tile_max + tile.begin / it.a.key_tile * it.at.rows;
+    for (int64_t v = 0; v < it.vectors * kLanes; v += kLanes) {
+      const V shrink = ExpNonPositive(Sub(Load(factor + v), Load(state.max + v)));
+      Store(factor + v, Mul(shrink, Load(it.alpha + v)));
+    }
+    return SumGroups(it, scores, factor, tile.begin, tile.count);
+  }
+  LoadTile(it, tile, false);
+  Scores<false>(it, tile.count, scores, nullptr);
+  if (!tile.whole) HideKeys(it, tile, scores);
+  for (int64_t k = 0; k < tile.count; ++k) {
+    for (int64_t v = 0; v < it.vectors * kLanes; v += kLanes) {
+      float* score = scores + k * it.at.score_stride + v;
+      Store(score, ExpNonPositive(Sub(Load(score), Load(state.max + v))));
+    }
+  }
+  SumGroups(it, scores, it.alpha, tile.begin, tile.count);
+}
+
+// The band of a block as floats, where it is as short as bands are (5 at the documents' sizes).
+constexpr int64_t kShortBand = 64;
+
+struct Band {
+  int64_t length;
+  float coefficients[kShortBand];
+  const float* data;  // null: too long
+
+  explicit Band(const prim::BlockGeometry& g) : length(g.LastToken(0) - g.FirstToken(0) + 1) {
+    data = length <= kShortBand ? coefficients : nullptr;
+    for (int64_t i = 0; i < length && data != nullptr; ++i)
+      coefficients[i] = static_cast<float>(g.Coefficient(i));
+  }
+};
+
+// sum over x of band[last - x] * probabilities[x], from the last token back.
+inline float BlockScore(const Item& it, const Band& band, const float* probabilities, int64_t j) {
+  const prim::BlockGeometry& g = it.a.selection.geometry;
+  const int64_t last = g.LastToken(j);
+  const int64_t first = g.FirstToken(j) > 0 ? g.FirstToken(j) : 0;
+  float sum = 0.0f;
+  for (int64_t x = last < it.s.of[0].keys ? last : it.s.of[0].keys - 1; x >= first; --x) {
+    const float coefficient =
+        band.data != nullptr ? band.data[last - x] : static_cast<float>(g.Coefficient(last - x));
+    sum += coefficient * probabilities[x];
+  }
+  return sum;
+}
+
+// probabilities[x] becomes the score of a block whose last token is x: the same operations in the
+// same order. From the end back, so that those before are still what they were.
+inline void SumBands(const Band& band, int64_t keys, float* probabilities) {
+  const int64_t begin = band.length - 1;  // bands that begin earlier are cut short
+  for (int64_t end = keys; end > begin; end -= kLanes) {
+    const int64_t x = end - kLanes > begin ? end - kLanes : begin;
+    V sum = Zero();
+    for (int64_t i = 0; i < band.length; ++i)
+      sum =
+          Add(sum, Mul(Set(band.data[i]), LoadN(probabilities + x - i, static_cast<int>(end - x))));
+    StoreN(probabilities + x, sum, static_cast<int>(end - x));
+  }
+}
+
+// The scores of all blocks. `probabilities` is lost.
+inline void ScoreBlocks(const Item& it, const Band& band, float* probabilities) {
+  const prim::BlockGeometry& g = it.a.selection.geometry;
+  const int64_t blocks = it.s.blocks;
+  int64_t whole = 0;  // blocks [whole, cut) hear tokens inside [0, keys) only
+  while (whole < blocks && g.FirstToken(whole) < 0) ++whole;
+  int64_t cut = band.data != nullptr ? blocks : whole;
+  while (cut > whole && g.LastToken(cut - 1) >= it.s.of[0].keys) --cut;
+  for (int64_t j = 0; j < whole; ++j) it.block_scores[j] = BlockScore(it, band, probabilities, j);
+  for (int64_t j = cut; j < blocks; ++j)
+    it.block_scores[j] = BlockScore(it, band, probabilities, j);
+  if (cut == whole) return;
+  SumBands(band, it.s.of[0].keys, probabilities);
+  for (int64_t j = whole; j < cut; ++j) it.block_scores[j] = probabilities[g.LastToken(j)];
+}
+
+// The keys that every tile of the walk does not reach have probability 0.
+inline void SumAllGroups(const Item& it) {
+  const int64_t keys = prim::RoundedUp(it.s.of[0].keys, it.a.key_tile);
+  int64_t done = 0;
+  const auto clear = [&](int64_t end) {
+    for (int64_t t = 0; t < it.tokens && done < end; ++t) {
+      __builtin_memset(it.group_sums + t * it.at.keys + done, 0,
+                       static_cast<size_t>(end - done) * sizeof(float));
+    }
+    done = end;
+  };
+  Cursor cursor = StartOf(it, 0);
+  Tile tile;
+  for (NextTile(it, &cursor, &tile); tile.count > 0; NextTile(it, &cursor, &tile)) {
+    clear(tile.begin);
+    SumGroupsOfTile(it, tile);
+    done = tile.begin + tile.count;
+  }
+  clear(keys);
+}
+
+inline void SelectBlocks(const Item& it) {
+  const prim::attention::Selection& selection = it.a.selection;
+  const State state = it.Total();
+  for (int64_t row = 0; row < it.vectors * kLanes; ++row) {
+    const bool counts = row < it.rows && it.nothing[row / it.heads] == 0;
+    it.alpha[row] = counts ? 1.0f / state.sum[row] : 0.0f;
+  }
+  SumAllGroups(it);
+  const int64_t blocks = it.s.blocks;
+  const Band band(selection.geometry);
+  for (int64_t t = 0; t < it.tokens; ++t) {
+    if (it.nothing[t] != 0) {
+      for (int64_t j = 0; j < blocks; ++j) it.block_scores[j] = 0.0f;
+    } else {
+      ScoreBlocks(it, band, it.group_sums + t * it.at.keys);
+    }
+    const uint8_t* forced = selection.forced != nullptr
+                                ? selection.forced + (it.token + t) * selection.forced_stride
+                                : nullptr;
+    for (int64_t j = 0; j < blocks && forced != nullptr; ++j) {
+      if (forced[j] != 0) it.block_scores[j] = -kLowest;
+    }
+    if (selection.force_ends && blocks > 0) {
+      it.block_scores[0] = it.block_scores[blocks - 1] = -kLowest;
+      if (blocks > 1) it.block_scores[blocks - 2] = -kLowest;
+    }
+    int32_t* indices =
+        selection.indices + it.OffsetOf(selection.at, t) + it.kv_head * selection.head_stride;
+    SelectTopK(it.block_scores, blocks, selection.count, it.heap, indices);
+  }
+}
+
+}  // namespace attention
+}  // namespace
+}  // namespace tamis::TAMIS_LEVEL

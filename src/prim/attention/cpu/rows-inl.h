@@ -1,0 +1,327 @@
+// Queries, keys and values into scratch, as the products take them.
+#pragma once
+
+#include "prim/attention/cpu/walk-inl.h"
+#include "prim/blocks/attention_tile-inl.h"
+#include "prim/formats/kv_row-inl.h"
+
+namespace tamis::TAMIS_LEVEL {
+namespace {
+
+namespace attention {
+
+// --- queries
+
+// Query row `row` of the item.
+TAMIS_INLINE const uint8_t* QueryRow(const Item& it, const Heads& heads, int64_t row) {
+  const int64_t t = row / it.heads;
+  return heads.data + it.OffsetOf(heads.at, t) + (it.head + row - t * it.heads) * heads.head_stride;
+}
+
+// All lines at once: they come from memory, and a block of lanes x lanes would wait for each line
+// in turn. Inlined by force: gcc 12 takes a function that only prefetches for one without effect
+// and drops its calls.
+TAMIS_INLINE void PrefetchBytes(const uint8_t* row, int64_t bytes) {
+  for (int64_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(row + byte, 0, 3);
+}
+TAMIS_INLINE void PrefetchQueries(const Item& it) {
+  const int64_t bytes = it.a.dim * BytesOf(it.a.element);
+  for (int64_t row = 0; row < it.rows; ++row)
+    PrefetchBytes(QueryRow(it, it.a.query, row), bytes);
+}
+
+// Vectors [begin, end) of rows as panels [vector of rows][column][lane]; rows past the last are 0.
+inline void PackHeads(const Item& it, const Heads& heads, int64_t dim, int64_t column,
+                      int64_t begin, int64_t end) {
+  for (int64_t v = begin; v < end; ++v) {
+    const void* from[kLanes];
+    for (int i = 0; i < kLanes; ++i) {
+      const int64_t row = v * kLanes + i;
+      from[i] = row < it.rows ? QueryRow(it, heads, row) : nullptr;
+    }
+    PackRows(it.a.element, from, dim, it.query + (v * it.columns + column) * kLanes);
+  }
+}
+inline void PackColumns(const Item& it, int64_t begin, int64_t end) {
+  PackHeads(it, it.a.query, it.a.dim, 0, begin, end);
+  if (it.a.rope_dim > 0)
+    PackHeads(it, it.a.query_rope, it.a.rope_dim, ColumnsOf(it.a.dim), begin, end);
+}
+inline void PackColumns(const Item& it) { PackColumns(it, 0, it.vectors); }
+
+// Rows of vectors [begin, end), a group of heads, as panels of integers. Before any key is loaded,
+// their rows stand in the keys' place.
+template <class Element>
+inline void PairUpQueries(const Item& it, int64_t begin, int64_t end, Quanta* quanta) {
+  *quanta = Quanta();
+  const int64_t pairs = it.at.dim_pairs;
+  auto* rows = reinterpret_cast<int32_t*>(it.key);
+  for (int64_t v = begin; v < end; ++v) {
+    for (int i = 0; i < kLanes; ++i) {
+      const int64_t row = v * kLanes + i;
+      int32_t* to = rows + i * pairs;
+      it.query_factor[row] = 0.0f;
+      if (row < it.rows) {
+        const HalfRow halves = {
+            .first = reinterpret_cast<const uint16_t*>(QueryRow(it, it.a.query, row)),
+            .first_dims = it.a.dim,
+            .second = it.a.rope_dim > 0 ? reinterpret_cast<const uint16_t*>(
+                                              QueryRow(it, it.a.query_rope, row))
+                                        : nullptr,
+            .second_dims = it.a.rope_dim};
+        const RowQuantum quantum = QuantumOf<Element>(halves);
+        quanta->Add(quantum);
+        it.query_factor[row] = it.a.scale * quantum.step;
+        PairUpRow<Element>(halves, quantum.scale, to);
+      } else {
+        for (int64_t c = 0; c < pairs; c += kLanes) StoreInts(to + c, ZeroInts());
+      }
+    }
+    for (int64_t c = 0; c < pairs; c += kLanes) {
+      V block[kLanes];
+      for (int i = 0; i < kLanes; ++i) block[i] = FloatBits(LoadInts(rows + i * pairs + c));
+      Transpose(block);
+      int32_t* panel = it.int16_query + (v * pairs + c) * kLanes;
+      for (int i = 0; i < kLanes; ++i) StoreInts(panel + i * kLanes, IntBits(block[i]));
+    }
+  }
+}
+
+// A group of the item's rows as the first product takes them.
+inline void PackGroup(const Item& it, int64_t group) {
+  constexpr int64_t kVectors = kHeadGroup / kLanes;
+  const int64_t begin = group * kVectors;
+  const int64_t end = it.vectors < begin + kVectors ? it.vectors : begin + kVectors;
+  if (!it.int16_scores) return PackColumns(it, begin, end);
+  WithHalf(
+      it.a.element, [&](auto e) __attribute__((always_inline)) {
+        PairUpQueries<decltype(e)>(it, begin, end, it.quanta + group);
+      });
+}
+
+// --- keys and values
+
+TAMIS_INLINE const uint8_t* RowOf(const Rows& rows, const uint8_t* base, const Tile& tile,
+                                  int64_t k) {
+  return base + tile.page[k] * rows.page_stride + tile.slot[k] * rows.row_stride;
+}
+TAMIS_INLINE const uint8_t* KeyRow(const Item& it, const Tile& tile, int64_t k) {
+  return RowOf(it.a.sources[tile.source].key, it.from[tile.source].key, tile, k);
+}
+TAMIS_INLINE const uint8_t* RopeRow(const Item& it, const Tile& tile, int64_t k) {
+  return RowOf(it.a.sources[tile.source].key_rope, it.from[tile.source].key_rope, tile, k);
+}
+TAMIS_INLINE const uint8_t* ValueRow(const Item& it, const Tile& tile, int64_t k) {
+  return RowOf(it.a.sources[tile.source].value, it.from[tile.source].value, tile, k);
+}
+TAMIS_INLINE bool HasRopeRows(const Item& it, const Tile& tile) {
+  return it.a.sources[tile.source].key_rope.data != nullptr;
+}
+
+// Asks for the entries of the pages of all rows, at once, unless the row before has it: they are
+// looked up side by side, and what follows a prefetch whose page is not known waits. In bursts of 8
+// rows, between products, a call took 1 to 2% longer.
+TAMIS_INLINE void PrefetchPage(const uint8_t* row) { __builtin_prefetch(row, 0, 2); }
+TAMIS_INLINE void PrefetchPages(const Item& it, const Tile& tile) {
+  const bool rope = tile.count > 0 && HasRopeRows(it, tile);
+  for (int64_t k = 0; k < tile.count; ++k) {
+    PrefetchPage(KeyRow(it, tile, k));
+    if (rope) PrefetchPage(RopeRow(it, tile, k));
+    if (!it.a.value_in_key) PrefetchPage(ValueRow(it, tile, k));
+  }
+}
+
+// Rows come from random places: 6 on their way keep memory busy (of 4, a call took 1 to 3% longer).
+// Asking for all of a tile's lines ahead, between the products of the tile before, makes this a
+// quarter shorter and those as much longer.
+constexpr int64_t kRowsAhead = 5;
+
+TAMIS_INLINE void PrefetchRow(const Item& it, const Tile& tile, int64_t k) {
+  if (k >= tile.count) return;
+  const int64_t bytes = BytesOf(it.a.element);
+  PrefetchBytes(KeyRow(it, tile, k), it.a.byte_rows ? it.a.kv_row.width() : it.a.dim * bytes);
+  if (HasRopeRows(it, tile)) PrefetchBytes(RopeRow(it, tile, k), it.a.rope_dim * bytes);
+}
+
+// Key k of the tile as columns: its first part, then its second.
+TAMIS_INLINE void LoadKey(const Item& it, const Tile& tile, int64_t k) {
+  const Args& a = it.a;
+  float* key = it.key + k * it.at.key_stride;
+  const uint8_t* row = KeyRow(it, tile, k);
+  if (a.byte_rows) {
+    float* widened = kBf16Pairs ? it.widened : key;
+    WidenKvLatent(a.element, a.kv_row, row, widened);
+    WidenKvRope(a.element, a.kv_row, row, widened + a.dim);
+    if (kBf16Pairs) {
+      StoreN(key + it.columns - 1, Zero(), 1);  // half of it remains where dims are odd
+      Narrow(prim::Element::kBFloat16, widened, 1.0f, a.dim + a.rope_dim, key);  // exact
+    }
+    return;
+  }
+  Spread(a.element, row, a.dim, key);
+  if (a.rope_dim > 0)
+    Spread(a.element, RopeRow(it, tile, k), a.rope_dim, key + ColumnsOf(a.dim));
+}
+
+// Zeros from key `count` of the tile up to a whole register tile.
+inline void PadKeys(const Item& it, int64_t count) {
+  for (int64_t k = count; k % (2 * kTileHeight) != 0; ++k) {
+    for (int64_t c = 0; c < it.columns; ++c) it.key[k * it.at.key_stride + c] = 0.0f;
+  }
+}
+
+// Value k as it lies in memory or, being its first part, in the key's columns of pairs. Not of
+// values in keys of fp32 columns.
+TAMIS_INLINE const void* StoredValue(const Item& it, const Tile& tile, int64_t k) {
+  if (it.a.value_in_key) return it.key + k * it.at.key_stride;
+  return ValueRow(it, tile, k);
+}
+
+TAMIS_INLINE int32_t* PairsOf(const Item& it, int64_t k) {
+  return reinterpret_cast<int32_t*>(it.value) + k / 2 * it.at.value_stride;
+}
+
+// Values of keys k and k + 1, where there is one more, as a pair of integers. Returns whether they
+// are in range.
+TAMIS_INLINE bool PairUpValues(const Item& it, const Tile& tile, int64_t k) {
+  const bool two = k + 1 < tile.count;
+  if (it.a.value_in_key && !kBf16Pairs) {
+    const float* first = it.key + k * it.at.key_stride;
+    return PairValues<F16>(first, two ? first + it.at.key_stride : nullptr, it.a.value_dim,
+                           PairsOf(it, k), it.inverse + k);
+  }
+  const auto* first = static_cast<const uint16_t*>(StoredValue(it, tile, k));
+  const auto* second = static_cast<const uint16_t*>(two ? StoredValue(it, tile, k + 1) : nullptr);
+  return WithHalf(
+      it.a.element, [&](auto e) __attribute__((always_inline)) {
+        return PairValues<decltype(e)>(first, second, it.a.value_dim, PairsOf(it, k),
+                                       it.inverse + k);
+      });
+}
+
+// Keys of the tile as columns, and where `pair`, values as pairs of integers. Returns whether these
+// are in range.
+inline bool LoadTile(const Item& it, const Tile& tile, bool pair) {
+  for (int64_t k = 0; k < kRowsAhead; ++k) PrefetchRow(it, tile, k);
+  const bool in_key = it.a.value_in_key;
+  bool paired = pair;
+  for (int64_t k = 0; k < tile.count; ++k) {
+    PrefetchRow(it, tile, k + kRowsAhead);
+    LoadKey(it, tile, k);
+    if (in_key && paired && (k % 2 == 1 || k + 1 == tile.count))
+      paired = PairUpValues(it, tile, k & ~1);
+  }
+  PadKeys(it, tile.count);
+  return paired;
+}
+
+// How many keys ahead values that are read whole are asked for.
+constexpr int64_t kValuesAhead = 16;
+
+TAMIS_INLINE void PrefetchValue(const Item& it, const Tile& tile, int64_t k) {
+  if (k < tile.count)
+    PrefetchBytes(ValueRow(it, tile, k), it.a.value_dim * BytesOf(it.a.element));
+}
+
+// Values that do not lie in keys as pairs of integers. Returns whether they are in range.
+inline bool PairUpTile(const Item& it, const Tile& tile) {
+  bool paired = true;
+  for (int64_t k = 0; k < tile.count && paired; k += 2) {
+    PrefetchValue(it, tile, k + kValuesAhead);
+    PrefetchValue(it, tile, k + kValuesAhead + 1);
+    paired = PairUpValues(it, tile, k);
+  }
+  return paired;
+}
+
+// `width` elements of value k from column c on; zeros up to `padded`.
+TAMIS_INLINE void WidenPart(const Item& it, const Tile& tile, int64_t k, int64_t c, int64_t width,
+                            int64_t padded, float* to) {
+  if (it.a.value_in_key && !kBf16Pairs) {
+    __builtin_memcpy(to, it.key + k * it.at.key_stride + c, static_cast<size_t>(width) * 4);
+  } else {
+    const auto* row = static_cast<const uint8_t*>(StoredValue(it, tile, k));
+    Widen(it.a.element, row + c * BytesOf(it.a.element), width, to);
+  }
+  for (int64_t i = width; i < padded; ++i) to[i] = 0.0f;
+}
+
+// All of value k.
+TAMIS_INLINE void WidenValue(const Item& it, const Tile& tile, int64_t k) {
+  WidenPart(it, tile, k, 0, it.a.value_dim, it.at.out_stride, it.value + k * it.at.value_stride);
+}
+
+// --- keys as integers
+
+TAMIS_INLINE HalfRow KeyHalves(const Item& it, const Tile& tile, int64_t k) {
+  const auto halves = [](const uint8_t* row) { return reinterpret_cast<const uint16_t*>(row); };
+  return {.first = halves(KeyRow(it, tile, k)),
+          .first_dims = it.a.dim,
+          .second = it.a.rope_dim > 0 ? halves(RopeRow(it, tile, k)) : nullptr,
+          .second_dims = it.a.rope_dim};
+}
+
+// Keys k and k + 1, and their values, as pairs of integers. Returns whether the values are in
+// range. The last key of an odd number of them stands for the one after it, too, whose weight is 0.
+template <class Element>
+TAMIS_INLINE bool PairUpKeys(const Item& it, const Tile& tile, int64_t k,
+                             const RowQuantum* quanta) {
+  const Args& a = it.a;
+  const int64_t second = k + 1 < tile.count ? 1 : 0;
+  const uint16_t* latent[2];
+  int32_t* to[2];
+  for (int i = 0; i < 2; ++i) {
+    const int64_t at = i * second;
+    const HalfRow key = KeyHalves(it, tile, k + at);
+    latent[i] = key.first;
+    to[i] = reinterpret_cast<int32_t*>(it.key) + (k + at) * it.at.key_stride;
+    it.key_step[k + at] = quanta[at].step;
+    PairUpPart<Element>(key.second, key.second_dims, quanta[at].scale, to[i] + DimPairsOf(a.dim));
+  }
+  if (a.value_in_key) {
+    const RowScale first_value = ScaleOf(quanta[0].most);
+    const RowScale second_value = ScaleOf(quanta[second].most);
+    if (!first_value.fits || !second_value.fits) return false;
+    it.inverse[k] = first_value.inverse;
+    it.inverse[k + 1] = second_value.inverse;
+    PairUpKeysAndValues<Element>(latent, a.dim, {quanta[0].scale, quanta[second].scale},
+                                 {first_value, second_value}, to, PairsOf(it, k));
+    return true;
+  }
+  for (int i = 0; i < 2; ++i)
+    PairUpPart<Element>(latent[i], a.dim, quanta[i * second].scale, to[i]);
+  return PairUpValues(it, tile, k);
+}
+
+// Keys and values of the tile as pairs of integers. Returns whether they are in range, and scores
+// as good in integers as they have to be.
+template <class Element>
+inline bool PairUpAllAs(const Item& it, const Quanta& queries, const Tile& tile) {
+  Quanta keys;
+  for (int64_t k = 0; k < kRowsAhead; ++k) PrefetchRow(it, tile, k);
+  for (int64_t k = 0; k < tile.count; k += 2) {
+    RowQuantum quanta[2];
+    for (int64_t i = k; i < k + 2 && i < tile.count; ++i) {
+      PrefetchRow(it, tile, i + kRowsAhead);
+      if (!it.a.value_in_key) PrefetchValue(it, tile, i + kRowsAhead);
+      quanta[i - k] = QuantumOf<Element>(KeyHalves(it, tile, i));
+      keys.Add(quanta[i - k]);
+    }
+    if (!PairUpKeys<Element>(it, tile, k, quanta)) return false;
+  }
+  for (int64_t k = tile.count; k % (2 * kTileHeight) != 0; ++k) {
+    it.key_step[k] = 0.0f;
+    __builtin_memset(it.key + k * it.at.key_stride, 0, static_cast<size_t>(it.at.dim_pairs) * 4);
+  }
+  return ScoresFit(queries, keys, it.a.scale);
+}
+inline bool PairUpAll(const Item& it, const Quanta& queries, const Tile& tile) {
+  return WithHalf(
+      it.a.element, [&](auto e) __attribute__((always_inline)) {
+        return PairUpAllAs<decltype(e)>(it, queries, tile);
+      });
+}
+
+}  // namespace attention
+}  // namespace
+}  // namespace tamis::TAMIS_LEVEL

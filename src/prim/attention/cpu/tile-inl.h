@@ -1,0 +1,335 @@
+// A tile of keys: scores, softmax, and the weighted sum of values, in fp32 or in 16-bit integers.
+#pragma once
+
+#include "prim/attention/cpu/ahead-inl.h"
+
+namespace tamis::TAMIS_LEVEL {
+namespace {
+
+namespace attention {
+
+// --- scores
+
+// Products of vectors in a member's tile.
+inline int64_t WorkOf(const Item& it, int64_t count) {
+  const int64_t scores = it.columns * it.vectors * count;
+  const int64_t values = it.at.out_stride / kLanes * it.rows;
+  return scores + values * (it.int16 ? (count + 1) / 2 : count);
+}
+
+// S[kKeys keys][kVectors vectors of rows] = scale K Q, from key k and vector v on.
+template <bool kCopies, int64_t kStride, int kKeys, int kVectors>
+TAMIS_INLINE void ScoreTile(const Item& it, int64_t k, int64_t v, float* scores, RowCopy* copy) {
+  const float* key = it.key + k * it.at.key_stride;
+  const float* query = it.query + v * it.columns * kLanes;
+  V sum[kKeys][kVectors];
+  if constexpr (kCopies) {
+    const auto step = [&](int64_t) __attribute__((always_inline)) {
+      copy->Step(kColumnsBetween * kKeys * kVectors);
+    };
+    ProductTile<kStride>(key, it.at.key_stride, query, it.columns, sum, step);
+  } else {
+    ProductTile<kStride>(key, it.at.key_stride, query, it.columns, sum);
+  }
+  const V scale = Set(it.a.scale);
+  for (int i = 0; i < kKeys; ++i) {
+    for (int j = 0; j < kVectors; ++j) {
+      Store(scores + (k + i) * it.at.score_stride + (v + j) * kLanes, Mul(sum[i][j], scale));
+    }
+  }
+}
+
+template <bool kCopies, int64_t kStride>
+inline void ScoreTiles(const Item& it, int64_t count, float* scores, RowCopy* copy) {
+  ForTiles(
+      count, it.vectors,
+      [&](auto height, auto width, int64_t k, int64_t v) __attribute__((always_inline)) {
+        ScoreTile<kCopies, kStride, decltype(height)::value, decltype(width)::value>(it, k, v,
+                                                                                     scores, copy);
+      });
+}
+
+template <bool kCopies>
+inline void Scores(const Item& it, int64_t count, float* scores, RowCopy* copy) {
+  switch (it.at.key_stride) {
+    case prim::kNarrowKeyStride:
+      return ScoreTiles<kCopies, prim::kNarrowKeyStride>(it, count, scores, copy);
+    case prim::kWideKeyStride:
+      return ScoreTiles<kCopies, prim::kWideKeyStride>(it, count, scores, copy);
+    default: return ScoreTiles<kCopies, 0>(it, count, scores, copy);
+  }
+}
+
+// A chunk of all scores at a time: its queries, 12 KB of 32 heads, stay in L1 for all keys.
+template <int64_t kStride>
+inline void Int16ScoreTiles(const Item& it, int64_t count, float* scores) {
+  const int64_t pairs = it.at.dim_pairs;
+  for (int64_t begin = 0; begin < pairs; begin += kChunkDimPairs) {
+    const int64_t end = pairs - begin < kChunkDimPairs ? pairs : begin + kChunkDimPairs;
+    ForTiles(
+        count, it.vectors,
+        [&](auto height, auto width, int64_t k, int64_t v) __attribute__((always_inline)) {
+          // 16 rows whose distance is not known here have more addresses than there are registers.
+          constexpr int kKeys = kStride == 0 ? kTileHeight : decltype(height)::value;
+          for (int64_t i = k; i < k + decltype(height)::value; i += kKeys) {
+            Int16ScoreTile<kStride, kKeys, decltype(width)::value>(
+                reinterpret_cast<const int32_t*>(it.key) + i * it.at.key_stride, it.at.key_stride,
+                it.int16_query + v * pairs * kLanes, pairs, begin, end,
+                it.query_factor + v * kLanes, it.key_step + i,
+                scores + i * it.at.score_stride + v * kLanes, it.at.score_stride);
+          }
+        });
+  }
+}
+
+inline void Int16Scores(const Item& it, int64_t count, float* scores) {
+  switch (it.at.key_stride) {
+    case prim::kNarrowKeyStride: return Int16ScoreTiles<prim::kNarrowKeyStride>(it, count, scores);
+    case prim::kWideKeyStride: return Int16ScoreTiles<prim::kWideKeyStride>(it, count, scores);
+    default: return Int16ScoreTiles<0>(it, count, scores);
+  }
+}
+
+inline void HideKey(const Item& it, float* scores, int64_t t, int64_t k) {
+  float* rows = scores + k * it.at.score_stride + t * it.heads;
+  for (int64_t h = 0; h < it.heads; ++h) rows[h] = it.a.hidden_score;
+}
+
+inline void HideKeys(const Item& it, const Tile& tile, float* scores) {
+  const bool masked = it.a.sources[tile.source].hidden != nullptr;
+  for (int64_t t = 0; t < it.tokens; ++t) {
+    const Range& seen = SeenOf(it, tile.source)[t];
+    const int64_t begin = seen.begin - tile.begin;
+    const int64_t end = seen.end - tile.begin;
+    for (int64_t k = 0; k < tile.count && k < begin; ++k) HideKey(it, scores, t, k);
+    for (int64_t k = end < 0 ? 0 : end; k < tile.count; ++k) HideKey(it, scores, t, k);
+    if (!masked) continue;
+    const uint8_t* mask = MaskOf(it, t) + tile.begin;
+    for (int64_t k = 0; k < tile.count; ++k) {
+      uint64_t word = 1;
+      if (k + 8 <= tile.count) __builtin_memcpy(&word, mask + k, 8);
+      if (word == 0) {  // most words of most masks
+        k += 7;
+      } else if (mask[k] != 0) {
+        HideKey(it, scores, t, k);
+      }
+    }
+  }
+}
+
+// --- values
+
+// A value that some tokens of the item do not see would reach their rows as 0 * inf or 0 * NaN:
+// such values are set aside, and given to the rows that see them.
+struct Aside {
+  int64_t count;
+  uint8_t key[kMostKeyTile];  // of the tile
+};
+
+template <int kVectors>
+TAMIS_INLINE bool AllFinite(const float* row) {
+  V sum = Zero();
+  for (int v = 0; v < kVectors; ++v) sum = Fma(Load(row + v * kLanes), Zero(), sum);
+  return AllEqual(sum, Zero());
+}
+
+template <int kVectors>
+TAMIS_INLINE void WidenStrip(const Item& it, const Tile& tile, int64_t k, int64_t c, float* to) {
+  constexpr int64_t kWidth = kVectors * kLanes;
+  const int64_t width = it.a.value_dim - c < kWidth ? it.a.value_dim - c : kWidth;
+  WidenPart(it, tile, k, c, width, kWidth, to);
+}
+
+template <int kVectors>
+inline void AddValuesSetAside(const Item& it, const State& state, const Tile& tile, int64_t c,
+                              const float* scores, const Aside& aside) {
+  alignas(64) float value[kVectors * kLanes];
+  for (int64_t i = 0; i < aside.count; ++i) {
+    const int64_t k = aside.key[i];
+    WidenStrip<kVectors>(it, tile, k, c, value);
+    for (int64_t row = 0; row < it.rows; ++row) {
+      const Range& seen = SeenOf(it, tile.source)[row / it.heads];
+      if (tile.begin + k < seen.begin || tile.begin + k >= seen.end) continue;
+      const V e = Set(scores[k * it.at.score_stride + row]);
+      float* out = state.out + row * it.at.out_stride + c;
+      for (int v = 0; v < kVectors; ++v)
+        Store(out + v * kLanes, Fma(e, Load(value + v * kLanes), Load(out + v * kLanes)));
+    }
+  }
+}
+
+// Values of the tile as fp32, `stride` apart.
+struct Values {
+  const float* data;
+  int64_t stride;
+  int64_t count;
+};
+
+// Rows [row, row + kRows) of columns [c, c + kVectors kLanes).
+template <int kRows, int kVectors>
+TAMIS_INLINE void ValueRows(const Item& it, const State& state, bool first, const float* scores,
+                            const Values& values, int64_t row, int64_t c) {
+  ValueTile<kRows, kVectors>(first, scores + row, it.at.score_stride, values.data, values.stride,
+                             values.count, it.alpha + row, state.out + row * it.at.out_stride + c,
+                             it.at.out_stride);
+}
+
+template <int kVectors>
+TAMIS_INLINE void RestOfRows(const Item& it, const State& state, bool first, const float* scores,
+                             const Values& values, int64_t row, int64_t c) {
+  if (kTileHeight > 4 && it.rows - row >= 4) {
+    ValueRows<4, kVectors>(it, state, first, scores, values, row, c);
+    row += 4;
+  }
+  if (it.rows - row >= 2) {
+    ValueRows<2, kVectors>(it, state, first, scores, values, row, c);
+    row += 2;
+  }
+  if (row < it.rows) ValueRows<1, kVectors>(it, state, first, scores, values, row, c);
+}
+
+// Strips of columns that stay in L1 for all rows: of values that are fp32 already, or widened here.
+template <int kVectors, bool kWiden>
+inline void ValueStrip(const Item& it, const State& state, const Tile& tile, bool first,
+                       const float* scores, const Values& whole, int64_t c, RowCopy* copy) {
+  constexpr int64_t kWidth = kVectors * kLanes;
+  Values values = {whole.data + c, whole.stride, whole.count};
+  Aside aside = {};
+  if constexpr (kWiden) {
+    values = {it.value, kWidth, tile.count};
+    const bool exact = !tile.whole && it.a.hidden_score == kMinusInfinity;
+    for (int64_t k = 0; k < tile.count; ++k) {
+      float* to = it.value + k * kWidth;
+      WidenStrip<kVectors>(it, tile, k, c, to);
+      if (!exact || AllFinite<kVectors>(to)) continue;
+      aside.key[aside.count++] = static_cast<uint8_t>(k);
+      for (int v = 0; v < kVectors; ++v) Store(to + v * kLanes, Zero());
+    }
+  }
+  int64_t row = 0;
+  for (; row + kTileHeight <= it.rows; row += kTileHeight) {
+    ValueRows<kTileHeight, kVectors>(it, state, first, scores, values, row, c);
+    if (copy != nullptr) copy->Step(tile.count * kTileHeight * kVectors);
+  }
+  if constexpr (kWiden) RestOfRows<kVectors>(it, state, first, scores, values, row, c);
+  if (aside.count > 0) AddValuesSetAside<kVectors>(it, state, tile, c, scores, aside);
+}
+
+// Rows [row, row + kRows) of all columns: of few rows, sums of many columns fill the registers.
+template <int kRows, int kVectors>
+inline void FewRows(const Item& it, const State& state, bool first, const float* scores,
+                    const Values& values, int64_t row) {
+  int64_t c = 0;
+  for (; c + kVectors * kLanes <= it.at.out_stride; c += kVectors * kLanes) {
+    ValueRows<kRows, kVectors>(it, state, first, scores,
+                               {values.data + c, values.stride, values.count}, row, c);
+  }
+  for (; c < it.a.value_dim; c += kLanes) {
+    ValueRows<kRows, 1>(it, state, first, scores, {values.data + c, values.stride, values.count},
+                        row, c);
+  }
+}
+
+// Values that are in scratch whole.
+inline void SumWholeValues(const Item& it, const State& state, const Tile& tile, bool first,
+                           const float* scores, const Values& values, RowCopy* copy) {
+  int64_t row = it.rows / kTileHeight * kTileHeight;
+  if (row > 0) {
+    ForWidths(
+        (it.a.value_dim + kLanes - 1) / kLanes,
+        [&](auto width, int64_t v) __attribute__((always_inline)) {
+          ValueStrip<decltype(width)::value, false>(it, state, tile, first, scores, values,
+                                                    v * kLanes, copy);
+        });
+  }
+  if (kTileHeight > 4 && it.rows - row >= 4) {
+    FewRows<4, 2>(it, state, first, scores, values, row);
+    row += 4;
+  }
+  if (it.rows - row >= 2) {
+    FewRows<2, 4>(it, state, first, scores, values, row);
+    row += 2;
+  }
+  if (row < it.rows) FewRows<1, 8>(it, state, first, scores, values, row);
+}
+
+// Not inlined, as Attend: in one function with all else, gcc 12 keeps addresses of the inner loops
+// on the stack.
+__attribute__((noinline)) void SumValues(const Item& it, const State& state, const Tile& tile,
+                                         bool first, const float* scores, RowCopy* copy) {
+  const Values values = {it.value, it.at.value_stride, tile.count};
+  if (tile.whole || it.a.hidden_score != kMinusInfinity) {  // else some may be set aside
+    if (it.a.value_in_key && !kBf16Pairs) {
+      return SumWholeValues(it, state, tile, first, scores,
+                            {it.key, it.at.key_stride, tile.count}, copy);
+    }
+    // Integers that were out of range are not in scratch.
+    if (it.loaded && !it.int16)
+      return SumWholeValues(it, state, tile, first, scores, values, copy);
+    if (it.rows < kTileHeight && it.at.rows <= prim::attention::kLine) {
+      for (int64_t k = 0; k < tile.count; ++k) WidenValue(it, tile, k);
+      return SumWholeValues(it, state, tile, first, scores, values, copy);
+    }
+  }
+  ForWidths(
+      (it.a.value_dim + kLanes - 1) / kLanes,
+      [&](auto width, int64_t v) __attribute__((always_inline)) {
+        ValueStrip<decltype(width)::value, true>(it, state, tile, first, scores, values,
+                                                 v * kLanes, copy);
+      });
+}
+
+__attribute__((noinline)) void SumInt16Values(const Item& it, const State& state, bool first,
+                                              int64_t count, float* scores, RowCopy* copy) {
+  // Where scores are not kept, their weights take their place.
+  int32_t* weights = it.a.keep_scores ? it.weights : reinterpret_cast<int32_t*>(scores);
+  PairWeights(it.vectors, it.at.score_stride, count, scores, it.inverse, it.factor, weights);
+  const int64_t key_pairs = (count + 1) / 2;
+  ForWidths(
+      (it.a.value_dim + kLanes - 1) / kLanes,
+      [&](auto width, int64_t v) __attribute__((always_inline)) {
+        constexpr int kWidth = decltype(width)::value;
+        const int64_t c = v * kLanes;
+        for (int64_t row = 0; row < it.rows; row += kTileHeight) {
+          Int16ValueTile<kTileHeight, kWidth>(
+              first, weights + row, it.at.score_stride,
+              reinterpret_cast<const int32_t*>(it.value) + c, it.at.value_stride, key_pairs,
+              it.alpha + row, it.factor + row, state.out + row * it.at.out_stride + c,
+              it.at.out_stride);
+          if (copy != nullptr) copy->Step(key_pairs * kTileHeight * kWidth);
+        }
+      });
+}
+
+// --- softmax
+
+TAMIS_INLINE float* ScoresOf(const Item& it, const Tile& tile) {
+  return it.scores + (it.a.keep_scores ? tile.begin * it.at.score_stride : 0);
+}
+
+// What follows the scores of a tile. `paired`: its values are pairs of integers.
+TAMIS_INLINE void AddTile(const Item& it, const State& state, const Tile& tile, bool first,
+                          bool paired, RowCopy* copy) {
+  float* scores = ScoresOf(it, tile);
+  if (!tile.whole) HideKeys(it, tile, scores);
+  if (paired) {
+    SoftmaxTile(it.vectors, it.at.score_stride, tile.count, scores, state.max, state.sum, it.alpha,
+                WeightRange{it.inverse, it.factor});
+  } else {
+    SoftmaxTile(it.vectors, it.at.score_stride, tile.count, scores, state.max, state.sum,
+                it.alpha);
+  }
+  if (it.a.keep_scores) {
+    float* max = it.tile_max + tile.begin / it.a.key_tile * it.at.rows;
+    for (int64_t i = 0; i < it.at.rows; ++i) max[i] = state.max[i];
+  }
+  if (paired) {
+    SumInt16Values(it, state, first, tile.count, scores, copy);
+  } else {
+    SumValues(it, state, tile, first, scores, copy);
+  }
+}
+
+}  // namespace attention
+}  // namespace
+}  // namespace tamis::TAMIS_LEVEL

@@ -1,0 +1,166 @@
+// The walk over the positions that an item needs, a tile at a time.
+#pragma once
+
+#include "prim/attention/cpu/item-inl.h"
+
+namespace tamis::TAMIS_LEVEL {
+namespace {
+
+namespace attention {
+
+// Positions of one source, as pages and slots (page 0 where keys are not paged).
+struct Tile {
+  int64_t count;
+  int64_t source;
+  int64_t begin;  // the first position, where they are adjacent
+  bool whole;     // every token sees all of it
+  uint32_t page[kMostKeyTile];
+  uint32_t slot[kMostKeyTile];
+};
+
+// Where a walk stands.
+struct Cursor {
+  int64_t source;
+  int64_t at;          // a position, or a slot of the list
+  int64_t offset;      // within the slot's block
+  const int32_t* ids;  // null: no list
+  int64_t slots;
+};
+
+inline Cursor StartOf(const Item& it, int64_t i) {
+  if (i >= it.a.source_count) return {i, 0, 0, nullptr, 0};
+  const List& list = it.a.sources[i].list;
+  if (list.ids == nullptr) return {i, it.span[i].begin, 0, nullptr, 0};
+  return {i, 0, 0, list.ids + it.OffsetOf(list.at, 0), SlotsOf(list, it.span[i])};
+}
+
+// The next run of at most `most` adjacent positions of the list, from *begin; returns its length, 0
+// at the end.
+TAMIS_INLINE int64_t NextRun(const Item& it, Cursor* cursor, int64_t most, int64_t* begin) {
+  const int64_t block = it.a.sources[cursor->source].list.block;
+  const Range& seen = it.span[cursor->source];
+  while (cursor->at < cursor->slots) {
+    const int64_t id = cursor->ids[cursor->at];
+    if (id < 0) {
+      cursor->at = cursor->slots;
+      return 0;
+    }
+    const int64_t first = id * block;
+    const int64_t end = first + block < seen.end ? first + block : seen.end;
+    *begin = first + cursor->offset;
+    if (*begin < seen.begin) *begin = seen.begin < end ? seen.begin : end;
+    const int64_t left = end - *begin;
+    if (left > most) {
+      cursor->offset = *begin + most - first;
+      return most;
+    }
+    ++cursor->at;
+    cursor->offset = 0;
+    if (left > 0) return left;  // else nothing that the token sees: never read
+  }
+  return 0;
+}
+
+inline void Put(const Item& it, Tile* tile, int64_t begin, int64_t count) {
+  const Source& source = it.a.sources[tile->source];
+  // Positions are below 2^31: 32-bit division is faster.
+  const auto first = static_cast<uint32_t>(begin);
+  const int64_t to = tile->count;
+  tile->count += count;
+  if (source.page_table == nullptr) {
+    for (int64_t k = 0; k < count; ++k) {
+      tile->page[to + k] = 0;
+      tile->slot[to + k] = first + static_cast<uint32_t>(k);
+    }
+    return;
+  }
+  const auto size = static_cast<uint32_t>(source.page_size);
+  const int32_t* entry = source.page_table + it.s.of[tile->source].table_offset + first / size;
+  uint32_t slot = first % size;
+  for (int64_t k = 0; k < count; ++k) {
+    tile->page[to + k] = static_cast<uint32_t>(*entry);
+    tile->slot[to + k] = slot;
+    if (++slot == size && k + 1 < count) {
+      slot = 0;
+      ++entry;
+    }
+  }
+}
+
+inline void NextOfList(const Item& it, Cursor* cursor, Tile* tile) {
+  while (tile->count < it.a.key_tile) {
+    int64_t begin = 0;
+    const int64_t run = NextRun(it, cursor, it.a.key_tile - tile->count, &begin);
+    if (run == 0) return;
+    Put(it, tile, begin, run);
+  }
+}
+
+TAMIS_INLINE bool AllSee(const Item& it, int64_t source, int64_t begin, int64_t end) {
+  if (it.a.sources[source].hidden != nullptr) return false;
+  for (int64_t t = 0; t < it.tokens; ++t) {
+    if (begin < SeenOf(it, source)[t].begin || end > SeenOf(it, source)[t].end) return false;
+  }
+  return true;
+}
+
+// Tiles begin at multiples of their size, so that a row meets the same ones whatever other tokens
+// are in its item.
+inline void NextInOrder(const Item& it, Cursor* cursor, Tile* tile) {
+  const Range& span = it.span[cursor->source];
+  const int64_t size = it.a.key_tile;
+  while (cursor->at < span.end && tile->count == 0) {
+    const int64_t begin = cursor->at;
+    int64_t end = (begin / size + 1) * size;
+    cursor->at = end;
+    end = end < span.end ? end : span.end;
+    if (it.a.sources[cursor->source].hidden != nullptr) {
+      const int64_t needed = begin / size * size + it.needed[begin / size];
+      end = needed < end ? needed : end;
+    }
+    if (end <= begin) continue;
+    tile->begin = begin;
+    tile->whole = AllSee(it, cursor->source, begin, end);
+    Put(it, tile, begin, end - begin);
+  }
+}
+
+// Empty where the walk has ended.
+inline void NextTile(const Item& it, Cursor* cursor, Tile* tile) {
+  tile->count = 0;
+  tile->begin = 0;
+  tile->whole = true;
+  for (; cursor->source < it.a.source_count; *cursor = StartOf(it, cursor->source + 1)) {
+    tile->source = cursor->source;
+    if (cursor->ids != nullptr) {
+      NextOfList(it, cursor, tile);
+    } else {
+      NextInOrder(it, cursor, tile);
+    }
+    if (tile->count > 0) return;
+  }
+}
+
+// Past the next `tiles`, of lists and of sources without a mask.
+inline void Skip(const Item& it, Cursor* cursor, int64_t tiles) {
+  const int64_t size = it.a.key_tile;
+  while (tiles > 0 && cursor->source < it.a.source_count) {
+    int64_t left = size;
+    if (cursor->ids == nullptr && cursor->at < it.span[cursor->source].end) {
+      cursor->at = (cursor->at / size + 1) * size;
+      left = 0;
+    }
+    int64_t begin = 0;
+    for (int64_t run = 1; cursor->ids != nullptr && left > 0 && run > 0; left -= run)
+      run = NextRun(it, cursor, left, &begin);
+    if (left < size) {
+      --tiles;
+    } else {
+      *cursor = StartOf(it, cursor->source + 1);
+    }
+  }
+}
+
+}  // namespace attention
+}  // namespace
+}  // namespace tamis::TAMIS_LEVEL
