@@ -35,22 +35,21 @@ bool IsCut(const Args& a, const Scratch& at, int64_t items, int64_t threads) {
   return most > 1 && Times(items, of_one) <= kMostSharedFloats;
 }
 
+// Items of one token: of each, in their order.
 void CutItems(Call* call) {
   Args& a = call->args;
   int64_t partials = 0;
   for (const Sequence& s : call->key_sequences) {
-    for (int64_t kv_head = 0; kv_head < a.kv_heads; ++kv_head) {
-      for (int64_t token = 0; token < s.rows; ++token) {
-        const int64_t segments = SegmentsOf(a, s, token).count;
-        for (int64_t block = 0; block < a.head_blocks; ++block) {
-          const auto cut = static_cast<int64_t>(call->cuts.size());
-          const int64_t item =
-              s.item_begin + (kv_head * s.rows + token) * a.head_blocks + block;
-          call->cuts.push_back({.item = item, .partial = partials, .partials = segments});
-          for (int64_t i = 0; i < segments; ++i)
-            call->tasks.push_back({.cut = cut, .segment = i, .partial = partials++});
-        }
-      }
+    const int64_t of_token = a.kv_heads * a.head_blocks;
+    for (int64_t i = 0; i < s.rows * of_token; ++i) {
+      const int64_t token =
+          a.tokens_first ? i / a.head_blocks % s.rows : i / of_token;
+      const int64_t segments = SegmentsOf(a, s, token).count;
+      const auto cut = static_cast<int64_t>(call->cuts.size());
+      call->cuts.push_back(
+          {.item = s.item_begin + i, .partial = partials, .partials = segments});
+      for (int64_t k = 0; k < segments; ++k)
+        call->tasks.push_back({.cut = cut, .segment = k, .partial = partials++});
     }
   }
   a.cuts = call->cuts.data();

@@ -71,6 +71,7 @@ struct Item {
   bool queries_packed;
   Segments segments;
   Bases from[kMostSources];
+  bool fetches[kMostSources];  // rows are asked for ahead
   Range span[kMostSources];  // positions that any token needs
   Range* seen;
   uint8_t* nothing;  // by token: it sees no key

@@ -28,7 +28,6 @@ namespace {
 
 namespace attention {
 
-// Where an item lies: indices run over head blocks, then tokens, then members' heads.
 struct Place {
   const Sequence& s;
   int64_t token;
@@ -38,11 +37,12 @@ struct Place {
 inline Place PlaceOf(const Args& a, int64_t index) {
   const Sequence& s =
       a.sequences[LastBeginningBy(a.sequences, a.sequence_count, &Sequence::item_begin, index)];
-  const int64_t token_blocks = (s.rows + a.tokens_per_item - 1) / a.tokens_per_item;
-  const int64_t within = index - s.item_begin;
-  const int64_t block = within / a.head_blocks;
-  return {s, block % token_blocks * a.tokens_per_item, block / token_blocks * a.members,
-          within % a.head_blocks};
+  const int64_t tokens = (s.rows + a.tokens_per_item - 1) / a.tokens_per_item;
+  const int64_t heads = a.kv_heads / a.members;
+  const int64_t block = (index - s.item_begin) / a.head_blocks;
+  const int64_t token = a.tokens_first ? block % tokens : block / heads;
+  const int64_t head = a.tokens_first ? block / tokens : block % heads;
+  return {s, token * a.tokens_per_item, head * a.members, (index - s.item_begin) % a.head_blocks};
 }
 
 TAMIS_INLINE const uint8_t* BaseOf(const Args& a, const Source& source, const Rows& rows,
@@ -53,6 +53,8 @@ TAMIS_INLINE const uint8_t* BaseOf(const Args& a, const Source& source, const Ro
                             : s.batch * rows.page_stride + s.of[i].key_begin * rows.row_stride;
   return rows.data + first + (a.kv_heads > 1 ? kv_head * rows.head_stride : 0);
 }
+
+constexpr int64_t kFewRows = 32;
 
 // `packed`: where the item's queries are packed already; null: in scratch, and not yet.
 inline Item MakeItem(const Args& a, const Scratch& at, const Place& place, int64_t member,
@@ -90,6 +92,7 @@ inline Item MakeItem(const Args& a, const Scratch& at, const Place& place, int64
       .queries_packed = queries_packed,
       .segments = SegmentsOf(a, s, place.token),
       .from = {},
+      .fetches = {},
       .span = {},
       .seen = reinterpret_cast<Range*>(scratch + at.seen),
       .nothing = reinterpret_cast<uint8_t*>(scratch + at.nothing),
@@ -118,6 +121,8 @@ inline Item MakeItem(const Args& a, const Scratch& at, const Place& place, int64
     it.from[i] = {.key = BaseOf(a, source, source.key, s, i, kv_head),
                   .key_rope = BaseOf(a, source, source.key_rope, s, i, kv_head),
                   .value = BaseOf(a, source, source.value, s, i, kv_head)};
+    // Where many rows share the keys, so do the items after this one, which find them in caches.
+    it.fetches[i] = source.list.ids != nullptr || at.rows <= kFewRows;
     it.span[i] = FindSeen(it, i);
   }
   return it;
@@ -127,6 +132,7 @@ inline Item MakeItem(const Args& a, const Scratch& at, const Place& place, int64
 class Loader {
  public:
   explicit Loader(const Item& it) : it_(it), panels_(!it.int16_scores) {
+    if (!it.queries_packed) PrefetchQueries(it);
     for (int64_t i = 0; i < Groups(it.rows); ++i) {
       if (!it.queries_packed) PackGroup(it, i);
       if (it.int16_scores) queries_.Add(it.quanta[i]);

@@ -73,7 +73,7 @@ struct Scratch {
     const bool select = a.selection.indices != nullptr;
     rows = RoundedUp(Times(a.tokens_per_item, a.head_block), kLine);
     key_stride = KeyStrideOf(Plus(a.dim, a.rope_dim));
-    score_stride = a.keep_scores ? rows : OddLines(rows);
+    score_stride = a.keep_scores || a.key_tile == 64 ? rows : OddLines(rows);
     value_stride = OddLines(a.value_dim);
     out_stride = RoundedUp(a.value_dim, kLine);
     keys = RoundedUp(a.max_keys, a.key_tile);

@@ -134,19 +134,33 @@ TAMIS_INLINE bool AllFinite(const float* row) {
 }
 
 template <int kVectors>
-TAMIS_INLINE void WidenStrip(const Item& it, const Tile& tile, int64_t k, int64_t c, float* to) {
+inline void SetAside(const Item& it, const Tile& tile, Aside* aside) {
+  for (int64_t k = 0; k < tile.count; ++k) {
+    float* value = it.value + k * kVectors * kLanes;
+    if (AllFinite<kVectors>(value)) continue;
+    aside->key[aside->count++] = static_cast<uint8_t>(k);
+    for (int v = 0; v < kVectors; ++v) Store(value + v * kLanes, Zero());
+  }
+}
+
+// Columns [c, c + kVectors kLanes) of all values.
+template <int kVectors>
+TAMIS_INLINE void WidenStrip(const Item& it, const Tile& tile, int64_t c) {
   constexpr int64_t kWidth = kVectors * kLanes;
-  const int64_t width = it.a.value_dim - c < kWidth ? it.a.value_dim - c : kWidth;
-  WidenPart(it, tile, k, c, width, kWidth, to);
+  if (it.a.value_dim - c >= kWidth) {
+    WidenParts(it, tile, c, kWidth, kWidth, it.value, kWidth);
+  } else {
+    WidenParts(it, tile, c, it.a.value_dim - c, kWidth, it.value, kWidth);
+  }
 }
 
 template <int kVectors>
 inline void AddValuesSetAside(const Item& it, const State& state, const Tile& tile, int64_t c,
                               const float* scores, const Aside& aside) {
-  alignas(64) float value[kVectors * kLanes];
+  WidenStrip<kVectors>(it, tile, c);  // again: where they were, there are zeros
   for (int64_t i = 0; i < aside.count; ++i) {
     const int64_t k = aside.key[i];
-    WidenStrip<kVectors>(it, tile, k, c, value);
+    const float* value = it.value + k * kVectors * kLanes;
     for (int64_t row = 0; row < it.rows; ++row) {
       const Range& seen = SeenOf(it, tile.source)[row / it.heads];
       if (tile.begin + k < seen.begin || tile.begin + k >= seen.end) continue;
@@ -197,14 +211,8 @@ inline void ValueStrip(const Item& it, const State& state, const Tile& tile, boo
   Aside aside = {};
   if constexpr (kWiden) {
     values = {it.value, kWidth, tile.count};
-    const bool exact = !tile.whole && it.a.hidden_score == kMinusInfinity;
-    for (int64_t k = 0; k < tile.count; ++k) {
-      float* to = it.value + k * kWidth;
-      WidenStrip<kVectors>(it, tile, k, c, to);
-      if (!exact || AllFinite<kVectors>(to)) continue;
-      aside.key[aside.count++] = static_cast<uint8_t>(k);
-      for (int v = 0; v < kVectors; ++v) Store(to + v * kLanes, Zero());
-    }
+    WidenStrip<kVectors>(it, tile, c);
+    if (!tile.whole && it.a.hidden_score == kMinusInfinity) SetAside<kVectors>(it, tile, &aside);
   }
   int64_t row = 0;
   for (; row + kTileHeight <= it.rows; row += kTileHeight) {
@@ -267,7 +275,7 @@ __attribute__((noinline)) void SumValues(const Item& it, const State& state, con
     if (it.loaded && !it.int16)
       return SumWholeValues(it, state, tile, first, scores, values, copy);
     if (it.rows < kTileHeight && it.at.rows <= prim::attention::kLine) {
-      for (int64_t k = 0; k < tile.count; ++k) WidenValue(it, tile, k);
+      WidenParts(it, tile, 0, it.a.value_dim, it.at.out_stride, it.value, it.at.value_stride);
       return SumWholeValues(it, state, tile, first, scores, values, copy);
     }
   }

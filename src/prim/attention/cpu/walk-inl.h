@@ -8,14 +8,16 @@ namespace {
 
 namespace attention {
 
-// Positions of one source, as pages and slots (page 0 where keys are not paged).
+// Positions of one source. Their rows lie at these offsets from the member's first ones, in bytes;
+// those of tensors that the source lacks are not set.
 struct Tile {
   int64_t count;
   int64_t source;
   int64_t begin;  // the first position, where they are adjacent
   bool whole;     // every token sees all of it
-  uint32_t page[kMostKeyTile];
-  uint32_t slot[kMostKeyTile];
+  int64_t key[kMostKeyTile];
+  int64_t key_rope[kMostKeyTile];
+  int64_t value[kMostKeyTile];
 };
 
 // Where a walk stands.
@@ -61,29 +63,31 @@ TAMIS_INLINE int64_t NextRun(const Item& it, Cursor* cursor, int64_t most, int64
   return 0;
 }
 
+TAMIS_INLINE void PutRows(const Rows& rows, int64_t* to, int64_t page, int64_t slot,
+                          int64_t count) {
+  if (rows.data == nullptr) return;
+  const int64_t first = page * rows.page_stride + slot * rows.row_stride;
+  for (int64_t k = 0; k < count; ++k) to[k] = first + k * rows.row_stride;
+}
+
+// Adds `count` adjacent positions.
 inline void Put(const Item& it, Tile* tile, int64_t begin, int64_t count) {
   const Source& source = it.a.sources[tile->source];
+  const auto put = [&](int64_t page, int64_t slot, int64_t run) __attribute__((always_inline)) {
+    PutRows(source.key, tile->key + tile->count, page, slot, run);
+    PutRows(source.key_rope, tile->key_rope + tile->count, page, slot, run);
+    PutRows(source.value, tile->value + tile->count, page, slot, run);
+    tile->count += run;
+  };
+  if (source.page_table == nullptr) return put(0, begin, count);
   // Positions are below 2^31: 32-bit division is faster.
   const auto first = static_cast<uint32_t>(begin);
-  const int64_t to = tile->count;
-  tile->count += count;
-  if (source.page_table == nullptr) {
-    for (int64_t k = 0; k < count; ++k) {
-      tile->page[to + k] = 0;
-      tile->slot[to + k] = first + static_cast<uint32_t>(k);
-    }
-    return;
-  }
   const auto size = static_cast<uint32_t>(source.page_size);
   const int32_t* entry = source.page_table + it.s.of[tile->source].table_offset + first / size;
-  uint32_t slot = first % size;
-  for (int64_t k = 0; k < count; ++k) {
-    tile->page[to + k] = static_cast<uint32_t>(*entry);
-    tile->slot[to + k] = slot;
-    if (++slot == size && k + 1 < count) {
-      slot = 0;
-      ++entry;
-    }
+  for (int64_t slot = first % size; count > 0; slot = 0, ++entry) {
+    const int64_t run = source.page_size - slot < count ? source.page_size - slot : count;
+    put(*entry, slot, run);
+    count -= run;
   }
 }
 
