@@ -15,6 +15,9 @@ namespace tamis::prim::attention {
 // more rows share.
 inline constexpr int64_t kRowsPerItem = 64;
 
+// Positions of a paged source are below 2^31: longer pages hold the same ones.
+inline constexpr int64_t kMostPage = int64_t{1} << 31;
+
 /// Base of a room's Problem.
 struct Call {
   Args args;

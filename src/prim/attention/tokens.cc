@@ -7,9 +7,6 @@
 namespace tamis::prim::attention {
 namespace {
 
-// Positions are below 2^31: longer pages hold the same ones.
-constexpr int64_t kMostPage = int64_t{1} << 31;
-
 Sequence SequenceOf(const TokenProblem& p, const TokenSequence& from, bool causal) {
   Sequence s = {.row_begin = from.row_begin,
                 .rows = from.rows,

@@ -5,53 +5,72 @@
 #include <string>
 
 #include "base/checked.h"
+#include "base/dtype.h"
 #include "base/errors.h"
-#include "prim/compressed_attention/cpu/kernel_units.h"
 
 namespace tamis::prim {
 namespace {
-
-// Rows (tokens x heads of a group) per item. Every K and V tile is widened once per item, which
-// is work that more rows share; more rows also mean a larger tile of kept scores.
-constexpr int64_t kRowsPerItem = 64;
 
 // Scores are kept up to this many bytes per worker. They are written once and read once, 8 bytes
 // per 320 FMAs at the documents' shapes, so they may well leave the L2 cache; computing them twice
 // would be 192 more FMAs.
 constexpr int64_t kKeptScoreBytes = int64_t{4} << 20;
 
-KeyView ViewOf(const TensorView& view, bool paged, int64_t dim) {
-  KeyView result = {};
-  result.data = static_cast<const uint16_t*>(view.data);
-  result.dim = dim;
+// The score of a hidden key: the lowest there is.
+constexpr float kLowest = std::numeric_limits<float>::lowest();
+
+attention::Rows RowsOf(const TensorView& view, bool paged, int64_t dim) {
+  const int64_t bytes = base::ItemSize(view.dtype);
+  attention::Rows rows = {.data = Data<const uint8_t>(view)};
   if (paged) {  // [pages, page_size, heads * dim]
-    result.page_stride = view.strides[0];
-    result.row_stride = view.strides[1];
-    result.head_stride = dim;
+    rows.page_stride = view.strides[0] * bytes;
+    rows.row_stride = view.strides[1] * bytes;
+    rows.head_stride = dim * bytes;
   } else {  // [keys, heads, dim]
-    result.row_stride = view.strides[0];
-    result.head_stride = view.strides[1];
+    rows.row_stride = view.strides[0] * bytes;
+    rows.head_stride = view.strides[1] * bytes;
   }
-  return result;
+  return rows;
 }
 
-bool KeepScores(int64_t rows, int64_t keys) {
-  return Times(Times(rows, RoundedUp(keys, kKeyTile)), sizeof(float)) <= kKeptScoreBytes;
+attention::Heads HeadsOf(const AttentionProblem& p, const TensorView& view) {
+  return attention::HeadsOf(view, p.TokensOf(view), view.strides[p.query_batch_dims]);
+}
+
+// The tokens of the keys that the first query sees; of a sequence whose keys are not hidden by
+// their position, more than there are.
+attention::Sequence SequenceOf(const AttentionSequence& from) {
+  attention::Sequence s = {.row_begin = from.row_begin,
+                           .rows = from.rows,
+                           .batch = from.batch,
+                           .token = from.token,
+                           .blocks = from.blocks};
+  const bool hidden = from.visible_tokens >= 0;
+  s.of[0] = {.keys = from.keys,
+             .key_begin = from.key_begin,
+             .table_offset = from.table_offset,
+             .visible = hidden ? from.visible_tokens - from.rows + 1 : INT64_MAX,
+             .visible_step = hidden ? 1 : 0};
+  return s;
+}
+
+bool KeepScores(int64_t rows, int64_t keys, int64_t key_tile) {
+  return Times(Times(rows, RoundedUp(keys, key_tile)), sizeof(float)) <= kKeptScoreBytes;
 }
 
 // Kv heads per item. Few rows leave little time for the next keys to arrive, and the rows of all
 // heads, which lie side by side in memory, come faster than those of one. Items stay many enough
 // for many threads, and kept scores within their bytes.
-int64_t HeadsPerItem(const AttentionProblem& p, const AttentionArgs& a, int64_t rows) {
+int64_t MembersOf(const AttentionProblem& p, int64_t rows) {
   constexpr int64_t kEnoughItems = 16;
-  if (rows > kRowsPerItem / 2) return 1;
+  if (rows > attention::kRowsPerItem / 2) return 1;
   int64_t token_blocks = 0;
   for (const AttentionSequence& s : p.sequences)
-    token_blocks = Plus(token_blocks, base::CeilDiv(s.rows, a.tokens_per_item));
-  int64_t heads = kMostHeadsPerItem;
+    token_blocks = Plus(token_blocks, base::CeilDiv(s.rows, p.args.tokens_per_item));
+  int64_t heads = attention::kMostMembers;
   while (heads > 1 &&
          (p.kv_heads % heads != 0 || Times(p.kv_heads / heads, token_blocks) < kEnoughItems ||
-          (a.keep_scores && !KeepScores(rows * heads, a.max_keys)))) {
+          (p.args.keep_scores && !KeepScores(rows * heads, p.args.max_keys, p.args.key_tile)))) {
     --heads;
   }
   return heads;
@@ -134,81 +153,73 @@ Status CheckBlocks(std::string_view argument, int64_t blocks) {
 }
 
 void CompressedAttentionRoom::BindTensors(const AttentionProblem& p, const AttentionTensors& in,
-                                          AttentionArgs* args) {
+                                          attention::Args* args) {
   const bool paged = p.page_table.paged();
-  AttentionArgs& a = *args;
-  a.query = Data<const uint16_t>(in.query);
-  a.query_at = p.TokensOf(in.query);
-  a.query_head_stride = in.query.strides[p.query_batch_dims];
-  a.key = ViewOf(in.key, paged, p.qk_dim);
-  a.value = ViewOf(in.value, paged, p.v_dim);
-  a.atten_mask = paged ? nullptr : Data<const uint8_t>(in.atten_mask);
-  a.atten_mask_stride = paged ? 0 : in.atten_mask.strides[0];
-  a.topk_mask = Data<const uint8_t>(in.topk_mask);
-  a.topk_mask_stride = in.topk_mask.strides[0];
-  a.out = Data<uint16_t>(in.out);
-  a.out_at = p.TokensOf(in.out);
-  a.out_head_stride = in.out.strides[p.query_batch_dims];
-  a.topk = p.top_k > 0 ? Data<int32_t>(in.topk) : nullptr;
-  a.topk_at = p.TokensOf(in.topk);
-  a.topk_head_stride = in.topk.strides[p.query_batch_dims];
+  attention::Args& a = *args;
+  a.query = HeadsOf(p, in.query);
+  attention::Source& source = a.sources[0];
+  source.key = RowsOf(in.key, paged, p.qk_dim);
+  source.value = RowsOf(in.value, paged, p.v_dim);
+  source.hidden = paged ? nullptr : Data<const uint8_t>(in.atten_mask);
+  source.hidden_stride = paged ? 0 : in.atten_mask.strides[0];
+  a.out = HeadsOf(p, in.out);
   a.max = Data<float>(in.max);
   a.max_at = p.TokensOf(in.max);
   a.sum = Data<float>(in.sum);
   a.sum_at = p.TokensOf(in.sum);
+  attention::Selection& selection = a.selection;
+  selection.indices = p.top_k > 0 ? Data<int32_t>(in.topk) : nullptr;
+  selection.at = p.TokensOf(in.topk);
+  selection.head_stride = in.topk.strides[p.query_batch_dims];
+  selection.forced = Data<const uint8_t>(in.topk_mask);
+  selection.forced_stride = in.topk_mask.strides[0];
 }
 
-void CompressedAttentionRoom::MakeWork(AttentionProblem& p, const AttentionTensors& in, Level level,
-                                       CpuWork* work) {
-  static constexpr KernelTable kKernels = {kCompressedAttentionUnits};
-  AttentionArgs& a = p.args;
-  a = {};
+void CompressedAttentionRoom::MakeWork(AttentionProblem& p, const AttentionTensors& in,
+                                       const CpuTarget& target, CpuWork* work) {
+  attention::Begin(&p);
+  attention::Args& a = p.args;
+  a.key_tile = kKeyTile;
   BindTensors(p, in, &a);
-  a.page_table = p.page_table.data();
-  a.page_size = p.page_size;
+  a.sources[0].page_table = p.page_table.data();
+  a.sources[0].page_size = std::min(p.page_size, attention::kMostPage);
+  a.sources[0].staircase = {p.compress_block, p.compress_stride};
   a.kv_heads = p.kv_heads;
-  a.group = p.group;
-  a.top_k = p.top_k;
+  a.group = a.head_block = p.group;
+  a.dim = p.qk_dim;
+  a.value_dim = p.v_dim;
   a.scale = static_cast<float>(p.scale);
-  a.geometry = p.geometry;
-  a.compress_block = p.compress_block;
-  a.compress_stride = p.compress_stride;
-  a.force_ends = p.force_ends;
-  a.zero_masked_rows = p.zero_masked_rows;
-  a.element = prim::ElementOf(in.query.dtype);
-  a.storage = p.storage && base::Has(level, base::Feature::kInt16);
+  a.element = a.out_element = ElementOf(in.query.dtype);
+  a.storage = p.storage;
+  a.hidden_score = a.hidden_max = kLowest;
+  a.zero_hidden_rows = p.zero_masked_rows;
+  a.selection.count = p.top_k;
+  a.selection.geometry = p.geometry;
+  a.selection.force_ends = p.force_ends;
 
-  // Lanes of a vector, or rows of a register tile where those are more: kRowMultiple of the
-  // kernels.
-  a.row_multiple = std::max<int64_t>(base::LanesOf(level), 4);
   int64_t most_tokens = 1;
   for (const AttentionSequence& s : p.sequences) {
+    p.key_sequences.push_back(SequenceOf(s));
     most_tokens = std::max(most_tokens, s.rows);
     a.max_keys = std::max(a.max_keys, s.keys);
     a.max_blocks = std::max(a.max_blocks, s.blocks);
   }
-  a.tokens_per_item = std::min(std::max<int64_t>(kRowsPerItem / p.group, 1), most_tokens);
-  const int64_t rows = RoundedUp(Times(a.tokens_per_item, p.group), a.row_multiple);
-  a.keep_scores = a.topk != nullptr && KeepScores(rows, a.max_keys);
-  a.heads_per_item = HeadsPerItem(p, a, rows);
-  int64_t items = 0;
-  for (AttentionSequence& s : p.sequences) {
-    s.item_begin = items;
-    const int64_t blocks = base::CeilDiv(s.rows, a.tokens_per_item);
-    items = Plus(items, Times(blocks, p.kv_heads / a.heads_per_item));
-  }
-  a.sequences = p.sequences.data();
-  a.sequence_count = static_cast<int64_t>(p.sequences.size());
-
-  work->phases = {{items, kKernels.at(level, a.element)}};
-  work->scratch_bytes = items > 0 ? Times(AttentionScratch(a).total, sizeof(float)) : 0;
+  a.tokens_first = true;
+  a.tokens_per_item =
+      std::min(std::max<int64_t>(attention::kRowsPerItem / p.group, 1), most_tokens);
+  // Whole vectors, or rows of a register tile where those are more.
+  const int64_t rows = RoundedUp(Times(a.tokens_per_item, p.group),
+                                 std::max<int64_t>(base::LanesOf(target.level), 4));
+  a.keep_scores = a.selection.indices != nullptr && KeepScores(rows, a.max_keys, a.key_tile);
+  a.members = MembersOf(p, rows);
+  attention::MakeWork(target, &p, work);
 }
 
 std::string CompressedAttentionRoom::Blocking(const AttentionProblem& p) {
-  const AttentionArgs& a = p.args;
+  const attention::Args& a = p.args;
   return std::to_string(a.tokens_per_item) + " tokens x " + std::to_string(p.group) + " heads of " +
-         std::to_string(a.heads_per_item) + " kv heads per item, " +
-         (a.topk == nullptr ? "no selection"
+         std::to_string(a.members) + " kv heads per item, " +
+         (a.selection.indices == nullptr ? "no selection"
           : a.keep_scores
               ? "scores of " + std::to_string(a.max_keys) + " keys kept"
               : "two passes: scores of " + std::to_string(a.max_keys) + " keys computed again");

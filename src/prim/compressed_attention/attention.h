@@ -10,21 +10,35 @@
 
 #include "base/errors.h"
 #include "base/golden.h"
+#include "prim/attention/call.h"
 #include "prim/call/paging.h"
 #include "prim/call/sequences.h"
 #include "prim/call/work.h"
-#include "prim/attention/block_importance.h"
-#include "prim/compressed_attention/cpu/kernel.h"
 #include "tamis/ops/accuracy.hpp"
 #include "tamis/ops/nsa.hpp"
 #include "tamis/plan.hpp"
 
 namespace tamis::prim {
 
-/// Sequences, key views and rules, nothing left to check. Views of absent tensors stay absent.
-struct AttentionProblem {
+inline constexpr int64_t kKeyTile = 64;
+
+/// Query rows that share their keys.
+struct AttentionSequence {
+  int64_t row_begin = 0;  ///< First row of the outputs, leading dimensions flattened.
+  int64_t rows = 0;       ///< Query tokens.
+  int64_t batch = 0;
+  int64_t token = 0;  ///< The first.
+  int64_t keys = 0;   ///< n
+  int64_t key_begin = 0;  ///< TND: first key row.
+  int64_t table_offset = 0;  ///< Of its entries in the page table, where keys are paged.
+  int64_t blocks = 0;        ///< J
+  int64_t visible_tokens = -1;  ///< Raw tokens that the last query sees; -1: no key is hidden.
+};
+
+/// Sequences and rules, nothing left to check.
+struct AttentionProblem : attention::Call {
   PageTable page_table;
-  std::vector<AttentionSequence> sequences;  // without item_begin; every output row is in one
+  std::vector<AttentionSequence> sequences;  // every output row is in one
   int query_batch_dims = 1;                  // leading dimensions of query: 1 TND, 2 BSND
   int64_t kv_heads = 0;
   int64_t group = 0;
@@ -39,7 +53,6 @@ struct AttentionProblem {
   BlockGeometry geometry;
   bool force_ends = false;
   bool zero_masked_rows = false;
-  AttentionArgs args = {};        // the kernels' view, filled by OnCpu
   std::vector<Span> query_spans;  // scratch of the rooms
   std::vector<Span> key_spans;
 
@@ -135,11 +148,11 @@ struct CompressedAttentionRoom {
   template <class Params>
   static void OnCpu(AttentionProblem& problem, const Params& in, const CpuTarget& target,
                     CpuWork* work) {
-    MakeWork(problem, TensorsOf(in), target.level, work);
+    MakeWork(problem, TensorsOf(in), target, work);
   }
   static std::string Blocking(const AttentionProblem& problem);
   template <class Params>
-  static void Bind(const AttentionProblem& problem, const Params& in, AttentionArgs* args) {
+  static void Bind(const AttentionProblem& problem, const Params& in, attention::Args* args) {
     BindTensors(problem, TensorsOf(in), args);
   }
   template <class Params>
@@ -148,10 +161,10 @@ struct CompressedAttentionRoom {
   }
 
  private:
-  static void MakeWork(AttentionProblem& problem, const AttentionTensors& in, Level level,
-                       CpuWork* work);
+  static void MakeWork(AttentionProblem& problem, const AttentionTensors& in,
+                       const CpuTarget& target, CpuWork* work);
   static void BindTensors(const AttentionProblem& problem, const AttentionTensors& in,
-                          AttentionArgs* args);
+                          attention::Args* args);
   static Cost CostOf(const AttentionProblem& problem, const AttentionTensors& in);
 };
 
