@@ -5,25 +5,17 @@
 #include "base/checked.h"
 #include "base/dtype.h"
 #include "base/errors.h"
-#include "ops/sparse_flash_attention/cpu/kernel_units.h"
 #include "ops/sparse_flash_attention/problem.h"
+#include "prim/attention/tokens.h"
 #include "prim/call/room.h"
 
 namespace tamis::sparse_flash_attention {
 namespace {
 
-// Rows are cut into segments for several workers where, whole, they would leave more than a sixth
-// of the workers' time unused, as long as their states take no more than this. For 32 tokens of 128
-// heads, which one or two workers share evenly, states would be 38 MB to and from memory: a third
-// more time.
-constexpr int64_t kMostUnused = 6;
-constexpr int64_t kMostSharedFloats = int64_t{1} << 26;
+// Of 64 keys, out would be read and written twice as often, for 5% of the time; 128 keys of 576 dims
+// are 300 KB, which with out and the queries is what L2 holds.
+constexpr int64_t kHeadBlock = 128;
 
-bool LeavesWorkersUnused(int64_t items, int64_t threads) {
-  if (items >= kMostUnused * threads) return false;
-  const int64_t turns = base::CeilDiv(items, threads) * threads;
-  return (turns - items) * kMostUnused > turns;
-}
 
 Status CheckAttributes(const Params& params) {
   if (params.sparse_block_size < 1)
@@ -151,38 +143,6 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   return Status::Ok();
 }
 
-namespace {
-
-Rows RowsOf(const Problem& p, const TensorView& view) {
-  if (view.absent()) return {};
-  const int64_t bytes = base::ItemSize(view.dtype);
-  const bool tnd = p.key_layout == prim::TokenLayout::kTnd;
-  return {prim::Data<const uint8_t>(view), (tnd ? view.strides[0] : view.strides[1]) * bytes,
-          tnd ? 0 : view.strides[0] * bytes};
-}
-
-Heads HeadsOf(const Problem& p, const TensorView& view) {
-  if (view.absent()) return {};
-  return {prim::Data<const uint16_t>(view), p.TokensOf(view), p.HeadStride(view)};
-}
-
-Sequence SequenceOf(const Problem& p, const prim::TokenSequence& from) {
-  Sequence s = {};
-  s.row_begin = from.row_begin;
-  s.rows = from.rows;
-  s.batch = from.batch;
-  s.token = from.token;
-  s.key_begin = from.key_begin;
-  if (p.key_layout == prim::TokenLayout::kPaged) s.table_offset = p.page_table.offset(from.batch);
-  s.visible = p.causal ? from.keys - from.rows + 1 : from.keys;
-  s.visible_step = p.causal ? 1 : 0;
-  if (from.padding) s.visible = s.visible_step = 0;
-  s.padding = from.padding;
-  return s;
-}
-
-}  // namespace
-
 Status Room::CheckStrides(const Problem& p, const Params& in) {
   if (p.byte_rows && !in.value.absent() && in.value.data != in.key.data)
     return base::Invalid("value", "none, or key itself, with this kv_format", "another tensor");
@@ -191,119 +151,54 @@ Status Room::CheckStrides(const Problem& p, const Params& in) {
   return Status::Ok();
 }
 
-void Room::Bind(const Problem& p, const Params& in, KernelArgs* args) {
-  KernelArgs& a = *args;
+void Room::Bind(const Problem& p, const Params& in, prim::attention::Args* args) {
+  prim::attention::Args& a = *args;
   a.query = HeadsOf(p, in.query);
   a.query_rope = HeadsOf(p, in.query_rope);
-  a.key = RowsOf(p, in.key);
-  a.key_rope = RowsOf(p, in.key_rope);
-  a.value = p.value_in_key ? Rows{} : RowsOf(p, in.value);
-  a.indices = prim::Data<const int32_t>(in.sparse_indices);
-  a.indices_at = p.TokensOf(in.sparse_indices);
+  prim::attention::Source& source = a.sources[0];
+  source.key = RowsOf(p, in.key);
+  source.key_rope = RowsOf(p, in.key_rope);
+  source.value = p.value_in_key ? prim::attention::Rows{} : RowsOf(p, in.value);
+  source.list.ids = prim::Data<const int32_t>(in.sparse_indices);
+  source.list.at = p.TokensOf(in.sparse_indices);
   a.sinks = prim::Data<const float>(in.sinks);
-  a.out = prim::Data<uint16_t>(in.out);
-  a.out_at = p.TokensOf(in.out);
-  a.out_head_stride = p.HeadStride(in.out);
+  a.out = HeadsOf(p, in.out);
   a.max = prim::Data<float>(in.softmax_max);
   a.max_at = p.TokensOf(in.softmax_max);
   a.sum = prim::Data<float>(in.softmax_sum);
   a.sum_at = p.TokensOf(in.softmax_sum);
 }
 
-namespace {
-
-void FillArgs(Problem& p, const Params& in) {
-  KernelArgs& a = p.args;
-  a = {};
-  Room::Bind(p, in, &a);
-  a.page_table = p.page_table.data();
-  a.page_size = std::min(p.page_size, kMostPage);
-  a.heads = p.heads;
-  a.latent_dim = p.latent_dim;
+void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, prim::CpuWork* work) {
+  prim::attention::Begin(&p);
+  prim::attention::Args& a = p.args;
+  Bind(p, in, &a);
+  SetPages(p, &a.sources[0]);
+  a.sources[0].list.slots = p.top_k;
+  a.sources[0].list.block = std::min(p.block_size, kMostBlock);
+  AddSequences(p, p.causal, &p);
+  a.group = p.heads;
+  a.dim = p.latent_dim;
   a.rope_dim = p.rope_dim;
-  a.top_k = p.top_k;
-  a.block_size = std::min(p.block_size, kMostBlock);
+  a.value_dim = p.latent_dim;
   a.scale = static_cast<float>(p.scale);
-  a.element = prim::ElementOf(in.query.dtype);
+  a.element = a.out_element = prim::ElementOf(in.query.dtype);
+  a.value_in_key = p.value_in_key;
   a.byte_rows = p.byte_rows;
   a.kv_row = p.kv_row;
-  a.head_blocks = base::CeilDiv(p.heads, kHeadBlock);
-  a.head_block =
-      p.heads > kHeadBlock ? prim::RoundedUp(base::CeilDiv(p.heads, a.head_blocks), 16) : p.heads;
-  a.head_blocks = p.heads > 0 ? base::CeilDiv(p.heads, a.head_block) : 0;
-  p.kernel_sequences.clear();
-  for (const prim::TokenSequence& s : p.sequences) p.kernel_sequences.push_back(SequenceOf(p, s));
-  a.sequences = p.kernel_sequences.data();
-  a.sequence_count = static_cast<int64_t>(p.kernel_sequences.size());
-}
-
-// One task per segment of every row.
-void CutRows(Problem& p) {
-  KernelArgs& a = p.args;
-  p.tasks.clear();
-  p.cuts.clear();
-  int64_t partials = 0;
-  for (const Sequence& s : p.kernel_sequences) {
-    for (int64_t token = 0; token < s.rows; ++token) {
-      const Walk walk(a, s, token);
-      for (int64_t block = 0; block < a.head_blocks; ++block) {
-        const auto cut = static_cast<int64_t>(p.cuts.size());
-        p.cuts.push_back({.row = s.row_begin + token,
-                          .head_block = block,
-                          .partial = partials,
-                          .partials = walk.segments});
-        for (int64_t i = 0; i < walk.segments; ++i)
-          p.tasks.push_back({.cut = cut, .segment = i, .partial = partials++});
-      }
-    }
-  }
-  a.cuts = p.cuts.data();
-  a.cut_count = static_cast<int64_t>(p.cuts.size());
-  a.tasks = p.tasks.data();
-}
-
-}  // namespace
-
-void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, prim::CpuWork* work) {
-  static constexpr prim::KernelTable kWhole = {prim::kSparseFlashAttentionUnits};
-  static constexpr prim::KernelTable kQueries = {prim::kSparseFlashAttentionQueriesUnits};
-  static constexpr prim::KernelTable kSegments = {prim::kSparseFlashAttentionSegmentUnits};
-  static constexpr prim::KernelTable kMerge = {prim::kSparseFlashAttentionMergeUnits};
-  FillArgs(p, in);
-  KernelArgs& a = p.args;
-  a.bf16_pairs = a.element == prim::Element::kBFloat16 && base::Has(target.level, base::Feature::kBf16Pairs);
-  a.storage = p.storage && base::Has(target.level, base::Feature::kInt16);
-  a.int16_scores = a.storage && !a.bf16_pairs && p.integer_scores;
-  int64_t rows = 0;
-  int64_t most_segments = 0;
-  for (const Sequence& s : p.kernel_sequences) {
-    rows += s.rows;
-    most_segments = std::max(most_segments, Walk(a, s, s.rows - 1).segments);  // the farthest
-  }
-  const Scratch at(a);
-  const int64_t items = prim::Times(rows, a.head_blocks);
-  const int64_t of_one = prim::Plus(prim::Times(most_segments, at.state), at.packed_query_floats);
-  const bool cut = LeavesWorkersUnused(items, target.threads) && most_segments > 1 &&
-                   prim::Times(items, of_one) <= kMostSharedFloats;
-  if (cut) {
-    CutRows(p);
-    const auto tasks = static_cast<int64_t>(p.tasks.size());
-    const int64_t groups = a.cut_count * base::CeilDiv(a.head_block, kHeadGroup);
-    const int64_t queries = prim::Times(a.cut_count, at.packed_query_floats);
-    work->shared_bytes =
-        prim::Times(prim::Plus(queries, prim::Times(tasks, at.state)), sizeof(float));
-    work->phases = {{groups, kQueries.at(target.level, a.element)},
-                    {tasks, kSegments.at(target.level, a.element)},
-                    {groups, kMerge.at(target.level, a.element)}};
-  } else {
-    work->phases = {{items, kWhole.at(target.level, a.element)}};
-  }
-  work->scratch_bytes = prim::Times(at.total, sizeof(float));
+  a.storage = p.storage;
+  a.int16_scores = p.integer_scores;
+  a.least_int16_heads = base::LanesOf(target.level) == 16 ? 8 : 4;
+  a.key_tile = kKeyTile;
+  a.segmented = true;
+  prim::attention::CutHeads(kHeadBlock, &a);
+  MakeWork(target, &p, work);
 }
 
 std::string Room::Blocking(const Problem& p) {
   return std::to_string(p.args.head_block) + " heads per item, tiles of " +
-         std::to_string(kKeyTile) + " keys, segments of " + std::to_string(kSegment) +
+         std::to_string(kKeyTile) + " keys, segments of " +
+         std::to_string(prim::attention::kSegment) +
          (p.args.tasks != nullptr ? " on several workers" : "");
 }
 

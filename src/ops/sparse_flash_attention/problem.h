@@ -5,14 +5,18 @@
 #include <vector>
 
 #include "base/operator.h"
-#include "ops/sparse_flash_attention/cpu/kernel.h"
+#include "prim/attention/call.h"
 #include "prim/call/token_sequences.h"
 #include "prim/call/work.h"
 #include "tamis/ops/sparse_flash_attention.hpp"
 
 namespace tamis::sparse_flash_attention {
 
-struct Problem : prim::TokenProblem {
+inline constexpr int64_t kKeyTile = 128;  // at most prim::attention::kMostKeyTile
+// Positions are below 2^31: longer blocks hold the same ones.
+inline constexpr int64_t kMostBlock = int64_t{1} << 31;
+
+struct Problem : prim::TokenProblem, prim::attention::Call {
   int64_t heads = 0;
   int64_t latent_dim = 0;
   int64_t rope_dim = 0;
@@ -25,10 +29,6 @@ struct Problem : prim::TokenProblem {
   bool byte_rows = false;       // key holds rows of bytes
   bool value_in_key = true;     // values are the latent part of key
   prim::KvRow kv_row;
-  std::vector<Sequence> kernel_sequences;  // filled by OnCpu, as all that follows
-  std::vector<Cut> cuts;
-  std::vector<Task> tasks;
-  KernelArgs args = {};
 
   /// The positions that a query token has selected and may see, in their order.
   std::vector<int64_t> Selected(const TensorView& indices, const prim::TokenSequence& s,
@@ -47,7 +47,7 @@ struct Room {
                     prim::CpuWork* work);
   static std::string Blocking(const Problem& problem);
   static Status CheckStrides(const Problem& problem, const Params& in);
-  static void Bind(const Problem& problem, const Params& in, KernelArgs* args);
+  static void Bind(const Problem& problem, const Params& in, prim::attention::Args* args);
   static Cost CountCost(const Problem& problem, const Params& in);
   static const std::vector<base::Example>& examples();
 };

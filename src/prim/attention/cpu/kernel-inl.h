@@ -86,6 +86,7 @@ inline Item MakeItem(const Args& a, const Scratch& at, const Place& place, int64
       .rows = rows,
       .vectors = (rows + kLanes - 1) / kLanes,
       .columns = ColumnsOf(a.dim) + ColumnsOf(a.rope_dim),
+      .dim_pairs = DimPairsOf(a.dim) + DimPairsOf(a.rope_dim),
       .loaded = a.members > 1,
       .int16 = int16 && a.storage,
       .int16_scores = int16_scores,

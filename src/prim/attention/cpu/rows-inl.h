@@ -56,7 +56,7 @@ inline void PackColumns(const Item& it) { PackColumns(it, 0, it.vectors); }
 template <class Element>
 inline void PairUpQueries(const Item& it, int64_t begin, int64_t end, Quanta* quanta) {
   *quanta = Quanta();
-  const int64_t pairs = it.at.dim_pairs;
+  const int64_t pairs = it.dim_pairs;
   auto* rows = reinterpret_cast<int32_t*>(it.key);
   for (int64_t v = begin; v < end; ++v) {
     for (int i = 0; i < kLanes; ++i) {
@@ -328,7 +328,7 @@ inline bool PairUpAllAs(const Item& it, const Quanta& queries, const Tile& tile)
   }
   for (int64_t k = tile.count; k % (2 * kTileHeight) != 0; ++k) {
     it.key_step[k] = 0.0f;
-    __builtin_memset(it.key + k * it.at.key_stride, 0, static_cast<size_t>(it.at.dim_pairs) * 4);
+    __builtin_memset(it.key + k * it.at.key_stride, 0, static_cast<size_t>(it.dim_pairs) * 4);
   }
   return ScoresFit(queries, keys, it.a.scale);
 }

@@ -63,7 +63,7 @@ inline void Scores(const Item& it, int64_t count, float* scores, RowCopy* copy) 
 // A chunk of all scores at a time: its queries, 12 KB of 32 heads, stay in L1 for all keys.
 template <int64_t kStride>
 inline void Int16ScoreTiles(const Item& it, int64_t count, float* scores) {
-  const int64_t pairs = it.at.dim_pairs;
+  const int64_t pairs = it.dim_pairs;
   for (int64_t begin = 0; begin < pairs; begin += kChunkDimPairs) {
     const int64_t end = pairs - begin < kChunkDimPairs ? pairs : begin + kChunkDimPairs;
     ForTiles(

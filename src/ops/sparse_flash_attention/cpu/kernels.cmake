@@ -1,3 +1,0 @@
-tamis_add_kernels(tamis_core ops/sparse_flash_attention/cpu/kernel
-  LEVELS scalar avx2 avx2_vnni avx512 avx512_vnni avx512_bf16
-  KERNELS SparseFlashAttention SparseFlashAttentionQueries SparseFlashAttentionSegment SparseFlashAttentionMerge)
