@@ -30,6 +30,19 @@ Placement::Placement(const Tokens& tokens, Random* random) {
     shape_ = {pages_->count, tokens.page};
     held_ = pages_->Holds(n);
   }
+  if (tokens.keys == Keys::kTnd) {
+    prefix_ = Prefix(n);
+    prefix_.insert(prefix_.begin(), 0);
+  }
+  for (size_t b = 0; b < tokens.starts.size(); ++b) {
+    for (int64_t position = 0; position < tokens.starts[b]; ++position)
+      held_[static_cast<size_t>(RowOf(static_cast<int64_t>(b), position))] = false;
+  }
+}
+
+int64_t Placement::RowOf(int64_t sequence, int64_t position) const {
+  if (!prefix_.empty()) return prefix_[static_cast<size_t>(sequence)] + position;
+  return pages_ ? pages_->RowOf(sequence, position) : sequence * shape_[1] + position;
 }
 
 std::vector<int64_t> Placement::Shape(int64_t dim, int64_t heads) const {
@@ -43,6 +56,14 @@ std::function<double(int64_t)> Placement::Values(int64_t row, Random* random) co
   return [this, row, random](int64_t i) { return Holds(i / row) ? random->Normal() : NAN; };
 }
 
+void HideSomeKeys(Tokens* tokens, Random* random) {
+  if (random->Below(3) == 0) {
+    for (int64_t n : tokens->n) tokens->starts.push_back(random->Between(0, n));
+  }
+  tokens->limits = random->Below(3) == 0;
+  tokens->out_float32 = random->Below(3) == 0;
+}
+
 void SetSequences(TestCall* call, const Tokens& tokens, const Placement& place,
                   const std::string& keys) {
   const auto of = [](bool packed, const std::vector<int64_t>& lengths) {
@@ -54,6 +75,15 @@ void SetSequences(TestCall* call, const Tokens& tokens, const Placement& place,
                                                          : "BSND")
       .List("actual_seq_lengths_query", tokens.lengths, of(tokens.tnd, tokens.q))
       .List("actual_seq_lengths_" + keys, tokens.lengths, of(tokens.keys == Keys::kTnd, tokens.n));
+  if (!tokens.starts.empty()) call->List("key_starts", tokens.lengths, tokens.starts);
+  if (tokens.limits) {
+    Random random(tokens.q.size() + 77);
+    const int64_t most = *std::max_element(tokens.n.begin(), tokens.n.end()) + 3;
+    call->Strided("key_limits", DType::kInt32, tokens.QueryShape({}), 0, [&](int64_t) {
+      return static_cast<double>(random.Between(-3, most));
+    });
+  }
+  if (tokens.out_float32) call->Set("out_dtype", "float32");
   if (const std::optional<Pages>& pages = place.pages()) {
     call->Tensor("block_table", DType::kInt32,
                  {static_cast<int64_t>(tokens.n.size()), pages->width}, Elements(pages->table));

@@ -24,6 +24,9 @@ struct Tokens {
   int64_t padding = 0;  // query rows past the last token: of every entry (BSND) or of all (TND)
   DType lengths = DType::kInt32;
   int64_t gap = 0;
+  std::vector<int64_t> starts = {};  // first keys that count, per sequence; none: absent
+  bool limits = false;               // query tokens have limits of their own, of any size
+  bool out_float32 = false;
 
   /// Shape of a tensor with these dimensions per query token.
   std::vector<int64_t> QueryShape(const std::vector<int64_t>& inner) const;
@@ -43,14 +46,21 @@ class Placement {
   /// Whether a sequence has the row, leading dimensions flattened.
   bool Holds(int64_t row) const { return held_[static_cast<size_t>(row)]; }
   const std::optional<Pages>& pages() const { return pages_; }
+  /// Row of a position of a sequence.
+  int64_t RowOf(int64_t sequence, int64_t position) const;
 
  private:
   std::vector<int64_t> shape_;
+  std::vector<int64_t> prefix_;  // where sequences begin, where keys are packed
   std::vector<bool> held_;
   std::optional<Pages> pages_;
 };
 
-/// Sets layouts, lengths and page table; `keys` names the keys in layout_<keys> and
+/// Of a random call: some sequences are padded on the left, some tokens have limits, and the output
+/// may be fp32.
+void HideSomeKeys(Tokens* tokens, Random* random);
+
+/// Sets layouts, lengths, starts, limits and page table; `keys` names the keys in layout_<keys> and
 /// actual_seq_lengths_<keys>.
 void SetSequences(TestCall* call, const Tokens& tokens, const Placement& place,
                   const std::string& keys);

@@ -2,11 +2,10 @@
 // over each.
 #pragma once
 
+#include "tamis/ops/out_dtype.hpp"
 #include "tamis/plan.hpp"
 
 namespace tamis::merge_attention_states {
-
-enum class OutDtype : int32_t { kInput = 0, kFloat32 = 1 };
 
 /// An attention state is (out, softmax_max, softmax_sum): a row attended over some keys, the
 /// largest score and the sum of exp(score - max). Of every token t and head h, over the parts r

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "tamis/ops/accuracy.hpp"
+#include "tamis/ops/out_dtype.hpp"
 #include "tamis/plan.hpp"
 
 namespace tamis::sparse_flash_attention {
@@ -17,15 +18,18 @@ enum class KvFormat : int32_t { kSplit = 0, kCann656 = 1, kFlashMla656 = 2 };
 ///   s[j] = scale_value * (query[i, h] . key[j] + query_rope[i, h] . key_rope[j])
 ///   max = max_j s[j], sum = sum_j exp(s[j] - max), out = sum_j exp(s[j] - max) value[j] / sum
 ///
-/// Which positions: with thr = n - q + i + 1, at most n (sparse_mode 3), or n (sparse_mode 0), and
-/// blocks of c = sparse_block_size, the first min(K, ceil(thr / c)) ids are looked at, in order. A
-/// negative id ends the list; a block that begins at or past thr is skipped; else the block's
-/// positions before thr are appended. Ids named twice count twice. Positions are logical.
+/// Which positions: with thr = n - q + i + 1, at most n (sparse_mode 3), or n (sparse_mode 0), or
+/// key_limits[b, i] where that is less, and blocks of c = sparse_block_size, the first min(K, ceil(thr
+/// / c)) ids are looked at, in order. A negative id ends the list; a block that begins at or past thr
+/// is skipped; else the block's positions before thr are appended, but for those before
+/// key_starts[b]: of a sequence that is padded on the left. Ids named twice count twice. Positions
+/// are logical. key_limits may hold any int32.
 /// No position: out 0, max -inf, sum 0. With sinks a head's max is max(max, sink) and its sum grows
 /// by exp(sink - max); with no position max = sink, sum = 1. Padding rows: out 0, max -inf, sum 0.
 ///
 /// The value is the latent part of the key where `value` is absent. With a kv_format other than
-/// split, key holds rows of bytes as pack_kv_rows writes them, and key_rope and value are absent.
+/// split, key holds rows of bytes as pack_kv_rows writes them, and key_rope and value are absent;
+/// for a query in fp32 the rotary part of a row is bf16, and its latent is not rounded.
 /// Scores and softmax in fp32; products of probabilities and values: see Accuracy. Ids may hold any
 /// int32; page-table entries of a sequence's keys are checked by plan, others are never read.
 /// Deterministic, bit for bit, for any number of threads and whatever other rows a call has.
@@ -33,7 +37,7 @@ enum class KvFormat : int32_t { kSplit = 0, kCann656 = 1, kFlashMla656 = 2 };
 struct Params {
   static constexpr const char* kOperator = "sparse_flash_attention";
 
-  TensorView query = {};  // BSND [B, S1, N, D], TND [T1, N, D]; fp16 or bf16
+  TensorView query = {};  // BSND [B, S1, N, D], TND [T1, N, D]; fp16, bf16 or fp32
   TensorView key = {};    // BSND [B, S2, 1, D], TND [T2, 1, D], PA_BSND [pages, page_size, 1, D];
                           // as query, or bytes: see kv_format
   TensorView sparse_indices = {};            // BSND [B, S1, 1, K], TND [T1, 1, K] int32
@@ -44,6 +48,8 @@ struct Params {
   TensorView query_rope = {};                // as query, last dimension Dr
   TensorView key_rope = {};                  // as key, last dimension Dr
   TensorView sinks = {};                     // [N] fp32
+  TensorView key_starts = {};                // [B] or [1] int32 or int64; absent: 0
+  TensorView key_limits = {};                // BSND [B, S1], TND [T1] int32; absent: no limits
   double scale_value = kNotGiven;
   int64_t sparse_block_size = 1;
   QueryLayout layout_query = QueryLayout::kBsnd;
@@ -52,8 +58,9 @@ struct Params {
   bool return_softmax_lse = false;
   KvFormat kv_format = KvFormat::kSplit;
   Accuracy accuracy = Accuracy::kStorage;
+  OutDtype out_dtype = OutDtype::kInput;
   bool strict = false;
-  OutputView out = {};          // as query
+  OutputView out = {};          // as query, or fp32: see out_dtype
   OutputView softmax_max = {};  // BSND [B, S1, N], TND [T1, N] fp32; with return_softmax_lse
   OutputView softmax_sum = {};  // the same
 };

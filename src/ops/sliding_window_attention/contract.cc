@@ -13,7 +13,7 @@ const base::Contract& Room::contract() {
           "Native Sparse Attention's window branch; no document of its own")
           .Input("query", &Params::query,
                  {.doc = "queries",
-                  .dtypes = {DType::kFloat16, DType::kBFloat16},
+                  .dtypes = {DType::kFloat16, DType::kBFloat16, DType::kFloat32},
                   .forms = prim::QueryForms("N, D")})
           .Input("key", &Params::key,
                  {.doc = "keys; query head h reads kv head h / (N / N2)",
@@ -37,16 +37,23 @@ const base::Contract& Room::contract() {
                          prim::QueryLengths())
           .OptionalInput("actual_seq_lengths_kv", &Params::actual_seq_lengths_kv,
                          prim::KeyLengths())
+          .OptionalInput("key_starts", &Params::key_starts, prim::KeyStarts())
+          .OptionalInput("key_limits", &Params::key_limits, prim::KeyLimits())
           .Required("scale_value", &Params::scale_value, "factor of the scores")
           .Required("window_size", &Params::window_size,
-                    "keys that a token sees at most, that of its own position among them")
+                    "keys that a token sees at most, that of its own position among them; 0: none")
           .Choice("layout_query", &Params::layout_query, {"BSND", "TND"},
                   "of query and the outputs")
           .Choice("layout_kv", &Params::layout_kv, {"BSND", "TND", "PA_BSND"},
                   "of key and value: as layout_query, or paged")
+          .Choice("out_dtype", &Params::out_dtype, {"input", "float32"}, "dtype of attention_out")
           .Optional("strict", &Params::strict, "no limit of a document applies: changes nothing")
           .Output("attention_out", &Params::attention_out,
-                  {.doc = "attention", .dtype_as = "query", .forms = prim::QueryForms("N, D2")})
+                  {.doc = "attention",
+                   .dtype_as = "query",
+                   .forms = prim::QueryForms("N, D2"),
+                   .dtype_attribute = "out_dtype",
+                   .dtype_choices = {DType::kNone, DType::kFloat32}})
           .OptionalOutput("softmax_max", &Params::softmax_max,
                           prim::Statistic("largest scaled score"))
           .OptionalOutput("softmax_sum", &Params::softmax_sum,

@@ -280,8 +280,10 @@ TEST(SlidingWindowAttention, TheWorkspaceIsTheFormulas) {
     const auto plan = with_outputs->MakePlan({.threads = 1});
     ASSERT_TRUE(plan.ok());
     const int64_t r = up(c.rows);
-    EXPECT_EQ(plan->workspace_bytes(),
-              (4 * (r * (16 + 64 + up(12) + 3) + 64 * 208 + 64 * 32) + 63) / 64 * 64)
+    const int64_t tokens = c.rows / (c.heads / c.kv_heads);
+    const int64_t value = 64 * (r <= 16 ? 16 : 32);
+    EXPECT_EQ(plan->workspace_bytes(), 4 * (r * (16 + 64 + 16 + 3) + 64 * 208 + value +
+                                            up(4 * tokens) + up((tokens + 3) / 4)))
         << c.heads << " heads, window " << c.window;
   }
 }
@@ -303,10 +305,10 @@ TEST(SlidingWindowAttention, BadArgumentsAreRefusedByName) {
 
   for (const char* name : {"query", "key", "value", "scale_value", "window_size"})
     refuse(bsnd, Without(name), name, kNull);
-  refuse(bsnd, With("window_size", 0), "window_size");
+  refuse(bsnd, With("window_size", -1), "window_size");
   refuse(bsnd, With("window_size", std::numeric_limits<int64_t>::min()), "window_size");
   refuse(bsnd, With("layout_kv", "TND"), "key");
-  refuse(bsnd, Filled("query", DType::kFloat32, {2, 3, 4, 16}), "query");
+  refuse(bsnd, Filled("query", DType::kInt32, {2, 3, 4, 16}), "query");
   refuse(bsnd, Filled("query", DType::kBFloat16, {2, 3, 0, 16}), "query");
   refuse(bsnd, Filled("query", DType::kBFloat16, {2, 3, 5, 16}), "key");
   refuse(bsnd, Filled("key", DType::kFloat16, {2, 43, 2, 16}), "key");

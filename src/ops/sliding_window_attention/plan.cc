@@ -2,6 +2,7 @@
 #include <string>
 
 #include "base/checked.h"
+#include "base/dtype.h"
 #include "base/errors.h"
 #include "ops/sliding_window_attention/problem.h"
 #include "prim/attention/tokens.h"
@@ -37,7 +38,7 @@ int64_t TokensPerItem(const Problem& p, int64_t most_tokens) {
 
 Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
   const base::Dims& d = *dims;
-  if (params.window_size < 1) return base::Invalid("window_size", "at least 1", params.window_size);
+  if (params.window_size < 0) return base::Invalid("window_size", "at least 0", params.window_size);
   TAMIS_RETURN_IF_ERROR(CheckHeads(d, problem));
   prim::TokenLengths lengths;
   lengths.query_layout = prim::LayoutOf(params.layout_query);
@@ -45,6 +46,8 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   lengths.query_lengths = params.actual_seq_lengths_query;
   lengths.key_lengths = params.actual_seq_lengths_kv;
   lengths.block_table = params.block_table;
+  lengths.key_starts = params.key_starts;
+  lengths.limited = !params.key_limits.absent();
   lengths.window = params.window_size;
   TAMIS_RETURN_IF_ERROR(prim::FindSequences(lengths, dims, problem));
   problem->qk_dim = d["D"];
@@ -59,6 +62,7 @@ void Room::Bind(const Problem& p, const Params& in, prim::attention::Args* args)
   a.query = HeadsOf(p, in.query);
   a.sources[0].key = RowsOf(p, in.key);
   a.sources[0].value = RowsOf(p, in.value);
+  BindLimits(p, in.key_limits, &a.sources[0]);
   a.out = HeadsOf(p, in.attention_out);
   a.max = prim::Data<float>(in.softmax_max);
   a.max_at = p.TokensOf(in.softmax_max);
@@ -78,7 +82,8 @@ void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, pr
   a.dim = p.qk_dim;
   a.value_dim = p.v_dim;
   a.scale = static_cast<float>(p.scale);
-  a.element = a.out_element = prim::ElementOf(in.query.dtype);
+  a.element = prim::ElementOf(in.query.dtype);
+  a.out_element = prim::ElementOf(in.attention_out.dtype);
   int64_t most_tokens = 1;
   for (const prim::TokenSequence& s : p.sequences) most_tokens = std::max(most_tokens, s.rows);
   a.tokens_per_item = TokensPerItem(p, most_tokens);
@@ -91,8 +96,12 @@ std::string Room::Blocking(const Problem& p) {
          " heads of a kv head per item, tiles of " + std::to_string(p.args.key_tile) + " keys";
 }
 
+// Limits are the run's, and count for nothing here.
 Cost Room::CountCost(const Problem& p, const Params& in) {
   Cost cost;
+  const auto seen = [&](const prim::TokenSequence& s, int64_t i) {
+    return p.End(s, i, true, TensorView()) - s.first;
+  };
   double query_key_pairs = 0;
   double rows = 0;
   double keys = 0;
@@ -100,18 +109,20 @@ Cost Room::CountCost(const Problem& p, const Params& in) {
     rows += static_cast<double>(s.rows);
     if (s.padding) continue;
     for (int64_t i = 0; i < s.rows; ++i)
-      query_key_pairs += static_cast<double>(std::min(s.Visible(i, true), p.window));
+      query_key_pairs += static_cast<double>(std::min(seen(s, i), p.window));
     // From the first key of the first window to the last token's own.
-    const int64_t last = s.Visible(s.rows - 1, true);
-    keys += static_cast<double>(last - std::max<int64_t>(0, s.Visible(0, true) - p.window));
+    const int64_t last = seen(s, s.rows - 1);
+    keys += static_cast<double>(last - std::max<int64_t>(0, seen(s, 0) - p.window));
   }
   const auto heads = static_cast<double>(p.kv_heads * p.group);
   const auto dims = static_cast<double>(p.qk_dim + p.v_dim);
+  const auto bytes = static_cast<double>(base::ItemSize(in.query.dtype));
+  const auto out_bytes = static_cast<double>(base::ItemSize(in.attention_out.dtype));
   cost.flops = 2.0 * query_key_pairs * heads * dims;
-  cost.read_bytes = 2.0 * keys * static_cast<double>(p.kv_heads) * dims +
-                    2.0 * rows * heads * static_cast<double>(p.qk_dim);
+  cost.read_bytes = bytes * keys * static_cast<double>(p.kv_heads) * dims +
+                    bytes * rows * heads * static_cast<double>(p.qk_dim);
   cost.write_bytes = rows * heads *
-                     (2.0 * static_cast<double>(p.v_dim) + (in.softmax_max.absent() ? 0.0 : 4.0) +
+                     (out_bytes * static_cast<double>(p.v_dim) + (in.softmax_max.absent() ? 0.0 : 4.0) +
                       (in.softmax_sum.absent() ? 0.0 : 4.0));
   return cost;
 }

@@ -15,8 +15,8 @@ void Room::ReferenceRow(const Problem& p, const Params& in, int64_t row, size_t 
                    [&](const prim::TokenSequence& s) { return row < s.row_begin + s.rows; });
   const prim::TokenSequence& s = *found;
   const int64_t token = row - s.row_begin;
-  const int64_t end = s.padding ? 0 : s.Visible(token, true);
-  const int64_t begin = std::max<int64_t>(0, end - p.window);
+  const int64_t end = p.End(s, token, true, in.key_limits);
+  const int64_t begin = std::max(s.first, end - p.window);
   const int key_head_dim = p.key_layout == prim::TokenLayout::kTnd ? 1 : 2;
   const auto at = static_cast<int64_t>(slot);
   std::vector<base::GoldenOutput>& outputs = golden->outputs;

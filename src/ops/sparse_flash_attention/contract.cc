@@ -21,12 +21,13 @@ const base::Contract& Room::contract() {
           "npu_sparse_flash_attention (document 004)")
           .Input("query", &Params::query,
                  {.doc = "latent part of the queries",
-                  .dtypes = {DType::kFloat16, DType::kBFloat16},
+                  .dtypes = {DType::kFloat16, DType::kBFloat16, DType::kFloat32},
                   .forms = prim::QueryForms("N, D")})
           .InStrict({.dtypes = {DType::kBFloat16}, .contiguous = true})
           .Input("key", &Params::key,
                  {.doc = "latent keys, W = D, as query; or rows of W bytes, see kv_format",
-                  .dtypes = {DType::kFloat16, DType::kBFloat16, DType::kInt8, DType::kUInt8},
+                  .dtypes = {DType::kFloat16, DType::kBFloat16, DType::kFloat32, DType::kInt8,
+                             DType::kUInt8},
                   .forms = prim::KeyForms("1, W"),
                   .layout = "layout_kv"})
           .InStrict({.contiguous = true})
@@ -66,6 +67,10 @@ const base::Contract& Room::contract() {
                           .doc = "per head a score without a value that joins the softmax",
                           .dtypes = {DType::kFloat32}})
           .InStrict({.presence = Presence::kNone})
+          .OptionalInput("key_starts", &Params::key_starts, prim::KeyStarts())
+          .InStrict({.presence = Presence::kNone})
+          .OptionalInput("key_limits", &Params::key_limits, prim::KeyLimits())
+          .InStrict({.presence = Presence::kNone})
           .Required("scale_value", &Params::scale_value, "factor of the scores")
           .Optional("sparse_block_size", &Params::sparse_block_size,
                     "positions per id: id b names [b c, (b + 1) c) of the sequence")
@@ -81,19 +86,25 @@ const base::Contract& Room::contract() {
           .InStrict({.default_only = true})
           .Choice(
               "kv_format", &Params::kv_format, {"split", "cann656", "flashmla656"},
-              "split: key and key_rope in 16 bits; else key holds rows of bytes as pack_kv_rows "
+              "split: key and key_rope as query; else key holds rows of bytes as pack_kv_rows "
               "makes them")
           .InStrict({.default_only = true})
           .Choice("accuracy", &Params::accuracy, {"storage", "fp32"},
                   "of the products: storage lets a level use 16-bit integers for values, and for "
                   "scores where no statistics are wanted, with an error below the rounding of a "
                   "bfloat16 output")
+          .Choice("out_dtype", &Params::out_dtype, {"input", "float32"}, "dtype of out")
+          .InStrict({.default_only = true})
           .Optional("strict", &Params::strict,
                     "also enforce the document's limits: those of the table, and lengths one per "
                     "sequence, layout_kv BSND or PA_BSND, a block_table with room for the longest "
                     "sequence")
           .Output("out", &Params::out,
-                  {.doc = "latent output", .dtype_as = "query", .forms = prim::QueryForms("N, D")})
+                  {.doc = "latent output",
+                   .dtype_as = "query",
+                   .forms = prim::QueryForms("N, D"),
+                   .dtype_attribute = "out_dtype",
+                   .dtype_choices = {DType::kNone, DType::kFloat32}})
           .OptionalOutput("softmax_max", &Params::softmax_max,
                           statistic("largest scaled score; with return_softmax_lse only"))
           .OptionalOutput("softmax_sum", &Params::softmax_sum,

@@ -59,6 +59,7 @@ Status CheckByteRows(const Params& params, const base::Dims& dims, Problem* prob
   problem->kv_row = params.kv_format == KvFormat::kCann656
                         ? prim::KvRow::Cann(dims["D"], dims["Dr"])
                         : prim::KvRow::FlashMla(dims["D"], dims["Dr"]);
+  if (params.query.dtype == DType::kFloat16) problem->kv_row.rope = prim::Element::kFloat16;
   if (dims["W"] != problem->kv_row.width()) {
     return base::Invalid(
         "key", "rows of D + 2 Dr + D / 32 = " + std::to_string(problem->kv_row.width()) + " bytes",
@@ -108,6 +109,8 @@ Status FindSequences(const Params& params, base::Dims* dims, Problem* problem) {
   lengths.query_lengths = params.actual_seq_lengths_query;
   lengths.key_lengths = params.actual_seq_lengths_kv;
   lengths.block_table = params.block_table;
+  lengths.key_starts = params.key_starts;
+  lengths.limited = !params.key_limits.absent();
   return prim::FindSequences(lengths, dims, problem);
 }
 
@@ -137,7 +140,8 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   problem->block_size = params.sparse_block_size;
   problem->causal = params.sparse_mode == 3;
   problem->scale = params.scale_value;
-  problem->storage = params.accuracy == Accuracy::kStorage;
+  problem->storage =
+      params.accuracy == Accuracy::kStorage && params.query.dtype != DType::kFloat32;
   problem->integer_scores = problem->storage && !problem->byte_rows &&
                             params.softmax_max.absent() && params.softmax_sum.absent();
   return Status::Ok();
@@ -161,6 +165,7 @@ void Room::Bind(const Problem& p, const Params& in, prim::attention::Args* args)
   source.value = p.value_in_key ? prim::attention::Rows{} : RowsOf(p, in.value);
   source.list.ids = prim::Data<const int32_t>(in.sparse_indices);
   source.list.at = p.TokensOf(in.sparse_indices);
+  BindLimits(p, in.key_limits, &source);
   a.sinks = prim::Data<const float>(in.sinks);
   a.out = HeadsOf(p, in.out);
   a.max = prim::Data<float>(in.softmax_max);
@@ -182,7 +187,8 @@ void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, pr
   a.rope_dim = p.rope_dim;
   a.value_dim = p.latent_dim;
   a.scale = static_cast<float>(p.scale);
-  a.element = a.out_element = prim::ElementOf(in.query.dtype);
+  a.element = prim::ElementOf(in.query.dtype);
+  a.out_element = prim::ElementOf(in.out.dtype);
   a.value_in_key = p.value_in_key;
   a.byte_rows = p.byte_rows;
   a.kv_row = p.kv_row;
@@ -208,24 +214,27 @@ Cost Room::CountCost(const Problem& p, const Params& in) {
   double rows = 0;
   for (const prim::TokenSequence& s : p.sequences) {
     for (int64_t i = 0; i < s.rows; ++i) {
-      const int64_t most = std::min(s.Visible(i, p.causal), prim::Times(p.top_k, p.block_size));
+      const int64_t seen = p.End(s, i, p.causal, TensorView()) - s.first;
+      const int64_t most = std::min(seen, prim::Times(p.top_k, p.block_size));
       query_key_pairs += in.sparse_indices.data == nullptr
-                             ? static_cast<double>(s.padding ? 0 : most)
-                             : static_cast<double>(p.Selected(in.sparse_indices, s, i).size());
+                             ? static_cast<double>(most)
+                             : static_cast<double>(p.Selected(in, s, i).size());
     }
     rows += static_cast<double>(s.rows);
   }
   const auto heads = static_cast<double>(p.heads);
   const auto latent = static_cast<double>(p.latent_dim);
   const auto dim = static_cast<double>(p.latent_dim + p.rope_dim);
+  const auto bytes = static_cast<double>(base::ItemSize(in.query.dtype));
   const double key_bytes = p.byte_rows ? static_cast<double>(p.kv_row.width())
-                                       : 2.0 * dim + (p.value_in_key ? 0.0 : 2.0 * latent);
+                                       : bytes * (dim + (p.value_in_key ? 0.0 : latent));
   cost.flops = 2.0 * query_key_pairs * heads * (dim + latent);
-  cost.read_bytes = query_key_pairs * key_bytes + 2.0 * rows * heads * dim +
+  cost.read_bytes = query_key_pairs * key_bytes + bytes * rows * heads * dim +
                     4.0 * rows * static_cast<double>(p.top_k);
-  cost.write_bytes = rows * heads *
-                     (2.0 * latent + (in.softmax_max.absent() ? 0.0 : 4.0) +
-                      (in.softmax_sum.absent() ? 0.0 : 4.0));
+  cost.write_bytes =
+      rows * heads *
+      (static_cast<double>(base::ItemSize(in.out.dtype)) * latent +
+       (in.softmax_max.absent() ? 0.0 : 4.0) + (in.softmax_sum.absent() ? 0.0 : 4.0));
   return cost;
 }
 

@@ -30,8 +30,9 @@ struct Problem : prim::TokenProblem, prim::attention::Call {
   bool value_in_key = true;     // values are the latent part of key
   prim::KvRow kv_row;
 
-  /// The positions that a query token has selected and may see, in their order.
-  std::vector<int64_t> Selected(const TensorView& indices, const prim::TokenSequence& s,
+  /// The positions that a query token has selected and may see, in their order. Limits without
+  /// memory hide nothing.
+  std::vector<int64_t> Selected(const Params& in, const prim::TokenSequence& s,
                                 int64_t token) const;
 };
 

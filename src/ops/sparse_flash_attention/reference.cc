@@ -36,18 +36,21 @@ prim::ReferenceKey KeyAt(const Problem& p, const Params& in, const prim::TokenSe
 
 }  // namespace
 
-std::vector<int64_t> Problem::Selected(const TensorView& indices, const prim::TokenSequence& s,
+std::vector<int64_t> Problem::Selected(const Params& in, const prim::TokenSequence& s,
                                        int64_t token) const {
   std::vector<int64_t> positions;
-  if (s.padding) return positions;
-  const int64_t visible = s.Visible(token, causal);
-  const auto* ids = static_cast<const int32_t*>(indices.data) + TokenOffset(indices, s, token);
+  const TensorView limits = in.key_limits.data == nullptr ? TensorView() : in.key_limits;
+  const int64_t visible = End(s, token, causal, limits);
+  const auto* ids = static_cast<const int32_t*>(in.sparse_indices.data) +
+                    TokenOffset(in.sparse_indices, s, token);
   const int64_t block = std::min(block_size, kMostBlock);
+  if (s.padding || visible == s.first) return positions;
   const int64_t slots = std::min(top_k, visible / block + (visible % block != 0 ? 1 : 0));
   for (int64_t t = 0; t < slots; ++t) {
     if (ids[t] < 0) break;
     const int64_t begin = ids[t] * block;
-    for (int64_t position = begin; position < std::min(begin + block, visible); ++position)
+    for (int64_t position = std::max(begin, s.first); position < std::min(begin + block, visible);
+         ++position)
       positions.push_back(position);
   }
   return positions;
@@ -61,7 +64,7 @@ void Room::ReferenceRow(const Problem& p, const Params& in, int64_t row, size_t 
   const prim::TokenSequence& s = *found;
   const int64_t token = row - s.row_begin;
   std::vector<prim::ReferenceKey> keys;
-  for (int64_t position : p.Selected(in.sparse_indices, s, token))
+  for (int64_t position : p.Selected(in, s, token))
     keys.push_back(KeyAt(p, in, s, position));
   const auto at = static_cast<int64_t>(slot);
   std::vector<base::GoldenOutput>& outputs = golden->outputs;

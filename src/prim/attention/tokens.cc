@@ -16,6 +16,7 @@ Sequence SequenceOf(const TokenProblem& p, const TokenSequence& from, bool causa
   SequenceKeys& keys = s.of[0];
   keys.keys = from.keys;
   keys.key_begin = from.key_begin;
+  keys.first = from.first;
   if (p.key_layout == TokenLayout::kPaged) keys.table_offset = p.page_table.offset(from.batch);
   keys.visible = causal ? from.keys - from.rows + 1 : from.keys;
   keys.visible_step = causal ? 1 : 0;
@@ -38,6 +39,12 @@ Rows RowsOf(const TokenProblem& p, const TensorView& view) {
           .row_stride = view.strides[row] * bytes,
           .head_stride = view.strides[row + 1] * bytes,
           .page_stride = tnd ? 0 : view.strides[0] * bytes};
+}
+
+void BindLimits(const TokenProblem& p, const TensorView& limits, Source* source) {
+  if (limits.absent()) return;
+  source->limits = Data<const int32_t>(limits);
+  source->limits_at = p.TokensOf(limits);
 }
 
 void SetPages(const TokenProblem& p, Source* source) {

@@ -12,6 +12,9 @@ Heads HeadsOf(const TokenProblem& p, const TensorView& view);
 /// Of a tensor with the keys' leading dimensions, then heads.
 Rows RowsOf(const TokenProblem& p, const TensorView& view);
 
+/// Limits of query tokens, if they have some.
+void BindLimits(const TokenProblem& p, const TensorView& limits, Source* source);
+
 /// The page table of the keys, if there is one.
 void SetPages(const TokenProblem& p, Source* source);
 

@@ -46,4 +46,21 @@ base::TensorSpec BlockTable() {
           .page_table = true};
 }
 
+base::TensorSpec KeyStarts() {
+  return {.shape = "*",
+          .doc =
+              "per sequence, or one for all, its first key that counts: those before, as of a "
+              "sequence padded on the left, are seen by no token; absent: 0",
+          .dtypes = {DType::kInt32, DType::kInt64},
+          .read_by_plan = true};
+}
+
+base::TensorSpec KeyLimits() {
+  return {.doc =
+              "per query token: of the keys that it would see, only those before this position "
+              "of its sequence; absent: all",
+          .dtypes = {DType::kInt32},
+          .forms = {{"BSND", "B, S1"}, {"TND", "T1"}}};
+}
+
 }  // namespace tamis::prim

@@ -24,5 +24,8 @@ base::TensorSpec Statistic(const std::string& tokens, const std::string& doc);
 base::TensorSpec QueryLengths();
 base::TensorSpec KeyLengths();
 base::TensorSpec BlockTable();
+/// What hides keys from query tokens beside causality: see Params of the attention operators.
+base::TensorSpec KeyStarts();
+base::TensorSpec KeyLimits();
 
 }  // namespace tamis::prim

@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "base/errors.h"
 #include "prim/call/sequences.h"
+#include "prim/call/work.h"
 
 namespace tamis::prim {
 namespace {
@@ -102,11 +103,35 @@ Status KeySpans(const TokenLengths& l, const base::Dims& d, int64_t batch,
   return Counts(l.key_name, l.key_lengths, batch, d["S2"], true, spans);
 }
 
+// The length of each span is where its sequence's keys begin to count.
+Status Starts(const TokenLengths& l, const std::vector<Span>& keys, std::vector<Span>* starts) {
+  const char* const name = "key_starts";
+  TAMIS_RETURN_IF_ERROR(
+      Counts(name, l.key_starts, static_cast<int64_t>(keys.size()), -1, true, starts));
+  for (size_t b = 0; b < keys.size() && l.key_starts.absent(); ++b) (*starts)[b].length = 0;
+  for (size_t b = 0; b < keys.size(); ++b) {
+    if ((*starts)[b].length <= keys[b].length) continue;
+    return base::Invalid(base::Indexed(name, l.key_starts.shape[0] == 1 ? 0 : static_cast<int64_t>(b)),
+                         "at most the sequence's keys = " + std::to_string(keys[b].length),
+                         (*starts)[b].length);
+  }
+  return Status::Ok();
+}
+
 }  // namespace
 
 int64_t LengthAt(const TensorView& lengths, int64_t i) {
   return lengths.dtype == DType::kInt32 ? static_cast<const int32_t*>(lengths.data)[i]
                                         : static_cast<const int64_t*>(lengths.data)[i];
+}
+
+int64_t TokenProblem::End(const TokenSequence& s, int64_t i, bool causal,
+                          const TensorView& limits) const {
+  if (s.padding) return s.first;
+  int64_t end = s.Visible(i, causal);
+  if (!limits.absent())
+    end = std::min<int64_t>(end, Data<const int32_t>(limits)[TokenOffset(limits, s, i)]);
+  return std::max(end, s.first);
 }
 
 int64_t TokenProblem::KeyOffset(const TensorView& view, const TokenSequence& s,
@@ -134,6 +159,8 @@ Status FindSequences(const TokenLengths& l, base::Dims* dims, TokenProblem* prob
   if (!padded) AddEnds(queries, &dims->NewEnds("T1"));
   const auto batch = static_cast<int64_t>(queries.size());
   TAMIS_RETURN_IF_ERROR(KeySpans(l, d, batch, &keys));
+  std::vector<Span>& starts = problem->start_spans;
+  TAMIS_RETURN_IF_ERROR(Starts(l, keys, &starts));
   PageTable& table = problem->page_table;
   if (l.key_layout == TokenLayout::kPaged) {
     table.Begin(batch);
@@ -153,6 +180,7 @@ Status FindSequences(const TokenLengths& l, base::Dims* dims, TokenProblem* prob
     s.padding = key_span == nullptr;
     if (key_span != nullptr) {
       s.keys = key_span->length;
+      s.first = starts[static_cast<size_t>(b)].length;
       s.key_begin = key_span->begin;
     }
     sequences.push_back(s);
@@ -162,10 +190,12 @@ Status FindSequences(const TokenLengths& l, base::Dims* dims, TokenProblem* prob
   for (int64_t b = 0; b < batch; ++b) {
     const auto i = static_cast<size_t>(b);
     if (l.key_layout == TokenLayout::kPaged && queries[i].length > 0) {
-      // The first query's own position ends its window.
+      // The first query's own position ends its window, unless a limit does.
       const int64_t visible = std::max<int64_t>(0, keys[i].length - queries[i].length + 1);
+      const int64_t begin = l.limited ? 0 : visible - std::min(visible, l.window);
+      const int64_t first = std::max(begin, starts[i].length);
       TAMIS_RETURN_IF_ERROR(table.Read(l.block_table, b, keys[i].length, problem->page_size,
-                                       d["pages"], visible - std::min(visible, l.window)));
+                                       d["pages"], first));
     }
     add(b, padded ? 0 : queries[i].begin, queries[i].length, &keys[i]);
     if (padded) add(b, queries[i].length, tokens - queries[i].length, nullptr);

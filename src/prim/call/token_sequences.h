@@ -25,9 +25,10 @@ struct TokenSequence {
   int64_t token = 0;  ///< First token within the entry (BSND) or the packed tensor (TND).
   int64_t keys = 0;
   int64_t key_begin = 0;  ///< Row of the first key in the packed tensor (TND); 0 elsewhere.
+  int64_t first = 0;      ///< Keys before are seen by no token.
   bool padding = false;
 
-  /// Keys that token i of this sequence may see.
+  /// The end of the keys that token i of this sequence may see.
   int64_t Visible(int64_t i, bool causal) const {
     if (!causal) return keys;
     const int64_t visible = keys - rows + i + 1;
@@ -44,6 +45,7 @@ struct TokenProblem {
   int64_t page_size = 0;
   std::vector<Span> query_spans;  // scratch of FindSequences
   std::vector<Span> key_spans;
+  std::vector<Span> start_spans;
 
   /// Offset of query token `token` of a sequence, in elements of a tensor with the queries' leading
   /// dimensions.
@@ -55,6 +57,9 @@ struct TokenProblem {
     return padded_queries ? Tokens{view.strides[0], view.strides[1]} : Tokens{0, view.strides[0]};
   }
   int64_t HeadStride(const TensorView& view) const { return view.strides[padded_queries ? 2 : 1]; }
+  /// The end of the keys that token i of a sequence sees, `limits` (a tensor with the queries'
+  /// leading dimensions, or absent) among them. Not before the sequence's first key.
+  int64_t End(const TokenSequence& s, int64_t i, bool causal, const TensorView& limits) const;
   /// Offset of a position of a sequence, in elements of a tensor with the keys' leading dimensions.
   int64_t KeyOffset(const TensorView& view, const TokenSequence& s, int64_t position) const;
 };
@@ -79,6 +84,8 @@ struct TokenLengths {
   TensorView query_lengths;
   TensorView key_lengths;
   TensorView block_table;
+  TensorView key_starts;
+  bool limited = false;  ///< Query tokens have limits of their own.
   int64_t window = std::numeric_limits<int64_t>::max();  ///< Keys that a query token sees at most.
 };
 

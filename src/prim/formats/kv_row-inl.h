@@ -29,14 +29,13 @@ TAMIS_INLINE void WidenKvLatent(prim::Element element, const prim::KvRow& format
       });
 }
 
-TAMIS_INLINE void WidenKvRope(prim::Element element, const prim::KvRow& format, const uint8_t* row,
-                              float* to) {
+TAMIS_INLINE void WidenKvRope(const prim::KvRow& format, const uint8_t* row, float* to) {
   for (int64_t c = 0; c < format.rope_dim; c += kLanes) {
     const int64_t count = format.rope_dim - c < kLanes ? format.rope_dim - c : kLanes;
     uint16_t halves[kLanes];
     __builtin_memcpy(halves, row + format.rope_at() + 2 * c, static_cast<size_t>(2 * count));
     WithHalf(
-        element, [&](auto e)
+        format.rope, [&](auto e)
                      __attribute__((always_inline)) { WidenAs<decltype(e)>(halves, count, to + c); });
   }
 }

@@ -3,10 +3,12 @@
 // latent_dim bytes of q (int8 or fp8 e4m3fn), one fp32 scale per 128 of them, rope_dim 16-bit
 // values. 512 and 64 dims make 656 bytes. The two formats differ in the type of q, in how a scale
 // is chosen and in the order of what follows q. The latent is round(float(q) * scale) in the
-// query's dtype. Plain arithmetic: kernels include this.
+// query's dtype; fp32 is not rounded. Plain arithmetic: kernels include this.
 #pragma once
 
 #include <stdint.h>
+
+#include "prim/blocks/elements.h"
 
 namespace tamis::prim {
 
@@ -21,6 +23,7 @@ struct KvRow {
   int64_t rope_dim = 0;
   bool fp8 = false;           // e4m3fn instead of int8
   bool scales_first = false;  // scales before the rotary part
+  Element rope = Element::kBFloat16;
 
   /// int8 | rope | scales
   static constexpr __attribute__((always_inline)) KvRow Cann(int64_t latent_dim, int64_t rope_dim) {

@@ -74,13 +74,15 @@ std::vector<double> DecodeKvRow(const KvRow& format, DType dtype, const uint8_t*
     const float q =
         format.fp8 ? E4M3ToFloat(row[c]) : static_cast<float>(static_cast<int8_t>(row[c]));
     const float product = q * scale;  // the device multiplies in fp32, then rounds
-    values[static_cast<size_t>(c)] = dtype == DType::kBFloat16
+    values[static_cast<size_t>(c)] = dtype == DType::kFloat32 ? product
+                                     : dtype == DType::kBFloat16
                                          ? base::BFloat16ToFloat(base::FloatToBFloat16(product))
                                          : base::Float16ToFloat(base::FloatToFloat16(product));
   }
+  const DType rope = format.rope == Element::kFloat16 ? DType::kFloat16 : DType::kBFloat16;
   for (int64_t c = 0; c < format.rope_dim; ++c) {
     values[static_cast<size_t>(format.latent_dim + c)] =
-        base::LoadAsDouble(row + format.rope_at(), dtype, c);
+        base::LoadAsDouble(row + format.rope_at(), rope, c);
   }
   return values;
 }

@@ -56,7 +56,8 @@ struct Source {
   List list = {};
   Staircase staircase = {};
   int64_t window = INT64_MAX;        // the last so many of the keys that a token sees by the rest
-  const int32_t* limits = nullptr;   // [query row]: only keys before; null: none
+  const int32_t* limits = nullptr;  // per query token: only keys before; null: none
+  Tokens limits_at = {};
   const uint8_t* hidden = nullptr;   // [token of the sequence, key]: not 0 hides it; null: none
   int64_t hidden_stride = 0;
 };

@@ -162,7 +162,7 @@ inline Range FindSeen(const Item& it, int64_t i) {
   Range span = {INT64_MAX, 0};
   bool every = false;
   for (int64_t t = 0; t < it.tokens; ++t) {
-    const Range seen = SeenBy(it.a, it.s, i, it.token + t);
+    const Range seen = SeenBy(it.a, it.s, i, it.token + t, true);
     SeenOf(it, i)[t] = seen;
     const bool none = seen.begin == seen.end ||
                       (masked && PastLastZero(MaskOf(it, t), seen.end) <= seen.begin);

@@ -162,7 +162,7 @@ TAMIS_INLINE void LoadKey(const Item& it, const Tile& tile, int64_t k) {
   if (a.byte_rows) {
     float* widened = kBf16Pairs ? it.widened : key;
     WidenKvLatent(a.element, a.kv_row, row, widened);
-    WidenKvRope(a.element, a.kv_row, row, widened + a.dim);
+    WidenKvRope(a.kv_row, row, widened + a.dim);
     if (kBf16Pairs) {
       StoreN(key + it.columns - 1, Zero(), 1);  // half of it remains where dims are odd
       Narrow(prim::Element::kBFloat16, widened, 1.0f, a.dim + a.rope_dim, key);  // exact

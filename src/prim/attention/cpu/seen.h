@@ -25,8 +25,9 @@ inline constexpr int64_t kMostSegments = 16;
 
 namespace {  // inline functions: no level's copy may be merged with another's
 
-/// The keys of source `i` that query token `token` of a sequence sees, masks and lists left out.
-inline Range SeenBy(const Args& a, const Sequence& s, int64_t i, int64_t token) {
+/// The keys of source `i` that query token `token` of a sequence sees, masks and lists left out, and
+/// unless `limited` limits too: of those a plan knows nothing.
+inline Range SeenBy(const Args& a, const Sequence& s, int64_t i, int64_t token, bool limited) {
   const Source& source = a.sources[i];
   const SequenceKeys& keys = s.of[i];
   int64_t end = keys.visible + token * keys.visible_step;
@@ -34,8 +35,8 @@ inline Range SeenBy(const Args& a, const Sequence& s, int64_t i, int64_t token) 
     const int64_t beyond = end - source.staircase.block;
     end = beyond < 0 ? 0 : beyond / source.staircase.stride + 1;
   }
-  if (source.limits != nullptr) {
-    const int64_t limit = source.limits[s.row_begin + token];
+  if (limited && source.limits != nullptr) {
+    const int64_t limit = source.limits[OffsetOf(source.limits_at, s.batch, s.token + token)];
     end = limit < end ? limit : end;
   }
   end = end < keys.keys ? end : keys.keys;
@@ -55,7 +56,7 @@ inline Segments SegmentsOf(const Args& a, const Sequence& s, int64_t token) {
   if (!a.segmented) return {INT64_MAX, 1};
   int64_t most = (a.source_count - 1) * a.key_tile;  // tiles hold positions of one source
   for (int64_t i = 0; i < a.source_count; ++i) {
-    const Range seen = SeenBy(a, s, i, token);
+    const Range seen = SeenBy(a, s, i, token, false);
     const List& list = a.sources[i].list;
     most += list.ids != nullptr ? SlotsOf(list, seen) * list.block : seen.end - seen.begin;
   }
