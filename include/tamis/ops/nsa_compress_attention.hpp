@@ -4,6 +4,7 @@
 
 #include "tamis/ops/accuracy.hpp"
 #include "tamis/ops/nsa.hpp"
+#include "tamis/ops/out_dtype.hpp"
 #include "tamis/plan.hpp"
 
 namespace tamis::nsa_compress_attention {
@@ -14,15 +15,27 @@ namespace tamis::nsa_compress_attention {
 /// and per kv head the select_block_count blocks of highest importance (P summed over the head
 /// group and over the compressed tokens that touch a select block), best first, equal scores by
 /// lower index. topk_mask forces blocks in. P is fp32; its products with values: see Accuracy.
+///
+/// A key is hidden, too, where i is not below key_limits[t] (any int32), and with `causal` where its
+/// window ends after the token: i d + l > p + 1, p being the token's position. The last token of a
+/// sequence is its last raw token: actual_raw_seq_kvlen are prefix sums over raw tokens, by default
+/// actual_seq_qlen. So a causal call needs no mask of T x n bytes.
+///
+/// global_max and global_sum, where the keys of the call are a part of all, are the statistics of the
+/// softmax over all of them: importance is then of P = exp(x - global_max) / global_sum, and the block
+/// scores of several parts add up to those of all. attention_out and the statistics stay the part's.
 /// Deterministic, bit for bit, for any number of threads. Outputs must not overlap inputs.
 struct Params {
   static constexpr const char* kOperator = "nsa_compress_attention";
 
-  TensorView query = {};       // [T, N, D] fp16 or bf16
+  TensorView query = {};       // [T, N, D] fp16, bf16 or fp32
   TensorView key = {};         // [Tc, N2, D]
   TensorView value = {};       // [Tc, N2, D2]
   TensorView atten_mask = {};  // [max_q, max_n] bool or uint8, 1 hides
   TensorView topk_mask = {};   // [max_q, ceil(max_n / M)] bool or uint8, 1 forces
+  TensorView key_limits = {};  // [T] int32; absent: no limits
+  TensorView global_max = {};  // [T, N] fp32, with global_sum
+  TensorView global_sum = {};  // the same
   double scale_value = kNotGiven;
   int64_t head_num = kNotGiven;
   int64_t compress_block_size = kNotGiven;
@@ -32,14 +45,20 @@ struct Params {
   IntList actual_seq_qlen = {};            // inclusive prefix sums over query
   IntList actual_cmp_seq_kvlen = {};       // inclusive prefix sums over key
   IntList actual_sel_seq_kvlen = {};       // accepted, unused
+  bool causal = false;
+  IntList actual_raw_seq_kvlen = {};  // inclusive prefix sums over raw tokens; with causal
   Importance importance = Importance::kCann;
   MaskedRows masked_rows = MaskedRows::kUniform;
   Accuracy accuracy = Accuracy::kStorage;
+  OutDtype out_dtype = OutDtype::kInput;
+  bool return_block_scores = false;
   bool strict = false;
-  OutputView attention_out = {};  // [T, N, D2]
+  OutputView attention_out = {};  // [T, N, D2] as query, or fp32: see out_dtype
   OutputView topk_indices = {};   // [T, N2, select_block_count] int32
   OutputView softmax_max = {};    // [T, N] fp32, may be absent
   OutputView softmax_sum = {};    // [T, N] fp32, may be absent
+  OutputView block_scores = {};   // [T, N2, ceil(max_n / M)] fp32: importance; 0 past the blocks of
+                                  // the sequence; with return_block_scores
 };
 
 /// Checks, normalises and chooses an implementation. Errors name the argument, what was expected

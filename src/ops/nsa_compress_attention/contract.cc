@@ -15,7 +15,8 @@ const base::Contract& Room::contract() {
           .Input("query", &Params::query,
                  {.shape = "T, N, D",
                   .doc = "sequences packed",
-                  .dtypes = {DType::kFloat16, DType::kBFloat16}})
+                  .dtypes = {DType::kFloat16, DType::kBFloat16, DType::kFloat32}})
+          .InStrict({.dtypes = {DType::kFloat16, DType::kBFloat16}})
           .Input("key", &Params::key,
                  {.shape = "Tc, N2, D",
                   .doc = "compressed keys, sequences packed",
@@ -34,6 +35,18 @@ const base::Contract& Room::contract() {
                                  "= ceil(max_n / M)",
                           .dtypes = {DType::kBool, DType::kUInt8}})
           .InStrict({.dtypes = {DType::kBool}})
+          .OptionalInput("key_limits", &Params::key_limits,
+                         {.shape = "T",
+                          .doc = "per query token: only compressed keys before are seen",
+                          .dtypes = {DType::kInt32}})
+          .InStrict({.presence = base::StrictRule::Presence::kNone})
+          .OptionalInput("global_max", &Params::global_max,
+                         prim::Statistic("T", "of the softmax over all keys, where these are a "
+                                              "part: importance is of all; with global_sum"))
+          .InStrict({.presence = base::StrictRule::Presence::kNone})
+          .OptionalInput("global_sum", &Params::global_sum,
+                         prim::Statistic("T", "likewise, with global_max"))
+          .InStrict({.presence = base::StrictRule::Presence::kNone})
           .Required("scale_value", &Params::scale_value, "factor of the scores")
           .Required("head_num", &Params::head_num, "query heads N, a multiple of the key heads N2")
           .Required(
@@ -52,6 +65,13 @@ const base::Contract& Room::contract() {
           .Optional("actual_sel_seq_kvlen", &Params::actual_sel_seq_kvlen,
                     "prefix sums over the select blocks; not used, as on the device")
           .InStrict({.presence = base::StrictRule::Presence::kRequired})
+          .Optional("causal", &Params::causal,
+                    "hide keys whose windows end after the query's token, by positions")
+          .InStrict({.default_only = true})
+          .Optional("actual_raw_seq_kvlen", &Params::actual_raw_seq_kvlen,
+                    "with causal: inclusive prefix sums over raw tokens, a sequence's last query "
+                    "being its last token; absent: actual_seq_qlen")
+          .InStrict({.presence = base::StrictRule::Presence::kNone})
           .Choice("importance", &Params::importance, {"cann", "exact_overlap"},
                   "how compressed tokens count towards a block: as the device (shifted by one "
                   "token), or by overlap")
@@ -62,12 +82,21 @@ const base::Contract& Room::contract() {
           .Choice("accuracy", &Params::accuracy, {"storage", "fp32"},
                   "of the products of probabilities and values: storage lets a level use 16-bit "
                   "integers, with an error below the rounding of a bfloat16 output")
+          .Choice("out_dtype", &Params::out_dtype, {"input", "float32"}, "dtype of attention_out")
+          .InStrict({.default_only = true})
+          .Optional("return_block_scores", &Params::return_block_scores,
+                    "whether block_scores are wanted")
+          .InStrict({.default_only = true})
           .Optional("strict", &Params::strict,
                     "also enforce the document's limits: those of the table, and "
                     "actual_sel_seq_kvlen prefix sums, one per sequence")
           .Output(
               "attention_out", &Params::attention_out,
-              {.shape = "T, N, D2", .doc = "softmax-weighted sum of values", .dtype_as = "query"})
+              {.shape = "T, N, D2",
+               .doc = "softmax-weighted sum of values",
+               .dtype_as = "query",
+               .dtype_attribute = "out_dtype",
+               .dtype_choices = {DType::kNone, DType::kFloat32}})
           .OptionalOutput("topk_indices", &Params::topk_indices,
                           {.shape = "T, N2, select_block_count",
                            .doc = "blocks of the sequence, best first, then -1",
@@ -77,6 +106,12 @@ const base::Contract& Room::contract() {
                           prim::Statistic("T", "largest scaled score"))
           .OptionalOutput("softmax_sum", &Params::softmax_sum,
                           prim::Statistic("T", "sum of exp(score - max)"))
+          .OptionalOutput("block_scores", &Params::block_scores,
+                          {.shape = "T, N2, blocks",
+                           .doc = "importance of the sequence's blocks, before any is forced; blocks "
+                                  "= ceil(max_n / M)",
+                           .dtypes = {DType::kFloat32},
+                           .wanted_by = "return_block_scores"})
           .RowDims({{"", 1}})
           .Strict("query", "T", Rule::kAtLeast, {"1"})
           .Strict("query", "D", Rule::kAtLeast, {"1"})

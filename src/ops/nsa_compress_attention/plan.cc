@@ -38,6 +38,19 @@ Status CheckSelectLengths(const IntList& lengths, size_t batch) {
   return Status::Ok();
 }
 
+// Raw tokens of each sequence, of a causal call.
+Status FindRawTokens(const Params& params, const std::vector<prim::Span>& queries,
+                     std::vector<prim::Span>* raw) {
+  const char* const name = "actual_raw_seq_kvlen";
+  *raw = queries;
+  if (params.actual_raw_seq_kvlen.absent()) return Status::Ok();
+  if (!params.causal) return base::Invalid(name, "none without causal", "a list");
+  TAMIS_RETURN_IF_ERROR(prim::SpansFromPrefix(name, params.actual_raw_seq_kvlen, -1, "", raw));
+  if (raw->size() == queries.size()) return Status::Ok();
+  return base::Invalid(name, "as many entries as actual_seq_qlen = " + std::to_string(queries.size()),
+                       static_cast<int64_t>(raw->size()));
+}
+
 }  // namespace
 
 Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
@@ -54,6 +67,9 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
                          static_cast<int64_t>(keys.size()));
   }
 
+  std::vector<prim::Span>& raw = problem->raw_spans;
+  TAMIS_RETURN_IF_ERROR(FindRawTokens(params, queries, &raw));
+
   problem->sequences.clear();
   int64_t max_q = 0;
   int64_t max_n = 0;
@@ -66,7 +82,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
     s.key_begin = keys[b].begin;
     s.keys = keys[b].length;
     s.blocks = base::CeilDiv(s.keys, problem->geometry.select_strides);
-    s.visible_tokens = -1;
+    s.visible_tokens = params.causal ? raw[b].length : -1;
     TAMIS_RETURN_IF_ERROR(prim::CheckBlocks("actual_cmp_seq_kvlen", s.blocks));
     max_q = std::max(max_q, s.rows);
     max_n = std::max(max_n, s.keys);
@@ -78,6 +94,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
                                   base::CeilDiv(max_n, problem->geometry.select_strides)));
   prim::AddEnds(queries, &dims->NewEnds("T"));
   dims->Set("B", static_cast<int64_t>(queries.size()));
+  dims->Set("blocks", base::CeilDiv(max_n, problem->geometry.select_strides));
   if (params.strict)
     TAMIS_RETURN_IF_ERROR(CheckSelectLengths(params.actual_sel_seq_kvlen, queries.size()));
   dims->Set("keys of the shortest sequence", min_n);

@@ -1,6 +1,7 @@
 // What attention over compressed keys is, and what holds beside the formula.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -12,9 +13,10 @@ namespace {
 
 TEST(NsaCompressAttention, AgreesOverRandomShapesMasksAndPolicies) {
   Random random(21);
-  for (int i = 0; i < 24; ++i) {
+  for (int i = 0; i < 48; ++i) {
     Shape s;
-    s.dtype = i % 2 == 0 ? DType::kBFloat16 : DType::kFloat16;
+    constexpr std::array kDTypes = {DType::kBFloat16, DType::kFloat16, DType::kFloat32};
+    s.dtype = kDTypes[static_cast<size_t>(i % 3)];
     s.kv_heads = random.Between(1, 3);
     s.group = random.Between(1, 9);
     s.qk_dim = random.Between(1, 70);
@@ -37,6 +39,11 @@ TEST(NsaCompressAttention, AgreesOverRandomShapesMasksAndPolicies) {
       AddRandomMask(call, "topk_mask", s.max_q(), s.max_blocks(), 0.2, random.Next());
     call.Set("importance", random.Below(2) == 0 ? "cann" : "exact_overlap");
     call.Set("masked_rows", random.Below(2) == 0 ? "uniform" : "zero");
+    if (random.Below(3) == 0) HideByPosition(call, s, &random);
+    if (random.Below(3) == 0) AddLimits(call, s, &random);
+    if (random.Below(3) == 0) AddGlobals(call, s, &random);
+    call.Set("out_dtype", random.Below(3) == 0 ? "float32" : "input");
+    call.Set("return_block_scores", random.Below(3) == 0);
     SCOPED_TRACE("case " + std::to_string(i));
     ExpectConforms(call);
   }

@@ -64,4 +64,28 @@ inline void AddCausalMask(TestCall& call, const Shape& s) {
               [=](int64_t i) { return i % n * s.stride + s.block - 1 > i / n ? 1.0 : 0.0; });
 }
 
+// Causality by positions; of some calls, the queries are the end of longer sequences.
+inline void HideByPosition(TestCall& call, const Shape& s, Random* random) {
+  call.Set("causal", true);
+  if (random->Below(2) == 0) return;
+  std::vector<int64_t> raw;
+  for (size_t b = 0; b < s.queries.size(); ++b)
+    raw.push_back(random->Between(0, s.keys[b] * s.stride + 2 * s.block));
+  call.Set("actual_raw_seq_kvlen", Prefix(raw));
+}
+
+inline void AddLimits(TestCall& call, const Shape& s, Random* random) {
+  call.Tensor("key_limits", DType::kInt32, {Prefix(s.queries).back()},
+              [&](int64_t) { return static_cast<double>(random->Between(-2, s.max_n() + 2)); });
+}
+
+// As if there were other keys.
+inline void AddGlobals(TestCall& call, const Shape& s, Random* random) {
+  const std::vector<int64_t> shape = {Prefix(s.queries).back(), s.kv_heads * s.group};
+  call.Tensor("global_max", DType::kFloat32, shape,
+              [&](int64_t) { return 3 * random->Normal(); })
+      .Tensor("global_sum", DType::kFloat32, shape,
+              [&](int64_t) { return 1 + 50 * random->Uniform(); });
+}
+
 }  // namespace tamis::test::compressed

@@ -6,6 +6,16 @@ namespace tamis::nsa_compress_attention_infer {
 
 const base::Contract& Room::contract() {
   using Rule = base::Limit::Rule;
+  const auto statistic = [](const char* doc) {
+    return base::TensorSpec{.doc = doc,
+                            .dtypes = {DType::kFloat32},
+                            .forms = {{"TND", "T, N"}, {"BSND", "B, S, N"}}};
+  };
+  const auto wanted = [&](const char* doc) {
+    base::TensorSpec spec = statistic(doc);
+    spec.wanted_by = "return_softmax_lse";
+    return spec;
+  };
   static const base::Contract kContract =
       base::ContractBuilder<Params>("nsa_compress_attention_infer",
                                     "Attention over a paged cache of compressed keys, with the "
@@ -13,8 +23,9 @@ const base::Contract& Room::contract() {
                                     "NsaCompressAttentionInfer (document 000)")
           .Input("query", &Params::query,
                  {.doc = "TND: sequences packed; BSND: rows past a sequence's length are padding",
-                  .dtypes = {DType::kFloat16, DType::kBFloat16},
+                  .dtypes = {DType::kFloat16, DType::kBFloat16, DType::kFloat32},
                   .forms = {{"TND", "T, N, D"}, {"BSND", "B, S, N, D"}}})
+          .InStrict({.dtypes = {DType::kFloat16, DType::kBFloat16}})
           .Input("key", &Params::key,
                  {.shape = "pages, page_block_size, key_value_head_num*D",
                   .doc = "paged cache of compressed keys",
@@ -35,6 +46,18 @@ const base::Contract& Room::contract() {
                           .doc = "a switch, its content is not read: hide windows that end after "
                                  "the query's token",
                           .dtypes = {DType::kBool, DType::kUInt8}})
+          .OptionalInput("key_limits", &Params::key_limits,
+                         {.doc = "per query token: only compressed keys before are seen",
+                          .dtypes = {DType::kInt32},
+                          .forms = {{"TND", "T"}, {"BSND", "B, S"}}})
+          .InStrict({.presence = base::StrictRule::Presence::kNone})
+          .OptionalInput("global_max", &Params::global_max,
+                         statistic("of the softmax over all keys, where these are a part: "
+                                   "importance is of all; with global_sum"))
+          .InStrict({.presence = base::StrictRule::Presence::kNone})
+          .OptionalInput("global_sum", &Params::global_sum,
+                         statistic("likewise, with global_max"))
+          .InStrict({.presence = base::StrictRule::Presence::kNone})
           .Required("scale_value", &Params::scale_value, "factor of the scores")
           .Required("head_num", &Params::head_num,
                     "query heads N, a multiple of key_value_head_num")
@@ -66,13 +89,23 @@ const base::Contract& Room::contract() {
           .Choice("accuracy", &Params::accuracy, {"storage", "fp32"},
                   "of the products of probabilities and values: storage lets a level use 16-bit "
                   "integers, with an error below the rounding of a bfloat16 output")
+          .Choice("out_dtype", &Params::out_dtype, {"input", "float32"}, "dtype of attention_out")
+          .InStrict({.default_only = true})
+          .Optional("return_softmax_lse", &Params::return_softmax_lse,
+                    "whether softmax_max and softmax_sum are wanted")
+          .InStrict({.default_only = true})
+          .Optional("return_block_scores", &Params::return_block_scores,
+                    "whether block_scores are wanted")
+          .InStrict({.default_only = true})
           .Optional("strict", &Params::strict,
                     "also enforce the document's limits: those of the table, and, where a step has "
                     "several tokens, actual_sel_seq_kvlen with no fewer tokens than the step")
           .Output("attention_out", &Params::attention_out,
                   {.doc = "0 in padding rows",
                    .dtype_as = "query",
-                   .forms = {{"TND", "T, N, D2"}, {"BSND", "B, S, N, D2"}}})
+                   .forms = {{"TND", "T, N, D2"}, {"BSND", "B, S, N, D2"}},
+                   .dtype_attribute = "out_dtype",
+                   .dtype_choices = {DType::kNone, DType::kFloat32}})
           .OptionalOutput(
               "topk_indices", &Params::topk_indices,
               {.doc = "blocks 0, J-2, J-1, then best first, then -1; -1 in padding rows",
@@ -80,6 +113,18 @@ const base::Contract& Room::contract() {
                .forms = {{"TND", "T, key_value_head_num, select_block_count"},
                          {"BSND", "B, S, key_value_head_num, select_block_count"}},
                .ranked = true})
+          .OptionalOutput("softmax_max", &Params::softmax_max,
+                          wanted("largest scaled score; -inf in padding rows"))
+          .OptionalOutput("softmax_sum", &Params::softmax_sum,
+                          wanted("sum of exp(score - max); 0 in padding rows"))
+          .OptionalOutput(
+              "block_scores", &Params::block_scores,
+              {.doc = "importance of the sequence's blocks, before any is forced; blocks of the "
+                      "longest sequence",
+               .dtypes = {DType::kFloat32},
+               .forms = {{"TND", "T, key_value_head_num, blocks"},
+                         {"BSND", "B, S, key_value_head_num, blocks"}},
+               .wanted_by = "return_block_scores"})
           .LayoutIs("layout")
           .RowDims({{"TND", 1}, {"BSND", 2}})
           .Strict("query", "B", Rule::kAtLeast, {"1"})

@@ -185,6 +185,10 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   }
   const int64_t tokens_of_a_step = padded ? (*dims)["S"] : max_q;
   if (params.strict) TAMIS_RETURN_IF_ERROR(CheckSteps(params, tokens_of_a_step, lengths));
+  int64_t most_blocks = 0;
+  for (const prim::AttentionSequence& s : problem->sequences)
+    most_blocks = std::max(most_blocks, s.blocks);
+  dims->Set("blocks", most_blocks);
   dims->Set("tokens of a step", tokens_of_a_step);
   dims->Set("group", problem->group);
   dims->Set("keys of the shortest sequence", min_n);

@@ -1,5 +1,4 @@
-// The specification: prim's attention row; windows that end after the query's visible length are
-// hidden, and blocks 0, J - 2 and J - 1 are forced.
+// The specification: prim's attention row; blocks 0, J - 2 and J - 1 are forced.
 #include "ops/nsa_compress_attention_infer/problem.h"
 
 namespace tamis::nsa_compress_attention_infer {
@@ -7,11 +6,7 @@ namespace tamis::nsa_compress_attention_infer {
 void Room::ReferenceRow(const Problem& problem, const Params& in, int64_t row, size_t slot,
                         base::Golden* golden) {
   const prim::AttentionRules rules = {
-      .hidden =
-          [&](const prim::AttentionSequence& s, int64_t token, int64_t key) {
-            const int64_t window_end = key * problem.compress_stride + problem.compress_block;
-            return s.visible_tokens >= 0 && window_end > s.visible_tokens - (s.rows - 1 - token);
-          },
+      .hidden = [](const prim::AttentionSequence&, int64_t, int64_t) { return false; },
       .forced = [](const prim::AttentionSequence& s, int64_t,
                    int64_t block) { return block == 0 || block >= s.blocks - 2; },
   };

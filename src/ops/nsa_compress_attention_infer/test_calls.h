@@ -87,4 +87,24 @@ inline TestCall Infer(const Shape& s, uint64_t seed, uint64_t page_seed = 1) {
   return call;
 }
 
+// Limits of query tokens, statistics of other keys, and outputs that are not always wanted.
+inline void AskForMore(TestCall& call, Random* random) {
+  const TensorView query = call.view("query");
+  std::vector<int64_t> tokens(query.shape, query.shape + query.rank - 2);
+  if (random->Below(3) == 0) {
+    call.Tensor("key_limits", DType::kInt32, tokens,
+                [&](int64_t) { return static_cast<double>(random->Between(-2, 90)); });
+  }
+  if (random->Below(3) == 0) {
+    tokens.push_back(query.shape[query.rank - 2]);
+    call.Tensor("global_max", DType::kFloat32, tokens,
+                [&](int64_t) { return 3 * random->Normal(); })
+        .Tensor("global_sum", DType::kFloat32, tokens,
+                [&](int64_t) { return 1 + 50 * random->Uniform(); });
+  }
+  call.Set("out_dtype", random->Below(3) == 0 ? "float32" : "input");
+  call.Set("return_softmax_lse", random->Below(3) == 0);
+  call.Set("return_block_scores", random->Below(3) == 0);
+}
+
 }  // namespace tamis::test::decoding

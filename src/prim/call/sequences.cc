@@ -24,7 +24,7 @@ Status SpansFromPrefix(std::string_view argument, const IntList& prefix, int64_t
     spans->push_back({end, prefix[i] - end});
     end = prefix[i];
   }
-  if (end != total) {
+  if (total >= 0 && end != total) {
     return base::Invalid(
         argument, "a last prefix sum of " + std::string(total_name) + " = " + std::to_string(total),
         end);

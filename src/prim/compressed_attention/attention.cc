@@ -147,6 +147,13 @@ Status CheckHeads(int64_t head_num, int64_t heads, int64_t kv_heads, AttentionPr
   return Status::Ok();
 }
 
+Status CheckGlobals(const TensorView& max, const TensorView& sum) {
+  if (max.absent() == sum.absent()) return Status::Ok();
+  return {StatusCode::kNullArgument, max.absent() ? "global_max: required with global_sum, but absent"
+                                                  : "global_sum: required with global_max, but "
+                                                    "absent"};
+}
+
 Status CheckBlocks(std::string_view argument, int64_t blocks) {
   if (blocks <= std::numeric_limits<int32_t>::max()) return Status::Ok();
   return base::Invalid(argument, "lengths that give fewer than 2^31 select blocks", blocks);
@@ -162,6 +169,8 @@ void CompressedAttentionRoom::BindTensors(const AttentionProblem& p, const Atten
   source.value = RowsOf(in.value, paged, p.v_dim);
   source.hidden = paged ? nullptr : Data<const uint8_t>(in.atten_mask);
   source.hidden_stride = paged ? 0 : in.atten_mask.strides[0];
+  source.limits = Data<const int32_t>(in.key_limits);
+  source.limits_at = p.TokensOf(in.key_limits);
   a.out = HeadsOf(p, in.out);
   a.max = Data<float>(in.max);
   a.max_at = p.TokensOf(in.max);
@@ -169,6 +178,13 @@ void CompressedAttentionRoom::BindTensors(const AttentionProblem& p, const Atten
   a.sum_at = p.TokensOf(in.sum);
   attention::Selection& selection = a.selection;
   selection.indices = p.top_k > 0 ? Data<int32_t>(in.topk) : nullptr;
+  selection.scores = Data<float>(in.block_scores);
+  selection.scores_at = p.TokensOf(in.block_scores);
+  selection.scores_head_stride = in.block_scores.strides[p.query_batch_dims];
+  selection.max = Data<const float>(in.global_max);
+  selection.max_at = p.TokensOf(in.global_max);
+  selection.sum = Data<const float>(in.global_sum);
+  selection.sum_at = p.TokensOf(in.global_sum);
   selection.at = p.TokensOf(in.topk);
   selection.head_stride = in.topk.strides[p.query_batch_dims];
   selection.forced = Data<const uint8_t>(in.topk_mask);
@@ -189,7 +205,8 @@ void CompressedAttentionRoom::MakeWork(AttentionProblem& p, const AttentionTenso
   a.dim = p.qk_dim;
   a.value_dim = p.v_dim;
   a.scale = static_cast<float>(p.scale);
-  a.element = a.out_element = ElementOf(in.query.dtype);
+  a.element = ElementOf(in.query.dtype);
+  a.out_element = ElementOf(in.out.dtype);
   a.storage = p.storage;
   a.hidden_score = a.hidden_max = kLowest;
   a.zero_hidden_rows = p.zero_masked_rows;
@@ -210,7 +227,8 @@ void CompressedAttentionRoom::MakeWork(AttentionProblem& p, const AttentionTenso
   // Whole vectors, or rows of a register tile where those are more.
   const int64_t rows = RoundedUp(Times(a.tokens_per_item, p.group),
                                  std::max<int64_t>(base::LanesOf(target.level), 4));
-  a.keep_scores = a.selection.indices != nullptr && KeepScores(rows, a.max_keys, a.key_tile);
+  a.selection.wanted = a.selection.indices != nullptr || a.selection.scores != nullptr;
+  a.keep_scores = a.selection.wanted && KeepScores(rows, a.max_keys, a.key_tile);
   a.members = MembersOf(p, rows);
   attention::MakeWork(target, &p, work);
 }
@@ -219,7 +237,7 @@ std::string CompressedAttentionRoom::Blocking(const AttentionProblem& p) {
   const attention::Args& a = p.args;
   return std::to_string(a.tokens_per_item) + " tokens x " + std::to_string(p.group) + " heads of " +
          std::to_string(a.members) + " kv heads per item, " +
-         (a.selection.indices == nullptr ? "no selection"
+         (!a.selection.wanted ? "no selection"
           : a.keep_scores
               ? "scores of " + std::to_string(a.max_keys) + " keys kept"
               : "two passes: scores of " + std::to_string(a.max_keys) + " keys computed again");
@@ -237,10 +255,12 @@ Cost CompressedAttentionRoom::CostOf(const AttentionProblem& p, const AttentionT
     rows += static_cast<double>(s.rows);
   }
   const auto dims = static_cast<double>(p.qk_dim + p.v_dim);
-  cost.read_bytes = 2.0 * rows * heads * static_cast<double>(p.qk_dim) +
-                    2.0 * keys * static_cast<double>(p.kv_heads) * dims;
+  const auto bytes = static_cast<double>(base::ItemSize(in.query.dtype));
+  cost.read_bytes = bytes * rows * heads * static_cast<double>(p.qk_dim) +
+                    bytes * keys * static_cast<double>(p.kv_heads) * dims;
   cost.write_bytes =
-      2.0 * rows * heads * static_cast<double>(p.v_dim) +
+      static_cast<double>(base::ItemSize(in.out.dtype)) * rows * heads *
+          static_cast<double>(p.v_dim) +
       4.0 * rows * static_cast<double>(p.kv_heads * (in.topk.absent() ? 0 : p.top_k)) +
       4.0 * rows * heads * ((in.max.absent() ? 0 : 1) + (in.sum.absent() ? 0 : 1));
   return cost;

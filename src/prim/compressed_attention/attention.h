@@ -55,6 +55,7 @@ struct AttentionProblem : attention::Call {
   bool zero_masked_rows = false;
   std::vector<Span> query_spans;  // scratch of the rooms
   std::vector<Span> key_spans;
+  std::vector<Span> raw_spans;
 
   /// Where the tokens of a tensor with the queries' leading dimensions lie.
   Tokens TokensOf(const TensorView& view) const {
@@ -64,45 +65,47 @@ struct AttentionProblem : attention::Call {
 };
 
 /// The tensors of either operator. The mask is read by position where keys are TND; where they
-/// are paged, its presence alone counts.
+/// are paged, its presence alone counts, and there is no topk_mask.
 struct AttentionTensors {
   const TensorView& query;
   const TensorView& key;
   const TensorView& value;
   const TensorView& atten_mask;
   const TensorView& topk_mask;
+  const TensorView& key_limits;
+  const TensorView& global_max;
+  const TensorView& global_sum;
   const TensorView& out;
   const TensorView& topk;
   const TensorView& max;
   const TensorView& sum;
+  const TensorView& block_scores;
 };
 
 inline constexpr TensorView kNoTensor;
 
-/// Of params; what the paged operator lacks, or ignores, is absent.
 template <class Params>
 AttentionTensors TensorsOf(const Params& in) {
-  if constexpr (requires { in.softmax_max; }) {
-    return {.query = in.query,
-            .key = in.key,
-            .value = in.value,
-            .atten_mask = in.atten_mask,
-            .topk_mask = in.topk_mask,
-            .out = in.attention_out,
-            .topk = in.topk_indices,
-            .max = in.softmax_max,
-            .sum = in.softmax_sum};
-  } else {
-    return {.query = in.query,
-            .key = in.key,
-            .value = in.value,
-            .atten_mask = in.atten_mask,
-            .topk_mask = kNoTensor,
-            .out = in.attention_out,
-            .topk = in.topk_indices,
-            .max = kNoTensor,
-            .sum = kNoTensor};
-  }
+  const auto forced = [&]() -> const TensorView& {
+    if constexpr (requires { in.topk_mask; }) {
+      return in.topk_mask;
+    } else {
+      return kNoTensor;
+    }
+  };
+  return {.query = in.query,
+          .key = in.key,
+          .value = in.value,
+          .atten_mask = in.atten_mask,
+          .topk_mask = forced(),
+          .key_limits = in.key_limits,
+          .global_max = in.global_max,
+          .global_sum = in.global_sum,
+          .out = in.attention_out,
+          .topk = in.topk_indices,
+          .max = in.softmax_max,
+          .sum = in.softmax_sum,
+          .block_scores = in.block_scores};
 }
 
 /// The attributes that both operators check alike.
@@ -118,11 +121,15 @@ Status CheckWindows(const WindowAttributes& attributes, AttentionProblem* proble
 /// head_num against the heads of query, and the key heads against both; fills kv_heads and group.
 Status CheckHeads(int64_t head_num, int64_t heads, int64_t kv_heads, AttentionProblem* problem);
 
+/// Both or none.
+Status CheckGlobals(const TensorView& max, const TensorView& sum);
+
 /// What both calls say alike, under the same names: heads, windows, tensors, policies.
 template <class Params>
 Status TakeCommon(const Params& params, const base::Dims& dims, int64_t kv_heads,
                   AttentionProblem* problem) {
   TAMIS_RETURN_IF_ERROR(CheckHeads(params.head_num, dims["N"], kv_heads, problem));
+  TAMIS_RETURN_IF_ERROR(CheckGlobals(params.global_max, params.global_sum));
   TAMIS_RETURN_IF_ERROR(
       CheckWindows({.compress_block_size = params.compress_block_size,
                     .compress_stride = params.compress_stride,
@@ -133,7 +140,8 @@ Status TakeCommon(const Params& params, const base::Dims& dims, int64_t kv_heads
   problem->qk_dim = dims["D"];
   problem->v_dim = dims["D2"];
   problem->scale = params.scale_value;
-  problem->storage = params.accuracy == Accuracy::kStorage;
+  problem->storage =
+      params.accuracy == Accuracy::kStorage && params.query.dtype != DType::kFloat32;
   problem->zero_masked_rows = params.masked_rows == MaskedRows::kZero;
   return Status::Ok();
 }
@@ -168,15 +176,15 @@ struct CompressedAttentionRoom {
   static Cost CostOf(const AttentionProblem& problem, const AttentionTensors& in);
 };
 
-/// What a room adds to the reference: which keys are hidden from and which blocks are forced on a
-/// query token.
+/// What a room adds to the reference: which keys are hidden from a query token beside those that its
+/// position or limit hides, and which blocks are forced on it.
 struct AttentionRules {
   std::function<bool(const AttentionSequence&, int64_t token, int64_t key)> hidden;
   std::function<bool(const AttentionSequence&, int64_t token, int64_t block)> forced;
 };
 
 /// Output row `row` in float64: attention, statistics where the contract has them (outputs 0: out,
-/// 1: indices, 2: max, 3: sum), importance by the double sum, order by score and index.
+/// 1: indices, 2: max, 3: sum, 4: block scores), importance by the double sum, order by score and index.
 void CompressedAttentionReferenceRow(const AttentionProblem& problem, const AttentionTensors& in,
                                      const AttentionRules& rules, int64_t row, size_t slot,
                                      base::Golden* golden);

@@ -122,6 +122,29 @@ HeadResult Attend(const AttentionProblem& p, const AttentionTensors& in, const A
   return r;
 }
 
+bool IsHiddenByPosition(const AttentionProblem& p, const AttentionTensors& in,
+                        const AttentionSequence& s, int64_t t, int64_t key) {
+  if (!in.key_limits.absent()) {
+    const int64_t limit =
+        Data<const int32_t>(in.key_limits)[OffsetOf(p.TokensOf(in.key_limits), s.batch, s.token + t)];
+    if (key >= limit) return true;
+  }
+  const int64_t window_end = key * p.compress_stride + p.compress_block;
+  return s.visible_tokens >= 0 && window_end > s.visible_tokens - (s.rows - 1 - t);
+}
+
+// What a probability among the call's keys is multiplied by to be one among all keys.
+double ShareOfAll(const AttentionProblem& p, const AttentionTensors& in, const AttentionSequence& s,
+                  int64_t t, int64_t head, const HeadResult& r) {
+  if (in.global_max.absent()) return 1;
+  const int64_t token = s.token + t;
+  const double max =
+      Element(in.global_max, OffsetOf(p.TokensOf(in.global_max), s.batch, token) + head);
+  const double sum =
+      Element(in.global_sum, OffsetOf(p.TokensOf(in.global_sum), s.batch, token) + head);
+  return r.sum == 0 ? 1 : r.sum * std::exp(r.max - max) / sum;
+}
+
 // S[j] = sum over m < M, q < Nn of P[M (j + 1) - shift - m - q]. Where the two loops would
 // outnumber the tokens, the pairs that meet each token are counted instead; a test holds the two
 // against each other.
@@ -170,11 +193,16 @@ void CompressedAttentionReferenceRow(const AttentionProblem& p, const AttentionT
   const int64_t t = row - s.row_begin;
   const auto at = static_cast<int64_t>(slot);
   std::vector<bool> hidden(static_cast<size_t>(s.keys));
-  for (size_t i = 0; i < hidden.size(); ++i)
-    hidden[i] = rules.hidden(s, t, static_cast<int64_t>(i));
+  for (size_t i = 0; i < hidden.size(); ++i) {
+    const auto key = static_cast<int64_t>(i);
+    hidden[i] = IsHiddenByPosition(p, in, s, t, key) || rules.hidden(s, t, key);
+  }
 
   base::GoldenOutput& out = golden->outputs[0];
   base::GoldenOutput& indices = golden->outputs[1];
+  base::GoldenOutput& block_scores = golden->outputs[4];
+  int64_t most_blocks = 0;
+  for (const AttentionSequence& of : p.sequences) most_blocks = std::max(most_blocks, of.blocks);
   for (int64_t kv_head = 0; kv_head < p.kv_heads; ++kv_head) {
     std::vector<double> grouped(static_cast<size_t>(s.keys), 0.0);
     double probability_bound = 0;
@@ -184,30 +212,31 @@ void CompressedAttentionReferenceRow(const AttentionProblem& p, const AttentionT
       std::copy(r.out_bound.begin(), r.out_bound.end(), out.BoundRow(at) + head * p.v_dim);
       std::copy(r.out_device_bound.begin(), r.out_device_bound.end(),
                 out.DeviceBoundRow(at) + head * p.v_dim);
-      if (golden->outputs.size() > 2) {
-        golden->outputs[2].Row(at)[head] = r.max;
-        golden->outputs[2].BoundRow(at)[head] = r.score_bound;
-        golden->outputs[3].Row(at)[head] = r.sum;
-        golden->outputs[3].BoundRow(at)[head] = r.sum * r.probability_bound;
-      }
-      for (size_t i = 0; i < grouped.size(); ++i) grouped[i] += r.probabilities[i];
+      golden->outputs[2].Row(at)[head] = r.max;
+      golden->outputs[2].BoundRow(at)[head] = r.score_bound;
+      golden->outputs[3].Row(at)[head] = r.sum;
+      golden->outputs[3].BoundRow(at)[head] = r.sum * r.probability_bound;
+      const double share = ShareOfAll(p, in, s, t, head, r);
+      for (size_t i = 0; i < grouped.size(); ++i) grouped[i] += r.probabilities[i] * share;
       probability_bound = std::max(probability_bound, r.probability_bound);
     }
-    if (p.top_k == 0) continue;
-
     std::vector<double> scores(static_cast<size_t>(s.blocks));
     double highest = 0;
     for (int64_t j = 0; j < s.blocks; ++j) {
       double& score = scores[static_cast<size_t>(j)];
       score = Importance(p.geometry, grouped, j);
       highest = std::max(highest, score);
+      block_scores.Row(at)[kv_head * most_blocks + j] = score;
       if (rules.forced(s, t, j)) score = kForcedScore;
     }
-    Rank(scores, p.top_k, indices.Row(at) + kv_head * p.top_k);
-    const auto list = slot * static_cast<size_t>(p.kv_heads) + static_cast<size_t>(kv_head);
     const auto terms =
         static_cast<double>(p.group + p.geometry.select_strides + p.geometry.compress_strides);
-    indices.score_bound[list] = highest * (probability_bound + base::Fp32SumBound(terms, 1));
+    const double bound = highest * (probability_bound + base::Fp32SumBound(terms, 1));
+    std::fill_n(block_scores.BoundRow(at) + kv_head * most_blocks, s.blocks, bound);
+    if (p.top_k == 0) continue;
+    Rank(scores, p.top_k, indices.Row(at) + kv_head * p.top_k);
+    const auto list = slot * static_cast<size_t>(p.kv_heads) + static_cast<size_t>(kv_head);
+    indices.score_bound[list] = bound;
     indices.scores[list] = std::move(scores);
   }
 }

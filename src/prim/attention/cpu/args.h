@@ -103,6 +103,7 @@ struct Task {
 
 /// Importance of blocks of keys, and the best of them.
 struct Selection {
+  bool wanted = false;         // indices or scores
   int32_t* indices = nullptr;  // null: not wanted
   Tokens at = {};
   int64_t head_stride = 0;
@@ -112,6 +113,13 @@ struct Selection {
                                     // none
   int64_t forced_stride = 0;
   bool force_ends = false;  // blocks 0, J-2, J-1 are always selected
+  float* scores = nullptr;  // [kv head][max_blocks], before any is forced; null: not wanted
+  Tokens scores_at = {};
+  int64_t scores_head_stride = 0;
+  const float* max = nullptr;  // of the softmax over all keys, by head; null: over those of the call
+  Tokens max_at = {};
+  const float* sum = nullptr;
+  Tokens sum_at = {};
 };
 
 struct Args {

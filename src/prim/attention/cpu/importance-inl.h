@@ -161,13 +161,42 @@ inline void SumAllGroups(const Item& it) {
   clear(keys);
 }
 
-inline void SelectBlocks(const Item& it) {
+// exp(x), of any x.
+TAMIS_INLINE float ExpOf(float x) {
+  float e[kLanes];
+  Store(e, ExpNonPositive(Set(x > 0.0f ? -x : x)));
+  return x > 0.0f ? 1.0f / e[0] : e[0];
+}
+
+// alpha becomes what exp(score - max) is multiplied by to be a share of the softmax.
+inline void FindShares(const Item& it) {
   const prim::attention::Selection& selection = it.a.selection;
   const State state = it.Total();
   for (int64_t row = 0; row < it.vectors * kLanes; ++row) {
-    const bool counts = row < it.rows && it.nothing[row / it.heads] == 0;
-    it.alpha[row] = counts ? 1.0f / state.sum[row] : 0.0f;
+    it.alpha[row] = 0.0f;
+    if (row >= it.rows || it.nothing[row / it.heads] != 0) continue;
+    it.alpha[row] = 1.0f / state.sum[row];
+    if (selection.max == nullptr) continue;
+    const int64_t t = row / it.heads;
+    const int64_t head = HeadOf(it, row);
+    const float max = selection.max[it.OffsetOf(selection.max_at, t) + head];
+    const float sum = selection.sum[it.OffsetOf(selection.sum_at, t) + head];
+    it.alpha[row] = state.sum[row] != state.sum[row] ? state.sum[row]
+                                                     : ExpOf(state.max[row] - max) / sum;
   }
+}
+
+inline void WriteScores(const Item& it, int64_t t) {
+  const prim::attention::Selection& selection = it.a.selection;
+  float* to =
+      selection.scores + it.OffsetOf(selection.scores_at, t) + it.kv_head * selection.scores_head_stride;
+  __builtin_memcpy(to, it.block_scores, static_cast<size_t>(it.s.blocks) * sizeof(float));
+  for (int64_t j = it.s.blocks; j < it.a.max_blocks; ++j) to[j] = 0.0f;
+}
+
+inline void SelectBlocks(const Item& it) {
+  const prim::attention::Selection& selection = it.a.selection;
+  FindShares(it);
   SumAllGroups(it);
   const int64_t blocks = it.s.blocks;
   const Band band(selection.geometry);
@@ -177,6 +206,8 @@ inline void SelectBlocks(const Item& it) {
     } else {
       ScoreBlocks(it, band, it.group_sums + t * it.at.keys);
     }
+    if (selection.scores != nullptr) WriteScores(it, t);
+    if (selection.indices == nullptr) continue;
     const uint8_t* forced = selection.forced != nullptr
                                 ? selection.forced + (it.token + t) * selection.forced_stride
                                 : nullptr;

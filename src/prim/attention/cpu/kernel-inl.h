@@ -238,7 +238,7 @@ inline void Finish(const Item& it, bool any) {
   } else {
     for (int64_t row = 0; row < it.rows; ++row) WriteEmpty(it, row);
   }
-  if (it.a.selection.indices != nullptr) SelectBlocks(it);
+  if (it.a.selection.wanted) SelectBlocks(it);
 }
 
 // What workers share of cut items: packed queries, then states.

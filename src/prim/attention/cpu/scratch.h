@@ -70,7 +70,7 @@ struct Scratch {
   explicit Scratch(const Args& a) {
     ScratchLayout parts;
     ScratchLayout of_member;
-    const bool select = a.selection.indices != nullptr;
+    const bool select = a.selection.wanted;
     rows = RoundedUp(Times(a.tokens_per_item, a.head_block), kLine);
     key_stride = KeyStrideOf(Plus(a.dim, a.rope_dim));
     score_stride = a.keep_scores || a.key_tile == 64 ? rows : OddLines(rows);
