@@ -60,7 +60,7 @@ TAMIS_C_API tamis_status tamis_nsa_compress_renew(
 typedef struct tamis_nsa_compress_attention_params {
   /* sizeof(tamis_nsa_compress_attention_params) of the caller */
   size_t struct_size;
-  /* input [T, N, D] float16, bfloat16: sequences packed */
+  /* input [T, N, D] float16, bfloat16, float32: sequences packed */
   tamis_tensor query;
   /* input [Tc, N2, D] as query: compressed keys, sequences packed */
   tamis_tensor key;
@@ -72,6 +72,13 @@ typedef struct tamis_nsa_compress_attention_params {
   /* input, optional [max_q, max_blocks] bool, uint8: not 0: the block is selected whatever its
    * importance; max_blocks = ceil(max_n / M) */
   tamis_tensor topk_mask;
+  /* input, optional [T] int32: per query token: only compressed keys before are seen */
+  tamis_tensor key_limits;
+  /* input, optional [T, N] float32: of the softmax over all keys, where these are a part:
+   * importance is of all; with global_sum */
+  tamis_tensor global_max;
+  /* input, optional [T, N] float32: likewise, with global_max */
+  tamis_tensor global_sum;
   /* required: factor of the scores */
   double scale_value;
   /* required: query heads N, a multiple of the key heads N2 */
@@ -90,6 +97,11 @@ typedef struct tamis_nsa_compress_attention_params {
   tamis_int_list actual_cmp_seq_kvlen;
   /* optional: prefix sums over the select blocks; not used, as on the device */
   tamis_int_list actual_sel_seq_kvlen;
+  /* 0 or 1, default false: hide keys whose windows end after the query's token, by positions */
+  int64_t causal;
+  /* optional: with causal: inclusive prefix sums over raw tokens, a sequence's last query being
+   * its last token; absent: actual_seq_qlen */
+  tamis_int_list actual_raw_seq_kvlen;
   /* one of cann, exact_overlap; NULL means cann: how compressed tokens count towards a block: as
    * the device (shifted by one token), or by overlap */
   const char* importance;
@@ -100,10 +112,14 @@ typedef struct tamis_nsa_compress_attention_params {
    * storage lets a level use 16-bit integers, with an error below the rounding of a bfloat16
    * output */
   const char* accuracy;
+  /* one of input, float32; NULL means input: dtype of attention_out */
+  const char* out_dtype;
+  /* 0 or 1, default false: whether block_scores are wanted */
+  int64_t return_block_scores;
   /* 0 or 1, default false: also enforce the document's limits: those of the table, and
    * actual_sel_seq_kvlen prefix sums, one per sequence */
   int64_t strict;
-  /* output [T, N, D2] as query: softmax-weighted sum of values */
+  /* output [T, N, D2] as query, or by out_dtype: softmax-weighted sum of values */
   tamis_tensor attention_out;
   /* output, optional [T, N2, select_block_count] int32: blocks of the sequence, best first, then
    * -1 */
@@ -112,6 +128,9 @@ typedef struct tamis_nsa_compress_attention_params {
   tamis_tensor softmax_max;
   /* output, optional [T, N] float32: sum of exp(score - max) */
   tamis_tensor softmax_sum;
+  /* output, optional [T, N2, blocks] float32: importance of the sequence's blocks, before any is
+   * forced; blocks = ceil(max_n / M) */
+  tamis_tensor block_scores;
 } tamis_nsa_compress_attention_params;
 
 /* Sets struct_size and the defaults of the members that lie within `struct_size` bytes. */
@@ -139,8 +158,8 @@ TAMIS_C_API tamis_status tamis_nsa_compress_attention_renew(
 typedef struct tamis_nsa_compress_attention_infer_params {
   /* sizeof(tamis_nsa_compress_attention_infer_params) of the caller */
   size_t struct_size;
-  /* input TND [T, N, D]; BSND [B, S, N, D] float16, bfloat16: TND: sequences packed; BSND: rows
-   * past a sequence's length are padding */
+  /* input TND [T, N, D]; BSND [B, S, N, D] float16, bfloat16, float32: TND: sequences packed;
+   * BSND: rows past a sequence's length are padding */
   tamis_tensor query;
   /* input [pages, page_block_size, key_value_head_num*D] as query: paged cache of compressed
    * keys */
@@ -154,6 +173,14 @@ typedef struct tamis_nsa_compress_attention_infer_params {
   /* input, optional [*, *] bool, uint8: a switch, its content is not read: hide windows that end
    * after the query's token */
   tamis_tensor atten_mask;
+  /* input, optional TND [T]; BSND [B, S] int32: per query token: only compressed keys before are
+   * seen */
+  tamis_tensor key_limits;
+  /* input, optional TND [T, N]; BSND [B, S, N] float32: of the softmax over all keys, where
+   * these are a part: importance is of all; with global_sum */
+  tamis_tensor global_max;
+  /* input, optional TND [T, N]; BSND [B, S, N] float32: likewise, with global_max */
+  tamis_tensor global_sum;
   /* required: factor of the scores */
   double scale_value;
   /* required: query heads N, a multiple of key_value_head_num */
@@ -188,15 +215,31 @@ typedef struct tamis_nsa_compress_attention_infer_params {
    * storage lets a level use 16-bit integers, with an error below the rounding of a bfloat16
    * output */
   const char* accuracy;
+  /* one of input, float32; NULL means input: dtype of attention_out */
+  const char* out_dtype;
+  /* 0 or 1, default false: whether softmax_max and softmax_sum are wanted */
+  int64_t return_softmax_lse;
+  /* 0 or 1, default false: whether block_scores are wanted */
+  int64_t return_block_scores;
   /* 0 or 1, default false: also enforce the document's limits: those of the table, and, where a
    * step has several tokens, actual_sel_seq_kvlen with no fewer tokens than the step */
   int64_t strict;
-  /* output TND [T, N, D2]; BSND [B, S, N, D2] as query: 0 in padding rows */
+  /* output TND [T, N, D2]; BSND [B, S, N, D2] as query, or by out_dtype: 0 in padding rows */
   tamis_tensor attention_out;
   /* output, optional TND [T, key_value_head_num, select_block_count]; BSND [B, S,
    * key_value_head_num, select_block_count] int32: blocks 0, J-2, J-1, then best first, then -1;
    * -1 in padding rows */
   tamis_tensor topk_indices;
+  /* output, optional TND [T, N]; BSND [B, S, N] float32: largest scaled score; -inf in padding
+   * rows */
+  tamis_tensor softmax_max;
+  /* output, optional TND [T, N]; BSND [B, S, N] float32: sum of exp(score - max); 0 in padding
+   * rows */
+  tamis_tensor softmax_sum;
+  /* output, optional TND [T, key_value_head_num, blocks]; BSND [B, S, key_value_head_num,
+   * blocks] float32: importance of the sequence's blocks, before any is forced; blocks of the
+   * longest sequence */
+  tamis_tensor block_scores;
 } tamis_nsa_compress_attention_infer_params;
 
 /* Sets struct_size and the defaults of the members that lie within `struct_size` bytes. */
@@ -224,7 +267,7 @@ TAMIS_C_API tamis_status tamis_nsa_compress_attention_infer_renew(
 typedef struct tamis_sliding_window_attention_params {
   /* sizeof(tamis_sliding_window_attention_params) of the caller */
   size_t struct_size;
-  /* input BSND [B, S1, N, D]; TND [T1, N, D] float16, bfloat16: queries */
+  /* input BSND [B, S1, N, D]; TND [T1, N, D] float16, bfloat16, float32: queries */
   tamis_tensor query;
   /* input BSND [Bk, S2, N2, D]; TND [T2, N2, D]; PA_BSND [pages, page_size, N2, D] as query:
    * keys; query head h reads kv head h / (N / N2) */
@@ -241,17 +284,25 @@ typedef struct tamis_sliding_window_attention_params {
   /* input, optional [*] int32, int64: keys per sequence, or one for all (BSND, PA_BSND); TND:
    * inclusive prefix sums; absent: S2 (BSND only) */
   tamis_tensor actual_seq_lengths_kv;
+  /* input, optional [*] int32, int64: per sequence, or one for all, its first key that counts:
+   * those before, as of a sequence padded on the left, are seen by no token; absent: 0 */
+  tamis_tensor key_starts;
+  /* input, optional BSND [B, S1]; TND [T1] int32: per query token: of the keys that it would
+   * see, only those before this position of its sequence; absent: all */
+  tamis_tensor key_limits;
   /* required: factor of the scores */
   double scale_value;
-  /* required: keys that a token sees at most, that of its own position among them */
+  /* required: keys that a token sees at most, that of its own position among them; 0: none */
   int64_t window_size;
   /* one of BSND, TND; NULL means BSND: of query and the outputs */
   const char* layout_query;
   /* one of BSND, TND, PA_BSND; NULL means BSND: of key and value: as layout_query, or paged */
   const char* layout_kv;
+  /* one of input, float32; NULL means input: dtype of attention_out */
+  const char* out_dtype;
   /* 0 or 1, default false: no limit of a document applies: changes nothing */
   int64_t strict;
-  /* output BSND [B, S1, N, D2]; TND [T1, N, D2] as query: attention */
+  /* output BSND [B, S1, N, D2]; TND [T1, N, D2] as query, or by out_dtype: attention */
   tamis_tensor attention_out;
   /* output, optional BSND [B, S1, N]; TND [T1, N] float32: largest scaled score */
   tamis_tensor softmax_max;
@@ -593,10 +644,12 @@ TAMIS_C_API tamis_status tamis_lightning_indexer_renew(
 typedef struct tamis_sparse_flash_attention_params {
   /* sizeof(tamis_sparse_flash_attention_params) of the caller */
   size_t struct_size;
-  /* input BSND [B, S1, N, D]; TND [T1, N, D] float16, bfloat16: latent part of the queries */
+  /* input BSND [B, S1, N, D]; TND [T1, N, D] float16, bfloat16, float32: latent part of the
+   * queries */
   tamis_tensor query;
   /* input BSND [Bk, S2, 1, W]; TND [T2, 1, W]; PA_BSND [pages, page_size, 1, W] float16,
-   * bfloat16, int8, uint8: latent keys, W = D, as query; or rows of W bytes, see kv_format */
+   * bfloat16, float32, int8, uint8: latent keys, W = D, as query; or rows of W bytes, see
+   * kv_format */
   tamis_tensor key;
   /* input BSND [B, S1, 1, K]; TND [T1, 1, K] int32: blocks of each token's sequence, in any
    * order; a negative one ends a list */
@@ -621,6 +674,12 @@ typedef struct tamis_sparse_flash_attention_params {
   tamis_tensor key_rope;
   /* input, optional [N] float32: per head a score without a value that joins the softmax */
   tamis_tensor sinks;
+  /* input, optional [*] int32, int64: per sequence, or one for all, its first key that counts:
+   * those before, as of a sequence padded on the left, are seen by no token; absent: 0 */
+  tamis_tensor key_starts;
+  /* input, optional BSND [B, S1]; TND [T1] int32: per query token: of the keys that it would
+   * see, only those before this position of its sequence; absent: all */
+  tamis_tensor key_limits;
   /* required: factor of the scores */
   double scale_value;
   /* default 1: positions per id: id b names [b c, (b + 1) c) of the sequence */
@@ -634,18 +693,20 @@ typedef struct tamis_sparse_flash_attention_params {
   int64_t sparse_mode;
   /* 0 or 1, default false: whether softmax_max and softmax_sum are wanted */
   int64_t return_softmax_lse;
-  /* one of split, cann656, flashmla656; NULL means split: split: key and key_rope in 16 bits;
-   * else key holds rows of bytes as pack_kv_rows makes them */
+  /* one of split, cann656, flashmla656; NULL means split: split: key and key_rope as query; else
+   * key holds rows of bytes as pack_kv_rows makes them */
   const char* kv_format;
   /* one of storage, fp32; NULL means storage: of the products: storage lets a level use 16-bit
    * integers for values, and for scores where no statistics are wanted, with an error below the
    * rounding of a bfloat16 output */
   const char* accuracy;
+  /* one of input, float32; NULL means input: dtype of out */
+  const char* out_dtype;
   /* 0 or 1, default false: also enforce the document's limits: those of the table, and lengths
    * one per sequence, layout_kv BSND or PA_BSND, a block_table with room for the longest
    * sequence */
   int64_t strict;
-  /* output BSND [B, S1, N, D]; TND [T1, N, D] as query: latent output */
+  /* output BSND [B, S1, N, D]; TND [T1, N, D] as query, or by out_dtype: latent output */
   tamis_tensor out;
   /* output, optional BSND [B, S1, N]; TND [T1, N] float32: largest scaled score; with
    * return_softmax_lse only */

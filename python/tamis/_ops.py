@@ -188,6 +188,7 @@ class NsaCompressAttention(NamedTuple, Generic[Array]):
     topk_indices: Array | Any
     softmax_max: Array | Any
     softmax_sum: Array | Any
+    block_scores: Array | Any
 
 
 _NSA_COMPRESS_ATTENTION = Operator(
@@ -198,9 +199,14 @@ _NSA_COMPRESS_ATTENTION = Operator(
         "value",
         "atten_mask",
         "topk_mask",
+        "key_limits",
+        "global_max",
+        "global_sum",
     ),
     updated=(),
-    integers={},
+    integers={
+        "key_limits": ("int32",),
+    },
     contiguous=(),
     read_by_plan=(),
     attributes=(
@@ -213,9 +219,13 @@ _NSA_COMPRESS_ATTENTION = Operator(
         ("actual_seq_qlen", "ints"),
         ("actual_cmp_seq_kvlen", "ints"),
         ("actual_sel_seq_kvlen", "ints"),
+        ("causal", "bool"),
+        ("actual_raw_seq_kvlen", "ints"),
         ("importance", "choice"),
         ("masked_rows", "choice"),
         ("accuracy", "choice"),
+        ("out_dtype", "choice"),
+        ("return_block_scores", "bool"),
         ("strict", "bool"),
     ),
     outputs=(
@@ -223,6 +233,7 @@ _NSA_COMPRESS_ATTENTION = Operator(
         "topk_indices",
         "softmax_max",
         "softmax_sum",
+        "block_scores",
     ),
     results=NsaCompressAttention,
 )
@@ -244,15 +255,23 @@ def nsa_compress_attention(
     actual_cmp_seq_kvlen: Integers,
     atten_mask: NumpyArray | None = None,
     topk_mask: NumpyArray | None = None,
+    key_limits: Integers | Nested | None = None,
+    global_max: NumpyArray | None = None,
+    global_sum: NumpyArray | None = None,
     actual_sel_seq_kvlen: Integers | None = None,
+    causal: bool = False,
+    actual_raw_seq_kvlen: Integers | None = None,
     importance: Literal["cann", "exact_overlap"] = "cann",
     masked_rows: Literal["uniform", "zero"] = "uniform",
     accuracy: Literal["storage", "fp32"] = "storage",
+    out_dtype: Literal["input", "float32"] = "input",
+    return_block_scores: bool = False,
     strict: bool = False,
     attention_out: NumpyArray | None = None,
     topk_indices: NumpyArray | Literal[False] | None = None,
     softmax_max: NumpyArray | Literal[False] | None = None,
     softmax_sum: NumpyArray | Literal[False] | None = None,
+    block_scores: NumpyArray | Literal[False] | None = None,
     level: Level | None = None,
     implementation: Implementation | None = None,
     threads: int | None = None,
@@ -275,15 +294,23 @@ def nsa_compress_attention(
     actual_cmp_seq_kvlen: Integers,
     atten_mask: Array | None = None,
     topk_mask: Array | None = None,
+    key_limits: Integers | Nested | None = None,
+    global_max: Array | None = None,
+    global_sum: Array | None = None,
     actual_sel_seq_kvlen: Integers | None = None,
+    causal: bool = False,
+    actual_raw_seq_kvlen: Integers | None = None,
     importance: Literal["cann", "exact_overlap"] = "cann",
     masked_rows: Literal["uniform", "zero"] = "uniform",
     accuracy: Literal["storage", "fp32"] = "storage",
+    out_dtype: Literal["input", "float32"] = "input",
+    return_block_scores: bool = False,
     strict: bool = False,
     attention_out: Array | None = None,
     topk_indices: Array | Literal[False] | None = None,
     softmax_max: Array | Literal[False] | None = None,
     softmax_sum: Array | Literal[False] | None = None,
+    block_scores: Array | Literal[False] | None = None,
     level: Level | None = None,
     implementation: Implementation | None = None,
     threads: int | None = None,
@@ -305,15 +332,23 @@ def nsa_compress_attention(
     actual_cmp_seq_kvlen: Integers,
     atten_mask: Array | None = None,
     topk_mask: Array | None = None,
+    key_limits: Integers | Nested | None = None,
+    global_max: Array | None = None,
+    global_sum: Array | None = None,
     actual_sel_seq_kvlen: Integers | None = None,
+    causal: bool = False,
+    actual_raw_seq_kvlen: Integers | None = None,
     importance: Literal["cann", "exact_overlap"] = "cann",
     masked_rows: Literal["uniform", "zero"] = "uniform",
     accuracy: Literal["storage", "fp32"] = "storage",
+    out_dtype: Literal["input", "float32"] = "input",
+    return_block_scores: bool = False,
     strict: bool = False,
     attention_out: Array | None = None,
     topk_indices: Array | Literal[False] | None = None,
     softmax_max: Array | Literal[False] | None = None,
     softmax_sum: Array | Literal[False] | None = None,
+    block_scores: Array | Literal[False] | None = None,
     level: Level | None = None,
     implementation: Implementation | None = None,
     threads: int | None = None,
@@ -324,7 +359,7 @@ def nsa_compress_attention(
 
     Parameters
     ----------
-    query : array of float16, bfloat16
+    query : array of float16, bfloat16, float32
         [T, N, D]: sequences packed
     key : array, dtype as query
         [Tc, N2, D]: compressed keys, sequences packed
@@ -351,8 +386,20 @@ def nsa_compress_attention(
     topk_mask : array of bool, uint8, optional
         [max_q, max_blocks]: not 0: the block is selected whatever its importance; max_blocks =
         ceil(max_n / M)
+    key_limits : array or nested sequence of int32, optional
+        [T]: per query token: only compressed keys before are seen
+    global_max : array of float32, optional
+        [T, N]: of the softmax over all keys, where these are a part: importance is of all; with
+        global_sum
+    global_sum : array of float32, optional
+        [T, N]: likewise, with global_max
     actual_sel_seq_kvlen : sequence or array of int, optional
         prefix sums over the select blocks; not used, as on the device
+    causal : bool, default False
+        hide keys whose windows end after the query's token, by positions
+    actual_raw_seq_kvlen : sequence or array of int, optional
+        with causal: inclusive prefix sums over raw tokens, a sequence's last query being its last
+        token; absent: actual_seq_qlen
     importance : {"cann", "exact_overlap"}, default "cann"
         how compressed tokens count towards a block: as the device (shifted by one token), or by
         overlap
@@ -361,10 +408,14 @@ def nsa_compress_attention(
     accuracy : {"storage", "fp32"}, default "storage"
         of the products of probabilities and values: storage lets a level use 16-bit integers, with
         an error below the rounding of a bfloat16 output
+    out_dtype : {"input", "float32"}, default "input"
+        dtype of attention_out
+    return_block_scores : bool, default False
+        whether block_scores are wanted
     strict : bool, default False
         also enforce the document's limits: those of the table, and actual_sel_seq_kvlen prefix
         sums, one per sequence
-    attention_out, topk_indices, softmax_max, softmax_sum : array, optional
+    attention_out, topk_indices, softmax_max, softmax_sum, block_scores : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
     level : str, optional
         "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
@@ -376,7 +427,7 @@ def nsa_compress_attention(
 
     Returns
     -------
-    attention_out : array, dtype as query
+    attention_out : array, dtype as query, or by out_dtype
         [T, N, D2]: softmax-weighted sum of values
     topk_indices : array of int32
         [T, N2, select_block_count]: blocks of the sequence, best first, then -1
@@ -384,6 +435,9 @@ def nsa_compress_attention(
         [T, N]: largest scaled score
     softmax_sum : array of float32
         [T, N]: sum of exp(score - max)
+    block_scores : array of float32, None without `return_block_scores`
+        [T, N2, blocks]: importance of the sequence's blocks, before any is forced; blocks =
+        ceil(max_n / M)
 
     Raises
     ------
@@ -401,6 +455,9 @@ def nsa_compress_attention(
             value,
             atten_mask,
             topk_mask,
+            key_limits,
+            global_max,
+            global_sum,
         ),
         (
             scale_value,
@@ -412,9 +469,13 @@ def nsa_compress_attention(
             actual_seq_qlen,
             actual_cmp_seq_kvlen,
             actual_sel_seq_kvlen,
+            causal,
+            actual_raw_seq_kvlen,
             importance,
             masked_rows,
             accuracy,
+            out_dtype,
+            return_block_scores,
             strict,
         ),
         (
@@ -422,6 +483,7 @@ def nsa_compress_attention(
             topk_indices,
             softmax_max,
             softmax_sum,
+            block_scores,
         ),
         level,
         implementation,
@@ -435,6 +497,9 @@ class NsaCompressAttentionInfer(NamedTuple, Generic[Array]):
 
     attention_out: Array
     topk_indices: Array | Any
+    softmax_max: Array | Any
+    softmax_sum: Array | Any
+    block_scores: Array | Any
 
 
 _NSA_COMPRESS_ATTENTION_INFER = Operator(
@@ -445,10 +510,14 @@ _NSA_COMPRESS_ATTENTION_INFER = Operator(
         "value",
         "block_table",
         "atten_mask",
+        "key_limits",
+        "global_max",
+        "global_sum",
     ),
     updated=(),
     integers={
         "block_table": ("int32",),
+        "key_limits": ("int32",),
     },
     contiguous=(),
     read_by_plan=("block_table",),
@@ -468,11 +537,17 @@ _NSA_COMPRESS_ATTENTION_INFER = Operator(
         ("importance", "choice"),
         ("masked_rows", "choice"),
         ("accuracy", "choice"),
+        ("out_dtype", "choice"),
+        ("return_softmax_lse", "bool"),
+        ("return_block_scores", "bool"),
         ("strict", "bool"),
     ),
     outputs=(
         "attention_out",
         "topk_indices",
+        "softmax_max",
+        "softmax_sum",
+        "block_scores",
     ),
     results=NsaCompressAttentionInfer,
 )
@@ -495,15 +570,24 @@ def nsa_compress_attention_infer(
     compress_stride: int,
     actual_cmp_seq_kvlen: Integers,
     atten_mask: NumpyArray | None = None,
+    key_limits: Integers | Nested | None = None,
+    global_max: NumpyArray | None = None,
+    global_sum: NumpyArray | None = None,
     layout: Literal["TND", "BSND"] = "TND",
     actual_seq_qlen: Integers | None = None,
     actual_sel_seq_kvlen: Integers | None = None,
     importance: Literal["cann", "exact_overlap"] = "cann",
     masked_rows: Literal["uniform", "zero"] = "uniform",
     accuracy: Literal["storage", "fp32"] = "storage",
+    out_dtype: Literal["input", "float32"] = "input",
+    return_softmax_lse: bool = False,
+    return_block_scores: bool = False,
     strict: bool = False,
     attention_out: NumpyArray | None = None,
     topk_indices: NumpyArray | Literal[False] | None = None,
+    softmax_max: NumpyArray | Literal[False] | None = None,
+    softmax_sum: NumpyArray | Literal[False] | None = None,
+    block_scores: NumpyArray | Literal[False] | None = None,
     level: Level | None = None,
     implementation: Implementation | None = None,
     threads: int | None = None,
@@ -527,15 +611,24 @@ def nsa_compress_attention_infer(
     compress_stride: int,
     actual_cmp_seq_kvlen: Integers,
     atten_mask: Array | None = None,
+    key_limits: Integers | Nested | None = None,
+    global_max: Array | None = None,
+    global_sum: Array | None = None,
     layout: Literal["TND", "BSND"] = "TND",
     actual_seq_qlen: Integers | None = None,
     actual_sel_seq_kvlen: Integers | None = None,
     importance: Literal["cann", "exact_overlap"] = "cann",
     masked_rows: Literal["uniform", "zero"] = "uniform",
     accuracy: Literal["storage", "fp32"] = "storage",
+    out_dtype: Literal["input", "float32"] = "input",
+    return_softmax_lse: bool = False,
+    return_block_scores: bool = False,
     strict: bool = False,
     attention_out: Array | None = None,
     topk_indices: Array | Literal[False] | None = None,
+    softmax_max: Array | Literal[False] | None = None,
+    softmax_sum: Array | Literal[False] | None = None,
+    block_scores: Array | Literal[False] | None = None,
     level: Level | None = None,
     implementation: Implementation | None = None,
     threads: int | None = None,
@@ -558,15 +651,24 @@ def nsa_compress_attention_infer(
     compress_stride: int,
     actual_cmp_seq_kvlen: Integers,
     atten_mask: Array | None = None,
+    key_limits: Integers | Nested | None = None,
+    global_max: Array | None = None,
+    global_sum: Array | None = None,
     layout: Literal["TND", "BSND"] = "TND",
     actual_seq_qlen: Integers | None = None,
     actual_sel_seq_kvlen: Integers | None = None,
     importance: Literal["cann", "exact_overlap"] = "cann",
     masked_rows: Literal["uniform", "zero"] = "uniform",
     accuracy: Literal["storage", "fp32"] = "storage",
+    out_dtype: Literal["input", "float32"] = "input",
+    return_softmax_lse: bool = False,
+    return_block_scores: bool = False,
     strict: bool = False,
     attention_out: Array | None = None,
     topk_indices: Array | Literal[False] | None = None,
+    softmax_max: Array | Literal[False] | None = None,
+    softmax_sum: Array | Literal[False] | None = None,
+    block_scores: Array | Literal[False] | None = None,
     level: Level | None = None,
     implementation: Implementation | None = None,
     threads: int | None = None,
@@ -578,7 +680,7 @@ def nsa_compress_attention_infer(
 
     Parameters
     ----------
-    query : array of float16, bfloat16
+    query : array of float16, bfloat16, float32
         TND [T, N, D]; BSND [B, S, N, D]: TND: sequences packed; BSND: rows past a sequence's length
         are padding
     key : array, dtype as query
@@ -608,6 +710,13 @@ def nsa_compress_attention_infer(
         compressed keys per sequence
     atten_mask : array of bool, uint8, optional
         [*, *]: a switch, its content is not read: hide windows that end after the query's token
+    key_limits : array or nested sequence of int32, optional
+        TND [T]; BSND [B, S]: per query token: only compressed keys before are seen
+    global_max : array of float32, optional
+        TND [T, N]; BSND [B, S, N]: of the softmax over all keys, where these are a part: importance
+        is of all; with global_sum
+    global_sum : array of float32, optional
+        TND [T, N]; BSND [B, S, N]: likewise, with global_max
     layout : {"TND", "BSND"}, default "TND"
         of query and the outputs
     actual_seq_qlen : sequence or array of int, optional
@@ -622,10 +731,16 @@ def nsa_compress_attention_infer(
     accuracy : {"storage", "fp32"}, default "storage"
         of the products of probabilities and values: storage lets a level use 16-bit integers, with
         an error below the rounding of a bfloat16 output
+    out_dtype : {"input", "float32"}, default "input"
+        dtype of attention_out
+    return_softmax_lse : bool, default False
+        whether softmax_max and softmax_sum are wanted
+    return_block_scores : bool, default False
+        whether block_scores are wanted
     strict : bool, default False
         also enforce the document's limits: those of the table, and, where a step has several
         tokens, actual_sel_seq_kvlen with no fewer tokens than the step
-    attention_out, topk_indices : array, optional
+    attention_out, topk_indices, softmax_max, softmax_sum, block_scores : array, optional
         where to write, never copied; None: allocated; False, for what may be left out: not computed
     level : str, optional
         "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
@@ -637,11 +752,18 @@ def nsa_compress_attention_infer(
 
     Returns
     -------
-    attention_out : array, dtype as query
+    attention_out : array, dtype as query, or by out_dtype
         TND [T, N, D2]; BSND [B, S, N, D2]: 0 in padding rows
     topk_indices : array of int32
         TND [T, key_value_head_num, select_block_count]; BSND [B, S, key_value_head_num,
         select_block_count]: blocks 0, J-2, J-1, then best first, then -1; -1 in padding rows
+    softmax_max : array of float32, None without `return_softmax_lse`
+        TND [T, N]; BSND [B, S, N]: largest scaled score; -inf in padding rows
+    softmax_sum : array of float32, None without `return_softmax_lse`
+        TND [T, N]; BSND [B, S, N]: sum of exp(score - max); 0 in padding rows
+    block_scores : array of float32, None without `return_block_scores`
+        TND [T, key_value_head_num, blocks]; BSND [B, S, key_value_head_num, blocks]: importance of
+        the sequence's blocks, before any is forced; blocks of the longest sequence
 
     Raises
     ------
@@ -659,6 +781,9 @@ def nsa_compress_attention_infer(
             value,
             block_table,
             atten_mask,
+            key_limits,
+            global_max,
+            global_sum,
         ),
         (
             scale_value,
@@ -676,11 +801,17 @@ def nsa_compress_attention_infer(
             importance,
             masked_rows,
             accuracy,
+            out_dtype,
+            return_softmax_lse,
+            return_block_scores,
             strict,
         ),
         (
             attention_out,
             topk_indices,
+            softmax_max,
+            softmax_sum,
+            block_scores,
         ),
         level,
         implementation,
@@ -706,24 +837,30 @@ _SLIDING_WINDOW_ATTENTION = Operator(
         "block_table",
         "actual_seq_lengths_query",
         "actual_seq_lengths_kv",
+        "key_starts",
+        "key_limits",
     ),
     updated=(),
     integers={
         "block_table": ("int32",),
         "actual_seq_lengths_query": ("int32", "int64"),
         "actual_seq_lengths_kv": ("int32", "int64"),
+        "key_starts": ("int32", "int64"),
+        "key_limits": ("int32",),
     },
     contiguous=(),
     read_by_plan=(
         "block_table",
         "actual_seq_lengths_query",
         "actual_seq_lengths_kv",
+        "key_starts",
     ),
     attributes=(
         ("scale_value", "float"),
         ("window_size", "int"),
         ("layout_query", "choice"),
         ("layout_kv", "choice"),
+        ("out_dtype", "choice"),
         ("strict", "bool"),
     ),
     outputs=(
@@ -746,8 +883,11 @@ def sliding_window_attention(
     block_table: Integers | Nested | None = None,
     actual_seq_lengths_query: Integers | Nested | None = None,
     actual_seq_lengths_kv: Integers | Nested | None = None,
+    key_starts: Integers | Nested | None = None,
+    key_limits: Integers | Nested | None = None,
     layout_query: Literal["BSND", "TND"] = "BSND",
     layout_kv: Literal["BSND", "TND", "PA_BSND"] = "BSND",
+    out_dtype: Literal["input", "float32"] = "input",
     strict: bool = False,
     attention_out: NumpyArray | None = None,
     softmax_max: NumpyArray | Literal[False] | None = None,
@@ -769,8 +909,11 @@ def sliding_window_attention(
     block_table: Integers | Nested | None = None,
     actual_seq_lengths_query: Integers | Nested | None = None,
     actual_seq_lengths_kv: Integers | Nested | None = None,
+    key_starts: Integers | Nested | None = None,
+    key_limits: Integers | Nested | None = None,
     layout_query: Literal["BSND", "TND"] = "BSND",
     layout_kv: Literal["BSND", "TND", "PA_BSND"] = "BSND",
+    out_dtype: Literal["input", "float32"] = "input",
     strict: bool = False,
     attention_out: Array | None = None,
     softmax_max: Array | Literal[False] | None = None,
@@ -791,8 +934,11 @@ def sliding_window_attention(
     block_table: Integers | Nested | None = None,
     actual_seq_lengths_query: Integers | Nested | None = None,
     actual_seq_lengths_kv: Integers | Nested | None = None,
+    key_starts: Integers | Nested | None = None,
+    key_limits: Integers | Nested | None = None,
     layout_query: Literal["BSND", "TND"] = "BSND",
     layout_kv: Literal["BSND", "TND", "PA_BSND"] = "BSND",
+    out_dtype: Literal["input", "float32"] = "input",
     strict: bool = False,
     attention_out: Array | None = None,
     softmax_max: Array | Literal[False] | None = None,
@@ -807,7 +953,7 @@ def sliding_window_attention(
 
     Parameters
     ----------
-    query : array of float16, bfloat16
+    query : array of float16, bfloat16, float32
         BSND [B, S1, N, D]; TND [T1, N, D]: queries
     key : array, dtype as query
         BSND [Bk, S2, N2, D]; TND [T2, N2, D]; PA_BSND [pages, page_size, N2, D]: keys; query head h
@@ -817,7 +963,7 @@ def sliding_window_attention(
     scale_value : float
         factor of the scores
     window_size : int
-        keys that a token sees at most, that of its own position among them
+        keys that a token sees at most, that of its own position among them; 0: none
     block_table : array or nested sequence of int32, optional
         [*, *]: [B, max_pages], with PA_BSND only; entries of pages without a key in a window are
         not read
@@ -827,10 +973,18 @@ def sliding_window_attention(
     actual_seq_lengths_kv : array or nested sequence of int32, int64, optional
         [*]: keys per sequence, or one for all (BSND, PA_BSND); TND: inclusive prefix sums; absent:
         S2 (BSND only)
+    key_starts : array or nested sequence of int32, int64, optional
+        [*]: per sequence, or one for all, its first key that counts: those before, as of a sequence
+        padded on the left, are seen by no token; absent: 0
+    key_limits : array or nested sequence of int32, optional
+        BSND [B, S1]; TND [T1]: per query token: of the keys that it would see, only those before
+        this position of its sequence; absent: all
     layout_query : {"BSND", "TND"}, default "BSND"
         of query and the outputs
     layout_kv : {"BSND", "TND", "PA_BSND"}, default "BSND"
         of key and value: as layout_query, or paged
+    out_dtype : {"input", "float32"}, default "input"
+        dtype of attention_out
     strict : bool, default False
         no limit of a document applies: changes nothing
     attention_out, softmax_max, softmax_sum : array, optional
@@ -845,7 +999,7 @@ def sliding_window_attention(
 
     Returns
     -------
-    attention_out : array, dtype as query
+    attention_out : array, dtype as query, or by out_dtype
         BSND [B, S1, N, D2]; TND [T1, N, D2]: attention
     softmax_max : array of float32
         BSND [B, S1, N]; TND [T1, N]: largest scaled score
@@ -869,12 +1023,15 @@ def sliding_window_attention(
             block_table,
             actual_seq_lengths_query,
             actual_seq_lengths_kv,
+            key_starts,
+            key_limits,
         ),
         (
             scale_value,
             window_size,
             layout_query,
             layout_kv,
+            out_dtype,
             strict,
         ),
         (
@@ -1870,6 +2027,8 @@ _SPARSE_FLASH_ATTENTION = Operator(
         "query_rope",
         "key_rope",
         "sinks",
+        "key_starts",
+        "key_limits",
     ),
     updated=(),
     integers={
@@ -1877,6 +2036,8 @@ _SPARSE_FLASH_ATTENTION = Operator(
         "block_table": ("int32",),
         "actual_seq_lengths_query": ("int32", "int64"),
         "actual_seq_lengths_kv": ("int32", "int64"),
+        "key_starts": ("int32", "int64"),
+        "key_limits": ("int32",),
     },
     contiguous=(
         "query",
@@ -1890,6 +2051,7 @@ _SPARSE_FLASH_ATTENTION = Operator(
         "block_table",
         "actual_seq_lengths_query",
         "actual_seq_lengths_kv",
+        "key_starts",
     ),
     attributes=(
         ("scale_value", "float"),
@@ -1900,6 +2062,7 @@ _SPARSE_FLASH_ATTENTION = Operator(
         ("return_softmax_lse", "bool"),
         ("kv_format", "choice"),
         ("accuracy", "choice"),
+        ("out_dtype", "choice"),
         ("strict", "bool"),
     ),
     outputs=(
@@ -1925,6 +2088,8 @@ def sparse_flash_attention(
     query_rope: NumpyArray | None = None,
     key_rope: NumpyArray | None = None,
     sinks: NumpyArray | None = None,
+    key_starts: Integers | Nested | None = None,
+    key_limits: Integers | Nested | None = None,
     sparse_block_size: int = 1,
     layout_query: Literal["BSND", "TND"] = "BSND",
     layout_kv: Literal["BSND", "TND", "PA_BSND"] = "BSND",
@@ -1932,6 +2097,7 @@ def sparse_flash_attention(
     return_softmax_lse: bool = False,
     kv_format: Literal["split", "cann656", "flashmla656"] = "split",
     accuracy: Literal["storage", "fp32"] = "storage",
+    out_dtype: Literal["input", "float32"] = "input",
     strict: bool = False,
     out: NumpyArray | None = None,
     softmax_max: NumpyArray | Literal[False] | None = None,
@@ -1956,6 +2122,8 @@ def sparse_flash_attention(
     query_rope: Array | None = None,
     key_rope: Array | None = None,
     sinks: Array | None = None,
+    key_starts: Integers | Nested | None = None,
+    key_limits: Integers | Nested | None = None,
     sparse_block_size: int = 1,
     layout_query: Literal["BSND", "TND"] = "BSND",
     layout_kv: Literal["BSND", "TND", "PA_BSND"] = "BSND",
@@ -1963,6 +2131,7 @@ def sparse_flash_attention(
     return_softmax_lse: bool = False,
     kv_format: Literal["split", "cann656", "flashmla656"] = "split",
     accuracy: Literal["storage", "fp32"] = "storage",
+    out_dtype: Literal["input", "float32"] = "input",
     strict: bool = False,
     out: Array | None = None,
     softmax_max: Array | Literal[False] | None = None,
@@ -1986,6 +2155,8 @@ def sparse_flash_attention(
     query_rope: Array | None = None,
     key_rope: Array | None = None,
     sinks: Array | None = None,
+    key_starts: Integers | Nested | None = None,
+    key_limits: Integers | Nested | None = None,
     sparse_block_size: int = 1,
     layout_query: Literal["BSND", "TND"] = "BSND",
     layout_kv: Literal["BSND", "TND", "PA_BSND"] = "BSND",
@@ -1993,6 +2164,7 @@ def sparse_flash_attention(
     return_softmax_lse: bool = False,
     kv_format: Literal["split", "cann656", "flashmla656"] = "split",
     accuracy: Literal["storage", "fp32"] = "storage",
+    out_dtype: Literal["input", "float32"] = "input",
     strict: bool = False,
     out: Array | None = None,
     softmax_max: Array | Literal[False] | None = None,
@@ -2007,9 +2179,9 @@ def sparse_flash_attention(
 
     Parameters
     ----------
-    query : array of float16, bfloat16
+    query : array of float16, bfloat16, float32
         BSND [B, S1, N, D]; TND [T1, N, D]: latent part of the queries
-    key : array of float16, bfloat16, int8, uint8
+    key : array of float16, bfloat16, float32, int8, uint8
         BSND [Bk, S2, 1, W]; TND [T2, 1, W]; PA_BSND [pages, page_size, 1, W]: latent keys, W = D,
         as query; or rows of W bytes, see kv_format
     sparse_indices : array or nested sequence of int32
@@ -2036,6 +2208,12 @@ def sparse_flash_attention(
         keys, with query_rope
     sinks : array of float32, optional
         [N]: per head a score without a value that joins the softmax
+    key_starts : array or nested sequence of int32, int64, optional
+        [*]: per sequence, or one for all, its first key that counts: those before, as of a sequence
+        padded on the left, are seen by no token; absent: 0
+    key_limits : array or nested sequence of int32, optional
+        BSND [B, S1]; TND [T1]: per query token: of the keys that it would see, only those before
+        this position of its sequence; absent: all
     sparse_block_size : int, default 1
         positions per id: id b names [b c, (b + 1) c) of the sequence
     layout_query : {"BSND", "TND"}, default "BSND"
@@ -2047,10 +2225,12 @@ def sparse_flash_attention(
     return_softmax_lse : bool, default False
         whether softmax_max and softmax_sum are wanted
     kv_format : {"split", "cann656", "flashmla656"}, default "split"
-        split: key and key_rope in 16 bits; else key holds rows of bytes as pack_kv_rows makes them
+        split: key and key_rope as query; else key holds rows of bytes as pack_kv_rows makes them
     accuracy : {"storage", "fp32"}, default "storage"
         of the products: storage lets a level use 16-bit integers for values, and for scores where
         no statistics are wanted, with an error below the rounding of a bfloat16 output
+    out_dtype : {"input", "float32"}, default "input"
+        dtype of out
     strict : bool, default False
         also enforce the document's limits: those of the table, and lengths one per sequence,
         layout_kv BSND or PA_BSND, a block_table with room for the longest sequence
@@ -2066,7 +2246,7 @@ def sparse_flash_attention(
 
     Returns
     -------
-    out : array, dtype as query
+    out : array, dtype as query, or by out_dtype
         BSND [B, S1, N, D]; TND [T1, N, D]: latent output
     softmax_max : array of float32, None without `return_softmax_lse`
         BSND [B, S1, N]; TND [T1, N]: largest scaled score; with return_softmax_lse only
@@ -2094,6 +2274,8 @@ def sparse_flash_attention(
             query_rope,
             key_rope,
             sinks,
+            key_starts,
+            key_limits,
         ),
         (
             scale_value,
@@ -2104,6 +2286,7 @@ def sparse_flash_attention(
             return_softmax_lse,
             kv_format,
             accuracy,
+            out_dtype,
             strict,
         ),
         (

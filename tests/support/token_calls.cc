@@ -79,9 +79,8 @@ void SetSequences(TestCall* call, const Tokens& tokens, const Placement& place,
   if (tokens.limits) {
     Random random(tokens.q.size() + 77);
     const int64_t most = *std::max_element(tokens.n.begin(), tokens.n.end()) + 3;
-    call->Strided("key_limits", DType::kInt32, tokens.QueryShape({}), 0, [&](int64_t) {
-      return static_cast<double>(random.Between(-3, most));
-    });
+    call->Strided("key_limits", DType::kInt32, tokens.QueryShape({}), 0,
+                  [&](int64_t) { return static_cast<double>(random.Between(-3, most)); });
   }
   if (tokens.out_float32) call->Set("out_dtype", "float32");
   if (const std::optional<Pages>& pages = place.pages()) {

@@ -16,15 +16,16 @@ namespace tamis::nsa_compress_attention {
 /// group and over the compressed tokens that touch a select block), best first, equal scores by
 /// lower index. topk_mask forces blocks in. P is fp32; its products with values: see Accuracy.
 ///
-/// A key is hidden, too, where i is not below key_limits[t] (any int32), and with `causal` where its
-/// window ends after the token: i d + l > p + 1, p being the token's position. The last token of a
-/// sequence is its last raw token: actual_raw_seq_kvlen are prefix sums over raw tokens, by default
-/// actual_seq_qlen. So a causal call needs no mask of T x n bytes.
+/// A key is hidden, too, where i is not below key_limits[t] (any int32), and with `causal` where
+/// its window ends after the token: i d + l > p + 1, p being the token's position. The last token
+/// of a sequence is its last raw token: actual_raw_seq_kvlen are prefix sums over raw tokens, by
+/// default actual_seq_qlen. So a causal call needs no mask of T x n bytes.
 ///
-/// global_max and global_sum, where the keys of the call are a part of all, are the statistics of the
-/// softmax over all of them: importance is then of P = exp(x - global_max) / global_sum, and the block
-/// scores of several parts add up to those of all. attention_out and the statistics stay the part's.
-/// Deterministic, bit for bit, for any number of threads. Outputs must not overlap inputs.
+/// global_max and global_sum, where the keys of the call are a part of all, are the statistics of
+/// the softmax over all of them: importance is then of P = exp(x - global_max) / global_sum, and
+/// the block scores of several parts add up to those of all. attention_out and the statistics stay
+/// the part's. Deterministic, bit for bit, for any number of threads. Outputs must not overlap
+/// inputs.
 struct Params {
   static constexpr const char* kOperator = "nsa_compress_attention";
 

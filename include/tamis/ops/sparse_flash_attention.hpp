@@ -19,9 +19,9 @@ enum class KvFormat : int32_t { kSplit = 0, kCann656 = 1, kFlashMla656 = 2 };
 ///   max = max_j s[j], sum = sum_j exp(s[j] - max), out = sum_j exp(s[j] - max) value[j] / sum
 ///
 /// Which positions: with thr = n - q + i + 1, at most n (sparse_mode 3), or n (sparse_mode 0), or
-/// key_limits[b, i] where that is less, and blocks of c = sparse_block_size, the first min(K, ceil(thr
-/// / c)) ids are looked at, in order. A negative id ends the list; a block that begins at or past thr
-/// is skipped; else the block's positions before thr are appended, but for those before
+/// key_limits[b, i] where that is less, and blocks of c = sparse_block_size, the first min(K,
+/// ceil(thr / c)) ids are looked at, in order. A negative id ends the list; a block that begins at
+/// or past thr is skipped; else the block's positions before thr are appended, but for those before
 /// key_starts[b]: of a sequence that is padded on the left. Ids named twice count twice. Positions
 /// are logical. key_limits may hold any int32.
 /// No position: out 0, max -inf, sum 0. With sinks a head's max is max(max, sink) and its sum grows

@@ -116,8 +116,8 @@ void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, pr
   FillArgs(p, in);
   const KernelArgs& a = p.args;
   if (p.tokens == 0) return;
-  const bool bf16_pairs =
-      a.element == prim::Element::kBFloat16 && prim::RowsPairUp(a.qb) && prim::RowsPairUp(a.k) && prim::RowsPairUp(a.proj);
+  const bool bf16_pairs = a.element == prim::Element::kBFloat16 && prim::RowsPairUp(a.qb) &&
+                          prim::RowsPairUp(a.k) && prim::RowsPairUp(a.proj);
   work->scratch_bytes = prim::Times(ScratchFloats(a), sizeof(float));
   work->shared_bytes = prim::Times(SharedFloats(a), sizeof(float));
   for (int64_t block = 0; block < base::CeilDiv(p.tokens, a.blocks.block_tokens); ++block) {

@@ -59,8 +59,7 @@ void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, pr
   a.out_float32 = in.out.dtype == DType::kFloat32;
 
   a.rows = prim::Times(p.tokens, p.heads);
-  const int64_t row_bytes =
-      prim::Times(prim::Times(p.parts, p.dim), prim::BytesOf(a.element));
+  const int64_t row_bytes = prim::Times(prim::Times(p.parts, p.dim), prim::BytesOf(a.element));
   a.rows_per_item = std::max<int64_t>(kItemBytes / std::max<int64_t>(row_bytes, 64), 1);
 
   work->phases = {{base::CeilDiv(a.rows, a.rows_per_item), kKernels.at(target.level)}};

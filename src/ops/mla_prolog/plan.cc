@@ -126,8 +126,9 @@ void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, pr
   FillArgs(p, in);
   const KernelArgs& a = p.args;
   if (p.tokens == 0) return;
-  const bool bf16_pairs = a.element == prim::Element::kBFloat16 && prim::RowsPairUp(a.dq) && prim::RowsPairUp(a.uq_qr) &&
-                          prim::RowsPairUp(a.uk) && prim::RowsPairUp(a.dkv_kr);
+  const bool bf16_pairs = a.element == prim::Element::kBFloat16 && prim::RowsPairUp(a.dq) &&
+                          prim::RowsPairUp(a.uq_qr) && prim::RowsPairUp(a.uk) &&
+                          prim::RowsPairUp(a.dkv_kr);
   work->scratch_bytes = prim::Times(ScratchFloats(a), sizeof(float));
   work->shared_bytes = prim::Times(SharedElems(a), sizeof(uint16_t));
   for (int64_t block = 0; block < base::CeilDiv(p.tokens, a.blocks.block_tokens); ++block) {

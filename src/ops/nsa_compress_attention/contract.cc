@@ -41,8 +41,9 @@ const base::Contract& Room::contract() {
                           .dtypes = {DType::kInt32}})
           .InStrict({.presence = base::StrictRule::Presence::kNone})
           .OptionalInput("global_max", &Params::global_max,
-                         prim::Statistic("T", "of the softmax over all keys, where these are a "
-                                              "part: importance is of all; with global_sum"))
+                         prim::Statistic("T",
+                                         "of the softmax over all keys, where these are a "
+                                         "part: importance is of all; with global_sum"))
           .InStrict({.presence = base::StrictRule::Presence::kNone})
           .OptionalInput("global_sum", &Params::global_sum,
                          prim::Statistic("T", "likewise, with global_max"))
@@ -90,13 +91,12 @@ const base::Contract& Room::contract() {
           .Optional("strict", &Params::strict,
                     "also enforce the document's limits: those of the table, and "
                     "actual_sel_seq_kvlen prefix sums, one per sequence")
-          .Output(
-              "attention_out", &Params::attention_out,
-              {.shape = "T, N, D2",
-               .doc = "softmax-weighted sum of values",
-               .dtype_as = "query",
-               .dtype_attribute = "out_dtype",
-               .dtype_choices = {DType::kNone, DType::kFloat32}})
+          .Output("attention_out", &Params::attention_out,
+                  {.shape = "T, N, D2",
+                   .doc = "softmax-weighted sum of values",
+                   .dtype_as = "query",
+                   .dtype_attribute = "out_dtype",
+                   .dtype_choices = {DType::kNone, DType::kFloat32}})
           .OptionalOutput("topk_indices", &Params::topk_indices,
                           {.shape = "T, N2, select_block_count",
                            .doc = "blocks of the sequence, best first, then -1",
@@ -106,12 +106,13 @@ const base::Contract& Room::contract() {
                           prim::Statistic("T", "largest scaled score"))
           .OptionalOutput("softmax_sum", &Params::softmax_sum,
                           prim::Statistic("T", "sum of exp(score - max)"))
-          .OptionalOutput("block_scores", &Params::block_scores,
-                          {.shape = "T, N2, blocks",
-                           .doc = "importance of the sequence's blocks, before any is forced; blocks "
-                                  "= ceil(max_n / M)",
-                           .dtypes = {DType::kFloat32},
-                           .wanted_by = "return_block_scores"})
+          .OptionalOutput(
+              "block_scores", &Params::block_scores,
+              {.shape = "T, N2, blocks",
+               .doc = "importance of the sequence's blocks, before any is forced; blocks "
+                      "= ceil(max_n / M)",
+               .dtypes = {DType::kFloat32},
+               .wanted_by = "return_block_scores"})
           .RowDims({{"", 1}})
           .Strict("query", "T", Rule::kAtLeast, {"1"})
           .Strict("query", "D", Rule::kAtLeast, {"1"})

@@ -47,7 +47,8 @@ Status FindRawTokens(const Params& params, const std::vector<prim::Span>& querie
   if (!params.causal) return base::Invalid(name, "none without causal", "a list");
   TAMIS_RETURN_IF_ERROR(prim::SpansFromPrefix(name, params.actual_raw_seq_kvlen, -1, "", raw));
   if (raw->size() == queries.size()) return Status::Ok();
-  return base::Invalid(name, "as many entries as actual_seq_qlen = " + std::to_string(queries.size()),
+  return base::Invalid(name,
+                       "as many entries as actual_seq_qlen = " + std::to_string(queries.size()),
                        static_cast<int64_t>(raw->size()));
 }
 

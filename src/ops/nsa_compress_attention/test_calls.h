@@ -82,8 +82,7 @@ inline void AddLimits(TestCall& call, const Shape& s, Random* random) {
 // As if there were other keys.
 inline void AddGlobals(TestCall& call, const Shape& s, Random* random) {
   const std::vector<int64_t> shape = {Prefix(s.queries).back(), s.kv_heads * s.group};
-  call.Tensor("global_max", DType::kFloat32, shape,
-              [&](int64_t) { return 3 * random->Normal(); })
+  call.Tensor("global_max", DType::kFloat32, shape, [&](int64_t) { return 3 * random->Normal(); })
       .Tensor("global_sum", DType::kFloat32, shape,
               [&](int64_t) { return 1 + 50 * random->Uniform(); });
 }

@@ -7,9 +7,8 @@ namespace tamis::nsa_compress_attention_infer {
 const base::Contract& Room::contract() {
   using Rule = base::Limit::Rule;
   const auto statistic = [](const char* doc) {
-    return base::TensorSpec{.doc = doc,
-                            .dtypes = {DType::kFloat32},
-                            .forms = {{"TND", "T, N"}, {"BSND", "B, S, N"}}};
+    return base::TensorSpec{
+        .doc = doc, .dtypes = {DType::kFloat32}, .forms = {{"TND", "T, N"}, {"BSND", "B, S, N"}}};
   };
   const auto wanted = [&](const char* doc) {
     base::TensorSpec spec = statistic(doc);
@@ -55,8 +54,7 @@ const base::Contract& Room::contract() {
                          statistic("of the softmax over all keys, where these are a part: "
                                    "importance is of all; with global_sum"))
           .InStrict({.presence = base::StrictRule::Presence::kNone})
-          .OptionalInput("global_sum", &Params::global_sum,
-                         statistic("likewise, with global_max"))
+          .OptionalInput("global_sum", &Params::global_sum, statistic("likewise, with global_max"))
           .InStrict({.presence = base::StrictRule::Presence::kNone})
           .Required("scale_value", &Params::scale_value, "factor of the scores")
           .Required("head_num", &Params::head_num,

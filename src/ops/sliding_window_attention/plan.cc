@@ -121,9 +121,10 @@ Cost Room::CountCost(const Problem& p, const Params& in) {
   cost.flops = 2.0 * query_key_pairs * heads * dims;
   cost.read_bytes = bytes * keys * static_cast<double>(p.kv_heads) * dims +
                     bytes * rows * heads * static_cast<double>(p.qk_dim);
-  cost.write_bytes = rows * heads *
-                     (out_bytes * static_cast<double>(p.v_dim) + (in.softmax_max.absent() ? 0.0 : 4.0) +
-                      (in.softmax_sum.absent() ? 0.0 : 4.0));
+  cost.write_bytes =
+      rows * heads *
+      (out_bytes * static_cast<double>(p.v_dim) + (in.softmax_max.absent() ? 0.0 : 4.0) +
+       (in.softmax_sum.absent() ? 0.0 : 4.0));
   return cost;
 }
 

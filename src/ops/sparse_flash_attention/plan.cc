@@ -12,10 +12,9 @@
 namespace tamis::sparse_flash_attention {
 namespace {
 
-// Of 64 keys, out would be read and written twice as often, for 5% of the time; 128 keys of 576 dims
-// are 300 KB, which with out and the queries is what L2 holds.
+// Of 64 keys, out would be read and written twice as often, for 5% of the time; 128 keys of 576
+// dims are 300 KB, which with out and the queries is what L2 holds.
 constexpr int64_t kHeadBlock = 128;
-
 
 Status CheckAttributes(const Params& params) {
   if (params.sparse_block_size < 1)
@@ -140,8 +139,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   problem->block_size = params.sparse_block_size;
   problem->causal = params.sparse_mode == 3;
   problem->scale = params.scale_value;
-  problem->storage =
-      params.accuracy == Accuracy::kStorage && params.query.dtype != DType::kFloat32;
+  problem->storage = params.accuracy == Accuracy::kStorage && params.query.dtype != DType::kFloat32;
   problem->integer_scores = problem->storage && !problem->byte_rows &&
                             params.softmax_max.absent() && params.softmax_sum.absent();
   return Status::Ok();

@@ -64,8 +64,7 @@ void Room::ReferenceRow(const Problem& p, const Params& in, int64_t row, size_t 
   const prim::TokenSequence& s = *found;
   const int64_t token = row - s.row_begin;
   std::vector<prim::ReferenceKey> keys;
-  for (int64_t position : p.Selected(in, s, token))
-    keys.push_back(KeyAt(p, in, s, position));
+  for (int64_t position : p.Selected(in, s, token)) keys.push_back(KeyAt(p, in, s, position));
   const auto at = static_cast<int64_t>(slot);
   std::vector<base::GoldenOutput>& outputs = golden->outputs;
   for (int64_t h = 0; h < p.heads; ++h) {

@@ -42,12 +42,10 @@ void CutItems(Call* call) {
   for (const Sequence& s : call->key_sequences) {
     const int64_t of_token = a.kv_heads * a.head_blocks;
     for (int64_t i = 0; i < s.rows * of_token; ++i) {
-      const int64_t token =
-          a.tokens_first ? i / a.head_blocks % s.rows : i / of_token;
+      const int64_t token = a.tokens_first ? i / a.head_blocks % s.rows : i / of_token;
       const int64_t segments = SegmentsOf(a, s, token).count;
       const auto cut = static_cast<int64_t>(call->cuts.size());
-      call->cuts.push_back(
-          {.item = s.item_begin + i, .partial = partials, .partials = segments});
+      call->cuts.push_back({.item = s.item_begin + i, .partial = partials, .partials = segments});
       for (int64_t k = 0; k < segments; ++k)
         call->tasks.push_back({.cut = cut, .segment = k, .partial = partials++});
     }
@@ -62,9 +60,8 @@ void CutItems(Call* call) {
 Heads HeadsOf(const TensorView& view, const Tokens& at, int64_t head_stride) {
   if (view.absent()) return {};
   const int64_t bytes = base::ItemSize(view.dtype);
-  return {static_cast<uint8_t*>(view.data),
-          {at.batch * bytes, at.token * bytes},
-          head_stride * bytes};
+  return {
+      static_cast<uint8_t*>(view.data), {at.batch * bytes, at.token * bytes}, head_stride * bytes};
 }
 
 void CutHeads(int64_t most, Args* args) {

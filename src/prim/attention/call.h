@@ -1,6 +1,6 @@
-// One call of attention, as the plans of all attention rooms make it. A room fills in what it means:
-// tensors, sources and what tokens see of them, products, outputs, and how it blocks. The rest is
-// the same for all.
+// One call of attention, as the plans of all attention rooms make it. A room fills in what it
+// means: tensors, sources and what tokens see of them, products, outputs, and how it blocks. The
+// rest is the same for all.
 #pragma once
 
 #include <vector>

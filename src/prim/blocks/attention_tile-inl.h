@@ -28,9 +28,8 @@ TAMIS_INLINE void PackRowsAs(const void* const (&from)[kLanes], int64_t dim, flo
 TAMIS_INLINE void PackRows(prim::Element element, const void* const (&from)[kLanes], int64_t dim,
                            float* panel) {
   WithElement(
-      element, [&](auto e) __attribute__((always_inline)) {
-        PackRowsAs<decltype(e)>(from, dim, panel);
-      });
+      element, [&](auto e)
+                   __attribute__((always_inline)) { PackRowsAs<decltype(e)>(from, dim, panel); });
 }
 
 // What a softmax may do beside its own with the e of a vector of rows: here nothing.

@@ -56,7 +56,8 @@ TAMIS_INLINE TwoVectors LoadTwo(const uint16_t* row) {
 template <class Element>
 TAMIS_INLINE TwoVectors LoadTwoN(const uint16_t* row, int64_t count) {
   const int low = static_cast<int>(count < kLanes ? count : kLanes);
-  return {Element::LoadElementsN(row, low), Element::LoadElementsN(row + low, static_cast<int>(count) - low)};
+  return {Element::LoadElementsN(row, low),
+          Element::LoadElementsN(row + low, static_cast<int>(count) - low)};
 }
 
 // body(TwoVectors, pair) of every 2 lanes dims, the first of them at `pair`.
@@ -110,7 +111,8 @@ template <class Element>
 TAMIS_INLINE RowQuantum QuantumOf(const HalfRow& row) {
   RowSums sums;
   const uint32_t first = sums.Add<Element>(row.first, row.first_dims, 0);
-  const uint32_t second = sums.Add<Element>(row.second, row.second_dims, DimPairsOf(row.first_dims));
+  const uint32_t second =
+      sums.Add<Element>(row.second, row.second_dims, DimPairsOf(row.first_dims));
   sums.Close();
   const uint32_t most = first > second ? first : second;
   if (most == 0) return {.fits = true, .scale = 0.0f, .step = 0.0f, .square = 0.0f, .most = first};

@@ -103,7 +103,8 @@ TAMIS_INLINE void PairRows(const Stored* first, const Stored* second, int64_t di
   const V vb = Set(b.scale);
   int64_t c = 0;
   for (; c + kLanes <= dim; c += kLanes)
-    StoreInts(to + c, PairInt16(LoadValues<Element>(first + c), va, LoadValues<Element>(second + c), vb));
+    StoreInts(to + c,
+              PairInt16(LoadValues<Element>(first + c), va, LoadValues<Element>(second + c), vb));
   if (c < dim) {
     const int rest = static_cast<int>(dim - c);
     StoreInts(to + c, PairInt16(LoadValuesN<Element>(first + c, rest), va,

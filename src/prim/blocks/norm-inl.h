@@ -60,8 +60,9 @@ TAMIS_INLINE void LayerNorm(float* x, const uint16_t* gamma, const uint16_t* bet
   const V factor = Set(1.0f / __builtin_sqrtf(variance + epsilon));
   ForVectors(dim, [&](int64_t c, int n) {
     const V v = Mul(LoadN(x + c, n), factor);
-    Element::StoreElementsN(to + c, Fma(v, Element::LoadElementsN(gamma + c, n), Element::LoadElementsN(beta + c, n)),
-                     n);
+    Element::StoreElementsN(
+        to + c, Fma(v, Element::LoadElementsN(gamma + c, n), Element::LoadElementsN(beta + c, n)),
+        n);
   });
 }
 

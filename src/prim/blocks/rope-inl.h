@@ -27,7 +27,8 @@ TAMIS_INLINE void Rope(const uint16_t* x, const float* sin, const float* cos, in
   }
   int64_t c = 0;
   for (; c + kLanes <= dim; c += kLanes) {
-    Element::StoreElements(to + c, Fma(Load(turned + c), Load(sin + c), Mul(Load(u + c), Load(cos + c))));
+    Element::StoreElements(to + c,
+                           Fma(Load(turned + c), Load(sin + c), Mul(Load(u + c), Load(cos + c))));
   }
   if (c < dim) {
     const int n = static_cast<int>(dim - c);

@@ -111,9 +111,9 @@ Status Starts(const TokenLengths& l, const std::vector<Span>& keys, std::vector<
   for (size_t b = 0; b < keys.size() && l.key_starts.absent(); ++b) (*starts)[b].length = 0;
   for (size_t b = 0; b < keys.size(); ++b) {
     if ((*starts)[b].length <= keys[b].length) continue;
-    return base::Invalid(base::Indexed(name, l.key_starts.shape[0] == 1 ? 0 : static_cast<int64_t>(b)),
-                         "at most the sequence's keys = " + std::to_string(keys[b].length),
-                         (*starts)[b].length);
+    return base::Invalid(
+        base::Indexed(name, l.key_starts.shape[0] == 1 ? 0 : static_cast<int64_t>(b)),
+        "at most the sequence's keys = " + std::to_string(keys[b].length), (*starts)[b].length);
   }
   return Status::Ok();
 }
@@ -194,8 +194,8 @@ Status FindSequences(const TokenLengths& l, base::Dims* dims, TokenProblem* prob
       const int64_t visible = std::max<int64_t>(0, keys[i].length - queries[i].length + 1);
       const int64_t begin = l.limited ? 0 : visible - std::min(visible, l.window);
       const int64_t first = std::max(begin, starts[i].length);
-      TAMIS_RETURN_IF_ERROR(table.Read(l.block_table, b, keys[i].length, problem->page_size,
-                                       d["pages"], first));
+      TAMIS_RETURN_IF_ERROR(
+          table.Read(l.block_table, b, keys[i].length, problem->page_size, d["pages"], first));
     }
     add(b, padded ? 0 : queries[i].begin, queries[i].length, &keys[i]);
     if (padded) add(b, queries[i].length, tokens - queries[i].length, nullptr);

@@ -85,7 +85,7 @@ struct TokenLengths {
   TensorView key_lengths;
   TensorView block_table;
   TensorView key_starts;
-  bool limited = false;  ///< Query tokens have limits of their own.
+  bool limited = false;                                  ///< Query tokens have limits of their own.
   int64_t window = std::numeric_limits<int64_t>::max();  ///< Keys that a query token sees at most.
 };
 

@@ -149,9 +149,10 @@ Status CheckHeads(int64_t head_num, int64_t heads, int64_t kv_heads, AttentionPr
 
 Status CheckGlobals(const TensorView& max, const TensorView& sum) {
   if (max.absent() == sum.absent()) return Status::Ok();
-  return {StatusCode::kNullArgument, max.absent() ? "global_max: required with global_sum, but absent"
-                                                  : "global_sum: required with global_max, but "
-                                                    "absent"};
+  return {StatusCode::kNullArgument, max.absent()
+                                         ? "global_max: required with global_sum, but absent"
+                                         : "global_sum: required with global_max, but "
+                                           "absent"};
 }
 
 Status CheckBlocks(std::string_view argument, int64_t blocks) {

@@ -27,11 +27,11 @@ struct AttentionSequence {
   int64_t row_begin = 0;  ///< First row of the outputs, leading dimensions flattened.
   int64_t rows = 0;       ///< Query tokens.
   int64_t batch = 0;
-  int64_t token = 0;  ///< The first.
-  int64_t keys = 0;   ///< n
-  int64_t key_begin = 0;  ///< TND: first key row.
-  int64_t table_offset = 0;  ///< Of its entries in the page table, where keys are paged.
-  int64_t blocks = 0;        ///< J
+  int64_t token = 0;            ///< The first.
+  int64_t keys = 0;             ///< n
+  int64_t key_begin = 0;        ///< TND: first key row.
+  int64_t table_offset = 0;     ///< Of its entries in the page table, where keys are paged.
+  int64_t blocks = 0;           ///< J
   int64_t visible_tokens = -1;  ///< Raw tokens that the last query sees; -1: no key is hidden.
 };
 
@@ -140,8 +140,7 @@ Status TakeCommon(const Params& params, const base::Dims& dims, int64_t kv_heads
   problem->qk_dim = dims["D"];
   problem->v_dim = dims["D2"];
   problem->scale = params.scale_value;
-  problem->storage =
-      params.accuracy == Accuracy::kStorage && params.query.dtype != DType::kFloat32;
+  problem->storage = params.accuracy == Accuracy::kStorage && params.query.dtype != DType::kFloat32;
   problem->zero_masked_rows = params.masked_rows == MaskedRows::kZero;
   return Status::Ok();
 }
@@ -176,15 +175,16 @@ struct CompressedAttentionRoom {
   static Cost CostOf(const AttentionProblem& problem, const AttentionTensors& in);
 };
 
-/// What a room adds to the reference: which keys are hidden from a query token beside those that its
-/// position or limit hides, and which blocks are forced on it.
+/// What a room adds to the reference: which keys are hidden from a query token beside those that
+/// its position or limit hides, and which blocks are forced on it.
 struct AttentionRules {
   std::function<bool(const AttentionSequence&, int64_t token, int64_t key)> hidden;
   std::function<bool(const AttentionSequence&, int64_t token, int64_t block)> forced;
 };
 
 /// Output row `row` in float64: attention, statistics where the contract has them (outputs 0: out,
-/// 1: indices, 2: max, 3: sum, 4: block scores), importance by the double sum, order by score and index.
+/// 1: indices, 2: max, 3: sum, 4: block scores), importance by the double sum, order by score and
+/// index.
 void CompressedAttentionReferenceRow(const AttentionProblem& problem, const AttentionTensors& in,
                                      const AttentionRules& rules, int64_t row, size_t slot,
                                      base::Golden* golden);

@@ -125,8 +125,8 @@ HeadResult Attend(const AttentionProblem& p, const AttentionTensors& in, const A
 bool IsHiddenByPosition(const AttentionProblem& p, const AttentionTensors& in,
                         const AttentionSequence& s, int64_t t, int64_t key) {
   if (!in.key_limits.absent()) {
-    const int64_t limit =
-        Data<const int32_t>(in.key_limits)[OffsetOf(p.TokensOf(in.key_limits), s.batch, s.token + t)];
+    const int64_t limit = Data<const int32_t>(
+        in.key_limits)[OffsetOf(p.TokensOf(in.key_limits), s.batch, s.token + t)];
     if (key >= limit) return true;
   }
   const int64_t window_end = key * p.compress_stride + p.compress_block;

@@ -131,7 +131,7 @@ inline bool ShadowRows(const uint16_t* const* rows, int64_t dim, uint8_t* bytes,
   I rests[kLanes];
   for (int i = 0; i < kLanes; ++i) {
     QuantiseRow<Element>(rows[i], dim, factors[i], kShadowOffset, bytes + i * ShadowRowBytes(dim),
-                      &integers[i], &rests[i]);
+                         &integers[i], &rests[i]);
   }
   const auto add = [](I a, I b) __attribute__((always_inline)) { return AddInts(a, b); };
   const V scale = Div(most, Set(127.0f));
@@ -173,7 +173,7 @@ inline void ShadowPanelAs(const uint16_t* const* rows, int64_t count, int64_t di
   for (int64_t k = 0; k < count; k += kLanes) {
     if (kLanes > 1 && k + kLanes <= count &&
         ShadowRows<Element>(rows + k, dim, bytes + k * stride, bounds[0] + k, bounds[1] + k,
-                         bounds[2] + k)) {
+                            bounds[2] + k)) {
       continue;
     }
     for (int64_t i = k; i < count && i < k + kLanes; ++i) {

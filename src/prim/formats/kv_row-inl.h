@@ -35,8 +35,9 @@ TAMIS_INLINE void WidenKvRope(const prim::KvRow& format, const uint8_t* row, flo
     uint16_t halves[kLanes];
     __builtin_memcpy(halves, row + format.rope_at() + 2 * c, static_cast<size_t>(2 * count));
     WithHalf(
-        format.rope, [&](auto e)
-                     __attribute__((always_inline)) { WidenAs<decltype(e)>(halves, count, to + c); });
+        format.rope, [&](auto e) __attribute__((always_inline)) {
+          WidenAs<decltype(e)>(halves, count, to + c);
+        });
   }
 }
 
@@ -69,8 +70,8 @@ TAMIS_INLINE float KvScale(bool fp8, float amax) {
   return FloatOfBits((bits + 0x7fffffu) & 0x7f800000u);  // up to a power of two
 }
 
-TAMIS_INLINE void PackKvLatent(prim::Element element, const prim::KvRow& format, const uint16_t* latent,
-                               uint8_t* row) {
+TAMIS_INLINE void PackKvLatent(prim::Element element, const prim::KvRow& format,
+                               const uint16_t* latent, uint8_t* row) {
   constexpr int64_t kGroup = prim::kKvRowGroup;
   for (int64_t c = 0; c < format.latent_dim; c += kGroup) {
     float x[kGroup];

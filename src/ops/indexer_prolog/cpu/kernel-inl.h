@@ -44,18 +44,18 @@ void Keys(const KernelArgs& a, int64_t strip, const TokenPart& tokens, float* sc
           float* keys) {
   float* const to = keys + tokens.in_block * a.dim;
   Strip<Element>(a, a.k, strip, tokens, scratch,
-              [&](int64_t t, int64_t column, const float* sums, int64_t count) {
-                for (int64_t i = 0; i < count; ++i) to[t * a.dim + column + i] = sums[i];
-              });
+                 [&](int64_t t, int64_t column, const float* sums, int64_t count) {
+                   for (int64_t i = 0; i < count; ++i) to[t * a.dim + column + i] = sums[i];
+                 });
 }
 
 template <class Element>
 void Weights(const KernelArgs& a, int64_t strip, const TokenPart& tokens, float* scratch) {
   Strip<Element>(a, a.proj, strip, tokens, scratch,
-              [&](int64_t t, int64_t column, const float* sums, int64_t count) {
-                uint16_t* const to = a.weights + OffsetOf(a.weights_at, tokens.first + t);
-                NarrowAs<Element>(sums, 1.0f, count, to + column);
-              });
+                 [&](int64_t t, int64_t column, const float* sums, int64_t count) {
+                   uint16_t* const to = a.weights + OffsetOf(a.weights_at, tokens.first + t);
+                   NarrowAs<Element>(sums, 1.0f, count, to + column);
+                 });
 }
 
 template <class Element>
@@ -94,14 +94,14 @@ void Norm(const KernelArgs& a, int64_t item, float* scratch, float* keys) {
     if (slot < 0) continue;
     const int64_t row = OffsetOf(a.cache_at, slot);
     LayerNorm<Element>(keys + (tokens.in_block + i) * a.dim, a.gamma, a.beta, a.dim, a.epsilon,
-                    a.cache + row);
+                       a.cache + row);
     RotateHead<Element>(a, tokens.first + i, scratch, a.cache + row);
     if (a.shadow == nullptr) continue;
     const int64_t key = slot % a.cache_at.page_size;
     uint8_t* const panel = a.shadow + slot / a.cache_at.page_size * a.shadow_page_stride +
                            key / tamis::prim::kShadowKeys * a.shadow_panel_stride;
     ShadowKey<Element>(a.cache + row, a.dim, key % tamis::prim::kShadowKeys,
-                    reinterpret_cast<uint8_t*>(scratch + 5 * a.rope), panel);
+                       reinterpret_cast<uint8_t*>(scratch + 5 * a.rope), panel);
   }
 }
 
@@ -114,7 +114,9 @@ void IndexerPrologProject(const void* args, int64_t item, void* scratch, void* s
   auto* const floats = static_cast<float*>(scratch);
   auto* const keys = static_cast<float*>(shared);
   WithHalf(
-      a.element, [&](auto e) __attribute__((always_inline)) { Project<decltype(e)>(a, item, floats, keys); });
+      a.element, [&](auto e) __attribute__((always_inline)) {
+        Project<decltype(e)>(a, item, floats, keys);
+      });
 }
 
 void IndexerPrologNorm(const void* args, int64_t item, void* scratch, void* shared) {
@@ -123,7 +125,8 @@ void IndexerPrologNorm(const void* args, int64_t item, void* scratch, void* shar
   auto* const floats = static_cast<float*>(scratch);
   auto* const keys = static_cast<float*>(shared);
   WithHalf(
-      a.element, [&](auto e) __attribute__((always_inline)) { Norm<decltype(e)>(a, item, floats, keys); });
+      a.element, [&](auto e)
+                     __attribute__((always_inline)) { Norm<decltype(e)>(a, item, floats, keys); });
 }
 
 }  // namespace tamis::TAMIS_LEVEL

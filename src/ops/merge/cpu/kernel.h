@@ -3,8 +3,8 @@
 
 #include <stdint.h>
 
-#include "prim/blocks/selector.h"
 #include "prim/blocks/elements.h"
+#include "prim/blocks/selector.h"
 #include "prim/call/kernel.h"
 #include "prim/call/scratch.h"
 

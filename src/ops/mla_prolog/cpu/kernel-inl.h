@@ -59,13 +59,13 @@ void Norm(const KernelArgs& a, int64_t item, float* scratch, const Rows& rows) {
     const int64_t row = a.slots[token];
     if (row >= 0) {
       RmsNorm<Element>(kv, a.gamma_ckv, a.latent, a.epsilon_ckv, scratch,
-                    a.kv_cache + OffsetOf(a.kv_cache_at, row));
+                       a.kv_cache + OffsetOf(a.kv_cache_at, row));
       float* const sin = scratch;
       float* const cos = sin + a.rope;
       WidenAs<Element>(a.sin + OffsetOf(a.sin_at, token), a.rope, sin);
       WidenAs<Element>(a.cos + OffsetOf(a.cos_at, token), a.rope, cos);
       Rope<Element>(kv + a.latent, sin, cos, a.rope, true, cos + a.rope,
-                 a.kr_cache + OffsetOf(a.kr_cache_at, row));
+                    a.kr_cache + OffsetOf(a.kr_cache_at, row));
     }
     if (!a.with_norm) continue;
     uint16_t* const cq = rows.cq + (tokens.in_block + i) * a.query_rank;
@@ -111,7 +111,7 @@ void Head(const KernelArgs& a, int64_t item, float* scratch, const Rows& rows) {
     WidenAs<Element>(a.cos + OffsetOf(a.cos_at, token), a.rope, row + a.rope);
     uint16_t* const to = a.query_rope + OffsetOf(a.query_rope_at, token);
     Rope<Element>(q + t * width + a.nope, row, row + a.rope, a.rope, true, row + 2 * a.rope,
-               to + head * a.query_rope_head_stride);
+                  to + head * a.query_rope_head_stride);
   }
 }
 
@@ -123,7 +123,9 @@ void MlaPrologProject(const void* args, int64_t item, void* scratch, void* share
   const mla::Rows rows = mla::RowsOf(a, shared);
   auto* const floats = static_cast<float*>(scratch);
   WithHalf(
-      a.element, [&](auto e) __attribute__((always_inline)) { mla::Project<decltype(e)>(a, item, floats, rows); });
+      a.element, [&](auto e) __attribute__((always_inline)) {
+        mla::Project<decltype(e)>(a, item, floats, rows);
+      });
 }
 
 void MlaPrologNorm(const void* args, int64_t item, void* scratch, void* shared) {
@@ -131,7 +133,9 @@ void MlaPrologNorm(const void* args, int64_t item, void* scratch, void* shared) 
   const mla::Rows rows = mla::RowsOf(a, shared);
   auto* const floats = static_cast<float*>(scratch);
   WithHalf(
-      a.element, [&](auto e) __attribute__((always_inline)) { mla::Norm<decltype(e)>(a, item, floats, rows); });
+      a.element, [&](auto e) __attribute__((always_inline)) {
+        mla::Norm<decltype(e)>(a, item, floats, rows);
+      });
 }
 
 void MlaPrologHead(const void* args, int64_t item, void* scratch, void* shared) {
@@ -139,7 +143,9 @@ void MlaPrologHead(const void* args, int64_t item, void* scratch, void* shared) 
   const mla::Rows rows = mla::RowsOf(a, shared);
   auto* const floats = static_cast<float*>(scratch);
   WithHalf(
-      a.element, [&](auto e) __attribute__((always_inline)) { mla::Head<decltype(e)>(a, item, floats, rows); });
+      a.element, [&](auto e) __attribute__((always_inline)) {
+        mla::Head<decltype(e)>(a, item, floats, rows);
+      });
 }
 
 }  // namespace tamis::TAMIS_LEVEL

@@ -1,7 +1,7 @@
 // nsa_compress, one level: an item is a run of consecutive windows of the packed output, all heads.
 #include "ops/nsa_compress/cpu/kernel.h"
-#include "prim/blocks/find-inl.h"
 #include "prim/blocks/elements-inl.h"
+#include "prim/blocks/find-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {
@@ -111,8 +111,8 @@ void Windows(const KernelArgs& a, const uint16_t* tokens, int64_t count, const f
       const uint16_t* in = tokens + i * a.stride * a.input_token_stride + h * a.input_head_stride;
       uint16_t* to = out + i * a.output_row_stride + h * a.output_head_stride;
       ForColumns(a.dim, [&]<int kVectors, bool kPartial>(int64_t c, int n) {
-        WindowStrip<Element, kVectors, kPartial>(in + c, a.input_token_stride, weights + h * a.block,
-                                              a.block, to + c, n);
+        WindowStrip<Element, kVectors, kPartial>(in + c, a.input_token_stride,
+                                                 weights + h * a.block, a.block, to + c, n);
       });
     }
   }
@@ -134,7 +134,7 @@ void OverlappingWindows(const KernelArgs& a, const uint16_t* tokens, int64_t cou
       uint16_t* to = out + (i - 1) * a.output_row_stride + h * a.output_head_stride;
       ForColumns(a.dim, [&]<int kVectors, bool kPartial>(int64_t c, int n) {
         OverlapStrip<Element, kVectors, kPartial>(in + c, a.input_token_stride, overlap, a.stride,
-                                               carry + h * PaddedDim(a) + c, to + c, n);
+                                                  carry + h * PaddedDim(a) + c, to + c, n);
       });
     }
   }
@@ -145,8 +145,8 @@ template <class Element>
 void WidenWeights(const KernelArgs& a, float* weights) {
   for (int64_t w = 0; w < a.block; ++w) {
     for (int64_t h = 0; h < a.heads; ++h) {
-      StoreN(weights + h * a.block + w, Element::LoadElementsN(a.weight + w * a.weight_row_stride + h, 1),
-             1);
+      StoreN(weights + h * a.block + w,
+             Element::LoadElementsN(a.weight + w * a.weight_row_stride + h, 1), 1);
     }
   }
 }

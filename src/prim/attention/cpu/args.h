@@ -1,8 +1,8 @@
 // What the kernels of attention take: plain structs of pointers and counts.
 //
 // A call is a softmax over the keys of one source, or of several one after the other. A source says
-// where its rows lie (contiguous, or in pages), in which order they are walked (by position, or by a
-// list of blocks) and which of them a query token sees. Strides are in bytes, those of statistics
+// where its rows lie (contiguous, or in pages), in which order they are walked (by position, or by
+// a list of blocks) and which of them a query token sees. Strides are in bytes, those of statistics
 // and lists in elements.
 #pragma once
 
@@ -55,10 +55,10 @@ struct Source {
   int64_t page_size = 0;
   List list = {};
   Staircase staircase = {};
-  int64_t window = INT64_MAX;        // the last so many of the keys that a token sees by the rest
+  int64_t window = INT64_MAX;       // the last so many of the keys that a token sees by the rest
   const int32_t* limits = nullptr;  // per query token: only keys before; null: none
   Tokens limits_at = {};
-  const uint8_t* hidden = nullptr;   // [token of the sequence, key]: not 0 hides it; null: none
+  const uint8_t* hidden = nullptr;  // [token of the sequence, key]: not 0 hides it; null: none
   int64_t hidden_stride = 0;
 };
 
@@ -116,7 +116,8 @@ struct Selection {
   float* scores = nullptr;  // [kv head][max_blocks], before any is forced; null: not wanted
   Tokens scores_at = {};
   int64_t scores_head_stride = 0;
-  const float* max = nullptr;  // of the softmax over all keys, by head; null: over those of the call
+  const float* max =
+      nullptr;  // of the softmax over all keys, by head; null: over those of the call
   Tokens max_at = {};
   const float* sum = nullptr;
   Tokens sum_at = {};
@@ -165,15 +166,15 @@ struct Args {
   // Blocking, chosen by the plan.
   int64_t key_tile = 64;  // at most kMostKeyTile
   int64_t tokens_per_item = 1;
-  int64_t head_block = 0;   // query heads of a group per item
-  int64_t head_blocks = 1;  // of a group
-  int64_t members = 1;      // kv heads per item; divides kv_heads, at most kMostMembers
+  int64_t head_block = 0;     // query heads of a group per item
+  int64_t head_blocks = 1;    // of a group
+  int64_t members = 1;        // kv heads per item; divides kv_heads, at most kMostMembers
   bool tokens_first = false;  // items of a kv head follow each other, else those of a token
-  bool segmented = false;   // states of segments, not one of all keys
+  bool segmented = false;     // states of segments, not one of all keys
   int64_t max_keys = 0;
   int64_t max_blocks = 0;
-  bool keep_scores = false;  // the scores of all keys stay in scratch, else importance computes them
-                             // again
+  bool keep_scores = false;  // the scores of all keys stay in scratch, else importance computes
+                             // them again
 };
 
 inline constexpr int64_t kMostKeyTile = 128;

@@ -43,7 +43,8 @@ inline void SumGroups(const Item& it, const float* e, const float* factor, int64
     for (int64_t v = 0; v < it.vectors; ++v) {
       V block[kLanes];
       const V f = Load(factor + v * kLanes);
-      for (int i = 0; i < kLanes; ++i) block[i] = Mul(Load(e + (k + i) * it.at.score_stride + v * kLanes), f);
+      for (int i = 0; i < kLanes; ++i)
+        block[i] = Mul(Load(e + (k + i) * it.at.score_stride + v * kLanes), f);
       Transpose(block);
       for (int r = 0; r < kLanes && v * kLanes + r < it.rows; ++r) {
         sum = member == 0 ? block[r] : Add(sum, block[r]);
@@ -181,15 +182,15 @@ inline void FindShares(const Item& it) {
     const int64_t head = HeadOf(it, row);
     const float max = selection.max[it.OffsetOf(selection.max_at, t) + head];
     const float sum = selection.sum[it.OffsetOf(selection.sum_at, t) + head];
-    it.alpha[row] = state.sum[row] != state.sum[row] ? state.sum[row]
-                                                     : ExpOf(state.max[row] - max) / sum;
+    it.alpha[row] =
+        state.sum[row] != state.sum[row] ? state.sum[row] : ExpOf(state.max[row] - max) / sum;
   }
 }
 
 inline void WriteScores(const Item& it, int64_t t) {
   const prim::attention::Selection& selection = it.a.selection;
-  float* to =
-      selection.scores + it.OffsetOf(selection.scores_at, t) + it.kv_head * selection.scores_head_stride;
+  float* to = selection.scores + it.OffsetOf(selection.scores_at, t) +
+              it.kv_head * selection.scores_head_stride;
   __builtin_memcpy(to, it.block_scores, static_cast<size_t>(it.s.blocks) * sizeof(float));
   for (int64_t j = it.s.blocks; j < it.a.max_blocks; ++j) to[j] = 0.0f;
 }

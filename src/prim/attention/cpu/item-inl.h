@@ -1,5 +1,5 @@
-// An item of attention: some query tokens of a sequence, and heads of one kv head or of several; and
-// which keys its tokens see.
+// An item of attention: some query tokens of a sequence, and heads of one kv head or of several;
+// and which keys its tokens see.
 #pragma once
 
 #include "prim/attention/cpu/scratch.h"
@@ -28,8 +28,8 @@ using prim::attention::Segments;
 using prim::attention::SegmentsOf;
 using prim::attention::Sequence;
 using prim::attention::SequenceKeys;
-using prim::attention::Source;
 using prim::attention::SlotsOf;
+using prim::attention::Source;
 using prim::attention::Task;
 
 constexpr float kMinusInfinity = -__builtin_inff();
@@ -58,22 +58,22 @@ struct Item {
   const Scratch& at;
   int64_t member;
   int64_t kv_head;
-  int64_t head;    // first query head
-  int64_t heads;   // per token
-  int64_t token;   // first, within the sequence
+  int64_t head;   // first query head
+  int64_t heads;  // per token
+  int64_t token;  // first, within the sequence
   int64_t tokens;
-  int64_t rows;     // in use
-  int64_t vectors;  // of them
+  int64_t rows;       // in use
+  int64_t vectors;    // of them
   int64_t columns;    // of a key
   int64_t dim_pairs;  // of a key in integers
-  bool loaded;      // rows of all members are copied into scratch, a tile ahead
-  bool int16;       // values are summed in 16-bit integers, where they are in range
+  bool loaded;        // rows of all members are copied into scratch, a tile ahead
+  bool int16;         // values are summed in 16-bit integers, where they are in range
   bool int16_scores;
   bool queries_packed;
   Segments segments;
   Bases from[kMostSources];
   bool fetches[kMostSources];  // rows are asked for ahead
-  Range span[kMostSources];  // positions that any token needs
+  Range span[kMostSources];    // positions that any token needs
   Range* seen;
   uint8_t* nothing;  // by token: it sees no key
   uint8_t* needed;
@@ -164,8 +164,8 @@ inline Range FindSeen(const Item& it, int64_t i) {
   for (int64_t t = 0; t < it.tokens; ++t) {
     const Range seen = SeenBy(it.a, it.s, i, it.token + t, true);
     SeenOf(it, i)[t] = seen;
-    const bool none = seen.begin == seen.end ||
-                      (masked && PastLastZero(MaskOf(it, t), seen.end) <= seen.begin);
+    const bool none =
+        seen.begin == seen.end || (masked && PastLastZero(MaskOf(it, t), seen.end) <= seen.begin);
     const bool averages = none && keys > 0 && Averages(it);
     every = every || averages;
     it.nothing[t] = none && !averages && (i == 0 || it.nothing[t] != 0) ? 1 : 0;

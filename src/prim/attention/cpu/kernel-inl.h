@@ -1,9 +1,9 @@
 // Attention, one level: softmax(scale Q K) V over the keys of an item, whatever they are.
 //
-// An item is a few query tokens of a sequence and the heads of one kv head, or of several where rows
-// are few. Rows = tokens x heads, token-major, lie on the lanes. Keys come in tiles, scores are held
-// transposed, S[key][row]: keys need widening only, the softmax is lane-wise, and a tile is one
-// product of broadcast keys with a panel of queries that stays in L1.
+// An item is a few query tokens of a sequence and the heads of one kv head, or of several where
+// rows are few. Rows = tokens x heads, token-major, lie on the lanes. Keys come in tiles, scores
+// are held transposed, S[key][row]: keys need widening only, the softmax is lane-wise, and a tile
+// is one product of broadcast keys with a panel of queries that stays in L1.
 //
 //   walk:     the positions that some token needs, in tiles (walk-inl.h)
 //   scores:   S = scale K Q; K widened once per tile (as pairs of bfloat16, copied; or made
@@ -14,12 +14,12 @@
 //             pairs of 16-bit integers
 //
 // Tiles come in segments. Each gives a state (out, max, sum) of its own and states are merged in
-// order, by the worker itself or, where items are few and their segments go to several workers, in a
-// phase of its own: the same operations in the same order, so the same bits.
+// order, by the worker itself or, where items are few and their segments go to several workers, in
+// a phase of its own: the same operations in the same order, so the same bits.
 //
 //   importance: P = e exp(tile max - max) / sum, summed over the group, then over a block's band.
-//               Where the e of all keys are kept, every score is computed once; where they would not
-//               fit, this computes them again (importance-inl.h).
+//               Where the e of all keys are kept, every score is computed once; where they would
+//               not fit, this computes them again (importance-inl.h).
 #include "prim/attention/cpu/importance-inl.h"
 #include "prim/blocks/find-inl.h"
 
@@ -312,7 +312,8 @@ void AttentionMerge(const void* args, int64_t item, void* scratch, void* shared)
   int64_t count = 0;
   for (; count < cut.partials; ++count) {
     states[count] = PartialAt(it, cut.partial + count, shared);
-    if (states[count].sum[begin * kLanes] < 0.0f) break;  // the segments after the last position are empty
+    if (states[count].sum[begin * kLanes] < 0.0f)
+      break;  // the segments after the last position are empty
   }
   if (count > 0) {
     MergeStates(it, begin, end, states, count);

@@ -67,9 +67,9 @@ inline void PairUpQueries(const Item& it, int64_t begin, int64_t end, Quanta* qu
         const HalfRow halves = {
             .first = reinterpret_cast<const uint16_t*>(QueryRow(it, it.a.query, row)),
             .first_dims = it.a.dim,
-            .second = it.a.rope_dim > 0 ? reinterpret_cast<const uint16_t*>(
-                                              QueryRow(it, it.a.query_rope, row))
-                                        : nullptr,
+            .second = it.a.rope_dim > 0
+                          ? reinterpret_cast<const uint16_t*>(QueryRow(it, it.a.query_rope, row))
+                          : nullptr,
             .second_dims = it.a.rope_dim};
         const RowQuantum quantum = QuantumOf<Element>(halves);
         quanta->Add(quantum);
@@ -170,8 +170,7 @@ TAMIS_INLINE void LoadKey(const Item& it, const Tile& tile, int64_t k) {
     return;
   }
   Spread(a.element, row, a.dim, key);
-  if (a.rope_dim > 0)
-    Spread(a.element, RopeRow(it, tile, k), a.rope_dim, key + ColumnsOf(a.dim));
+  if (a.rope_dim > 0) Spread(a.element, RopeRow(it, tile, k), a.rope_dim, key + ColumnsOf(a.dim));
 }
 
 // Zeros from key `count` of the tile up to a whole register tile.
@@ -247,8 +246,8 @@ inline bool PairUpTile(const Item& it, const Tile& tile) {
 
 // Columns [c, c + width) of value k; zeros up to `padded`.
 template <class Element>
-TAMIS_INLINE void WidenPartAs(const Item& it, const Tile& tile, int64_t k, int64_t c,
-                              int64_t width, int64_t padded, float* to) {
+TAMIS_INLINE void WidenPartAs(const Item& it, const Tile& tile, int64_t k, int64_t c, int64_t width,
+                              int64_t padded, float* to) {
   WidenAs<Element>(static_cast<const typename Element::Stored*>(StoredValue(it, tile, k)) + c,
                    width, to);
   for (int64_t i = width; i < padded; ++i) to[i] = 0.0f;

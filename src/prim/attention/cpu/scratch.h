@@ -57,10 +57,10 @@ struct Scratch {
   int64_t quanta;          // [groups of rows]: what they add to the error of scores in integers
   int64_t packed_queries;  // begin of what stands for the queries: `query`, or those three
   int64_t packed_query_floats;
-  int64_t scores;      // [keys or key_tile][score_stride]
-  int64_t tile_max;    // [tiles][rows], where scores are kept
-  int64_t alpha;       // [rows]
-  int64_t group_sums;  // [tokens][keys]
+  int64_t scores;         // [keys or key_tile][score_stride]
+  int64_t tile_max;       // [tiles][rows], where scores are kept
+  int64_t alpha;          // [rows]
+  int64_t group_sums;     // [tokens][keys]
   int64_t total_state;    // a state: out [rows][out_stride], max [rows], sum [rows]
   int64_t segment_state;  // the same, of the segment under way
   int64_t state;          // floats of a state

@@ -1,4 +1,5 @@
-// Which keys a query token sees, and how its walk over them is cut: what plans and kernels both ask.
+// Which keys a query token sees, and how its walk over them is cut: what plans and kernels both
+// ask.
 #pragma once
 
 #include "prim/attention/cpu/args.h"
@@ -25,8 +26,8 @@ inline constexpr int64_t kMostSegments = 16;
 
 namespace {  // inline functions: no level's copy may be merged with another's
 
-/// The keys of source `i` that query token `token` of a sequence sees, masks and lists left out, and
-/// unless `limited` limits too: of those a plan knows nothing.
+/// The keys of source `i` that query token `token` of a sequence sees, masks and lists left out,
+/// and unless `limited` limits too: of those a plan knows nothing.
 inline Range SeenBy(const Args& a, const Sequence& s, int64_t i, int64_t token, bool limited) {
   const Source& source = a.sources[i];
   const SequenceKeys& keys = s.of[i];

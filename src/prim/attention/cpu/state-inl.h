@@ -107,7 +107,7 @@ inline void Write(const Item& it, int64_t begin, int64_t end, const State& state
     }
     if (it.a.sinks != nullptr) AddSink(it, state, row);
     float sum = state.sum[row];
-    if (sum == 0.0f) sum = __builtin_nanf("");  // every score was -inf
+    if (sum == 0.0f) sum = __builtin_nanf("");            // every score was -inf
     const float max = sum != sum ? sum : state.max[row];  // NaN among the scores
     WriteRow(it, row, max, sum, state.out + row * it.at.out_stride, 1.0f / sum);
   }

@@ -243,12 +243,11 @@ inline void SumWholeValues(const Item& it, const State& state, const Tile& tile,
                            const float* scores, const Values& values, RowCopy* copy) {
   int64_t row = it.rows / kTileHeight * kTileHeight;
   if (row > 0) {
-    ForWidths(
-        (it.a.value_dim + kLanes - 1) / kLanes,
-        [&](auto width, int64_t v) __attribute__((always_inline)) {
-          ValueStrip<decltype(width)::value, false>(it, state, tile, first, scores, values,
-                                                    v * kLanes, copy);
-        });
+    ForWidths((it.a.value_dim + kLanes - 1) / kLanes, [&](auto width, int64_t v) __attribute__((
+                                                          always_inline)) {
+      ValueStrip<decltype(width)::value, false>(it, state, tile, first, scores, values, v * kLanes,
+                                                copy);
+    });
   }
   if (kTileHeight > 4 && it.rows - row >= 4) {
     FewRows<4, 2>(it, state, first, scores, values, row);
@@ -268,23 +267,21 @@ __attribute__((noinline)) void SumValues(const Item& it, const State& state, con
   const Values values = {it.value, it.at.value_stride, tile.count};
   if (tile.whole || it.a.hidden_score != kMinusInfinity) {  // else some may be set aside
     if (it.a.value_in_key && !kBf16Pairs) {
-      return SumWholeValues(it, state, tile, first, scores,
-                            {it.key, it.at.key_stride, tile.count}, copy);
+      return SumWholeValues(it, state, tile, first, scores, {it.key, it.at.key_stride, tile.count},
+                            copy);
     }
     // Integers that were out of range are not in scratch.
-    if (it.loaded && !it.int16)
-      return SumWholeValues(it, state, tile, first, scores, values, copy);
+    if (it.loaded && !it.int16) return SumWholeValues(it, state, tile, first, scores, values, copy);
     if (it.rows < kTileHeight && it.at.rows <= prim::attention::kLine) {
       WidenParts(it, tile, 0, it.a.value_dim, it.at.out_stride, it.value, it.at.value_stride);
       return SumWholeValues(it, state, tile, first, scores, values, copy);
     }
   }
-  ForWidths(
-      (it.a.value_dim + kLanes - 1) / kLanes,
-      [&](auto width, int64_t v) __attribute__((always_inline)) {
-        ValueStrip<decltype(width)::value, true>(it, state, tile, first, scores, values,
-                                                 v * kLanes, copy);
-      });
+  ForWidths((it.a.value_dim + kLanes - 1) / kLanes, [&](auto width,
+                                                        int64_t v) __attribute__((always_inline)) {
+    ValueStrip<decltype(width)::value, true>(it, state, tile, first, scores, values, v * kLanes,
+                                             copy);
+  });
 }
 
 __attribute__((noinline)) void SumInt16Values(const Item& it, const State& state, bool first,
@@ -293,20 +290,18 @@ __attribute__((noinline)) void SumInt16Values(const Item& it, const State& state
   int32_t* weights = it.a.keep_scores ? it.weights : reinterpret_cast<int32_t*>(scores);
   PairWeights(it.vectors, it.at.score_stride, count, scores, it.inverse, it.factor, weights);
   const int64_t key_pairs = (count + 1) / 2;
-  ForWidths(
-      (it.a.value_dim + kLanes - 1) / kLanes,
-      [&](auto width, int64_t v) __attribute__((always_inline)) {
-        constexpr int kWidth = decltype(width)::value;
-        const int64_t c = v * kLanes;
-        for (int64_t row = 0; row < it.rows; row += kTileHeight) {
-          Int16ValueTile<kTileHeight, kWidth>(
-              first, weights + row, it.at.score_stride,
-              reinterpret_cast<const int32_t*>(it.value) + c, it.at.value_stride, key_pairs,
-              it.alpha + row, it.factor + row, state.out + row * it.at.out_stride + c,
-              it.at.out_stride);
-          if (copy != nullptr) copy->Step(key_pairs * kTileHeight * kWidth);
-        }
-      });
+  ForWidths((it.a.value_dim + kLanes - 1) / kLanes, [&](auto width,
+                                                        int64_t v) __attribute__((always_inline)) {
+    constexpr int kWidth = decltype(width)::value;
+    const int64_t c = v * kLanes;
+    for (int64_t row = 0; row < it.rows; row += kTileHeight) {
+      Int16ValueTile<kTileHeight, kWidth>(
+          first, weights + row, it.at.score_stride, reinterpret_cast<const int32_t*>(it.value) + c,
+          it.at.value_stride, key_pairs, it.alpha + row, it.factor + row,
+          state.out + row * it.at.out_stride + c, it.at.out_stride);
+      if (copy != nullptr) copy->Step(key_pairs * kTileHeight * kWidth);
+    }
+  });
 }
 
 // --- softmax
@@ -324,8 +319,7 @@ TAMIS_INLINE void AddTile(const Item& it, const State& state, const Tile& tile, 
     SoftmaxTile(it.vectors, it.at.score_stride, tile.count, scores, state.max, state.sum, it.alpha,
                 WeightRange{it.inverse, it.factor});
   } else {
-    SoftmaxTile(it.vectors, it.at.score_stride, tile.count, scores, state.max, state.sum,
-                it.alpha);
+    SoftmaxTile(it.vectors, it.at.score_stride, tile.count, scores, state.max, state.sum, it.alpha);
   }
   if (it.a.keep_scores) {
     float* max = it.tile_max + tile.begin / it.a.key_tile * it.at.rows;
