@@ -537,7 +537,7 @@ typedef struct tamis_quantize_index_keys_params {
   /* sizeof(tamis_quantize_index_keys_params) of the caller */
   size_t struct_size;
   /* input BSND [Bk, S2, 1, D]; TND [T2, 1, D]; PA_BSND [pages, page_size, 1, D] float16,
-   * bfloat16: index keys, one head of at most 1024 dims */
+   * bfloat16, float32: index keys, one head of at most 1024 dims */
   tamis_tensor key;
   /* one of BSND, TND, PA_BSND; NULL means BSND: of key */
   const char* layout_key;
@@ -573,7 +573,7 @@ TAMIS_C_API tamis_status tamis_quantize_index_keys_renew(
 typedef struct tamis_lightning_indexer_params {
   /* sizeof(tamis_lightning_indexer_params) of the caller */
   size_t struct_size;
-  /* input BSND [B, S1, N, D]; TND [T1, N, D] float16, bfloat16: index queries */
+  /* input BSND [B, S1, N, D]; TND [T1, N, D] float16, bfloat16, float32: index queries */
   tamis_tensor query;
   /* input BSND [Bk, S2, 1, D]; TND [T2, 1, D]; PA_BSND [pages, page_size, 1, D] as query: index
    * keys, one head */
@@ -594,6 +594,15 @@ typedef struct tamis_lightning_indexer_params {
    * panels, panel_bytes] uint8: key in 8 bits, of quantize_index_keys or indexer_prolog; saves
    * time, changes nothing */
   tamis_tensor key_shadow;
+  /* input, optional [*] int32, int64: per sequence, or one for all, its first key that counts:
+   * those before, as of a sequence padded on the left, are seen by no token; absent: 0 */
+  tamis_tensor key_starts;
+  /* input, optional BSND [B, S1]; TND [T1] int32: per query token: of the keys that it would
+   * see, only those before this position of its sequence; absent: all */
+  tamis_tensor key_limits;
+  /* input, optional [*] int32, int64: with a compress_ratio above 1: raw tokens per sequence, or
+   * one for all, of which the query tokens are the last; absent: there are no others */
+  tamis_tensor actual_seq_lengths_tokens;
   /* one of BSND, TND; NULL means BSND: of query, weights and the outputs */
   const char* layout_query;
   /* one of BSND, TND, PA_BSND; NULL means BSND: as layout_query, or paged */
@@ -602,6 +611,9 @@ typedef struct tamis_lightning_indexer_params {
   int64_t sparse_count;
   /* default 3: 3: token i of q sees keys up to n - q + i (causal from the end); 0: all n */
   int64_t sparse_mode;
+  /* default 1: raw tokens that a key stands for: with sparse_mode 3 a token at position t sees
+   * the first floor((t + 1) / compress_ratio) keys */
+  int64_t compress_ratio;
   /* 0 or 1, default false: whether sparse_values is wanted */
   int64_t return_value;
   /* one of input, float32; NULL means input: dtype of sparse_values */
@@ -680,6 +692,9 @@ typedef struct tamis_sparse_flash_attention_params {
   /* input, optional BSND [B, S1]; TND [T1] int32: per query token: of the keys that it would
    * see, only those before this position of its sequence; absent: all */
   tamis_tensor key_limits;
+  /* input, optional [*] int32, int64: with a compress_ratio above 1: raw tokens per sequence, or
+   * one for all, of which the query tokens are the last; absent: there are no others */
+  tamis_tensor actual_seq_lengths_tokens;
   /* required: factor of the scores */
   double scale_value;
   /* default 1: positions per id: id b names [b c, (b + 1) c) of the sequence */
@@ -691,6 +706,9 @@ typedef struct tamis_sparse_flash_attention_params {
   const char* layout_kv;
   /* default 3: 3: token i of q sees positions up to n - q + i (causal from the end); 0: all n */
   int64_t sparse_mode;
+  /* default 1: raw tokens that a key stands for: with sparse_mode 3 a token at position t sees
+   * the first floor((t + 1) / compress_ratio) keys */
+  int64_t compress_ratio;
   /* 0 or 1, default false: whether softmax_max and softmax_sum are wanted */
   int64_t return_softmax_lse;
   /* one of split, cann656, flashmla656; NULL means split: split: key and key_rope as query; else

@@ -1737,7 +1737,7 @@ def quantize_index_keys(
 
     Parameters
     ----------
-    key : array of float16, bfloat16
+    key : array of float16, bfloat16, float32
         BSND [Bk, S2, 1, D]; TND [T2, 1, D]; PA_BSND [pages, page_size, 1, D]: index keys, one head
         of at most 1024 dims
     layout_key : {"BSND", "TND", "PA_BSND"}, default "BSND"
@@ -1800,24 +1800,33 @@ _LIGHTNING_INDEXER = Operator(
         "actual_seq_lengths_key",
         "block_table",
         "key_shadow",
+        "key_starts",
+        "key_limits",
+        "actual_seq_lengths_tokens",
     ),
     updated=(),
     integers={
         "actual_seq_lengths_query": ("int32", "int64"),
         "actual_seq_lengths_key": ("int32", "int64"),
         "block_table": ("int32",),
+        "key_starts": ("int32", "int64"),
+        "key_limits": ("int32",),
+        "actual_seq_lengths_tokens": ("int32", "int64"),
     },
     contiguous=(),
     read_by_plan=(
         "actual_seq_lengths_query",
         "actual_seq_lengths_key",
         "block_table",
+        "key_starts",
+        "actual_seq_lengths_tokens",
     ),
     attributes=(
         ("layout_query", "choice"),
         ("layout_key", "choice"),
         ("sparse_count", "int"),
         ("sparse_mode", "int"),
+        ("compress_ratio", "int"),
         ("return_value", "bool"),
         ("value_dtype", "choice"),
         ("pruning", "choice"),
@@ -1841,10 +1850,14 @@ def lightning_indexer(
     actual_seq_lengths_key: Integers | Nested | None = None,
     block_table: Integers | Nested | None = None,
     key_shadow: NumpyArray | None = None,
+    key_starts: Integers | Nested | None = None,
+    key_limits: Integers | Nested | None = None,
+    actual_seq_lengths_tokens: Integers | Nested | None = None,
     layout_query: Literal["BSND", "TND"] = "BSND",
     layout_key: Literal["BSND", "TND", "PA_BSND"] = "BSND",
     sparse_count: int = 2048,
     sparse_mode: int = 3,
+    compress_ratio: int = 1,
     return_value: bool = False,
     value_dtype: Literal["input", "float32"] = "input",
     pruning: Literal["auto", "off", "on"] = "auto",
@@ -1867,10 +1880,14 @@ def lightning_indexer(
     actual_seq_lengths_key: Integers | Nested | None = None,
     block_table: Integers | Nested | None = None,
     key_shadow: Array | None = None,
+    key_starts: Integers | Nested | None = None,
+    key_limits: Integers | Nested | None = None,
+    actual_seq_lengths_tokens: Integers | Nested | None = None,
     layout_query: Literal["BSND", "TND"] = "BSND",
     layout_key: Literal["BSND", "TND", "PA_BSND"] = "BSND",
     sparse_count: int = 2048,
     sparse_mode: int = 3,
+    compress_ratio: int = 1,
     return_value: bool = False,
     value_dtype: Literal["input", "float32"] = "input",
     pruning: Literal["auto", "off", "on"] = "auto",
@@ -1892,10 +1909,14 @@ def lightning_indexer(
     actual_seq_lengths_key: Integers | Nested | None = None,
     block_table: Integers | Nested | None = None,
     key_shadow: Array | None = None,
+    key_starts: Integers | Nested | None = None,
+    key_limits: Integers | Nested | None = None,
+    actual_seq_lengths_tokens: Integers | Nested | None = None,
     layout_query: Literal["BSND", "TND"] = "BSND",
     layout_key: Literal["BSND", "TND", "PA_BSND"] = "BSND",
     sparse_count: int = 2048,
     sparse_mode: int = 3,
+    compress_ratio: int = 1,
     return_value: bool = False,
     value_dtype: Literal["input", "float32"] = "input",
     pruning: Literal["auto", "off", "on"] = "auto",
@@ -1912,7 +1933,7 @@ def lightning_indexer(
 
     Parameters
     ----------
-    query : array of float16, bfloat16
+    query : array of float16, bfloat16, float32
         BSND [B, S1, N, D]; TND [T1, N, D]: index queries
     key : array, dtype as query
         BSND [Bk, S2, 1, D]; TND [T2, 1, D]; PA_BSND [pages, page_size, 1, D]: index keys, one head
@@ -1930,6 +1951,15 @@ def lightning_indexer(
         BSND [Bk, panels, panel_bytes]; TND [panels, panel_bytes]; PA_BSND [pages, panels,
         panel_bytes]: key in 8 bits, of quantize_index_keys or indexer_prolog; saves time, changes
         nothing
+    key_starts : array or nested sequence of int32, int64, optional
+        [*]: per sequence, or one for all, its first key that counts: those before, as of a sequence
+        padded on the left, are seen by no token; absent: 0
+    key_limits : array or nested sequence of int32, optional
+        BSND [B, S1]; TND [T1]: per query token: of the keys that it would see, only those before
+        this position of its sequence; absent: all
+    actual_seq_lengths_tokens : array or nested sequence of int32, int64, optional
+        [*]: with a compress_ratio above 1: raw tokens per sequence, or one for all, of which the
+        query tokens are the last; absent: there are no others
     layout_query : {"BSND", "TND"}, default "BSND"
         of query, weights and the outputs
     layout_key : {"BSND", "TND", "PA_BSND"}, default "BSND"
@@ -1938,6 +1968,9 @@ def lightning_indexer(
         positions to select
     sparse_mode : int, default 3
         3: token i of q sees keys up to n - q + i (causal from the end); 0: all n
+    compress_ratio : int, default 1
+        raw tokens that a key stands for: with sparse_mode 3 a token at position t sees the first
+        floor((t + 1) / compress_ratio) keys
     return_value : bool, default False
         whether sparse_values is wanted
     value_dtype : {"input", "float32"}, default "input"
@@ -1984,12 +2017,16 @@ def lightning_indexer(
             actual_seq_lengths_key,
             block_table,
             key_shadow,
+            key_starts,
+            key_limits,
+            actual_seq_lengths_tokens,
         ),
         (
             layout_query,
             layout_key,
             sparse_count,
             sparse_mode,
+            compress_ratio,
             return_value,
             value_dtype,
             pruning,
@@ -2029,6 +2066,7 @@ _SPARSE_FLASH_ATTENTION = Operator(
         "sinks",
         "key_starts",
         "key_limits",
+        "actual_seq_lengths_tokens",
     ),
     updated=(),
     integers={
@@ -2038,6 +2076,7 @@ _SPARSE_FLASH_ATTENTION = Operator(
         "actual_seq_lengths_kv": ("int32", "int64"),
         "key_starts": ("int32", "int64"),
         "key_limits": ("int32",),
+        "actual_seq_lengths_tokens": ("int32", "int64"),
     },
     contiguous=(
         "query",
@@ -2052,6 +2091,7 @@ _SPARSE_FLASH_ATTENTION = Operator(
         "actual_seq_lengths_query",
         "actual_seq_lengths_kv",
         "key_starts",
+        "actual_seq_lengths_tokens",
     ),
     attributes=(
         ("scale_value", "float"),
@@ -2059,6 +2099,7 @@ _SPARSE_FLASH_ATTENTION = Operator(
         ("layout_query", "choice"),
         ("layout_kv", "choice"),
         ("sparse_mode", "int"),
+        ("compress_ratio", "int"),
         ("return_softmax_lse", "bool"),
         ("kv_format", "choice"),
         ("accuracy", "choice"),
@@ -2090,10 +2131,12 @@ def sparse_flash_attention(
     sinks: NumpyArray | None = None,
     key_starts: Integers | Nested | None = None,
     key_limits: Integers | Nested | None = None,
+    actual_seq_lengths_tokens: Integers | Nested | None = None,
     sparse_block_size: int = 1,
     layout_query: Literal["BSND", "TND"] = "BSND",
     layout_kv: Literal["BSND", "TND", "PA_BSND"] = "BSND",
     sparse_mode: int = 3,
+    compress_ratio: int = 1,
     return_softmax_lse: bool = False,
     kv_format: Literal["split", "cann656", "flashmla656"] = "split",
     accuracy: Literal["storage", "fp32"] = "storage",
@@ -2124,10 +2167,12 @@ def sparse_flash_attention(
     sinks: Array | None = None,
     key_starts: Integers | Nested | None = None,
     key_limits: Integers | Nested | None = None,
+    actual_seq_lengths_tokens: Integers | Nested | None = None,
     sparse_block_size: int = 1,
     layout_query: Literal["BSND", "TND"] = "BSND",
     layout_kv: Literal["BSND", "TND", "PA_BSND"] = "BSND",
     sparse_mode: int = 3,
+    compress_ratio: int = 1,
     return_softmax_lse: bool = False,
     kv_format: Literal["split", "cann656", "flashmla656"] = "split",
     accuracy: Literal["storage", "fp32"] = "storage",
@@ -2157,10 +2202,12 @@ def sparse_flash_attention(
     sinks: Array | None = None,
     key_starts: Integers | Nested | None = None,
     key_limits: Integers | Nested | None = None,
+    actual_seq_lengths_tokens: Integers | Nested | None = None,
     sparse_block_size: int = 1,
     layout_query: Literal["BSND", "TND"] = "BSND",
     layout_kv: Literal["BSND", "TND", "PA_BSND"] = "BSND",
     sparse_mode: int = 3,
+    compress_ratio: int = 1,
     return_softmax_lse: bool = False,
     kv_format: Literal["split", "cann656", "flashmla656"] = "split",
     accuracy: Literal["storage", "fp32"] = "storage",
@@ -2214,6 +2261,9 @@ def sparse_flash_attention(
     key_limits : array or nested sequence of int32, optional
         BSND [B, S1]; TND [T1]: per query token: of the keys that it would see, only those before
         this position of its sequence; absent: all
+    actual_seq_lengths_tokens : array or nested sequence of int32, int64, optional
+        [*]: with a compress_ratio above 1: raw tokens per sequence, or one for all, of which the
+        query tokens are the last; absent: there are no others
     sparse_block_size : int, default 1
         positions per id: id b names [b c, (b + 1) c) of the sequence
     layout_query : {"BSND", "TND"}, default "BSND"
@@ -2222,6 +2272,9 @@ def sparse_flash_attention(
         of key, value and key_rope: as layout_query, or paged
     sparse_mode : int, default 3
         3: token i of q sees positions up to n - q + i (causal from the end); 0: all n
+    compress_ratio : int, default 1
+        raw tokens that a key stands for: with sparse_mode 3 a token at position t sees the first
+        floor((t + 1) / compress_ratio) keys
     return_softmax_lse : bool, default False
         whether softmax_max and softmax_sum are wanted
     kv_format : {"split", "cann656", "flashmla656"}, default "split"
@@ -2276,6 +2329,7 @@ def sparse_flash_attention(
             sinks,
             key_starts,
             key_limits,
+            actual_seq_lengths_tokens,
         ),
         (
             scale_value,
@@ -2283,6 +2337,7 @@ def sparse_flash_attention(
             layout_query,
             layout_kv,
             sparse_mode,
+            compress_ratio,
             return_softmax_lse,
             kv_format,
             accuracy,

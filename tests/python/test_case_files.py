@@ -252,9 +252,9 @@ SLIPS: dict[str, tuple[str, dict[str, Any]]] = {
         "attributes",
         {"importance": "can"},
     ),
-    "query: expected dtype float16 or bfloat16, got float32": (
+    "query: expected dtype float16 or bfloat16 or float32, got int32": (
         "tensors",
-        {"query": np.zeros((5, 4, 64), np.float32)},
+        {"query": np.zeros((5, 4, 64), np.int32)},
     ),
     "key: expected dtype float16 as query, got float32": (
         "tensors",

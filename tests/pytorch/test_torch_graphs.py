@@ -31,7 +31,7 @@ class Compressed(nn.Module):
         query = self.project(x).view(length, 4, 32)
         windows = {"compress_block_size": 8, "compress_stride": 4}
         short = ops.nsa_compress(key, self.weight, act_seq_len=[length], **windows)
-        out, blocks, _, _ = ops.nsa_compress_attention(
+        out, blocks, *_ = ops.nsa_compress_attention(
             query,
             short,
             short,

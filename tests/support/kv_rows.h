@@ -23,7 +23,8 @@ inline std::vector<uint8_t> RandomKvRow(const prim::KvRow& row, DType dtype, Ran
     std::memcpy(bytes.data() + row.scales_at() + 4 * g, &scale, 4);
   }
   for (int64_t c = 0; c < row.rope_dim; ++c)
-    base::StoreDouble(bytes.data() + row.rope_at(), dtype, c, random->Normal());
+    base::StoreDouble(bytes.data() + row.rope_at(),
+                      dtype == DType::kFloat16 ? dtype : DType::kBFloat16, c, random->Normal());
   return bytes;
 }
 

@@ -1,6 +1,7 @@
 #include "tests/support/random_calls.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <string>
 #include <utility>
@@ -72,6 +73,17 @@ int64_t SetHeads(ContractCall* c, const std::string& kv_heads) {
   return kv;
 }
 
+// Limits of query tokens, and statistics of a softmax over more keys.
+void SetPart(ContractCall* c, int64_t most_keys) {
+  Random& random = c->random();
+  c->Values("key_limits", [&random, most_keys](int64_t) {
+     return static_cast<double>(random.Between(-2, most_keys + 2));
+   }).Values("global_max", [&random](int64_t) { return 3 * random.Normal(); });
+  c->Values("global_sum", [&random](int64_t) { return 1 + 40 * random.Uniform(); });
+  for (const char* name : {"global_max", "global_sum"}) c->Need(name);
+  if (c->Coin()) c->Omit("global_max").Omit("global_sum");
+}
+
 void NsaCompressAttention(ContractCall* c) {
   Random& random = c->random();
   const int64_t select = SetWindows(c);
@@ -80,13 +92,18 @@ void NsaCompressAttention(ContractCall* c) {
   const std::vector<int64_t> q = Lengths(sequences, 9, &random);
   const std::vector<int64_t> n = Lengths(sequences, 30, &random);
   if (c->Coin()) c->Set("actual_sel_seq_kvlen", Prefix(n));  // accepted and not used
+  const bool causal = c->Coin();
+  c->Set("causal", causal);
+  if (causal && c->Coin()) c->Set("actual_raw_seq_kvlen", Prefix(Lengths(sequences, 300, &random)));
+  SetPart(c, Most(n));
   c->Set("actual_seq_qlen", Prefix(q))
       .Set("actual_cmp_seq_kvlen", Prefix(n))
       .Size("T", Sum(q))
       .Size("Tc", Sum(n))
       .Size("max_q", Most(q))
       .Size("max_n", Most(n))
-      .Size("max_blocks", (Most(n) + select - 1) / select);
+      .Size("max_blocks", (Most(n) + select - 1) / select)
+      .Size("blocks", (Most(n) + select - 1) / select);
 }
 
 void NsaCompressAttentionInfer(ContractCall* c) {
@@ -106,6 +123,7 @@ void NsaCompressAttentionInfer(ContractCall* c) {
     n.push_back(length < block ? 0 : (length - block) / c->size("compress_stride") + 1);
   const Pages pages(n, page, 2, &random);
   SetPages(c, pages, batch);
+  SetPart(c, Most(n));
   c->Set("layout", std::string(padded ? "BSND" : "TND"))
       .Set("page_block_size", page)
       .Set("actual_cmp_seq_kvlen", n)
@@ -205,7 +223,8 @@ Tokens DrawTokens(ContractCall* c) {
   Tokens t;
   t.tnd = c->Coin();
   t.keys = c->Coin() ? Keys::kPaged : t.tnd ? Keys::kTnd : Keys::kBsnd;
-  t.dtype = c->Coin() ? DType::kBFloat16 : DType::kFloat16;
+  constexpr std::array kDTypes = {DType::kBFloat16, DType::kFloat16, DType::kFloat32};
+  t.dtype = kDTypes[static_cast<size_t>(random.Below(3))];
   t.lengths = c->Coin() ? DType::kInt32 : DType::kInt64;
   t.page = random.Between(1, 9);
   t.padding = random.Between(0, 2);
@@ -213,7 +232,9 @@ Tokens DrawTokens(ContractCall* c) {
   const int64_t sequences = random.Between(1, 3);
   t.q = Lengths(sequences, 4, &random);
   t.n = Lengths(sequences, 40, &random);
-  c->Omit("block_table");  // where there are no pages to set
+  HideSomeKeys(&t, &random);
+  c->Omit("block_table");  // where none are set, as those of
+  for (const char* name : {"key_starts", "key_limits", "actual_seq_lengths_tokens"}) c->Omit(name);
   return t;
 }
 
@@ -227,7 +248,9 @@ int64_t SomeMode(ContractCall* c) { return c->Coin() ? 3 : 0; }
 
 void LightningIndexer(ContractCall* c) {
   Random& random = c->random();
-  const Tokens t = DrawTokens(c);
+  Tokens t = DrawTokens(c);
+  t.out_float32 = false;
+  CompressSomeKeys(&t, &random);
   const Placement place(t, &random);
   const int64_t dim = random.Between(1, 40);
   SetTokenSizes(c, t);
@@ -289,7 +312,8 @@ void SetSplitKeys(ContractCall* c, const Tokens& t, const Placement& place, int6
 
 void SparseFlashAttention(ContractCall* c) {
   Random& random = c->random();
-  const Tokens t = DrawTokens(c);
+  Tokens t = DrawTokens(c);
+  CompressSomeKeys(&t, &random);
   const Placement place(t, &random);
   const bool packed = random.Below(4) == 0;
   const int64_t latent = packed ? 128 * random.Between(1, 2) : random.Between(1, 40);

@@ -64,6 +64,13 @@ void HideSomeKeys(Tokens* tokens, Random* random) {
   tokens->out_float32 = random->Below(3) == 0;
 }
 
+void CompressSomeKeys(Tokens* tokens, Random* random) {
+  if (random->Below(3) != 0) return;
+  tokens->ratio = random->Between(2, 7);
+  if (random->Below(4) == 0) return;
+  for (int64_t n : tokens->n) tokens->raw.push_back(random->Between(0, (n + 1) * tokens->ratio));
+}
+
 void SetSequences(TestCall* call, const Tokens& tokens, const Placement& place,
                   const std::string& keys) {
   const auto of = [](bool packed, const std::vector<int64_t>& lengths) {
@@ -82,6 +89,8 @@ void SetSequences(TestCall* call, const Tokens& tokens, const Placement& place,
     call->Strided("key_limits", DType::kInt32, tokens.QueryShape({}), 0,
                   [&](int64_t) { return static_cast<double>(random.Between(-3, most)); });
   }
+  if (tokens.ratio > 1) call->Set("compress_ratio", tokens.ratio);
+  if (!tokens.raw.empty()) call->List("actual_seq_lengths_tokens", tokens.lengths, tokens.raw);
   if (tokens.out_float32) call->Set("out_dtype", "float32");
   if (const std::optional<Pages>& pages = place.pages()) {
     call->Tensor("block_table", DType::kInt32,

@@ -27,6 +27,8 @@ struct Tokens {
   std::vector<int64_t> starts = {};  // first keys that count, per sequence; none: absent
   bool limits = false;               // query tokens have limits of their own, of any size
   bool out_float32 = false;
+  int64_t ratio = 1;              // raw tokens that a key stands for
+  std::vector<int64_t> raw = {};  // tokens per sequence; none: absent
 
   /// Shape of a tensor with these dimensions per query token.
   std::vector<int64_t> QueryShape(const std::vector<int64_t>& inner) const;
@@ -59,6 +61,8 @@ class Placement {
 /// Of a random call: some sequences are padded on the left, some tokens have limits, and the output
 /// may be fp32.
 void HideSomeKeys(Tokens* tokens, Random* random);
+/// Of a random call: keys stand for several tokens.
+void CompressSomeKeys(Tokens* tokens, Random* random);
 
 /// Sets layouts, lengths, starts, limits and page table; `keys` names the keys in layout_<keys> and
 /// actual_seq_lengths_<keys>.

@@ -23,9 +23,11 @@ enum class KvFormat : int32_t { kSplit = 0, kCann656 = 1, kFlashMla656 = 2 };
 /// ceil(thr / c)) ids are looked at, in order. A negative id ends the list; a block that begins at
 /// or past thr is skipped; else the block's positions before thr are appended, but for those before
 /// key_starts[b]: of a sequence that is padded on the left. Ids named twice count twice. Positions
-/// are logical. key_limits may hold any int32.
-/// No position: out 0, max -inf, sum 0. With sinks a head's max is max(max, sink) and its sum grows
-/// by exp(sink - max); with no position max = sink, sum = 1. Padding rows: out 0, max -inf, sum 0.
+/// are logical. key_limits may hold any int32. Keys that each stand for r = compress_ratio raw
+/// tokens: with sparse_mode 3 thr = floor((t - q + i + 1) / r), at most n, of t =
+/// actual_seq_lengths_tokens[b] raw tokens (q where absent). No position: out 0, max -inf, sum 0.
+/// With sinks a head's max is max(max, sink) and its sum grows by exp(sink - max); with no position
+/// max = sink, sum = 1. Padding rows: out 0, max -inf, sum 0.
 ///
 /// The value is the latent part of the key where `value` is absent. With a kv_format other than
 /// split, key holds rows of bytes as pack_kv_rows writes them, and key_rope and value are absent;
@@ -40,21 +42,23 @@ struct Params {
   TensorView query = {};  // BSND [B, S1, N, D], TND [T1, N, D]; fp16, bf16 or fp32
   TensorView key = {};    // BSND [B, S2, 1, D], TND [T2, 1, D], PA_BSND [pages, page_size, 1, D];
                           // as query, or bytes: see kv_format
-  TensorView sparse_indices = {};            // BSND [B, S1, 1, K], TND [T1, 1, K] int32
-  TensorView value = {};                     // as key; absent: the first D channels of key
-  TensorView block_table = {};               // [B, max_pages] int32, with PA_BSND only
-  TensorView actual_seq_lengths_query = {};  // [B] int32 or int64; TND prefix sums, else counts
-  TensorView actual_seq_lengths_kv = {};     // [B] int32 or int64; TND prefix sums, else counts
-  TensorView query_rope = {};                // as query, last dimension Dr
-  TensorView key_rope = {};                  // as key, last dimension Dr
-  TensorView sinks = {};                     // [N] fp32
-  TensorView key_starts = {};                // [B] or [1] int32 or int64; absent: 0
-  TensorView key_limits = {};                // BSND [B, S1], TND [T1] int32; absent: no limits
+  TensorView sparse_indices = {};             // BSND [B, S1, 1, K], TND [T1, 1, K] int32
+  TensorView value = {};                      // as key; absent: the first D channels of key
+  TensorView block_table = {};                // [B, max_pages] int32, with PA_BSND only
+  TensorView actual_seq_lengths_query = {};   // [B] int32 or int64; TND prefix sums, else counts
+  TensorView actual_seq_lengths_kv = {};      // [B] int32 or int64; TND prefix sums, else counts
+  TensorView query_rope = {};                 // as query, last dimension Dr
+  TensorView key_rope = {};                   // as key, last dimension Dr
+  TensorView sinks = {};                      // [N] fp32
+  TensorView key_starts = {};                 // [B] or [1] int32 or int64; absent: 0
+  TensorView key_limits = {};                 // BSND [B, S1], TND [T1] int32; absent: no limits
+  TensorView actual_seq_lengths_tokens = {};  // [B] or [1] int32 or int64; with compress_ratio
   double scale_value = kNotGiven;
   int64_t sparse_block_size = 1;
   QueryLayout layout_query = QueryLayout::kBsnd;
   KvLayout layout_kv = KvLayout::kBsnd;
   int64_t sparse_mode = 3;
+  int64_t compress_ratio = 1;
   bool return_softmax_lse = false;
   KvFormat kv_format = KvFormat::kSplit;
   Accuracy accuracy = Accuracy::kStorage;

@@ -172,7 +172,7 @@ def _fake_run(
 ) -> tuple[Tensor, Tensor]:
     """Shapes, and what is refused while tracing, as of a prefill over keys that are not shorter."""
     heads, stride, select_block_size, select_block_count = rest[-4:]
-    attention, blocks, _, _ = torch.ops.tamis.nsa_compress_attention(
+    attention, blocks, *_ = torch.ops.tamis.nsa_compress_attention(
         query,
         key,
         value,

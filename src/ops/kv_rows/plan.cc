@@ -9,9 +9,11 @@
 namespace tamis {
 namespace {
 
-prim::KvRow FormatOf(bool flash_mla, int64_t latent_dim, int64_t rope_dim) {
-  return flash_mla ? prim::KvRow::FlashMla(latent_dim, rope_dim)
-                   : prim::KvRow::Cann(latent_dim, rope_dim);
+prim::KvRow FormatOf(bool flash_mla, int64_t latent_dim, int64_t rope_dim, DType dtype) {
+  prim::KvRow row = flash_mla ? prim::KvRow::FlashMla(latent_dim, rope_dim)
+                              : prim::KvRow::Cann(latent_dim, rope_dim);
+  row.rope = prim::ElementOf(dtype);
+  return row;
 }
 
 // Either way: the kernels write some of the three and read the others.
@@ -66,7 +68,8 @@ Status pack_kv_rows::Room::Normalise(const Params& params, base::Dims* dims, Pro
       !base::CheckedAdd(width, latent_dim / 32, &width)) {
     return base::Invalid("rope", "rows below 2^63 bytes", rope_dim);
   }
-  problem->format = FormatOf(params.kv_format == KvFormat::kFlashMla656, latent_dim, rope_dim);
+  problem->format = FormatOf(params.kv_format == KvFormat::kFlashMla656, latent_dim, rope_dim,
+                             params.latent.dtype);
   dims->Set("width", width);
   problem->count = (*dims)["R"];
   problem->dtype = params.latent.dtype;
@@ -98,11 +101,11 @@ Status unpack_kv_rows::Room::Normalise(const Params& params, base::Dims* dims, P
         width);
   }
   const int64_t latent_dim = (width - 2 * params.rope_dim) / kGroupBytes * prim::kKvRowGroup;
-  problem->format =
-      FormatOf(params.kv_format == KvFormat::kFlashMla656, latent_dim, params.rope_dim);
+  problem->dtype = params.dtype == HalfDtype::kBFloat16 ? DType::kBFloat16 : DType::kFloat16;
+  problem->format = FormatOf(params.kv_format == KvFormat::kFlashMla656, latent_dim,
+                             params.rope_dim, problem->dtype);
   dims->Set("D", latent_dim);
   problem->count = (*dims)["R"];
-  problem->dtype = params.dtype == HalfDtype::kBFloat16 ? DType::kBFloat16 : DType::kFloat16;
   return Status::Ok();
 }
 

@@ -14,7 +14,7 @@ const base::Contract& Room::contract() {
           "npu_sparse_attention_pto (document 003), section lightning indexer")
           .Input("query", &Params::query,
                  {.doc = "index queries",
-                  .dtypes = {DType::kFloat16, DType::kBFloat16},
+                  .dtypes = {DType::kFloat16, DType::kBFloat16, DType::kFloat32},
                   .forms = prim::QueryForms("N, D")})
           .Input("key", &Params::key,
                  {.doc = "index keys, one head",
@@ -36,6 +36,10 @@ const base::Contract& Room::contract() {
                           .dtypes = {DType::kUInt8},
                           .forms = prim::KeyShadowForms(),
                           .layout = "layout_key"})
+          .OptionalInput("key_starts", &Params::key_starts, prim::KeyStarts())
+          .OptionalInput("key_limits", &Params::key_limits, prim::KeyLimits())
+          .OptionalInput("actual_seq_lengths_tokens", &Params::actual_seq_lengths_tokens,
+                         prim::RawTokenLengths())
           .Choice("layout_query", &Params::layout_query, {"BSND", "TND"},
                   "of query, weights and the outputs")
           .Choice("layout_key", &Params::layout_key, {"BSND", "TND", "PA_BSND"},
@@ -43,6 +47,7 @@ const base::Contract& Room::contract() {
           .Optional("sparse_count", &Params::sparse_count, "positions to select")
           .Optional("sparse_mode", &Params::sparse_mode,
                     "3: token i of q sees keys up to n - q + i (causal from the end); 0: all n")
+          .Optional("compress_ratio", &Params::compress_ratio, prim::kCompressRatioDoc)
           .Optional("return_value", &Params::return_value, "whether sparse_values is wanted")
           .Choice("value_dtype", &Params::value_dtype, {"input", "float32"},
                   "dtype of sparse_values")

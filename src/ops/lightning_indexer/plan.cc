@@ -2,6 +2,7 @@
 #include <string>
 
 #include "base/checked.h"
+#include "base/dtype.h"
 #include "base/errors.h"
 #include "ops/lightning_indexer/cpu/kernel_units.h"
 #include "ops/lightning_indexer/cpu/scan.h"
@@ -44,6 +45,10 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   lengths.query_lengths = params.actual_seq_lengths_query;
   lengths.key_lengths = params.actual_seq_lengths_key;
   lengths.block_table = params.block_table;
+  lengths.key_starts = params.key_starts;
+  lengths.limited = !params.key_limits.absent();
+  lengths.key_tokens = params.compress_ratio;
+  lengths.token_lengths = params.actual_seq_lengths_tokens;
   TAMIS_RETURN_IF_ERROR(prim::FindSequences(lengths, dims, problem));
 
   problem->pruning = params.pruning;
@@ -58,14 +63,18 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
 void Room::Bind(const Problem& p, const Params& in, KernelArgs* args) {
   const bool tnd = p.key_layout == prim::TokenLayout::kTnd;
   KernelArgs& a = *args;
-  a.query = prim::Data<const uint16_t>(in.query);
-  a.query_at = p.TokensOf(in.query);
-  a.query_head_stride = p.HeadStride(in.query);
+  const int64_t bytes = base::ItemSize(in.query.dtype);
+  const prim::Tokens query_at = p.TokensOf(in.query);
+  a.query = prim::Data<const uint8_t>(in.query);
+  a.query_at = {query_at.batch * bytes, query_at.token * bytes};
+  a.query_head_stride = p.HeadStride(in.query) * bytes;
   a.weights = in.weights.data;
   a.weights_at = p.TokensOf(in.weights);
-  a.key = prim::Data<const uint16_t>(in.key);
-  a.page_stride = tnd ? 0 : in.key.strides[0];
-  a.key_stride = in.key.strides[tnd ? 0 : 1];
+  a.key = prim::Data<const uint8_t>(in.key);
+  a.page_stride = tnd ? 0 : in.key.strides[0] * bytes;
+  a.key_stride = in.key.strides[tnd ? 0 : 1] * bytes;
+  a.limits = prim::Data<const int32_t>(in.key_limits);
+  a.limits_at = p.TokensOf(in.key_limits);
   a.scan.shadow = prim::Data<const uint8_t>(in.key_shadow);
   a.scan.shadow_page_stride = tnd ? 0 : in.key_shadow.strides[0];
   a.scan.shadow_panel_stride = in.key_shadow.strides[tnd ? 0 : 1];
@@ -86,6 +95,7 @@ void FillArgs(Problem& p, const Params& in, int64_t most_keys) {
   a.heads = p.heads;
   a.dim = p.dim;
   a.sparse_count = p.sparse_count;
+  a.key_tokens = p.key_tokens;
   a.element = prim::ElementOf(in.query.dtype);
   a.weights_float32 = in.weights.dtype == DType::kFloat32;
   a.values_float32 = in.sparse_values.dtype == DType::kFloat32;
@@ -105,7 +115,8 @@ Chunk ChunkOf(const Problem& p, const prim::TokenSequence& s, int64_t token, int
   chunk.first_key = s.key_begin;
   chunk.key_begin = key_begin;
   chunk.key_end = key_end;
-  chunk.visible = p.causal ? s.keys - s.rows + token + 1 : s.keys;
+  chunk.first = s.first;
+  chunk.visible = p.causal ? s.tokens - s.rows + token + 1 : prim::Times(s.keys, p.key_tokens);
   chunk.visible_step = p.causal ? 1 : 0;
   chunk.list = list;
   return chunk;
@@ -122,9 +133,9 @@ int64_t CutTokens(Problem& p, int64_t keys_per_chunk) {
   for (const prim::TokenSequence& s : p.sequences) {
     for (int64_t token = 0; token < s.rows; token += p.args.tokens_per_chunk) {
       const int64_t count = std::min(p.args.tokens_per_chunk, s.rows - token);
-      const int64_t reach =
-          s.Visible(token + count - 1, p.causal);  // of the last token: the farthest
-      const int64_t cuts = base::CeilDiv(reach, keys_per_chunk);
+      // Of the last token: the farthest, but for limits.
+      const int64_t reach = p.End(s, token + count - 1, p.causal, TensorView());
+      const int64_t cuts = base::CeilDiv(reach - s.first, keys_per_chunk);
       for (int64_t t = 0; t < count; ++t) {
         p.rows.push_back({.list = lists + t,
                           .list_stride = count,
@@ -132,14 +143,14 @@ int64_t CutTokens(Problem& p, int64_t keys_per_chunk) {
                           .batch = s.batch,
                           .token = s.token + token + t});
       }
-      if (reach > 0) {
+      if (reach > s.first) {
         p.groups.push_back({.chunk = static_cast<int64_t>(p.chunks.size()),
                             .chunks = cuts,
                             .key_end = reach,
                             .token = tokens});
         tokens += count;
       }
-      for (int64_t begin = 0; begin < reach; begin += keys_per_chunk) {
+      for (int64_t begin = s.first; begin < reach; begin += keys_per_chunk) {
         const int64_t end = std::min(begin + keys_per_chunk, reach);
         p.chunks.push_back(ChunkOf(p, s, token, count, begin, end, lists));
         p.chunks.back().group = static_cast<int64_t>(p.groups.size()) - 1;
@@ -234,19 +245,20 @@ Cost Room::CountCost(const Problem& p, const Params& in) {
   double keys = 0;
   for (const prim::TokenSequence& s : p.sequences) {
     for (int64_t i = 0; i < s.rows; ++i)
-      query_key_pairs += static_cast<double>(s.Visible(i, p.causal));
+      query_key_pairs += static_cast<double>(p.End(s, i, p.causal, TensorView()) - s.first);
     rows += static_cast<double>(s.rows);
     keys += static_cast<double>(s.keys);
   }
   const auto heads = static_cast<double>(p.heads);
   const auto dim = static_cast<double>(p.dim);
   cost.flops = 2.0 * query_key_pairs * heads * dim;
-  cost.read_bytes = 2.0 * (keys * dim + rows * heads * dim) +
+  const auto bytes = static_cast<double>(base::ItemSize(in.query.dtype));
+  cost.read_bytes = bytes * (keys * dim + rows * heads * dim) +
                     rows * heads * (in.weights.dtype == DType::kFloat32 ? 4 : 2);
   cost.write_bytes = rows * static_cast<double>(p.sparse_count) *
-                     (4.0 + (in.sparse_values.absent()                   ? 0.0
-                             : in.sparse_values.dtype == DType::kFloat32 ? 4.0
-                                                                         : 2.0));
+                     (4.0 + (in.sparse_values.absent()
+                                 ? 0.0
+                                 : static_cast<double>(base::ItemSize(in.sparse_values.dtype))));
   return cost;
 }
 

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -57,7 +58,9 @@ struct Data {
 
 Data Draw(Structure structure, Random* random) {
   Data d;
-  d.dtype = random->Below(2) == 0 ? DType::kBFloat16 : DType::kFloat16;
+  constexpr std::array kDTypes = {DType::kBFloat16, DType::kFloat16, DType::kFloat32};
+  d.dtype = kDTypes[static_cast<size_t>(random->Below(3))];
+  const auto halves = static_cast<int64_t>(base::ItemSize(d.dtype) / 2);  // of an element
   d.heads = random->Between(1, 12);
   d.dim = random->Between(1, 80);
   d.keys = random->Between(40, 400);
@@ -67,14 +70,14 @@ Data Draw(Structure structure, Random* random) {
   const bool heavy = random->Below(4) == 0;
   std::vector<double> base(static_cast<size_t>(4 * d.dim));
   for (double& x : base) x = random->Normal();
-  d.key.resize(static_cast<size_t>(d.keys * d.dim));
+  d.key.resize(static_cast<size_t>(halves * d.keys * d.dim));
   for (int64_t j = 0; j < d.keys; ++j) {
-    const double size =
-        structure == Structure::kManySizes ? std::exp2(random->Uniform() * 24 - 12)
-        : structure == Structure::kTiny    ? std::exp2(d.dtype == DType::kBFloat16 ? -115.0 : -20.0)
-        : structure == Structure::kHuge
-            ? std::exp2(d.dtype == DType::kBFloat16 ? random->Uniform() * 100 : 12.0)
-            : 1.0;
+    const double size = structure == Structure::kManySizes ? std::exp2(random->Uniform() * 24 - 12)
+                        : structure == Structure::kTiny
+                            ? std::exp2(d.dtype == DType::kFloat16 ? -20.0 : -115.0)
+                        : structure == Structure::kHuge
+                            ? std::exp2(d.dtype == DType::kFloat16 ? 12.0 : random->Uniform() * 100)
+                            : 1.0;
     const double mix[] = {random->Normal(), random->Normal()};
     const int64_t near = random->Below(2);
     for (int64_t c = 0; c < d.dim; ++c) {
@@ -99,7 +102,7 @@ Data Draw(Structure structure, Random* random) {
       base::StoreDouble(d.key.data(), d.dtype, j * d.dim + c, size * x);
     }
   }
-  d.query.resize(static_cast<size_t>(d.tokens * d.heads * d.dim));
+  d.query.resize(static_cast<size_t>(halves * d.tokens * d.heads * d.dim));
   d.weights.resize(static_cast<size_t>(d.tokens * d.heads));
   for (int64_t t = 0; t < d.tokens; ++t) {
     for (int64_t h = 0; h < d.heads; ++h) {

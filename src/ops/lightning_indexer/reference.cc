@@ -31,10 +31,14 @@ void Room::ReferenceRow(const Problem& p, const Params& in, int64_t row, size_t 
   const int64_t weights = p.TokenOffset(in.weights, s, token);
   const int64_t head_stride = p.HeadStride(in.query);
 
-  std::vector<double> scores(static_cast<size_t>(s.Visible(token, p.causal)));
+  // By position; those before the first key are none to select.
+  const int64_t end = p.End(s, token, p.causal, in.key_limits);
+  std::vector<double> scores(static_cast<size_t>(end), -std::numeric_limits<double>::infinity());
   double bound = 0;
-  for (size_t j = 0; j < scores.size(); ++j) {
-    const int64_t key = p.KeyOffset(in.key, s, static_cast<int64_t>(j));
+  for (int64_t position = s.first; position < end; ++position) {
+    const auto j = static_cast<size_t>(position);
+    scores[j] = 0;
+    const int64_t key = p.KeyOffset(in.key, s, position);
     double magnitude = 0;
     double dot_bound = 0;
     for (int64_t g = 0; g < p.heads; ++g) {
@@ -56,8 +60,8 @@ void Room::ReferenceRow(const Problem& p, const Params& in, int64_t row, size_t 
     if (!(score_bound <= bound)) bound = std::isnan(score_bound) ? bound : score_bound;
   }
 
-  std::vector<size_t> order(scores.size());
-  std::iota(order.begin(), order.end(), size_t{0});
+  std::vector<size_t> order(static_cast<size_t>(end - s.first));
+  std::iota(order.begin(), order.end(), static_cast<size_t>(s.first));
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
     if (std::isnan(scores[a]) || std::isnan(scores[b]))
       return !std::isnan(scores[a]) && std::isnan(scores[b]);

@@ -42,10 +42,11 @@ TestCall Indexer(const Shape& s, uint64_t seed) {
 
 TEST(LightningIndexer, AgreesOverRandomLayoutsShapesAndLengths) {
   Random random(51);
-  for (int i = 0; i < 40; ++i) {
+  for (int i = 0; i < 60; ++i) {
     Shape s;
-    s.dtype = i % 2 == 0 ? DType::kBFloat16 : DType::kFloat16;
-    s.weights = i % 3 == 0 ? DType::kFloat32 : s.dtype;
+    constexpr std::array kDTypes = {DType::kBFloat16, DType::kFloat16, DType::kFloat32};
+    s.dtype = kDTypes[static_cast<size_t>(i % 3)];
+    s.weights = random.Below(3) == 0 ? DType::kFloat32 : s.dtype;
     s.tnd = random.Below(2) == 0;
     s.keys = random.Below(2) == 0 ? Keys::kPaged : s.tnd ? Keys::kTnd : Keys::kBsnd;
     s.heads = random.Between(1, 70);
@@ -62,8 +63,30 @@ TEST(LightningIndexer, AgreesOverRandomLayoutsShapesAndLengths) {
       s.q.push_back(random.Between(0, 9));
       s.n.push_back(random.Between(0, 150));
     }
+    HideSomeKeys(&s, &random);
+    s.out_float32 = false;
+    CompressSomeKeys(&s, &random);
     TestCall call = Indexer(s, random.Next());
+    constexpr std::array kPruning = {"auto", "off", "on"};
+    call.Set("pruning", kPruning[static_cast<size_t>(random.Below(3))]);
     SCOPED_TRACE("case " + std::to_string(i));
+    ExpectConforms(call);
+  }
+}
+
+// 10^5 selections: each is float64's but for keys whose scores differ by less than the fp32 bound.
+TEST(LightningIndexer, Float32SelectsAsFloat64) {
+  Shape s;
+  s.dtype = s.weights = DType::kFloat32;
+  s.heads = 3;
+  s.dim = 8;
+  s.tnd = true;
+  s.keys = Keys::kTnd;
+  s.mode = 0;
+  s.q = {20000};
+  s.n = {60};
+  for (uint64_t seed = 0; seed < 5; ++seed) {
+    TestCall call = Indexer(s, 900 + seed);
     ExpectConforms(call);
   }
 }

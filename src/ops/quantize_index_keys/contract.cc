@@ -13,7 +13,7 @@ const base::Contract& Room::contract() {
                                     "no document of its own")
           .Input("key", &Params::key,
                  {.doc = "index keys, one head of at most 1024 dims",
-                  .dtypes = {DType::kFloat16, DType::kBFloat16},
+                  .dtypes = {DType::kFloat16, DType::kBFloat16, DType::kFloat32},
                   .forms = prim::KeyForms("1, D")})
           .Choice("layout_key", &Params::layout_key, {"BSND", "TND", "PA_BSND"}, "of key")
           .Optional("strict", &Params::strict, "no limit of a document applies: changes nothing")

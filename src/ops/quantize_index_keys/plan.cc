@@ -1,6 +1,7 @@
 #include <string>
 
 #include "base/checked.h"
+#include "base/dtype.h"
 #include "base/errors.h"
 #include "ops/quantize_index_keys/cpu/kernel_units.h"
 #include "ops/quantize_index_keys/problem.h"
@@ -27,9 +28,10 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
 void Room::Bind(const Problem&, const Params& in, KernelArgs* args) {
   const int page = in.key.rank == 4 ? 0 : -1;  // the dimension that counts pages
   KernelArgs& a = *args;
-  a.key = prim::Data<const uint16_t>(in.key);
-  a.key_page_stride = page < 0 ? 0 : in.key.strides[0];
-  a.key_stride = in.key.strides[page + 1];
+  const int64_t bytes = base::ItemSize(in.key.dtype);
+  a.key = prim::Data<const uint8_t>(in.key);
+  a.key_page_stride = page < 0 ? 0 : in.key.strides[0] * bytes;
+  a.key_stride = in.key.strides[page + 1] * bytes;
   a.shadow = prim::Data<uint8_t>(in.key_shadow);
   a.shadow_page_stride = page < 0 ? 0 : in.key_shadow.strides[0];
   a.panel_stride = in.key_shadow.strides[page + 1];
@@ -53,11 +55,12 @@ std::string Room::Blocking(const Problem&) {
   return std::to_string(kPanelsPerItem) + " panels of 16 keys per item";
 }
 
-Cost Room::CountCost(const Problem& p, const Params&) {
+Cost Room::CountCost(const Problem& p, const Params& in) {
   const double keys = static_cast<double>(p.pages) * static_cast<double>(p.page_size);
   Cost cost;
   cost.flops = keys * static_cast<double>(p.dim);
-  cost.read_bytes = 2.0 * keys * static_cast<double>(p.dim);
+  cost.read_bytes =
+      static_cast<double>(base::ItemSize(in.key.dtype)) * keys * static_cast<double>(p.dim);
   cost.write_bytes = static_cast<double>(p.pages) * static_cast<double>(p.panels) *
                      static_cast<double>(prim::ShadowPanelBytes(p.dim));
   return cost;

@@ -35,7 +35,7 @@ TestCall Quantise(const std::string& layout, DType dtype, std::vector<int64_t> s
 }
 
 TEST(QuantizeIndexKeys, WritesTheSameBytesAtEveryLevel) {
-  for (const DType dtype : {DType::kBFloat16, DType::kFloat16}) {
+  for (const DType dtype : {DType::kBFloat16, DType::kFloat16, DType::kFloat32}) {
     for (const int64_t dim : {1, 7, 16, 63, 64, 65, 100, 128, 200, 1024}) {
       for (const auto& [layout, shape] : std::vector<std::pair<std::string, std::vector<int64_t>>>{
                {"BSND", {2, 37, 1, dim}}, {"TND", {50, 1, dim}}, {"PA_BSND", {3, 24, 1, dim}}}) {
@@ -90,7 +90,7 @@ TEST(QuantizeIndexKeys, BadArgumentsAreRefusedByName) {
   call.Tensor("key", DType::kFloat16, {2, 20, 1, 40}, [](int64_t) { return 1.0; });
   ExpectConforms(call);
   ExpectRefusedAfter(call, Without("key"), "key", StatusCode::kNullArgument);
-  ExpectRefusedAfter(call, Filled("key", DType::kFloat32, {2, 20, 1, 40}), "key");
+  ExpectRefusedAfter(call, Filled("key", DType::kInt32, {2, 20, 1, 40}), "key");
   ExpectRefusedAfter(call, Filled("key", DType::kFloat16, {2, 20, 2, 40}), "key");
   ExpectRefusedAfter(call, Filled("key", DType::kFloat16, {1, 1, 1, 1025}), "key");
   ExpectRefusedAfter(call, With("layout_key", std::string("TND")), "key");

@@ -71,6 +71,9 @@ const base::Contract& Room::contract() {
           .InStrict({.presence = Presence::kNone})
           .OptionalInput("key_limits", &Params::key_limits, prim::KeyLimits())
           .InStrict({.presence = Presence::kNone})
+          .OptionalInput("actual_seq_lengths_tokens", &Params::actual_seq_lengths_tokens,
+                         prim::RawTokenLengths())
+          .InStrict({.presence = Presence::kNone})
           .Required("scale_value", &Params::scale_value, "factor of the scores")
           .Optional("sparse_block_size", &Params::sparse_block_size,
                     "positions per id: id b names [b c, (b + 1) c) of the sequence")
@@ -81,6 +84,8 @@ const base::Contract& Room::contract() {
           .Optional(
               "sparse_mode", &Params::sparse_mode,
               "3: token i of q sees positions up to n - q + i (causal from the end); 0: all n")
+          .Optional("compress_ratio", &Params::compress_ratio, prim::kCompressRatioDoc)
+          .InStrict({.default_only = true})
           .Optional("return_softmax_lse", &Params::return_softmax_lse,
                     "whether softmax_max and softmax_sum are wanted")
           .InStrict({.default_only = true})

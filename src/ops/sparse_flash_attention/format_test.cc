@@ -14,7 +14,7 @@ namespace {
 
 TEST(SparseFlashAttention, RowsOfBytesInBothOrders) {
   for (Format format : {Format::kCann, Format::kFlashMla}) {
-    for (DType dtype : {DType::kBFloat16, DType::kFloat16}) {
+    for (DType dtype : {DType::kBFloat16, DType::kFloat16, DType::kFloat32}) {
       Shape s;
       s.format = format;
       s.dtype = dtype;

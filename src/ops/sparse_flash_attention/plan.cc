@@ -110,6 +110,8 @@ Status FindSequences(const Params& params, base::Dims* dims, Problem* problem) {
   lengths.block_table = params.block_table;
   lengths.key_starts = params.key_starts;
   lengths.limited = !params.key_limits.absent();
+  lengths.key_tokens = params.compress_ratio;
+  lengths.token_lengths = params.actual_seq_lengths_tokens;
   return prim::FindSequences(lengths, dims, problem);
 }
 
@@ -177,6 +179,7 @@ void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, pr
   prim::attention::Args& a = p.args;
   Bind(p, in, &a);
   SetPages(p, &a.sources[0]);
+  a.sources[0].staircase = {p.key_tokens, p.key_tokens};
   a.sources[0].list.slots = p.top_k;
   a.sources[0].list.block = std::min(p.block_size, kMostBlock);
   AddSequences(p, p.causal, &p);

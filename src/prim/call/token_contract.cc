@@ -55,6 +55,16 @@ base::TensorSpec KeyStarts() {
           .read_by_plan = true};
 }
 
+base::TensorSpec RawTokenLengths() {
+  return {
+      .shape = "*",
+      .doc =
+          "with a compress_ratio above 1: raw tokens per sequence, or one for all, of which the "
+          "query tokens are the last; absent: there are no others",
+      .dtypes = {DType::kInt32, DType::kInt64},
+      .read_by_plan = true};
+}
+
 base::TensorSpec KeyLimits() {
   return {.doc =
               "per query token: of the keys that it would see, only those before this position "

@@ -27,5 +27,10 @@ base::TensorSpec BlockTable();
 /// What hides keys from query tokens beside causality: see Params of the attention operators.
 base::TensorSpec KeyStarts();
 base::TensorSpec KeyLimits();
+/// And of keys that each stand for several raw tokens.
+base::TensorSpec RawTokenLengths();
+inline constexpr const char* kCompressRatioDoc =
+    "raw tokens that a key stands for: with sparse_mode 3 a token at position t sees the first "
+    "floor((t + 1) / compress_ratio) keys";
 
 }  // namespace tamis::prim

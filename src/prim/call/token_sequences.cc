@@ -118,6 +118,19 @@ Status Starts(const TokenLengths& l, const std::vector<Span>& keys, std::vector<
   return Status::Ok();
 }
 
+// Where a key stands for several tokens, how many there are: the query's own, unless given.
+Status RawTokens(const TokenLengths& l, const std::vector<Span>& queries, std::vector<Span>* raw) {
+  const char* const name = "actual_seq_lengths_tokens";
+  if (l.key_tokens < 1) return base::Invalid("compress_ratio", "at least 1", l.key_tokens);
+  if (l.key_tokens == 1 && !l.token_lengths.absent())
+    return base::Invalid(name, "none with compress_ratio 1", "a tensor");
+  if (l.token_lengths.absent()) {
+    *raw = queries;
+    return Status::Ok();
+  }
+  return Counts(name, l.token_lengths, static_cast<int64_t>(queries.size()), -1, true, raw);
+}
+
 }  // namespace
 
 int64_t LengthAt(const TensorView& lengths, int64_t i) {
@@ -161,6 +174,9 @@ Status FindSequences(const TokenLengths& l, base::Dims* dims, TokenProblem* prob
   TAMIS_RETURN_IF_ERROR(KeySpans(l, d, batch, &keys));
   std::vector<Span>& starts = problem->start_spans;
   TAMIS_RETURN_IF_ERROR(Starts(l, keys, &starts));
+  std::vector<Span>& raw = problem->token_spans;
+  TAMIS_RETURN_IF_ERROR(RawTokens(l, queries, &raw));
+  problem->key_tokens = l.key_tokens;
   PageTable& table = problem->page_table;
   if (l.key_layout == TokenLayout::kPaged) {
     table.Begin(batch);
@@ -181,6 +197,8 @@ Status FindSequences(const TokenLengths& l, base::Dims* dims, TokenProblem* prob
     if (key_span != nullptr) {
       s.keys = key_span->length;
       s.first = starts[static_cast<size_t>(b)].length;
+      s.key_tokens = l.key_tokens;
+      s.tokens = l.key_tokens == 1 ? s.keys : raw[static_cast<size_t>(b)].length;
       s.key_begin = key_span->begin;
     }
     sequences.push_back(s);

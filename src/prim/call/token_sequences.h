@@ -2,6 +2,7 @@
 // length tensors.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <vector>
@@ -26,13 +27,15 @@ struct TokenSequence {
   int64_t keys = 0;
   int64_t key_begin = 0;  ///< Row of the first key in the packed tensor (TND); 0 elsewhere.
   int64_t first = 0;      ///< Keys before are seen by no token.
+  int64_t tokens = 0;  ///< Up to the last query token: keys, or the raw tokens that they stand for.
+  int64_t key_tokens = 1;  ///< Raw tokens that a key stands for.
   bool padding = false;
 
   /// The end of the keys that token i of this sequence may see.
   int64_t Visible(int64_t i, bool causal) const {
     if (!causal) return keys;
-    const int64_t visible = keys - rows + i + 1;
-    return visible < 0 ? 0 : visible;
+    const int64_t visible = tokens - rows + i + 1;
+    return visible < 0 ? 0 : std::min(keys, visible / key_tokens);
   }
 };
 
@@ -43,9 +46,11 @@ struct TokenProblem {
   TokenLayout key_layout = TokenLayout::kBsnd;
   PageTable page_table;
   int64_t page_size = 0;
+  int64_t key_tokens = 1;         // raw tokens that a key stands for
   std::vector<Span> query_spans;  // scratch of FindSequences
   std::vector<Span> key_spans;
   std::vector<Span> start_spans;
+  std::vector<Span> token_spans;
 
   /// Offset of query token `token` of a sequence, in elements of a tensor with the queries' leading
   /// dimensions.
@@ -85,7 +90,9 @@ struct TokenLengths {
   TensorView key_lengths;
   TensorView block_table;
   TensorView key_starts;
-  bool limited = false;                                  ///< Query tokens have limits of their own.
+  int64_t key_tokens = 1;    ///< Raw tokens that a key stands for.
+  TensorView token_lengths;  ///< Raw tokens of each sequence, where a key stands for several.
+  bool limited = false;      ///< Query tokens have limits of their own.
   int64_t window = std::numeric_limits<int64_t>::max();  ///< Keys that a query token sees at most.
 };
 

@@ -13,7 +13,10 @@ constexpr int32_t kShadowOffset = 128;  // bytes of keys are unsigned
 TAMIS_INLINE int64_t ShadowRowBytes(int64_t dim) { return tamis::prim::ShadowGroups(dim) * 4; }
 
 template <class Element>
-TAMIS_INLINE V LoadUpTo(const uint16_t* row, int64_t dims) {
+using RowOf = const typename Element::Stored*;
+
+template <class Element>
+TAMIS_INLINE V LoadUpTo(RowOf<Element> row, int64_t dims) {
   if (dims >= kLanes) return Element::LoadElements(row);
   return dims > 0 ? Element::LoadElementsN(row, static_cast<int>(dims)) : Zero();
 }
@@ -32,10 +35,61 @@ TAMIS_INLINE I MagnitudesOfRow(const uint16_t* row, int64_t dim) {
   return magnitude;
 }
 
+// Lane i becomes what Combine makes of the lanes of rows[i].
+template <class Combine>
+TAMIS_INLINE I CombineRows(const I* rows, const Combine& combine) {
+  V lanes[kLanes];
+  for (int i = 0; i < kLanes; ++i) lanes[i] = FloatBits(rows[i]);
+  Transpose(lanes);
+  I all = IntBits(lanes[0]);
+  for (int i = 1; i < kLanes; ++i) all = combine(all, IntBits(lanes[i]));
+  return all;
+}
+
+// The largest magnitude of a row; infinity or NaN where it has one.
+template <class Element>
+TAMIS_INLINE float MostOfRow(RowOf<Element> row, int64_t dim) {
+  if constexpr (sizeof(*row) == sizeof(uint16_t)) {
+    const uint16_t bits[kLanes] = {static_cast<uint16_t>(MaxHalf(MagnitudesOfRow(row, dim)))};
+    float most[kLanes];
+    Store(most, Element::LoadElements(bits));
+    return most[0];
+  } else {
+    I most = ZeroInts();
+    for (int64_t c = 0; c < dim; c += kLanes)
+      most = MaxInts(most, MagnitudesOf(LoadUpTo<Element>(row + c, dim - c)));
+    return __builtin_bit_cast(float, MaxLane(most));
+  }
+}
+
+// The same of as many rows as there are lanes.
+template <class Element>
+TAMIS_INLINE V MostOfRows(const RowOf<Element>* rows, int64_t dim) {
+  if constexpr (sizeof(**rows) == sizeof(uint16_t)) {
+    I magnitudes[kLanes];
+    for (int i = 0; i < kLanes; ++i) magnitudes[i] = MagnitudesOfRow(rows[i], dim);
+    int32_t halves[kLanes];
+    StoreInts(halves, CombineRows(
+                          magnitudes,
+                          [](I a, I b) __attribute__((always_inline)) { return MaxHalves(a, b); }));
+    uint16_t bits[kLanes];
+    for (int i = 0; i < kLanes; ++i) {
+      const int32_t high = halves[i] >> 16;  // the sign bit is clear
+      const int32_t low = halves[i] & 0xffff;
+      bits[i] = static_cast<uint16_t>(high > low ? high : low);
+    }
+    return Element::LoadElements(bits);
+  } else {
+    float most[kLanes];
+    for (int i = 0; i < kLanes; ++i) most[i] = MostOfRow<Element>(rows[i], dim);
+    return Load(most);
+  }
+}
+
 // The integers of a row, plus `offset`, to `bytes` (ShadowRowBytes of them); by lane, sums of their
 // squares and of the squares of what they leave.
 template <class Element>
-TAMIS_INLINE void QuantiseRow(const uint16_t* row, int64_t dim, float factor, int32_t offset,
+TAMIS_INLINE void QuantiseRow(RowOf<Element> row, int64_t dim, float factor, int32_t offset,
                               uint8_t* bytes, I* integers, I* rests) {
   const V scale = Set(factor);
   const I half = SetInts(0x00800080);
@@ -67,14 +121,11 @@ TAMIS_INLINE bool HasIntegers(float most) {
 }
 
 template <class Element>
-inline tamis::prim::ShadowBounds ShadowRow(const uint16_t* row, int64_t dim, int32_t offset,
+inline tamis::prim::ShadowBounds ShadowRow(RowOf<Element> row, int64_t dim, int32_t offset,
                                            uint8_t* bytes) {
   using namespace tamis::prim;
   if (dim == 0) return {0.0f, 0.0f, 0.0f};  // `bytes` may be null
-  uint16_t bits[kLanes] = {static_cast<uint16_t>(MaxHalf(MagnitudesOfRow(row, dim)))};
-  float most_lanes[kLanes];
-  Store(most_lanes, Element::LoadElements(bits));
-  const float most = most_lanes[0];
+  const float most = MostOfRow<Element>(row, dim);
   const float root = __builtin_sqrtf(static_cast<float>(dim));
   if (!HasIntegers(most)) {
     __builtin_memset(bytes, offset, static_cast<size_t>(ShadowRowBytes(dim)));
@@ -89,37 +140,14 @@ inline tamis::prim::ShadowBounds ShadowRow(const uint16_t* row, int64_t dim, int
   return {scale, (scale * rounded) * kErrorUnit, (scale * norm) * kNormUnit};
 }
 
-// Lane i becomes what Combine makes of the lanes of rows[i].
-template <class Combine>
-TAMIS_INLINE I CombineRows(const I* rows, const Combine& combine) {
-  V lanes[kLanes];
-  for (int i = 0; i < kLanes; ++i) lanes[i] = FloatBits(rows[i]);
-  Transpose(lanes);
-  I all = IntBits(lanes[0]);
-  for (int i = 1; i < kLanes; ++i) all = combine(all, IntBits(lanes[i]));
-  return all;
-}
-
 // The same as ShadowRow for as many rows as there are lanes, whose sums over the lanes, square
 // roots and quotients are one of each: by row they were half of the time. Bounds go to `to`, lane
 // by lane; false where a row needs ShadowRow.
 template <class Element>
-inline bool ShadowRows(const uint16_t* const* rows, int64_t dim, uint8_t* bytes, float* scales,
+inline bool ShadowRows(const RowOf<Element>* rows, int64_t dim, uint8_t* bytes, float* scales,
                        float* errors, float* norms) {
   using namespace tamis::prim;
-  I magnitudes[kLanes];
-  for (int i = 0; i < kLanes; ++i) magnitudes[i] = MagnitudesOfRow(rows[i], dim);
-  int32_t halves[kLanes];
-  StoreInts(halves, CombineRows(
-                        magnitudes,
-                        [](I a, I b) __attribute__((always_inline)) { return MaxHalves(a, b); }));
-  uint16_t bits[kLanes];
-  for (int i = 0; i < kLanes; ++i) {
-    const int32_t high = halves[i] >> 16;  // the sign bit is clear
-    const int32_t low = halves[i] & 0xffff;
-    bits[i] = static_cast<uint16_t>(high > low ? high : low);
-  }
-  const V most = Element::LoadElements(bits);
+  const V most = MostOfRows<Element>(rows, dim);
   float each[kLanes];
   float factors[kLanes];
   Store(each, most);
@@ -165,7 +193,7 @@ inline void ShadowKey(const uint16_t* row, int64_t dim, int64_t key, uint8_t* by
 // A panel of rows[0, count); the other keys are those of a row of zeros. `bytes`: 16 times
 // ShadowRowBytes.
 template <class Element>
-inline void ShadowPanelAs(const uint16_t* const* rows, int64_t count, int64_t dim, uint8_t* bytes,
+inline void ShadowPanelAs(const RowOf<Element>* rows, int64_t count, int64_t dim, uint8_t* bytes,
                           uint8_t* panel) {
   constexpr int64_t kKeys = tamis::prim::kShadowKeys;
   const int64_t stride = ShadowRowBytes(dim);
@@ -207,11 +235,14 @@ inline void ShadowPanelAs(const uint16_t* const* rows, int64_t count, int64_t di
     }
   }
 }
-TAMIS_INLINE void ShadowPanel(prim::Element element, const uint16_t* const* rows, int64_t count,
+TAMIS_INLINE void ShadowPanel(prim::Element element, const void* const* rows, int64_t count,
                               int64_t dim, uint8_t* bytes, uint8_t* panel) {
-  WithHalf(
+  WithElement(
       element, [&](auto e) __attribute__((always_inline)) {
-        ShadowPanelAs<decltype(e)>(rows, count, dim, bytes, panel);
+        using Element = decltype(e);
+        RowOf<Element> typed[tamis::prim::kShadowKeys];
+        for (int64_t k = 0; k < count; ++k) typed[k] = static_cast<RowOf<Element>>(rows[k]);
+        ShadowPanelAs<Element>(typed, count, dim, bytes, panel);
       });
 }
 

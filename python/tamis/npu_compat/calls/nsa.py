@@ -65,7 +65,7 @@ def npu_nsa_compress_attention(
     statistics are [T, N, 8] in the device's order; `tamis.case.statistics` makes [T, N] of them.
     """
     q_prefix = required("actual_seq_qlen", actual_seq_qlen)
-    out, blocks, maximum, total = torch.ops.tamis.nsa_compress_attention(
+    out, blocks, maximum, total, _ = torch.ops.tamis.nsa_compress_attention(
         query,
         key,
         value,
@@ -116,7 +116,7 @@ def npu_nsa_compress_attention_infer(
     Lengths are counts per sequence. `block_table` and `actual_cmp_seq_kvlen` are required;
     `topk_mask` has no effect, as on the device.
     """
-    out, blocks = torch.ops.tamis.nsa_compress_attention_infer(
+    out, blocks, *_ = torch.ops.tamis.nsa_compress_attention_infer(
         query,
         key,
         value,

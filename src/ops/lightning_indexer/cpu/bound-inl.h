@@ -165,7 +165,7 @@ inline float QuantiseQueries(const Item& it, const ScanScratch& at, int64_t toke
       state[lay.factors + h] = 0.0f;
       continue;
     }
-    const uint16_t* row = QueryRow(it, token, h);
+    const auto row = reinterpret_cast<RowOf<Element>>(QueryRow(it, token, h));
     const float scale = ShadowRow<Element>(row, it.a.dim, 0, bytes).scale;
     const V w = Set(weights[h]);
     const V minus = Set(-scale);

@@ -21,7 +21,8 @@ void FinishRow(const void* args, int64_t row_index, void* scratch, void* shared)
   for (int64_t i = 0; i < a.sparse_count; ++i)
     indices[i] = i < count ? prim::IndexOfRank(selector.ranks[i]) : -1;
   if (a.values == nullptr) return;
-  const DType dtype = a.values_float32                        ? DType::kFloat32
+  const bool half = !a.values_float32 && a.element != prim::Element::kFloat32;
+  const DType dtype = !half                                   ? DType::kFloat32
                       : a.element == prim::Element::kBFloat16 ? DType::kBFloat16
                                                               : DType::kFloat16;
   for (int64_t i = 0; i < a.sparse_count; ++i) {

@@ -21,7 +21,8 @@ struct Chunk {
   int64_t table_offset;  // of the sequence's entries in the page table, where keys are paged
   int64_t key_begin;
   int64_t key_end;
-  int64_t visible;       // keys that the first token sees
+  int64_t first;         // keys before are seen by no token
+  int64_t visible;       // tokens of keys that the first token sees
   int64_t visible_step;  // how many more the next one sees: 1 causal, else 0
   int64_t list;          // first of this chunk's lists of ranks: one per token
   int64_t group;         // which tokens
@@ -61,13 +62,16 @@ struct Scan {
 };
 
 struct KernelArgs {
-  const uint16_t* query;
+  const uint8_t* query;  // strides of queries and keys in bytes
   prim::Tokens query_at;
   int64_t query_head_stride;
   const void* weights;
   prim::Tokens weights_at;
-  const uint16_t* key;
+  const uint8_t* key;
   int64_t key_stride;
+  int64_t key_tokens;     // that a key stands for
+  const int32_t* limits;  // per token: only keys before; null: none
+  prim::Tokens limits_at;
   const int32_t* page_table;  // null: not paged
   int64_t page_size;
   int64_t page_stride;  // of a page, or a sequence of BSND keys; TND: 0

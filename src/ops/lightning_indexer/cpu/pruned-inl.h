@@ -40,12 +40,8 @@ TAMIS_INLINE TokenBound* BoundOf(const Item& it, float* state) {
 TAMIS_INLINE bool Scanned(const Item& it, const ScanSpace& space) {
   return BoundOf(it, StateOfToken(it, space, 0))->scanned != 0;
 }
-TAMIS_INLINE int64_t VisibleTo(const Chunk& chunk, int64_t token) {
-  const int64_t visible = chunk.visible + token * chunk.visible_step;
-  return visible < chunk.key_end ? visible : chunk.key_end;
-}
-
-// Bounds of a sample, spread evenly over the keys; the share of it that would need a score.
+// Bounds of a sample, spread evenly over the `keys` from the first on; the share of it that would
+// need a score.
 inline float Sample(const Item& it, const ScanScratch& at, int64_t keys, float* scratch,
                     float* state) {
   int64_t panels = keys / 32;
@@ -61,8 +57,8 @@ inline float Sample(const Item& it, const ScanScratch& at, int64_t keys, float* 
     for (int64_t p = 0; p < kScanPanels; ++p) {
       block.parts[p] = {.panel = block.parts[0].panel, .position = 0, .lane = 0, .count = 0};
       if (first + p >= panels) continue;
-      const int64_t position = (first + p) * keys / panels;
-      AddKeys(it, FindKeys(it, position, keys), &block.parts[p], &block);
+      const int64_t position = it.chunk.first + (first + p) * keys / panels;
+      AddKeys(it, FindKeys(it, position, it.chunk.first + keys), &block.parts[p], &block);
     }
     QuantiseBlock(it, at, scratch, &block);
     float low[kScanKeys];
@@ -84,11 +80,11 @@ inline float Sample(const Item& it, const ScanScratch& at, int64_t keys, float* 
 // Prepares a token; true where a scan pays for it.
 inline bool PrepareOne(const Item& it, int64_t token, float* scratch, float* state) {
   const auto& scan = it.a.scan;
-  const int64_t keys = VisibleTo(it.chunk, token);
+  const int64_t keys = VisibleTo(it, token) - it.chunk.first;
   if (keys <= 0) return false;
   if (!scan.always && (keys < kLeastScanned || keys / kLeastPerSelected < it.a.keep)) return false;
   const ScanScratch at = LayOutScan(it.a, false);  // the parts that both ways have
-  WithHalf(
+  WithElement(
       it.a.element, [&](auto e) __attribute__((always_inline)) {
         PrepareToken<decltype(e)>(it, at, token, scratch, state);
       });
@@ -122,7 +118,7 @@ inline void ScanChunk(const Item& it, const ScanSpace& space, float* scratch) {
     FindBlock(it, block.end, chunk.key_end, &ahead);
     QuantiseBlock(it, at, scratch, &block);
     for (int64_t t = 0; t < tokens; ++t) {
-      const int64_t visible = VisibleTo(chunk, t);
+      const int64_t visible = VisibleTo(it, t);
       if (visible <= block.parts[0].position) continue;
       float* const state = StateOfToken(it, space, t);
       float low[kScanKeys];
@@ -188,7 +184,7 @@ inline void RescoreChunk(const Item& it, const ScanSpace& space, const uint32_t*
   for (int64_t t = 0; t < chunk.tokens; ++t) {
     prim::Selector selector = SelectorOf(it.a, t, scratch);
     const float* const uppers = all + t * it.a.scan.keys_per_chunk;
-    const int64_t count = VisibleTo(chunk, t) - chunk.key_begin;
+    const int64_t count = VisibleTo(it, t) - chunk.key_begin;
     const float threshold = Threshold(it, *BoundOf(it, StateOfToken(it, space, t)),
                                       bins + t * kBins, chunks, chunk.tokens * kBins);
     // A tile is scored when the next one has been found, and asked for.
@@ -230,7 +226,7 @@ inline void ScoreChunk(const Item& it, float* scratch, void* shared) {
         chunk.key_end - first < kIndexerKeyTile ? chunk.key_end - first : kIndexerKeyTile;
     LoadKeys(it, first, count);
     for (int64_t t = 0; t < chunk.tokens; ++t) {
-      const int64_t visible = chunk.visible + t * chunk.visible_step - first;
+      const int64_t visible = VisibleTo(it, t) - first;
       if (visible <= 0) continue;
       // Two tiles are some 2 us of work: enough for a line, and a page's entry, from memory.
       Scores(it, t, t == 0 ? first + kIndexerKeyTile : chunk.key_end);

@@ -33,7 +33,7 @@ struct Block {
   int64_t end;  // the position after the last
   // Without a shadow:
   int64_t keys;
-  const uint16_t* rows[kScanKeys];
+  const void* rows[kScanKeys];
 };
 
 // The keys from `position` on that lie in one panel.
@@ -88,7 +88,8 @@ TAMIS_INLINE void PrefetchPart(const Item& it, const Block& block, int64_t part,
     const int64_t end = (part + 1) * block.keys / parts;
     for (int64_t k = part * block.keys / parts; k < end; ++k) {
       const char* const row = reinterpret_cast<const char*>(block.rows[k]);
-      for (int64_t byte = 0; byte < 2 * it.a.dim; byte += 64) __builtin_prefetch(row + byte, 0, 3);
+      const int64_t bytes = it.a.dim * BytesOf(it.a.element);
+      for (int64_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(row + byte, 0, 3);
     }
     return;
   }
@@ -103,7 +104,7 @@ TAMIS_INLINE void PrefetchPart(const Item& it, const Block& block, int64_t part,
 inline void QuantiseBlock(const Item& it, const ScanScratch& at, float* scratch, Block* block) {
   if (it.a.scan.shadow != nullptr) return;
   auto* const bytes = reinterpret_cast<uint8_t*>(scratch + at.bytes);
-  const uint16_t* const* rows = block->rows;
+  const void* const* rows = block->rows;
   for (int64_t p = 0; p < kScanPanels; ++p) {
     PanelKeys& part = block->parts[p];
     auto* const panel = reinterpret_cast<uint8_t*>(scratch + at.panels + p * at.panel);

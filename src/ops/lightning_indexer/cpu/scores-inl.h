@@ -38,13 +38,13 @@ struct Item {
   float* scores;
 };
 
-inline const uint16_t* KeyRow(const Item& it, int64_t position) {
+inline const uint8_t* KeyRow(const Item& it, int64_t position) {
   if (it.a.page_table == nullptr) return it.a.key + it.key_offset + position * it.a.key_stride;
   const int64_t page = it.a.page_table[it.chunk.table_offset + position / it.a.page_size];
   return it.a.key + page * it.a.page_stride + position % it.a.page_size * it.a.key_stride;
 }
 
-TAMIS_INLINE const uint16_t* QueryRow(const Item& it, int64_t token, int64_t head) {
+TAMIS_INLINE const uint8_t* QueryRow(const Item& it, int64_t token, int64_t head) {
   return it.a.query + OffsetOf(it.a.query_at, it.chunk.batch, it.chunk.token + token) +
          head * it.a.query_head_stride;
 }
@@ -76,7 +76,8 @@ inline void PackQueries(const Item& it) {
 TAMIS_INLINE void Prefetch(const Item& it, int64_t position) {
   if (position >= it.chunk.key_end) return;
   const char* row = reinterpret_cast<const char*>(KeyRow(it, position));
-  for (int64_t byte = 0; byte < 2 * it.a.dim; byte += 64) __builtin_prefetch(row + byte, 0, 3);
+  const int64_t bytes = it.a.dim * BytesOf(it.a.element);
+  for (int64_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(row + byte, 0, 3);
 }
 
 inline void LoadKeys(const Item& it, int64_t first, int64_t count) {
@@ -128,6 +129,18 @@ inline void ScoreHeads(const Item& it, int64_t token, int64_t ahead) {
   }
   for (; v + 2 <= it.vectors; v += 2) ScoreTiles<kStride, kTileHeight, 2>(it, token, v, ahead);
   if (v < it.vectors) ScoreTiles<kStride, 2 * kTileHeight, 1>(it, token, v, ahead);
+}
+
+// The end of the chunk's keys that a token of it sees.
+TAMIS_INLINE int64_t VisibleTo(const Item& it, int64_t token) {
+  int64_t visible = it.chunk.visible + token * it.chunk.visible_step;
+  if (it.a.key_tokens > 1) visible = visible < 0 ? 0 : visible / it.a.key_tokens;
+  if (it.a.limits != nullptr) {
+    const int64_t limit =
+        it.a.limits[OffsetOf(it.a.limits_at, it.chunk.batch, it.chunk.token + token)];
+    visible = limit < visible ? limit : visible;
+  }
+  return visible < it.chunk.key_end ? visible : it.chunk.key_end;
 }
 
 // Scores of the tile. `ahead`: the tile that is asked for meanwhile.

@@ -13,7 +13,7 @@ void QuantizeIndexKeys(const void* args, int64_t item, void* scratch, void*) {
   for (int64_t i = begin; i < end; ++i) {
     const int64_t first = i % a.panels * kShadowKeys;
     const int64_t count = a.page_size - first < kShadowKeys ? a.page_size - first : kShadowKeys;
-    const uint16_t* rows[kShadowKeys];
+    const void* rows[kShadowKeys];
     for (int64_t k = 0; k < count; ++k)
       rows[k] = a.key + i / a.panels * a.key_page_stride + (first + k) * a.key_stride;
     ShadowPanel(a.element, rows, count, a.dim, static_cast<uint8_t*>(scratch),

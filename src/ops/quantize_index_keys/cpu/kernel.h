@@ -9,9 +9,9 @@
 
 namespace tamis::quantize_index_keys {
 
-/// Strides in elements.
+/// Strides in bytes.
 struct KernelArgs {
-  const uint16_t* key;
+  const uint8_t* key;
   int64_t key_page_stride;
   int64_t key_stride;
   uint8_t* shadow;
