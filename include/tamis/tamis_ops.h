@@ -14,7 +14,7 @@ extern "C" {
 typedef struct tamis_nsa_compress_params {
   /* sizeof(tamis_nsa_compress_params) of the caller */
   size_t struct_size;
-  /* input [T, N, D] float16, bfloat16: tokens, sequences packed */
+  /* input [T, N, D] float16, bfloat16, float32: tokens, sequences packed */
   tamis_tensor input;
   /* input [compress_block_size, N] as input: weight of each token of a window, per head */
   tamis_tensor weight;
@@ -276,7 +276,7 @@ typedef struct tamis_sliding_window_attention_params {
    * values */
   tamis_tensor value;
   /* input, optional [*, *] int32: [B, max_pages], with PA_BSND only; entries of pages without a
-   * key in a window are not read */
+   * key in a window are not read, with key_limits those before key_starts */
   tamis_tensor block_table;
   /* input, optional [*] int32, int64: BSND: tokens per sequence, or one for all; absent: S1.
    * TND: inclusive prefix sums, required; rows past the last are padding */

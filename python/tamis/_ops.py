@@ -120,7 +120,7 @@ def nsa_compress(
 
     Parameters
     ----------
-    input : array of float16, bfloat16
+    input : array of float16, bfloat16, float32
         [T, N, D]: tokens, sequences packed
     weight : array, dtype as input
         [compress_block_size, N]: weight of each token of a window, per head
@@ -966,7 +966,7 @@ def sliding_window_attention(
         keys that a token sees at most, that of its own position among them; 0: none
     block_table : array or nested sequence of int32, optional
         [*, *]: [B, max_pages], with PA_BSND only; entries of pages without a key in a window are
-        not read
+        not read, with key_limits those before key_starts
     actual_seq_lengths_query : array or nested sequence of int32, int64, optional
         [*]: BSND: tokens per sequence, or one for all; absent: S1. TND: inclusive prefix sums,
         required; rows past the last are padding

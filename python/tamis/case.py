@@ -303,7 +303,7 @@ class _Field(NamedTuple):
 # --- contracts: begin (made by `dev generate`, do not edit)
 _CONTRACTS: dict[str, dict[str, _Field]] = {
     "nsa_compress": {
-        "input": _Field("input", "float16 bfloat16", "T, N, D"),
+        "input": _Field("input", "float16 bfloat16 float32", "T, N, D"),
         "weight": _Field("input", "as input", "compress_block_size, N"),
         "act_seq_len": _Field("required", "ints"),
         "compress_block_size": _Field("required", "int"),

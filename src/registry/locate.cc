@@ -29,6 +29,7 @@ constexpr DimensionWord kWords[] = {
     {"K", "place", "places"},
     {"select_block_count", "place", "places"},
     {"sparse_count", "place", "places"},
+    {"blocks", "block", "blocks"},
     {"Bk", "sequence", "sequences"},
     {"pages", "page", "pages"},
     {"page_size", "slot", "slots"},

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from case_file import Half, HalfName
+from case_file import Real, RealName
 from formulation import Floats
 from precision import Family
 
@@ -34,11 +34,11 @@ class Approx:
         """The same elements."""
         return Approx(self.value.reshape(shape), self.error.reshape(shape))
 
-    def rounded(self, dtype: HalfName) -> Approx:
+    def rounded(self, dtype: RealName) -> Approx:
         """To the type: the error becomes the distance to the farthest value in reach."""
-        middle = Half.round(self.value, dtype).values
-        low = Half.round(self.value - self.error, dtype).values
-        high = Half.round(self.value + self.error, dtype).values
+        middle = Real.round(self.value, dtype).values
+        low = Real.round(self.value - self.error, dtype).values
+        high = Real.round(self.value + self.error, dtype).values
         return Approx(middle, np.maximum(middle - low, high - middle))
 
 

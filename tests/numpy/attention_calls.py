@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from case_file import Half, HalfName, Tensor
+from case_file import Real, RealName, Tensor
 from formulation import (
+    FLT_MAX,
     Blocks,
     Bools,
+    Floats,
     Importance,
     Ints,
     MaskedRows,
     Row,
+    Statistics,
     compress_attention,
     compress_attention_infer,
 )
@@ -27,18 +30,41 @@ def exact_scale(dim: int) -> float:
     return float(np.float32(1 / np.sqrt(dim)))
 
 
-def random_half(rng: np.random.Generator, shape: tuple[int, ...], dtype: HalfName) -> Half:
+def random_real(rng: np.random.Generator, shape: tuple[int, ...], dtype: RealName) -> Real:
     """Standard normal."""
-    return Half.round(rng.standard_normal(shape), dtype)
+    return Real.round(rng.standard_normal(shape), dtype)
+
+
+def random_limits(rng: np.random.Generator, lengths: Ints) -> Ints:
+    """A limit for every token, whose sequence has so many keys: any int32."""
+    limits = rng.integers(-3, lengths + 4)
+    edges = rng.choice([-(2**31), 0, 2**31 - 1], len(lengths))
+    return np.asarray(np.where(rng.random(len(lengths)) < 0.2, edges, limits))
+
+
+def random_whole(rng: np.random.Generator, rows: list[list[Row]]) -> Statistics:
+    """Statistics [T, N] over the keys of these rows and any others, as float32 holds them."""
+    largest = np.array([np.concatenate([row.maximum for row in heads]) for heads in rows])
+    seen = np.isfinite(largest) & (largest > -FLT_MAX)
+    # Of a row that sees nothing of its part the others may see something, or nothing either.
+    nothing = np.where(rng.random(largest.shape) < 0.5, rng.normal(0, 3, largest.shape), -FLT_MAX)
+    largest = np.where(seen, largest + rng.uniform(-2, 8, largest.shape), nothing)
+    total = np.exp(rng.uniform(-1, 5, largest.shape))
+    return Real.round(largest, "float32").values, Real.round(total, "float32").values
+
+
+def product_accuracy(query: Real, accuracy: str) -> str:
+    """Products of float32 are of float32 whatever is asked for."""
+    return "fp32" if query.dtype == "float32" else accuracy
 
 
 @dataclass
 class Training:
     """One call of nsa_compress_attention."""
 
-    query: Half
-    key: Half
-    value: Half
+    query: Real
+    key: Real
+    value: Real
     q_lengths: list[int]
     kv_lengths: list[int]
     blocks: Blocks = NSA
@@ -50,6 +76,12 @@ class Training:
     masked_rows: MaskedRows = "uniform"
     mask_dtype: type = np.bool_
     accuracy: str = "fp32"
+    key_limits: Ints | None = None
+    causal: bool = False
+    raw_lengths: list[int] | None = None
+    whole: Statistics | None = None
+    out_dtype: str = "input"
+    block_scores: bool = False
 
     def run(self, runner: Runner, implementation: Implementation, *options: str) -> Outputs:
         """Through the binary."""
@@ -58,7 +90,12 @@ class Training:
             tensors["atten_mask"] = self.atten_mask.astype(self.mask_dtype)
         if self.topk_mask is not None:
             tensors["topk_mask"] = self.topk_mask.astype(self.mask_dtype)
-        attributes = {
+        if self.key_limits is not None:
+            tensors["key_limits"] = self.key_limits.astype(np.int32)
+        if self.whole is not None:
+            for name, values in zip(("global_max", "global_sum"), self.whole, strict=True):
+                tensors[name] = values.astype(np.float32)
+        attributes: dict[str, object] = {
             "scale_value": self.scale,
             "head_num": self.query.values.shape[1],
             "compress_block_size": self.blocks.compress,
@@ -70,11 +107,17 @@ class Training:
             "importance": self.kind,
             "masked_rows": self.masked_rows,
             "accuracy": self.accuracy,
+            "causal": self.causal,
+            "out_dtype": self.out_dtype,
+            "return_block_scores": self.block_scores,
         }
+        if self.raw_lengths is not None:
+            attributes["actual_raw_seq_kvlen"] = np.cumsum(self.raw_lengths).tolist()
         return runner.run("nsa_compress_attention", implementation, tensors, attributes, *options)
 
     def rows(self) -> list[list[Row]]:
         """Of the formulation."""
+        raw_lengths = self.q_lengths if self.raw_lengths is None else self.raw_lengths
         return compress_attention(
             self.query.values,
             self.key.values,
@@ -87,16 +130,25 @@ class Training:
             self.topk_mask,
             self.kind,
             self.masked_rows,
+            self.key_limits,
+            raw_lengths if self.causal else None,
+            self.whole,
         )
 
     def check(self, runner: Runner, implementation: Implementation) -> Outputs:
-        """Runs, and compares all four outputs."""
+        """Runs, and compares all outputs."""
         outputs = self.run(runner, implementation)
-        out, topk = outputs.half("attention_out"), outputs.ints("topk_indices")
+        out, topk = outputs.real("attention_out"), outputs.ints("topk_indices")
         tokens, heads = self.query.values.shape[:2]
-        assert out.dtype == self.query.dtype
+        assert out.dtype == (self.query.dtype if self.out_dtype == "input" else "float32")
         assert out.values.shape == (tokens, heads, self.value.values.shape[2])
-        assert topk.shape == (tokens, self.key.values.shape[1], self.top_k)
+        kv_heads = self.key.values.shape[1]
+        assert topk.shape == (tokens, kv_heads, self.top_k)
+        assert ("block_scores" in outputs.tensors) == self.block_scores
+        block_scores = outputs.floats("block_scores") if self.block_scores else None
+        if block_scores is not None:
+            most = self.blocks.training_count(max(self.kv_lengths))
+            assert block_scores.shape == (tokens, kv_heads, most)
         assert_attention(
             self.rows(),
             out,
@@ -104,7 +156,8 @@ class Training:
             implementation.family,
             outputs.floats("softmax_max"),
             outputs.floats("softmax_sum"),
-            accuracy=self.accuracy,
+            block_scores,
+            accuracy=product_accuracy(self.query, self.accuracy),
         )
         return outputs
 
@@ -113,9 +166,9 @@ class Training:
 class Infer:
     """One call of nsa_compress_attention_infer. Queries are packed here; BSND pads them."""
 
-    query: Half  # [T, N, D]
-    key: Half  # [pages, page, N2 D]
-    value: Half
+    query: Real  # [T, N, D]
+    key: Real  # [pages, page, N2 D]
+    value: Real
     block_table: Ints
     cmp_lengths: list[int]
     kv_heads: int
@@ -129,6 +182,11 @@ class Infer:
     kind: Importance = "cann"
     masked_rows: MaskedRows = "uniform"
     accuracy: str = "fp32"
+    key_limits: Ints | None = None  # [T]
+    whole: Statistics | None = None  # [T, N]
+    out_dtype: str = "input"
+    statistics: bool = False
+    block_scores: bool = False
     counts: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -139,20 +197,29 @@ class Infer:
         """[B, S]: which rows of a padded batch hold a query."""
         return np.arange(max(self.counts))[None, :] < np.array(self.counts)[:, None]
 
+    def lay(self, packed: Floats, fill: float) -> Floats:
+        """What a call has of every query, in its layout."""
+        if self.layout == "TND":
+            return packed
+        real = self.real_rows()
+        padded = np.full((*real.shape, *packed.shape[1:]), fill)
+        padded[real] = packed
+        return padded
+
     def run(self, runner: Runner, implementation: Implementation, *options: str) -> Outputs:
         """Through the binary."""
-        query = self.query
-        if self.layout == "BSND":
-            real = self.real_rows()
-            padded = np.full((*real.shape, *query.values.shape[1:]), np.nan)
-            padded[real] = query.values
-            query = Half(padded, query.dtype)
         tensors: dict[str, Tensor] = {
-            "query": query,
+            "query": Real(self.lay(self.query.values, np.nan), self.query.dtype),
             "key": self.key,
             "value": self.value,
             "block_table": self.block_table.astype(np.int32),
         }
+        if self.key_limits is not None:
+            limits = self.lay(self.key_limits.astype(float), 2**31 - 1)
+            tensors["key_limits"] = limits.astype(np.int32)
+        if self.whole is not None:
+            for name, values in zip(("global_max", "global_sum"), self.whole, strict=True):
+                tensors[name] = self.lay(values, np.nan).astype(np.float32)
         if self.masked:
             shape = (max(self.counts), max(self.cmp_lengths))
             tensors["atten_mask"] = np.zeros(shape, np.uint8)
@@ -170,6 +237,9 @@ class Infer:
             "importance": self.kind,
             "masked_rows": self.masked_rows,
             "accuracy": self.accuracy,
+            "out_dtype": self.out_dtype,
+            "return_softmax_lse": self.statistics,
+            "return_block_scores": self.block_scores,
         }
         if self.q_lengths is not None:
             attributes["actual_seq_qlen"] = self.q_lengths
@@ -193,31 +263,60 @@ class Infer:
             self.sel_lengths if self.masked else None,
             self.kind,
             self.masked_rows,
+            self.key_limits,
+            self.whole,
         )
 
     def check(self, runner: Runner, implementation: Implementation) -> Outputs:
-        """Runs, and compares both outputs; padding rows hold 0 and -1."""
+        """Runs, and compares all outputs; padding rows hold 0, -1, and an empty softmax."""
         outputs = self.run(runner, implementation)
-        out, topk = outputs.half("attention_out"), outputs.ints("topk_indices")
-        if self.layout == "BSND":
-            real = self.real_rows()
-            assert np.all(out.values[~real] == 0)
-            assert np.all(topk[~real] == -1)
-            out, topk = Half(out.values[real], out.dtype), topk[real]
+        out, topk = outputs.real("attention_out"), outputs.ints("topk_indices")
+        out = Real(self.pack(out.values, 0), out.dtype)
+        topk = self.pack(topk.astype(float), -1).astype(np.int64)
+        wanted = {"attention_out", "topk_indices"}
+        maximum = total = block_scores = None
+        if self.statistics:
+            wanted |= {"softmax_max", "softmax_sum"}
+            maximum = self.pack(outputs.floats("softmax_max"), -np.inf)
+            total = self.pack(outputs.floats("softmax_sum"), 0)
+        if self.block_scores:
+            wanted |= {"block_scores"}
+            block_scores = self.pack(outputs.floats("block_scores"), 0)
+        assert outputs.tensors.keys() == wanted
         tokens, heads = self.query.values.shape[:2]
-        assert out.dtype == self.query.dtype
+        assert out.dtype == (self.query.dtype if self.out_dtype == "input" else "float32")
         assert out.values.shape == (tokens, heads, self.value.values.shape[2] // self.kv_heads)
         assert topk.shape == (tokens, self.kv_heads, self.top_k)
-        assert_attention(self.rows(), out, topk, implementation.family, accuracy=self.accuracy)
+        if block_scores is not None:
+            most = self.blocks.infer_count(max(self.cmp_lengths))
+            assert block_scores.shape == (tokens, self.kv_heads, most)
+        assert_attention(
+            self.rows(),
+            out,
+            topk,
+            implementation.family,
+            maximum,
+            total,
+            block_scores,
+            accuracy=product_accuracy(self.query, self.accuracy),
+        )
         return outputs
+
+    def pack(self, output: Floats, empty: float) -> Floats:
+        """An output without its padding rows, which hold nothing."""
+        if self.layout == "TND":
+            return output
+        real = self.real_rows()
+        assert np.all(output[~real] == empty)
+        return np.asarray(output[real])
 
 
 def paged(
     rng: np.random.Generator,
-    dense: list[tuple[Half, Half]],
+    dense: list[tuple[Real, Real]],
     page: int,
     spare: int = 3,
-) -> tuple[Half, Half, Ints]:
+) -> tuple[Real, Real, Ints]:
     """Pages in random order for the keys and values [n, N2, D] of each sequence, and their table.
 
     Everything that must not be read is poison: `spare` pages, rows past the last key (NaN), and
@@ -240,5 +339,5 @@ def paged(
                 table[b, p] = order[used]
                 cache[order[used], : len(chunk)] = chunk
                 used += 1
-        caches.append(Half(cache, dtype))
+        caches.append(Real(cache, dtype))
     return caches[0], caches[1], table

@@ -1,7 +1,7 @@
 """Case files of Tamis, written and read without Tamis: one call in one safetensors file.
 
-bfloat16 has no numpy type here: such tensors are `Half` arrays, float64 values that bfloat16 (or
-float16) holds exactly, with the name of the type.
+bfloat16 has no numpy type here: tensors of floats are `Real` arrays, float64 values that the type
+holds exactly, with its name. Tensors of fp32 may be numpy's, too, and are so when read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
-HalfName = Literal["float16", "bfloat16"]
+RealName = Literal["float16", "bfloat16", "float32"]
 
 _CODES: dict[np.dtype[Any], str] = {
     np.dtype(np.float32): "F32",
@@ -49,36 +49,37 @@ def _from_bfloat16_bits(bits: npt.NDArray[np.uint16]) -> Floats:
 
 
 @dataclass(frozen=True)
-class Half:
-    """A 16-bit tensor: its values, all representable, and its type."""
+class Real:
+    """A tensor of floats: its values, all representable, and its type."""
 
     values: Floats
-    dtype: HalfName
+    dtype: RealName
 
     @classmethod
-    def round(cls, values: npt.ArrayLike, dtype: HalfName) -> Half:
+    def round(cls, values: npt.ArrayLike, dtype: RealName) -> Real:
         """The nearest values of the type."""
         exact = np.asarray(values, dtype=np.float64)
-        if dtype == "float16":
+        if dtype != "bfloat16":
             with np.errstate(over="ignore"):
-                return cls(exact.astype(np.float16).astype(np.float64), dtype)
+                return cls(exact.astype(dtype).astype(np.float64), dtype)
         return cls(_from_bfloat16_bits(_to_bfloat16_bits(exact)), dtype)
 
     def to_bytes(self) -> bytes:
         """As it lies in a file."""
-        if self.dtype == "float16":
-            return self.values.astype("<f2").tobytes()
-        return _to_bfloat16_bits(self.values).astype("<u2").tobytes()
+        if self.dtype == "bfloat16":
+            return _to_bfloat16_bits(self.values).astype("<u2").tobytes()
+        return self.values.astype(np.dtype(self.dtype).newbyteorder("<")).tobytes()
 
 
-Tensor = Half | npt.NDArray[Any]
+Tensor = Real | npt.NDArray[Any]
+_REAL = {"float16": ("F16", 2), "bfloat16": ("BF16", 2), "float32": ("F32", 4)}
 
 
 def _encode(tensor: Tensor) -> tuple[str, list[int], bytes, int]:
     """Type code, shape, bytes and item size."""
-    if isinstance(tensor, Half):
-        code = "F16" if tensor.dtype == "float16" else "BF16"
-        return code, list(tensor.values.shape), tensor.to_bytes(), 2
+    if isinstance(tensor, Real):
+        code, size = _REAL[tensor.dtype]
+        return code, list(tensor.values.shape), tensor.to_bytes(), size
     return _CODES[tensor.dtype], list(tensor.shape), tensor.tobytes(), tensor.itemsize
 
 
@@ -118,10 +119,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         data, shape, code = body[begin:end], entry["shape"], entry["dtype"]
         if code == "F16":
             half = np.frombuffer(data, "<f2").astype(np.float64)
-            tensors[name] = Half(half.reshape(shape), "float16")
+            tensors[name] = Real(half.reshape(shape), "float16")
         elif code == "BF16":
             half = _from_bfloat16_bits(np.frombuffer(data, "<u2"))
-            tensors[name] = Half(half.reshape(shape), "bfloat16")
+            tensors[name] = Real(half.reshape(shape), "bfloat16")
         else:
             tensors[name] = np.frombuffer(data, _DTYPES[code]).reshape(shape)
     return tensors

@@ -17,6 +17,7 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Importance = Literal["cann", "exact_overlap"]
 MaskedRows = Literal["uniform", "zero"]
+Statistics = tuple[Floats, Floats]  # the largest score, and the sum of e^(score - largest)
 
 FLT_MAX = float(np.finfo(np.float32).max)
 
@@ -93,9 +94,12 @@ class Row:
     maximum: Floats  # [G]
     total: Floats  # [G]
     scores: Floats  # [J], forced blocks at infinity
+    importance: Floats  # [J]: the same before any is forced
     score_magnitude: Floats  # [G]: the largest sum |scale q k| of a visible key
     value_magnitude: Floats  # [G, D2]: sum P |v|
     storage: Floats  # [G]: what accuracy "storage" may add to an error
+    whole_magnitude: Floats | None  # [G]: |largest score of all keys|, where importance is of all
+    whole_share: Floats  # [G]: at most what a key can have of the importance
     qk_dim: int
     n: int
     band: int  # terms that a block's score sums
@@ -139,8 +143,12 @@ def attend(
     blocks: Blocks,
     kind: Importance,
     masked_rows: MaskedRows,
+    whole: Statistics | None = None,
 ) -> Row:
-    """One row from query [G, D], key [n, D], value [n, D2], hidden [n] and forced [J]."""
+    """One row from query [G, D], key [n, D], value [n, D2], hidden [n] and forced [J].
+
+    Where these keys are a part of all, `whole` [G] twice is of the softmax over all of them.
+    """
     group, n = len(query), len(key)
     band = (blocks.select // blocks.stride) * (blocks.compress // blocks.stride)
     row = Row(
@@ -148,9 +156,12 @@ def attend(
         maximum=np.full(group, -np.inf),
         total=np.zeros(group),
         scores=np.zeros(len(forced)),
+        importance=np.zeros(len(forced)),
         score_magnitude=np.zeros(group),
         value_magnitude=np.zeros((group, value.shape[1])),
         storage=np.zeros(group),
+        whole_magnitude=None if whole is None else np.zeros(group),
+        whole_share=np.ones(group),
         qk_dim=key.shape[1],
         n=n,
         band=group * band,
@@ -171,9 +182,13 @@ def attend(
     row.storage = storage_error(p, value, 64)
     if not hidden.all():
         row.score_magnitude = (np.abs(scale) * (np.abs(query) @ np.abs(key.T)))[:, ~hidden].max(1)
+    if whole is not None:
+        p = np.exp(x - whole[0][:, None]) / whole[1][:, None]
+        row.whole_magnitude = np.zeros(group) if hidden.all() else np.abs(whole[0])
+        row.whole_share = np.exp(row.maximum - whole[0]) / whole[1]
     for head in range(group):
-        row.scores += importance(p[head], blocks, len(forced), kind)
-    row.scores[forced] = np.inf
+        row.importance += importance(p[head], blocks, len(forced), kind)
+    row.scores = np.where(forced, np.inf, row.importance)
     return row
 
 
@@ -195,15 +210,29 @@ def compress_attention(
     topk_mask: Bools | None = None,
     kind: Importance = "cann",
     masked_rows: MaskedRows = "uniform",
+    key_limits: Ints | None = None,
+    raw_lengths: list[int] | None = None,
+    whole: Statistics | None = None,
 ) -> list[list[Row]]:
-    """nsa_compress_attention: a Row per query token [Tq] and kv head [N2]."""
+    """nsa_compress_attention: a Row per query token [Tq] and kv head [N2].
+
+    `raw_lengths` only where the call is causal.
+    """
     kv_heads = key.shape[1]
     group = query.shape[1] // kv_heads
     rows = []
-    for (q_begin, q_len), (k_begin, n) in zip(spans(q_lengths), spans(kv_lengths), strict=True):
+    places = zip(spans(q_lengths), spans(kv_lengths), strict=True)
+    for b, ((q_begin, q_len), (k_begin, n)) in enumerate(places):
         count = blocks.training_count(n)
         for t in range(q_len):
-            hidden = np.zeros(n, bool) if atten_mask is None else atten_mask[t, :n]
+            hidden = np.zeros(n, bool) if atten_mask is None else atten_mask[t, :n].copy()
+            for i in range(n):
+                if key_limits is not None and i >= key_limits[q_begin + t]:
+                    hidden[i] = True
+                if raw_lengths is not None:
+                    position = raw_lengths[b] - q_len + t
+                    last = i * blocks.stride + blocks.compress - 1
+                    hidden[i] |= last > position
             forced = np.zeros(count, bool) if topk_mask is None else topk_mask[t, :count]
             rows.append(
                 [
@@ -217,11 +246,20 @@ def compress_attention(
                         blocks,
                         kind,
                         masked_rows,
+                        of_heads(whole, q_begin + t, g, group),
                     )
                     for g in range(kv_heads)
                 ]
             )
     return rows
+
+
+def of_heads(whole: Statistics | None, t: int, g: int, group: int) -> Statistics | None:
+    """Of statistics [T, N] those of one row."""
+    if whole is None:
+        return None
+    heads = slice(g * group, (g + 1) * group)
+    return whole[0][t, heads], whole[1][t, heads]
 
 
 def gather_pages(cache: Floats, table: Ints, n: int, kv_heads: int) -> Floats:
@@ -244,6 +282,8 @@ def compress_attention_infer(
     sel_lengths: list[int] | None = None,
     kind: Importance = "cann",
     masked_rows: MaskedRows = "uniform",
+    key_limits: Ints | None = None,
+    whole: Statistics | None = None,
 ) -> list[list[Row]]:
     """nsa_compress_attention_infer, queries packed; `sel_lengths` only where a mask is given."""
     group = query.shape[1] // kv_heads
@@ -263,6 +303,8 @@ def compress_attention_infer(
                 seen = sel_lengths[b] - (q_len - 1 - t)
                 for i in range(n):
                     hidden[i] = i * blocks.stride + blocks.compress > seen
+            if key_limits is not None:
+                hidden |= np.arange(n) >= key_limits[q_begin + t]
             rows.append(
                 [
                     attend(
@@ -275,6 +317,7 @@ def compress_attention_infer(
                         blocks,
                         kind,
                         masked_rows,
+                        of_heads(whole, q_begin + t, g, group),
                     )
                     for g in range(kv_heads)
                 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from case_file import Half, HalfName
+from case_file import Real
 from formulation import Floats, Ints, Row
 
 FLT_MIN = float(np.finfo(np.float32).tiny)
@@ -36,6 +36,14 @@ class Family:
         difference = 2 * self.unit * row.score_magnitude
         return 2 * self.of_score(row) + difference + self.of_sum(row.n + 16, np.ones(len(row.out)))
 
+    def of_importance(self, row: Row) -> float:
+        """Relative error of a block's importance."""
+        relative = self.of_probability(row)
+        if row.whole_magnitude is not None:  # the statistics are given, and exact
+            difference = 2 * self.unit * (row.score_magnitude + row.whole_magnitude)
+            relative = self.of_score(row) + difference + self.of_sum(16, np.ones(len(row.out)))
+        return float(relative.max() + self.of_sum(row.band, np.ones(1))[0])
+
 
 REFERENCE = Family(unit=2.0**-53, underflow=0.0)
 FP32 = Family(unit=2.0**-24, underflow=FLT_MIN)
@@ -44,7 +52,7 @@ _MANTISSA = {"float16": (11, -14), "bfloat16": (8, -126), "float32": (24, -126)}
 
 
 def rounding(dtype: str, values: Floats) -> Floats:
-    """Half a unit in the last place of a type at each value, subnormals included."""
+    """Real a unit in the last place of a type at each value, subnormals included."""
     digits, least = _MANTISSA[dtype]
     exponent = np.floor(np.log2(np.maximum(np.abs(values), 2.0**least)))
     return np.asarray(2.0 ** (exponent - digits))
@@ -65,7 +73,7 @@ def assert_close(what: str, got: Floats, expected: Floats, error: Floats, dtype:
         )
 
 
-def assert_windows(got: Half, sums: Floats, magnitudes: Floats, terms: int, family: Family) -> None:
+def assert_windows(got: Real, sums: Floats, magnitudes: Floats, terms: int, family: Family) -> None:
     """The output of nsa_compress."""
     assert_close("output", got.values, sums, family.of_sum(terms, magnitudes), got.dtype)
 
@@ -91,16 +99,16 @@ def assert_ranking(what: str, got: Ints, scores: Floats, error: Floats) -> None:
 
 def assert_attention(
     rows: list[list[Row]],
-    out: Half,
+    out: Real,
     topk: Ints,
     family: Family,
     maximum: Floats | None = None,
     total: Floats | None = None,
+    block_scores: Floats | None = None,
     *,
     accuracy: str = "fp32",
 ) -> None:
-    """Outputs [T, N, D2], [T, N2, k] and optionally [T, N] twice, against the formulation."""
-    dtype: HalfName = out.dtype
+    """Outputs [T, N, D2], [T, N2, k], and where wanted [T, N] twice and [T, N2, J]."""
     for t, heads in enumerate(rows):
         for g, row in enumerate(heads):
             where = f"[{t}, kv head {g}]"
@@ -111,12 +119,23 @@ def assert_attention(
             error = error + lost * np.abs(row.value_magnitude).max(initial=1.0)
             if accuracy == "storage":
                 error = error + row.storage[:, None]
-            assert_close(f"attention_out{where}", out.values[t, group], row.out, error, dtype)
+            assert_close(f"attention_out{where}", out.values[t, group], row.out, error, out.dtype)
+            slack = family.of_importance(row) * row.importance
+            slack = slack + lost * row.band * max(1.0, row.whole_share.max(initial=0.0))
             fuzzy = np.isfinite(row.scores) & (row.scores > 0)
-            slack = float(relative.max()) + float(family.of_sum(row.band, np.ones(1))[0])
-            scores = np.where(fuzzy, row.scores, 0.0)
-            error = np.where(fuzzy, slack * scores + lost * row.band, 0.0)
-            assert_ranking(f"topk_indices{where}", topk[t, g], row.scores, error)
+            assert_ranking(
+                f"topk_indices{where}", topk[t, g], row.scores, np.where(fuzzy, slack, 0.0)
+            )
+            if block_scores is not None:
+                count = len(row.importance)
+                assert_close(
+                    f"block_scores{where}",
+                    block_scores[t, g, :count],
+                    row.importance,
+                    slack,
+                    "float32",
+                )
+                assert np.all(block_scores[t, g, count:] == 0), f"block_scores{where}: past {count}"
             if maximum is not None:
                 assert_close(
                     f"softmax_max{where}",

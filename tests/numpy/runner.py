@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from case_file import Half, Tensor, read_tensors, write_case
+from case_file import Real, Tensor, read_tensors, write_case
 from formulation import Floats, Ints
 from precision import FP32, REFERENCE, Family
 
@@ -59,30 +59,29 @@ class Outputs:
 
     tensors: dict[str, Tensor]
 
-    def half(self, name: str) -> Half:
-        """A 16-bit output."""
+    def real(self, name: str) -> Real:
+        """An output of whatever floats."""
         tensor = self.tensors[name]
-        assert isinstance(tensor, Half)
-        return tensor
+        return tensor if isinstance(tensor, Real) else Real(self.floats(name), "float32")
 
     def floats(self, name: str) -> Floats:
         """A float32 output, widened."""
         tensor = self.tensors[name]
-        assert not isinstance(tensor, Half)
+        assert not isinstance(tensor, Real)
         assert tensor.dtype == np.float32
         return tensor.astype(np.float64)
 
     def ints(self, name: str) -> Ints:
         """An int32 output, widened."""
         tensor = self.tensors[name]
-        assert not isinstance(tensor, Half)
+        assert not isinstance(tensor, Real)
         assert tensor.dtype == np.int32
         return tensor.astype(np.int64)
 
     def array(self, name: str) -> Floats:
         """Any output, as float64."""
         tensor = self.tensors[name]
-        return tensor.values if isinstance(tensor, Half) else tensor.astype(np.float64)
+        return tensor.values if isinstance(tensor, Real) else tensor.astype(np.float64)
 
     def same_bits(self, other: Outputs) -> bool:
         """Whether two runs wrote the same, bit for bit."""
@@ -92,7 +91,7 @@ class Outputs:
 
 
 def _bytes(tensor: Tensor) -> bytes:
-    return tensor.to_bytes() if isinstance(tensor, Half) else tensor.tobytes()
+    return tensor.to_bytes() if isinstance(tensor, Real) else tensor.tobytes()
 
 
 @dataclass

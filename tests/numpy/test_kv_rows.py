@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
-from case_file import Half, HalfName
+from case_file import Real, RealName
 from formulation import Floats
 from runner import Implementation, Runner
 
 FORMATS = ["cann656", "flashmla656"]
-HALVES: list[HalfName] = ["bfloat16", "float16"]
+HALVES: list[RealName] = ["bfloat16", "float16"]
 
 Bytes = npt.NDArray[np.uint8]
 Singles = npt.NDArray[np.float32]
@@ -51,14 +51,14 @@ def encode(latent: Floats, kind: str) -> tuple[Bytes, Singles]:
     return codes.reshape(latent.shape), scales
 
 
-def decode(codes: Bytes, scales: Singles, kind: str, dtype: HalfName) -> Floats:
+def decode(codes: Bytes, scales: Singles, kind: str, dtype: RealName) -> Floats:
     """The latent: the product in float32, rounded to the type."""
     values = codes.view(np.int8).astype(float) if kind == "cann656" else fp8_table()[codes]
     product = values.astype(np.float32) * np.repeat(scales, 128, axis=1)
-    return Half.round(product.astype(np.float64), dtype).values
+    return Real.round(product.astype(np.float64), dtype).values
 
 
-def join(codes: Bytes, scales: Singles, rope: Half, kind: str) -> Bytes:
+def join(codes: Bytes, scales: Singles, rope: Real, kind: str) -> Bytes:
     """One row of bytes per key."""
     count = len(codes)
     rope_bytes = np.frombuffer(rope.to_bytes(), np.uint8).reshape(count, -1)
@@ -67,27 +67,27 @@ def join(codes: Bytes, scales: Singles, rope: Half, kind: str) -> Bytes:
     return np.concatenate(parts if kind == "cann656" else [codes, scale_bytes, rope_bytes], axis=1)
 
 
-def random_latent(rng: np.random.Generator, rows: int, dim: int, dtype: HalfName) -> Floats:
+def random_latent(rng: np.random.Generator, rows: int, dim: int, dtype: RealName) -> Floats:
     size = np.exp2(rng.integers(-12, 5, (rows, dim // 128)))
     size[0, 0] = 0
-    return Half.round(rng.standard_normal((rows, dim)) * np.repeat(size, 128, axis=1), dtype).values
+    return Real.round(rng.standard_normal((rows, dim)) * np.repeat(size, 128, axis=1), dtype).values
 
 
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("dtype", HALVES)
 def test_packed_rows_are_the_bytes_of_the_description(
-    runner: Runner, implementation: Implementation, dtype: HalfName, kind: str
+    runner: Runner, implementation: Implementation, dtype: RealName, kind: str
 ) -> None:
     rng = np.random.default_rng(940)
     latent = random_latent(rng, 37, 512, dtype)
-    rope = Half.round(rng.standard_normal((37, 64)), dtype)
+    rope = Real.round(rng.standard_normal((37, 64)), dtype)
     codes, scales = encode(latent, kind)
     want = join(codes, scales, rope, kind)
     assert want.shape == (37, 656)
     outputs = runner.run(
         "pack_kv_rows",
         implementation,
-        {"latent": Half.round(latent, dtype), "rope": rope},
+        {"latent": Real.round(latent, dtype), "rope": rope},
         {"kv_format": kind},
     )
     got = outputs.array("rows").astype(np.uint8)
@@ -98,20 +98,20 @@ def test_packed_rows_are_the_bytes_of_the_description(
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("dtype", HALVES)
 def test_unpacked_rows_are_the_values_of_the_description(
-    runner: Runner, implementation: Implementation, dtype: HalfName, kind: str
+    runner: Runner, implementation: Implementation, dtype: RealName, kind: str
 ) -> None:
     rng = np.random.default_rng(941)
     codes = rng.integers(0, 256, (9, 384)).astype(np.uint8)
     codes[0] = np.arange(384) % 256
     scales = np.exp(rng.normal(-3, 2, (9, 3))).astype(np.float32)
-    rope = Half.round(rng.standard_normal((9, 5)), dtype)
+    rope = Real.round(rng.standard_normal((9, 5)), dtype)
     outputs = runner.run(
         "unpack_kv_rows",
         implementation,
         {"rows": join(codes, scales, rope, kind)},
         {"kv_format": kind, "rope_dim": 5, "dtype": dtype},
     )
-    assert outputs.half("latent").dtype == outputs.half("rope").dtype == dtype
+    assert outputs.real("latent").dtype == outputs.real("rope").dtype == dtype
     want = decode(codes, scales, kind, dtype)
     assert np.array_equal(outputs.array("latent"), want, equal_nan=True)
     assert np.array_equal(outputs.array("rope"), rope.values)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from case_file import Half, HalfName, Tensor
+from case_file import Real, RealName, Tensor
 from formulation import Floats
 from precision import Family, assert_close, assert_ranking
 from runner import Implementation, Runner
@@ -21,7 +21,7 @@ class Call:
     queries: list[Floats]  # per sequence [q, heads, dim], values that the type holds
     weights: list[Floats]  # [q, heads]
     keys: list[Floats]  # [n, dim]
-    dtype: HalfName
+    dtype: RealName
     count: int
     mode: int
     page: int = 16
@@ -36,13 +36,13 @@ class Call:
         lengths = [len(q) for q in self.queries]
         longest = max([*lengths, 1])
 
-        def pack(parts: list[Floats]) -> Half:
+        def pack(parts: list[Floats]) -> Real:
             if query_layout == "TND":
-                return Half.round(np.concatenate(parts), self.dtype)
+                return Real.round(np.concatenate(parts), self.dtype)
             padded = np.full((len(parts), longest, *parts[0].shape[1:]), np.nan)
             for row, part in zip(padded, parts, strict=True):
                 row[: len(part)] = part
-            return Half.round(padded, self.dtype)
+            return Real.round(padded, self.dtype)
 
         tensors["query"], tensors["weights"] = pack(self.queries), pack(self.weights)
         q_lengths = np.cumsum(lengths) if query_layout == "TND" else np.array(lengths)
@@ -51,13 +51,13 @@ class Call:
         if key_layout == "PA_BSND":
             tensors["key"], tensors["block_table"] = self.paged()
         elif key_layout == "TND":
-            tensors["key"] = Half.round(np.concatenate(self.keys)[:, None], self.dtype)
+            tensors["key"] = Real.round(np.concatenate(self.keys)[:, None], self.dtype)
             n_lengths = np.cumsum(n_lengths)
         else:
             rows = np.full((len(self.keys), max([*n_lengths, 1]), 1, self.dim), np.nan)
             for row, part in zip(rows, self.keys, strict=True):
                 row[: len(part), 0] = part
-            tensors["key"] = Half.round(rows, self.dtype)
+            tensors["key"] = Real.round(rows, self.dtype)
         tensors["actual_seq_lengths_key"] = n_lengths.astype(np.int64)
         attributes = {
             "layout_query": query_layout,
@@ -88,7 +88,7 @@ class Call:
         """Of a head."""
         return int(self.keys[0].shape[1])
 
-    def paged(self) -> tuple[Half, Tensor]:
+    def paged(self) -> tuple[Real, Tensor]:
         """Keys dealt to pages from the last page down; what is not a key is NaN."""
         needed = [-(-len(k) // self.page) for k in self.keys]
         cache = np.full((sum(needed) + 1, self.page, 1, self.dim), np.nan)
@@ -100,10 +100,10 @@ class Call:
                 cache[free, : len(rows), 0] = rows
                 table[b, i] = free
                 free -= 1
-        return Half.round(cache, self.dtype), table
+        return Real.round(cache, self.dtype), table
 
 
-def random_call(seed: int, dtype: HalfName) -> Call:
+def random_call(seed: int, dtype: RealName) -> Call:
     rng = np.random.default_rng(seed)
     heads, dim = int(rng.integers(1, 70)), int(rng.choice([1, 7, 64, 128]))
     batch = int(rng.integers(1, 4))
@@ -111,7 +111,7 @@ def random_call(seed: int, dtype: HalfName) -> Call:
     lengths[0] += 1
 
     def normal(*shape: int) -> Floats:
-        return Half.round(rng.standard_normal(shape), dtype).values
+        return Real.round(rng.standard_normal(shape), dtype).values
 
     return Call(
         queries=[normal(int(q), heads, dim) for q in lengths],
@@ -157,7 +157,7 @@ def check(call: Call, found: list[tuple[Floats, Floats]], family: Family) -> Non
 def test_equals_the_formula_over_random_ragged_batches(
     runner: Runner, implementation: Implementation, seed: int, layout: str
 ) -> None:
-    dtype: HalfName = "bfloat16" if seed % 2 == 0 else "float16"
+    dtype: RealName = "bfloat16" if seed % 2 == 0 else "float16"
     call = random_call(700 + seed, dtype)
     check(call, call.run(runner, implementation, layout), implementation.family)
 

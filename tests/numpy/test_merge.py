@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from case_file import Half, HalfName, Tensor
+from case_file import Real, RealName, Tensor
 from formulation import Floats, Ints
 from precision import FLT_MIN, Family, assert_close
 from runner import Implementation, Runner
@@ -38,7 +38,7 @@ def run_states(
     runner: Runner,
     implementation: Implementation,
     states: States,
-    dtype: str,
+    dtype: RealName,
     out_dtype: str = "input",
 ) -> tuple[Floats, Floats, Floats]:
     """Out, max and sum; parts that are not full are marked one way or the other, outs are NaN."""
@@ -47,7 +47,7 @@ def run_states(
     maxes = np.where(~states.full & by_max, -np.inf, states.maxes)
     sums = np.where(states.full, states.sums, np.where(by_max, np.nan, 0.0))
     tensors: dict[str, Tensor] = {
-        "outs": outs.astype(np.float32) if dtype == "float32" else Half.round(outs, _half(dtype)),
+        "outs": Real.round(outs, dtype),
         "softmax_maxes": maxes.astype(np.float32),
         "softmax_sums": sums.astype(np.float32),
     }
@@ -55,27 +55,16 @@ def run_states(
     return got.array("out"), got.floats("softmax_max"), got.floats("softmax_sum")
 
 
-def _half(dtype: str) -> HalfName:
-    return "float16" if dtype == "float16" else "bfloat16"
-
-
-def stored(outs: Floats, dtype: str) -> Floats:
-    """What the type holds."""
-    if dtype == "float32":
-        return outs.astype(np.float32).astype(np.float64)
-    return Half.round(outs, _half(dtype)).values
-
-
 def check_states(
     states: States,
     got: tuple[Floats, Floats, Floats],
-    dtype: str,
+    dtype: RealName,
     out_dtype: str,
     family: Family,
 ) -> None:
     """One softmax over parts with the logits max + ln(sum), by broadcasting."""
     out, maximum, total = got
-    outs = np.where(states.full[..., None], stored(states.outs, dtype), 0.0)
+    outs = np.where(states.full[..., None], Real.round(states.outs, dtype).values, 0.0)
     sums = np.where(states.full, states.sums, 0.0)
     top = np.where(states.full, states.maxes, -np.inf).max(axis=0, initial=-np.inf)
     some = np.isfinite(top)
@@ -107,7 +96,7 @@ def check_states(
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("out_dtype", ["input", "float32"])
 def test_states_merge_as_one_softmax_over_parts(
-    runner: Runner, implementation: Implementation, dtype: str, out_dtype: str
+    runner: Runner, implementation: Implementation, dtype: RealName, out_dtype: str
 ) -> None:
     rng = np.random.default_rng(900)
     for parts, tokens, heads, dim in [(1, 2, 3, 8), (4, 3, 5, 33), (17, 2, 2, 130), (0, 2, 2, 4)]:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from case_file import Half, HalfName
+from case_file import Real, RealName
 from formulation import compress, window_count
 from precision import assert_windows
 from runner import Implementation, Runner
 
-HALVES: list[HalfName] = ["float16", "bfloat16"]
+HALVES: list[RealName] = ["float16", "bfloat16"]
 
 
 def run(
     runner: Runner,
     implementation: Implementation,
-    tokens: Half,
-    weight: Half,
+    tokens: Real,
+    weight: Real,
     lengths: list[int],
     stride: int,
     *options: str,
-) -> Half:
+) -> Real:
     """The output of one call."""
     attributes = {
         "act_seq_len": np.cumsum(lengths).tolist(),
@@ -29,21 +29,21 @@ def run(
     }
     tensors = {"input": tokens, "weight": weight}
     outputs = runner.run("nsa_compress", implementation, tensors, attributes, *options)
-    return outputs.half("output")
+    return outputs.real("output")
 
 
 def random_call(
-    seed: int, dtype: HalfName, lengths: list[int], heads: int, dim: int, block: int
-) -> tuple[Half, Half]:
+    seed: int, dtype: RealName, lengths: list[int], heads: int, dim: int, block: int
+) -> tuple[Real, Real]:
     rng = np.random.default_rng(seed)
-    tokens = Half.round(rng.standard_normal((sum(lengths), heads, dim)), dtype)
-    return tokens, Half.round(rng.standard_normal((block, heads)) / block, dtype)
+    tokens = Real.round(rng.standard_normal((sum(lengths), heads, dim)), dtype)
+    return tokens, Real.round(rng.standard_normal((block, heads)) / block, dtype)
 
 
 @pytest.mark.parametrize("dtype", HALVES)
 @pytest.mark.parametrize("seed", range(8))
 def test_equals_the_weighted_window_sums_over_random_ragged_batches(
-    runner: Runner, implementation: Implementation, seed: int, dtype: HalfName
+    runner: Runner, implementation: Implementation, seed: int, dtype: RealName
 ) -> None:
     rng = np.random.default_rng(100 + seed)
     block = int(rng.integers(1, 70))
@@ -93,8 +93,8 @@ def test_window_counts_of_the_specification(
 def test_ones_times_ones_is_the_window_length(
     runner: Runner, implementation: Implementation
 ) -> None:
-    tokens = Half.round(np.ones((64, 4, 32)), "float16")
-    weight = Half.round(np.ones((32, 4)), "float16")
+    tokens = Real.round(np.ones((64, 4, 32)), "float16")
+    weight = Real.round(np.ones((32, 4)), "float16")
     output = run(runner, implementation, tokens, weight, [64], 32)
     assert output.values.shape == (2, 4, 32)
     assert np.all(output.values == 32)
@@ -107,7 +107,7 @@ def test_one_hot_weight_copies_tokens_at_the_stride(
     tokens, _ = random_call(3, "float16", lengths, heads=3, dim=40, block=block)
     weight = np.zeros((block, 3))
     weight[hot] = 1
-    output = run(runner, implementation, tokens, Half.round(weight, "float16"), lengths, stride)
+    output = run(runner, implementation, tokens, Real.round(weight, "float16"), lengths, stride)
     copies = [0 + hot, 16 + hot, 50 + hot, 66 + hot]
     assert np.array_equal(output.values[:4], tokens.values[copies])
 
@@ -119,8 +119,8 @@ def test_doubling_input_or_weight_doubles_the_output(
     tokens, weight = random_call(4, "bfloat16", lengths, heads=2, dim=20, block=32)
     once = run(runner, implementation, tokens, weight, lengths, 16)
     for doubled in (
-        (Half(2 * tokens.values, tokens.dtype), weight),
-        (tokens, Half(2 * weight.values, weight.dtype)),
+        (Real(2 * tokens.values, tokens.dtype), weight),
+        (tokens, Real(2 * weight.values, weight.dtype)),
     ):
         output = run(runner, implementation, *doubled, lengths, 16)
         assert np.array_equal(output.values, 2 * once.values)
@@ -132,10 +132,10 @@ def test_output_of_a_sum_of_inputs_is_the_sum_of_outputs(
     # Small integers: every sum is exact, so linearity holds exactly.
     rng = np.random.default_rng(5)
     left, right = rng.integers(-4, 5, (2, 90, 2, 17)).astype(np.float64)
-    weight = Half.round(rng.integers(-2, 3, (32, 2)), "float16")
+    weight = Real.round(rng.integers(-2, 3, (32, 2)), "float16")
 
-    def output(tokens: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> Half:
-        return run(runner, implementation, Half.round(tokens, "float16"), weight, [90], 16)
+    def output(tokens: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> Real:
+        return run(runner, implementation, Real.round(tokens, "float16"), weight, [90], 16)
 
     both = output(left + right).values
     assert np.array_equal(both, output(left).values + output(right).values)
@@ -148,7 +148,7 @@ def test_permuting_sequences_permutes_their_windows(
     tokens, weight = random_call(6, "float16", lengths, heads=2, dim=24, block=32)
     output = run(runner, implementation, tokens, weight, lengths, 16).values
     slabs = np.split(tokens.values, [40, 140])
-    swapped = Half(np.concatenate([slabs[2], slabs[0], slabs[1]]), "float16")
+    swapped = Real(np.concatenate([slabs[2], slabs[0], slabs[1]]), "float16")
     permuted = run(runner, implementation, swapped, weight, [33, 40, 100], 16).values
     parts = np.split(output, [1, 6])
     assert np.array_equal(permuted, np.concatenate([parts[2], parts[0], parts[1]]))
@@ -167,7 +167,7 @@ def test_tokens_in_no_window_are_not_read(runner: Runner, implementation: Implem
     poisoned = tokens.values.copy()
     poisoned[:31] = np.nan  # a sequence shorter than a window
     poisoned[31 + 80 :] = np.nan  # 90 tokens hold windows up to token 80
-    output = run(runner, implementation, Half(poisoned, "float16"), weight, [31, 90], 16).values
+    output = run(runner, implementation, Real(poisoned, "float16"), weight, [31, 90], 16).values
     assert np.array_equal(output, clean)
 
 
@@ -178,7 +178,7 @@ def test_nan_stays_in_the_windows_and_channels_that_hold_it(
     poisoned = tokens.values.copy()
     poisoned[20, 1, 3] = np.nan
     clean = run(runner, implementation, tokens, weight, [96], 16).values
-    output = run(runner, implementation, Half(poisoned, "float16"), weight, [96], 16).values
+    output = run(runner, implementation, Real(poisoned, "float16"), weight, [96], 16).values
     expected = clean.copy()
     expected[0:2, 1, 3] = np.nan  # token 20 lies in windows 0 and 1
     assert np.array_equal(output, expected, equal_nan=True)

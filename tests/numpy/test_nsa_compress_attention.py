@@ -6,8 +6,15 @@ import dataclasses
 
 import numpy as np
 import pytest
-from attention_calls import NSA, Training, exact_scale, random_half
-from case_file import Half, HalfName
+from attention_calls import (
+    NSA,
+    Training,
+    exact_scale,
+    random_limits,
+    random_real,
+    random_whole,
+)
+from case_file import Real, RealName
 from formulation import FLT_MAX, Blocks, Bools, Floats, Importance, MaskedRows, window_count
 from runner import Implementation, Outputs, Runner
 
@@ -18,10 +25,13 @@ def causal_mask(rows: int, keys: int, blocks: Blocks = NSA) -> Bools:
     return np.asarray(ends[None, :] > np.arange(rows)[:, None])
 
 
+DTYPES: list[RealName] = ["float16", "bfloat16", "float32"]
+
+
 def random_call(seed: int) -> Training:
-    """Any shape: ragged, empty sequences too, odd sizes, masks or none."""
+    """Any shape and options: ragged, empty sequences too, odd sizes, keys hidden in every way."""
     rng = np.random.default_rng(seed)
-    dtype: HalfName = "float16" if seed % 2 else "bfloat16"
+    dtype = DTYPES[seed % 3]
     stride = int(rng.choice([1, 2, 16]))
     compress = int(rng.integers(stride, 5 * stride + 1))
     blocks = Blocks(compress, stride, stride * int(rng.integers(1, 7)))
@@ -33,15 +43,23 @@ def random_call(seed: int) -> Training:
     qk_dim, v_dim = [(8, 7), (18, 18), (65, 18), (64, 64), (192, 128), (5, 33)][rng.integers(6)]
     max_q, max_n = max(q_lengths), max(kv_lengths)
     atten_mask = topk_mask = None
-    if rng.random() < 0.7:
+    if rng.random() < 0.6:
         atten_mask = rng.random((max_q, max_n)) < rng.random()
         atten_mask[rng.random(max_q) < 0.2] = True  # rows with no key left
     if rng.random() < 0.5:
         topk_mask = rng.random((max_q, blocks.training_count(max_n))) < 0.2
-    return Training(
-        query=random_half(rng, (sum(q_lengths), kv_heads * group, qk_dim), dtype),
-        key=random_half(rng, (sum(kv_lengths), kv_heads, qk_dim), dtype),
-        value=random_half(rng, (sum(kv_lengths), kv_heads, v_dim), dtype),
+    key_limits = raw_lengths = None
+    if rng.random() < 0.3:
+        key_limits = random_limits(rng, np.repeat(kv_lengths, q_lengths))
+    if causal := bool(rng.random() < 0.35):
+        tokens = stride * max_n + compress
+        raw_lengths = [q + int(rng.integers(0, tokens)) for q in q_lengths]
+    if causal and rng.random() < 0.4:
+        raw_lengths = None
+    call = Training(
+        query=random_real(rng, (sum(q_lengths), kv_heads * group, qk_dim), dtype),
+        key=random_real(rng, (sum(kv_lengths), kv_heads, qk_dim), dtype),
+        value=random_real(rng, (sum(kv_lengths), kv_heads, v_dim), dtype),
         q_lengths=q_lengths,
         kv_lengths=kv_lengths,
         blocks=blocks,
@@ -52,7 +70,15 @@ def random_call(seed: int) -> Training:
         kind="exact_overlap" if rng.random() < 0.3 else "cann",
         masked_rows="zero" if rng.random() < 0.4 else "uniform",
         mask_dtype=np.uint8 if rng.random() < 0.5 else np.bool_,
+        key_limits=key_limits,
+        causal=causal,
+        raw_lengths=raw_lengths,
+        out_dtype="float32" if rng.random() < 0.5 else "input",
+        block_scores=bool(rng.random() < 0.6),
     )
+    if rng.random() < 0.4:
+        call.whole = random_whole(rng, call.rows())
+    return call
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -75,9 +101,9 @@ def test_equals_the_formulation_at_every_group_size(
 ) -> None:
     rng = np.random.default_rng(group)
     Training(
-        query=random_half(rng, (9, 2 * group, 192), "bfloat16"),
-        key=random_half(rng, (70, 2, 192), "bfloat16"),
-        value=random_half(rng, (70, 2, 128), "bfloat16"),
+        query=random_real(rng, (9, 2 * group, 192), "bfloat16"),
+        key=random_real(rng, (70, 2, 192), "bfloat16"),
+        value=random_real(rng, (70, 2, 128), "bfloat16"),
         q_lengths=[9],
         kv_lengths=[70],
         scale=exact_scale(192),
@@ -89,9 +115,9 @@ def test_equals_the_formulation_over_a_long_sequence(
 ) -> None:
     rng = np.random.default_rng(5000)
     Training(
-        query=random_half(rng, (3, 4, 64), "float16"),
-        key=random_half(rng, (5000, 1, 64), "float16"),
-        value=random_half(rng, (5000, 1, 32), "float16"),
+        query=random_real(rng, (3, 4, 64), "float16"),
+        key=random_real(rng, (5000, 1, 64), "float16"),
+        value=random_real(rng, (5000, 1, 32), "float16"),
         q_lengths=[3],
         kv_lengths=[5000],
         scale=exact_scale(64),
@@ -107,9 +133,9 @@ def test_two_sequences_with_upper_triangular_mask_as_the_device_is_tested(
     topk_mask = np.eye(346, 142, dtype=bool)
     topk_mask[:, 0] = True
     Training(
-        query=random_half(rng, (658, 7, 8), "float16"),
-        key=random_half(rng, (1017, 7, 8), "float16"),
-        value=random_half(rng, (1017, 7, 7), "float16"),
+        query=random_real(rng, (658, 7, 8), "float16"),
+        key=random_real(rng, (1017, 7, 8), "float16"),
+        value=random_real(rng, (1017, 7, 7), "float16"),
         q_lengths=q_lengths,
         kv_lengths=kv_lengths,
         scale=float(np.float32(0.3)),
@@ -121,16 +147,16 @@ def test_two_sequences_with_upper_triangular_mask_as_the_device_is_tested(
 # --- importance, seen through the order of selected blocks --------------------------------------
 
 
-def keys_with_probabilities(weights: Floats) -> tuple[Half, Half]:
+def keys_with_probabilities(weights: Floats) -> tuple[Real, Real]:
     """A query and keys (one head, dim 4) whose softmax is proportional to the weights."""
     parts = []
     rest = np.log(weights)
     for _ in range(3):  # ln w as a sum of three bfloat16
-        part = Half.round(rest, "bfloat16").values
+        part = Real.round(rest, "bfloat16").values
         parts.append(part)
         rest = rest - part
     key = np.stack([*parts, np.zeros_like(rest)], axis=1)[:, None, :]
-    return Half(np.ones((1, 1, 4)), "bfloat16"), Half(key, "bfloat16")
+    return Real(np.ones((1, 1, 4)), "bfloat16"), Real(key, "bfloat16")
 
 
 @pytest.mark.parametrize(
@@ -156,7 +182,7 @@ def test_probabilities_one_to_nine_select_in_the_order_of_the_table(
 ) -> None:
     query, key = keys_with_probabilities(np.arange(1.0, 10.0))
     call = Training(
-        query, key, Half(key.values[..., :2], "bfloat16"), [1], [9], blocks, len(order), kind=kind
+        query, key, Real(key.values[..., :2], "bfloat16"), [1], [9], blocks, len(order), kind=kind
     )
     assert call.check(runner, implementation).ints("topk_indices")[0, 0].tolist() == order
 
@@ -170,9 +196,9 @@ def test_causal_query_200_of_27_keys_finds_its_own_block_only_as_filler(
     query[200] = key[6]  # block 1 hears compressed token 6 best
     key[6] *= 4
     call = Training(
-        query=Half.round(query, "float16"),
-        key=Half.round(key, "float16"),
-        value=random_half(rng, (27, 1, 8), "float16"),
+        query=Real.round(query, "float16"),
+        key=Real.round(key, "float16"),
+        value=random_real(rng, (27, 1, 8), "float16"),
         q_lengths=[201],
         kv_lengths=[27],
         top_k=7,
@@ -193,9 +219,9 @@ def test_topk_mask_puts_forced_blocks_first_and_ascending(
     topk_mask[0, [7, 2, 9]] = True
     topk_mask[1, [1, 3, 5, 6, 8]] = True  # more than are wanted: the lowest win
     call = Training(
-        query=random_half(rng, (2, 4, 8), "float16"),
-        key=random_half(rng, (40, 2, 8), "float16"),
-        value=random_half(rng, (40, 2, 8), "float16"),
+        query=random_real(rng, (2, 4, 8), "float16"),
+        key=random_real(rng, (40, 2, 8), "float16"),
+        value=random_real(rng, (40, 2, 8), "float16"),
         q_lengths=[2],
         kv_lengths=[40],
         top_k=4,
@@ -211,9 +237,9 @@ def test_fewer_candidates_than_asked_for_are_followed_by_minus_one(
 ) -> None:
     rng = np.random.default_rng(32)
     call = Training(
-        query=random_half(rng, (1, 1, 8), "float16"),
-        key=random_half(rng, (8, 1, 8), "float16"),
-        value=random_half(rng, (8, 1, 8), "float16"),
+        query=random_real(rng, (1, 1, 8), "float16"),
+        key=random_real(rng, (8, 1, 8), "float16"),
+        value=random_real(rng, (8, 1, 8), "float16"),
         q_lengths=[1],
         kv_lengths=[8],
         top_k=5,
@@ -229,9 +255,9 @@ def test_fewer_candidates_than_asked_for_are_followed_by_minus_one(
 def hidden_call(masked_rows: MaskedRows, blocks: Blocks, keys: int, top_k: int) -> Training:
     rng = np.random.default_rng(40)
     return Training(
-        query=random_half(rng, (1, 4, 16), "bfloat16"),
-        key=random_half(rng, (keys, 1, 16), "bfloat16"),
-        value=random_half(rng, (keys, 1, 8), "bfloat16"),
+        query=random_real(rng, (1, 4, 16), "bfloat16"),
+        key=random_real(rng, (keys, 1, 16), "bfloat16"),
+        value=random_real(rng, (keys, 1, 8), "bfloat16"),
         q_lengths=[1],
         kv_lengths=[keys],
         blocks=blocks,
@@ -249,7 +275,7 @@ def test_fully_masked_row_is_the_mean_of_all_values(
     assert np.all(outputs.floats("softmax_max") == -FLT_MAX)
     assert np.all(outputs.floats("softmax_sum") == 32)
     mean = call.value.values.mean(axis=0)
-    assert np.allclose(outputs.half("attention_out").values, mean, rtol=2.0**-8, atol=2.0**-10)
+    assert np.allclose(outputs.real("attention_out").values, mean, rtol=2.0**-8, atol=2.0**-10)
 
 
 def test_fully_masked_row_is_zero_where_so_asked(
@@ -258,7 +284,7 @@ def test_fully_masked_row_is_zero_where_so_asked(
     outputs = hidden_call("zero", NSA, keys=32, top_k=4).check(runner, implementation)
     assert np.all(outputs.floats("softmax_max") == -FLT_MAX)
     assert np.all(outputs.floats("softmax_sum") == 0)
-    assert np.all(outputs.half("attention_out").values == 0)
+    assert np.all(outputs.real("attention_out").values == 0)
     assert outputs.ints("topk_indices")[0, 0].tolist() == [0, 1, 2, 3]
 
 
@@ -281,16 +307,16 @@ def test_fully_masked_row_selects_complete_blocks_in_order(
 def test_single_key_gives_its_value(runner: Runner, implementation: Implementation) -> None:
     rng = np.random.default_rng(50)
     call = Training(
-        query=random_half(rng, (3, 4, 24), "float16"),
-        key=random_half(rng, (1, 2, 24), "float16"),
-        value=random_half(rng, (1, 2, 8), "float16"),
+        query=random_real(rng, (3, 4, 24), "float16"),
+        key=random_real(rng, (1, 2, 24), "float16"),
+        value=random_real(rng, (1, 2, 8), "float16"),
         q_lengths=[3],
         kv_lengths=[1],
         top_k=1,
         scale=0.25,
     )
     outputs = call.check(runner, implementation)
-    out = outputs.half("attention_out").values
+    out = outputs.real("attention_out").values
     assert np.array_equal(out, np.repeat(call.value.values, 2, axis=1).repeat(3, axis=0))
     assert np.all(outputs.floats("softmax_sum") == 1)
     assert np.all(outputs.ints("topk_indices") == 0)
@@ -299,9 +325,9 @@ def test_single_key_gives_its_value(runner: Runner, implementation: Implementati
 def test_equal_keys_share_the_mass_equally(runner: Runner, implementation: Implementation) -> None:
     rng = np.random.default_rng(51)
     call = Training(
-        query=random_half(rng, (2, 2, 24), "bfloat16"),
-        key=Half(np.repeat(random_half(rng, (1, 1, 24), "bfloat16").values, 21, 0), "bfloat16"),
-        value=random_half(rng, (21, 1, 8), "bfloat16"),
+        query=random_real(rng, (2, 2, 24), "bfloat16"),
+        key=Real(np.repeat(random_real(rng, (1, 1, 24), "bfloat16").values, 21, 0), "bfloat16"),
+        value=random_real(rng, (21, 1, 8), "bfloat16"),
         q_lengths=[2],
         kv_lengths=[21],
         top_k=6,
@@ -316,15 +342,15 @@ def test_equal_keys_share_the_mass_equally(runner: Runner, implementation: Imple
 def test_no_key_gives_zero_and_no_block(runner: Runner, implementation: Implementation) -> None:
     rng = np.random.default_rng(52)
     call = Training(
-        query=random_half(rng, (5, 2, 8), "float16"),
-        key=random_half(rng, (9, 1, 8), "float16"),
-        value=random_half(rng, (9, 1, 8), "float16"),
+        query=random_real(rng, (5, 2, 8), "float16"),
+        key=random_real(rng, (9, 1, 8), "float16"),
+        value=random_real(rng, (9, 1, 8), "float16"),
         q_lengths=[2, 3],
         kv_lengths=[0, 9],
         top_k=2,
     )
     outputs = call.check(runner, implementation)
-    assert np.all(outputs.half("attention_out").values[:2] == 0)
+    assert np.all(outputs.real("attention_out").values[:2] == 0)
     assert np.all(outputs.ints("topk_indices")[:2] == -1)
     assert np.all(outputs.floats("softmax_max")[:2] == -np.inf)
     assert np.all(outputs.floats("softmax_sum")[:2] == 0)
@@ -335,9 +361,9 @@ def test_without_selection_it_is_dense_attention(
 ) -> None:
     rng = np.random.default_rng(53)
     call = Training(
-        query=random_half(rng, (40, 4, 64), "bfloat16"),
-        key=random_half(rng, (40, 2, 64), "bfloat16"),
-        value=random_half(rng, (40, 2, 64), "bfloat16"),
+        query=random_real(rng, (40, 4, 64), "bfloat16"),
+        key=random_real(rng, (40, 2, 64), "bfloat16"),
+        value=random_real(rng, (40, 2, 64), "bfloat16"),
         q_lengths=[40],
         kv_lengths=[40],
         blocks=Blocks(1, 1, 1),
@@ -354,9 +380,9 @@ def test_nan_in_a_query_stays_in_its_row_and_its_blocks_rank_by_index(
 ) -> None:
     rng = np.random.default_rng(54)
     call = Training(
-        query=random_half(rng, (5, 4, 16), "float16"),
-        key=random_half(rng, (30, 2, 16), "float16"),
-        value=random_half(rng, (30, 2, 8), "float16"),
+        query=random_real(rng, (5, 4, 16), "float16"),
+        key=random_real(rng, (30, 2, 16), "float16"),
+        value=random_real(rng, (30, 2, 8), "float16"),
         q_lengths=[5],
         kv_lengths=[30],
         top_k=6,
@@ -364,7 +390,7 @@ def test_nan_in_a_query_stays_in_its_row_and_its_blocks_rank_by_index(
     clean = call.run(runner, implementation)
     query = call.query.values.copy()
     query[1, 0, 2] = np.nan
-    outputs = dataclasses.replace(call, query=Half(query, "float16")).run(runner, implementation)
+    outputs = dataclasses.replace(call, query=Real(query, "float16")).run(runner, implementation)
     for name in ("attention_out", "topk_indices", "softmax_max", "softmax_sum"):
         got, expected = outputs.array(name).copy(), clean.array(name)
         if name == "topk_indices":
@@ -383,14 +409,14 @@ def composed(
     attributes = {"act_seq_len": [len(raw)], "compress_block_size": 32, "compress_stride": 16}
     halves = []
     for part in (raw[..., :24], raw[..., 24:]):
-        tensors = {"input": Half.round(part, "float16"), "weight": Half.round(weight, "float16")}
+        tensors = {"input": Real.round(part, "float16"), "weight": Real.round(weight, "float16")}
         halves.append(
-            runner.run("nsa_compress", implementation, tensors, attributes).half("output")
+            runner.run("nsa_compress", implementation, tensors, attributes).real("output")
         )
     keys = window_count(len(raw), 32, 16)
     query = np.random.default_rng(60).standard_normal((len(raw), 2, 24))
     return Training(
-        query=Half.round(query, "float16"),
+        query=Real.round(query, "float16"),
         key=halves[0],
         value=halves[1],
         q_lengths=[len(raw)],
@@ -408,8 +434,8 @@ def test_causal_output_depends_on_no_later_token_except_through_uniform_rows(
     raw = np.random.default_rng(61).standard_normal((160, 1, 40))
     changed = raw.copy()
     changed[100:] += 1
-    before = composed(runner, implementation, raw, masked_rows).half("attention_out").values
-    after = composed(runner, implementation, changed, masked_rows).half("attention_out").values
+    before = composed(runner, implementation, raw, masked_rows).real("attention_out").values
+    after = composed(runner, implementation, changed, masked_rows).real("attention_out").values
     assert np.array_equal(after[31:100], before[31:100])
     assert not np.array_equal(after[111:], before[111:])
     # No window ends before token 31: those rows see no key, and the uniform mean leaks the future.

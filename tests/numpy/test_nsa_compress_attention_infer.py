@@ -6,8 +6,16 @@ import dataclasses
 
 import numpy as np
 import pytest
-from attention_calls import NSA, Infer, exact_scale, paged, random_half
-from case_file import Half, HalfName
+from attention_calls import (
+    NSA,
+    Infer,
+    exact_scale,
+    paged,
+    random_limits,
+    random_real,
+    random_whole,
+)
+from case_file import Real
 from formulation import (
     Blocks,
     MaskedRows,
@@ -17,13 +25,13 @@ from formulation import (
 )
 from precision import assert_attention
 from runner import Implementation, Runner
-from test_nsa_compress_attention import keys_with_probabilities
+from test_nsa_compress_attention import DTYPES, keys_with_probabilities
 
 
 def random_call(seed: int) -> Infer:
-    """Any shape: paged, poisoned, one or many queries, TND or BSND, hidden keys or none."""
+    """Any shape and options: paged, poisoned, one or many queries, TND or BSND, keys hidden."""
     rng = np.random.default_rng(1000 + seed)
-    dtype: HalfName = "float16" if seed % 2 else "bfloat16"
+    dtype = DTYPES[seed % 3]
     stride = int(rng.choice([1, 3, 16]))
     compress = int(rng.integers(stride, 5 * stride + 1))
     blocks = Blocks(compress, stride, stride * int(rng.integers(1, 7)))
@@ -38,15 +46,19 @@ def random_call(seed: int) -> Infer:
         q_lengths[0] = 4
     dense = [
         (
-            random_half(rng, (n, kv_heads, qk_dim), dtype),
-            random_half(rng, (n, kv_heads, v_dim), dtype),
+            random_real(rng, (n, kv_heads, qk_dim), dtype),
+            random_real(rng, (n, kv_heads, v_dim), dtype),
         )
         for n in cmp_lengths
     ]
     key, value, table = paged(rng, dense, page=int(rng.choice([1, 3, 16, 48])))
-    tokens = sequences if q_lengths is None else sum(q_lengths)
-    return Infer(
-        query=random_half(rng, (tokens, kv_heads * group, qk_dim), dtype),
+    counts = [1] * sequences if q_lengths is None else q_lengths
+    tokens = sum(counts)
+    key_limits = None
+    if rng.random() < 0.4:
+        key_limits = random_limits(rng, np.repeat(cmp_lengths, counts))
+    call = Infer(
+        query=random_real(rng, (tokens, kv_heads * group, qk_dim), dtype),
         key=key,
         value=value,
         block_table=table,
@@ -61,7 +73,14 @@ def random_call(seed: int) -> Infer:
         layout="BSND" if rng.random() < 0.5 else "TND",
         kind="exact_overlap" if rng.random() < 0.3 else "cann",
         masked_rows="zero" if rng.random() < 0.4 else "uniform",
+        key_limits=key_limits,
+        out_dtype="float32" if rng.random() < 0.5 else "input",
+        statistics=bool(rng.random() < 0.6),
+        block_scores=bool(rng.random() < 0.6),
     )
+    if rng.random() < 0.4:
+        call.whole = random_whole(rng, call.rows())
+    return call
 
 
 def simple_call(
@@ -70,11 +89,11 @@ def simple_call(
     """One query per sequence, four heads of 16 over two kv heads."""
     rng = np.random.default_rng(seed)
     dense = [
-        (random_half(rng, (n, 2, 16), "float16"), random_half(rng, (n, 2, 8), "float16"))
+        (random_real(rng, (n, 2, 16), "float16"), random_real(rng, (n, 2, 8), "float16"))
         for n in cmp_lengths
     ]
     key, value, table = paged(rng, dense, page)
-    query = random_half(rng, (len(cmp_lengths), 4, 16), "float16")
+    query = random_real(rng, (len(cmp_lengths), 4, 16), "float16")
     return Infer(query, key, value, table, cmp_lengths, 2, blocks=blocks, top_k=top_k, scale=0.25)
 
 
@@ -98,14 +117,14 @@ def test_odd_head_dims_and_397_of_591_blocks_as_the_device_is_tested(
 ) -> None:
     rng = np.random.default_rng(590)
     dense = [
-        (random_half(rng, (1180, 1, 65), "float16"), random_half(rng, (1180, 1, 18), "float16"))
+        (random_real(rng, (1180, 1, 65), "float16"), random_real(rng, (1180, 1, 18), "float16"))
     ]
     key, value, table = paged(rng, dense, page=48, spare=0)
     assert key.values.shape == (25, 48, 65)
     blocks = Blocks(32, 16, 32)
     assert blocks.infer_count(1180) == 591
     Infer(
-        query=random_half(rng, (1, 32, 65), "float16"),
+        query=random_real(rng, (1, 32, 65), "float16"),
         key=key,
         value=value,
         block_table=table,
@@ -148,7 +167,7 @@ def test_between_forced_blocks_the_table_of_one_to_nine_decides(
     runner: Runner, implementation: Implementation
 ) -> None:
     query, key = keys_with_probabilities(np.arange(1.0, 10.0))
-    cache = Half(key.values.reshape(1, 9, 4), "bfloat16")
+    cache = Real(key.values.reshape(1, 9, 4), "bfloat16")
     blocks = Blocks(32, 16, 32)  # scores 8, 16, 24, 32, 9
     call = Infer(query, cache, cache, np.zeros((1, 1), np.int64), [9], 1, blocks=blocks, top_k=5)
     topk = call.check(runner, implementation).ints("topk_indices")[0, 0].tolist()
@@ -176,7 +195,7 @@ def step(seed: int, lengths: list[int], tokens: int, masked_rows: MaskedRows = "
     rng = np.random.default_rng(seed + 1)
     return dataclasses.replace(
         call,
-        query=random_half(rng, (len(lengths) * tokens, 4, 16), "float16"),
+        query=random_real(rng, (len(lengths) * tokens, 4, 16), "float16"),
         q_lengths=[tokens] * len(lengths),
         sel_lengths=lengths,
         masked=True,
@@ -190,9 +209,9 @@ def test_only_queries_before_the_end_of_the_last_window_do_not_see_it(
 ) -> None:
     length = 32 + 9 * 16 + tail
     call = step(80, [length], tokens=4)
-    out = call.check(runner, implementation).half("attention_out").values
+    out = call.check(runner, implementation).real("attention_out").values
     without_mask = dataclasses.replace(call, masked=False)
-    full = without_mask.check(runner, implementation).half("attention_out").values
+    full = without_mask.check(runner, implementation).real("attention_out").values
     for q in range(4):
         assert np.array_equal(out[q], full[q]) == (4 - 1 - q <= tail)
 
@@ -203,7 +222,7 @@ def test_row_of_a_four_token_step_equals_the_single_token_call_at_its_length(
     lengths = [176, 177, 178, 191, 500]
     call = step(81, lengths, tokens=4)
     outputs = call.run(runner, implementation)
-    out, topk = outputs.half("attention_out"), outputs.ints("topk_indices")
+    out, topk = outputs.real("attention_out"), outputs.ints("topk_indices")
     for q in range(4):
         rows = compress_attention_infer(
             call.query.values[q::4],
@@ -218,8 +237,8 @@ def test_row_of_a_four_token_step_equals_the_single_token_call_at_its_length(
         )
         for heads in rows:  # the selection may differ: forced blocks follow the step's own length
             for row in heads:
-                row.scores = np.zeros(0)
-        shown = Half(out.values[q::4], out.dtype)
+                row.scores = row.importance = np.zeros(0)
+        shown = Real(out.values[q::4], out.dtype)
         none = np.full((*topk[q::4].shape[:2], 0), -1)
         assert_attention(rows, shown, none, implementation.family)
 
@@ -238,7 +257,7 @@ def test_hidden_single_key_gives_its_value_or_zero(
     runner: Runner, implementation: Implementation, masked_rows: MaskedRows
 ) -> None:
     call = step(83, [32], tokens=2, masked_rows=masked_rows)
-    out = call.check(runner, implementation).half("attention_out").values
+    out = call.check(runner, implementation).real("attention_out").values
     page = int(call.block_table[0, 0])
     value = call.value.values[page, 0].reshape(2, 8).repeat(2, axis=0)
     assert np.array_equal(out[1], value)
@@ -260,10 +279,10 @@ def test_many_queries_hide_more_than_the_last_window(
 def test_moving_pages_changes_no_bit(runner: Runner, implementation: Implementation) -> None:
     rng = np.random.default_rng(90)
     dense = [
-        (random_half(rng, (n, 2, 16), "float16"), random_half(rng, (n, 2, 8), "float16"))
+        (random_real(rng, (n, 2, 16), "float16"), random_real(rng, (n, 2, 8), "float16"))
         for n in (50, 33, 7)
     ]
-    query = random_half(rng, (3, 4, 16), "float16")
+    query = random_real(rng, (3, 4, 16), "float16")
     results = []
     for seed in (1, 2):
         key, value, table = paged(np.random.default_rng(seed), dense, page=16, spare=seed)
@@ -279,11 +298,11 @@ def test_sequences_may_share_pages(runner: Runner, implementation: Implementatio
     table[2, :2] = table[0, 1]  # the same page twice, within one sequence too
     table[2, 1] = table[0, 0]
     shared = dataclasses.replace(call, block_table=table)
-    out = shared.check(runner, implementation).half("attention_out").values
+    out = shared.check(runner, implementation).real("attention_out").values
     same = dataclasses.replace(
-        shared, query=Half(np.repeat(call.query.values[:1], 3, 0), call.query.dtype)
+        shared, query=Real(np.repeat(call.query.values[:1], 3, 0), call.query.dtype)
     )
-    out = same.check(runner, implementation).half("attention_out").values
+    out = same.check(runner, implementation).real("attention_out").values
     assert np.array_equal(out[0], out[1])
     assert not np.array_equal(out[0], out[2])
 
@@ -302,7 +321,7 @@ def test_single_token_on_contiguous_pages_is_the_last_row_of_training(
     assert NSA.training_count(47) == NSA.infer_count(47)
     for row in rows[0]:
         row.scores[[0, -2, -1]] = np.inf
-    out = outputs.half("attention_out")
+    out = outputs.real("attention_out")
     assert_attention(rows, out, outputs.ints("topk_indices"), implementation.family)
 
 
@@ -312,7 +331,7 @@ def test_single_token_on_contiguous_pages_is_the_last_row_of_training(
 def test_no_key_gives_zero_and_no_block(runner: Runner, implementation: Implementation) -> None:
     call = simple_call(seed=93, cmp_lengths=[0, 12], top_k=2)
     outputs = call.check(runner, implementation)
-    assert np.all(outputs.half("attention_out").values[0] == 0)
+    assert np.all(outputs.real("attention_out").values[0] == 0)
     assert np.all(outputs.ints("topk_indices")[0] == -1)
 
 
@@ -322,12 +341,12 @@ def test_padded_queries_give_zero_and_minus_one_whatever_they_hold(
     call = step(94, [200, 300, 100], tokens=4)
     ragged = dataclasses.replace(
         call,
-        query=Half(call.query.values[:7], call.query.dtype),
+        query=Real(call.query.values[:7], call.query.dtype),
         q_lengths=[4, 1, 2],
         layout="BSND",
     )
     outputs = ragged.check(runner, implementation)  # pads with NaN
-    assert np.all(outputs.half("attention_out").values[1, 1:] == 0)
+    assert np.all(outputs.real("attention_out").values[1, 1:] == 0)
     assert np.all(outputs.ints("topk_indices")[1, 1:] == -1)
 
 

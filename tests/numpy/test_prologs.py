@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import pytest
 from approximate import Approx, layer_norm, product, rms_norm, rope, to_nz
-from case_file import Half, HalfName, Tensor
+from case_file import Real, RealName, Tensor
 from formulation import Floats, Ints
 from precision import assert_close
 from runner import Implementation, Outputs, Runner
@@ -21,12 +21,12 @@ INDEXER_WEIGHTS = ("w_idx_qb", "w_idx_k", "w_idx_proj")
 class Draws:
     """Values that a type holds."""
 
-    def __init__(self, seed: int, dtype: HalfName) -> None:
+    def __init__(self, seed: int, dtype: RealName) -> None:
         self.rng = np.random.default_rng(seed)
         self.dtype = dtype
 
     def __call__(self, *shape: int, scale: float = 1.0) -> Floats:
-        return Half.round(self.rng.standard_normal(shape) * scale, self.dtype).values
+        return Real.round(self.rng.standard_normal(shape) * scale, self.dtype).values
 
     def weight(self, rows: int, columns: int) -> Floats:
         return self(rows, columns, scale=rows**-0.5)
@@ -38,7 +38,7 @@ def run(
     op: str,
     tensors: dict[str, Floats],
     slots: Ints,
-    dtype: HalfName,
+    dtype: RealName,
     weight_format: Format,
     tokens_shape: tuple[int, ...],
     attributes: dict[str, object],
@@ -50,17 +50,17 @@ def run(
             values = to_nz(values)
         if name in ("x", "sin", "cos", "query_norm"):
             values = values.reshape(*tokens_shape, values.shape[-1])
-        sent[name] = Half.round(values, dtype)
+        sent[name] = Real.round(values, dtype)
     sent["cache_index"] = slots.astype(np.int32).reshape(tokens_shape)
     return runner.run(op, implementation, sent, {"weight_format": weight_format, **attributes})
 
 
-def check_rows(name: str, got: Half, expected: Approx) -> None:
+def check_rows(name: str, got: Real, expected: Approx) -> None:
     values = got.values.reshape(expected.value.shape)
     assert_close(name, values, expected.value, expected.error, got.dtype)
 
 
-def check_cache(name: str, got: Half, before: Floats, slots: Ints, rows: Approx) -> None:
+def check_cache(name: str, got: Real, before: Floats, slots: Ints, rows: Approx) -> None:
     """The last token of a slot has written it; the rest is as before."""
     width = before.shape[-1]
     flat, was = got.values.reshape(-1, width), before.reshape(-1, width)
@@ -82,7 +82,7 @@ def random_slots(rng: np.random.Generator, tokens: int, capacity: int) -> Ints:
 def test_mla_prolog_equals_the_formula(
     runner: Runner, implementation: Implementation, seed: int, weight_format: Format
 ) -> None:
-    dtype: HalfName = "bfloat16" if seed % 2 == 0 else "float16"
+    dtype: RealName = "bfloat16" if seed % 2 == 0 else "float16"
     family, draw = implementation.family, Draws(900 + seed, dtype)
     unit = 16 if weight_format == "NZ" else 1
     hidden, rank, nope, latent = (int(n) * unit for n in draw.rng.integers(1, 96 // unit + 4, 4))
@@ -112,7 +112,7 @@ def test_mla_prolog_equals_the_formula(
     x = Approx.exact(t["x"])
     cq = product(x, t["w_dq"], family).rounded(dtype)
     norm = rms_norm(cq, t["gamma_cq"], epsilons.get("epsilon_cq", 1e-5), family)
-    check_rows("query_norm", got.half("query_norm"), norm)
+    check_rows("query_norm", got.real("query_norm"), norm)
     q = product(norm.rounded(dtype), t["w_uq_qr"], family).rounded(dtype)
     q = q.reshape(count, heads, nope + width)
     absorbed = [
@@ -122,17 +122,17 @@ def test_mla_prolog_equals_the_formula(
     query = Approx(
         np.stack([a.value for a in absorbed], 1), np.stack([a.error for a in absorbed], 1)
     )
-    check_rows("query", got.half("query"), query)
+    check_rows("query", got.real("query"), query)
     sin, cos = t["sin"], t["cos"]
     rotated = rope(q.columns(nope, nope + width), sin[:, None], cos[:, None], True, family)
-    check_rows("query_rope", got.half("query_rope"), rotated)
+    check_rows("query_rope", got.real("query_rope"), rotated)
     kv = product(x, t["w_dkv_kr"], family).rounded(dtype)
     rows = rms_norm(
         kv.columns(0, latent), t["gamma_ckv"], epsilons.get("epsilon_ckv", 1e-5), family
     )
-    check_cache("kv_cache", got.half("kv_cache"), t["kv_cache"], slots, rows)
+    check_cache("kv_cache", got.real("kv_cache"), t["kv_cache"], slots, rows)
     keys = rope(kv.columns(latent, latent + width), sin, cos, True, family)
-    check_cache("kr_cache", got.half("kr_cache"), t["kr_cache"], slots, keys)
+    check_cache("kr_cache", got.real("kr_cache"), t["kr_cache"], slots, keys)
 
 
 @pytest.mark.parametrize("weight_format", ["ND", "NZ"])
@@ -140,7 +140,7 @@ def test_mla_prolog_equals_the_formula(
 def test_indexer_prolog_equals_the_formula(
     runner: Runner, implementation: Implementation, seed: int, weight_format: Format
 ) -> None:
-    dtype: HalfName = "bfloat16" if seed % 2 == 0 else "float16"
+    dtype: RealName = "bfloat16" if seed % 2 == 0 else "float16"
     family, draw = implementation.family, Draws(950 + seed, dtype)
     unit = 16 if weight_format == "NZ" else 1
     hidden, rank, dim = (int(n) * unit for n in draw.rng.integers(2, 96 // unit + 4, 3))
@@ -174,15 +174,15 @@ def test_indexer_prolog_equals_the_formula(
     q = product(Approx.exact(t["query_norm"]), t["w_idx_qb"], family).rounded(dtype)
     q = q.reshape(count, heads, dim)
     rotated = rope(q.columns(0, width), sin[:, None], cos[:, None], interleaved, family)
-    check_rows("query", got.half("query"), _joined(rotated, q.columns(width, dim)))
+    check_rows("query", got.real("query"), _joined(rotated, q.columns(width, dim)))
     x = Approx.exact(t["x"])
     keys = product(x, t["w_idx_k"], family)
     keys = layer_norm(keys, t["in_gamma_k"], t["in_beta_k"], epsilon, family).rounded(dtype)
     rows = _joined(
         rope(keys.columns(0, width), sin, cos, interleaved, family), keys.columns(width, dim)
     )
-    check_cache("index_k_cache", got.half("index_k_cache"), t["index_k_cache"], slots, rows)
-    check_rows("weights", got.half("weights"), product(x, t["w_idx_proj"], family))
+    check_cache("index_k_cache", got.real("index_k_cache"), t["index_k_cache"], slots, rows)
+    check_rows("weights", got.real("weights"), product(x, t["w_idx_proj"], family))
 
 
 def _joined(a: Approx, b: Approx) -> Approx:
@@ -210,4 +210,4 @@ def test_indexer_prolog_without_what_only_outputs_need(
     keys = layer_norm(keys, t["in_gamma_k"], t["in_beta_k"], 1e-6, family).rounded("bfloat16")
     rotated = rope(keys.columns(0, 6), t["sin"], t["cos"], True, family)
     rows = _joined(rotated, keys.columns(6, 10))
-    check_cache("index_k_cache", got.half("index_k_cache"), t["index_k_cache"], slots, rows)
+    check_cache("index_k_cache", got.real("index_k_cache"), t["index_k_cache"], slots, rows)

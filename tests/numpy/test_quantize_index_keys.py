@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
-from case_file import Half, HalfName
+from case_file import Real, RealName
 from formulation import Floats
 from runner import Implementation, Runner
 
-HALVES: list[HalfName] = ["bfloat16", "float16"]
+HALVES: list[RealName] = ["bfloat16", "float16"]
 KEYS = 16
 
 Bytes = npt.NDArray[np.uint8]
@@ -54,11 +54,11 @@ def parts(panels: Bytes, dim: int) -> tuple[npt.NDArray[np.int64], Singles]:
 @pytest.mark.parametrize("dim", [1, 63, 64, 128, 130])
 @pytest.mark.parametrize("dtype", HALVES)
 def test_panels_are_the_bytes_of_the_description(
-    runner: Runner, implementation: Implementation, dtype: HalfName, dim: int
+    runner: Runner, implementation: Implementation, dtype: RealName, dim: int
 ) -> None:
     rng = np.random.default_rng(960 + dim)
     keys = rng.standard_normal((2, 41, 1, dim)) * np.exp2(rng.integers(-9, 9, (2, 41, 1, 1)))
-    half = Half.round(keys, dtype)
+    half = Real.round(keys, dtype)
     outputs = runner.run("quantize_index_keys", implementation, {"key": half}, {})
     shadow = outputs.array("key_shadow").astype(np.uint8)
     for sequence, panels in zip(half.values[:, :, 0], shadow, strict=True):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from case_file import Half, HalfName, Tensor
+from case_file import Real, RealName, Tensor
 from formulation import Floats, Ints
 from precision import Family, assert_close
 from runner import Implementation, Runner
@@ -23,7 +23,7 @@ class Call:
     values: list[Floats]  # [n, N2, D2]
     window: int
     scale: float
-    dtype: HalfName
+    dtype: RealName
     page: int = 16
 
     def pad(self, parts: list[Floats]) -> Floats:
@@ -66,10 +66,10 @@ class Call:
         """Attention [q, N, D2], max and sum [q, N] of every sequence."""
         query_layout, kv_layout = layout.split("/")
 
-        def lay(parts: list[Floats], how: str) -> Half:
+        def lay(parts: list[Floats], how: str) -> Real:
             if how == "TND":
-                return Half.round(np.concatenate(parts), self.dtype)
-            return Half.round(self.pad(parts) if how == "BSND" else self.deal(parts), self.dtype)
+                return Real.round(np.concatenate(parts), self.dtype)
+            return Real.round(self.pad(parts) if how == "BSND" else self.deal(parts), self.dtype)
 
         q_lengths = np.array([len(q) for q in self.queries])
         n_lengths = np.array([len(k) for k in self.keys])
@@ -96,9 +96,9 @@ class Call:
             "layout_kv": kv_layout,
         }
         outputs = runner.run("sliding_window_attention", implementation, tensors, attributes)
-        assert outputs.half("attention_out").dtype == self.dtype
+        assert outputs.real("attention_out").dtype == self.dtype
         found = (
-            outputs.half("attention_out").values,
+            outputs.real("attention_out").values,
             outputs.floats("softmax_max"),
             outputs.floats("softmax_sum"),
         )
@@ -152,7 +152,7 @@ def check(call: Call, found: list[tuple[Floats, Floats, Floats]], family: Family
             )
 
 
-def random_call(seed: int, dtype: HalfName) -> Call:
+def random_call(seed: int, dtype: RealName) -> Call:
     rng = np.random.default_rng(seed)
     kv_heads = int(rng.integers(1, 4))
     heads = kv_heads * int(rng.integers(1, 9))
@@ -164,7 +164,7 @@ def random_call(seed: int, dtype: HalfName) -> Call:
     n_lengths[-1] += 1
 
     def normal(*shape: int) -> Floats:
-        return Half.round(rng.standard_normal(shape), dtype).values
+        return Real.round(rng.standard_normal(shape), dtype).values
 
     return Call(
         queries=[normal(q, heads, dim) for q in q_lengths],
@@ -190,7 +190,7 @@ def test_the_window_of_the_paper(runner: Runner, implementation: Implementation)
     rng = np.random.default_rng(960)
 
     def normal(*shape: int) -> Floats:
-        return Half.round(rng.standard_normal(shape), "bfloat16").values
+        return Real.round(rng.standard_normal(shape), "bfloat16").values
 
     call = Call(
         [normal(6, 16, 192)], [normal(700, 1, 192)], [normal(700, 1, 128)], 512, 0.07, "bfloat16"

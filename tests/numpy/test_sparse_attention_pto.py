@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from case_file import Half, Tensor
+from case_file import Real, Tensor
 from formulation import Floats, Ints
 from precision import assert_ranking
 from runner import Implementation, Outputs, Runner
@@ -17,7 +17,7 @@ INDEX_HEADS, INDEX_DIM, PAGE, COUNT = 16, 16, 5, 12
 
 def bf16(values: Floats) -> Floats:
     """Rounded to the type, as a value."""
-    return Half.round(values, "bfloat16").values
+    return Real.round(values, "bfloat16").values
 
 
 def rms_norm(x: Floats, gamma: Floats, epsilon: float) -> Floats:
@@ -57,7 +57,7 @@ class Layer:
 
     def run(self, runner: Runner, implementation: Implementation) -> Outputs:
         tensors: dict[str, Tensor] = {
-            name: Half.round(array, "bfloat16") for name, array in self.arrays.items()
+            name: Real.round(array, "bfloat16") for name, array in self.arrays.items()
         }
         tensors["block_table"] = self.table.astype(np.int32)
         tensors["act_seqs"] = self.lengths.astype(np.int32)
@@ -165,14 +165,14 @@ def check_token(layer: Layer, out: Outputs, caches: dict[str, Floats], b: int, s
     assert_ranking("sparse_indices", chosen, scores, error)
     count = min(COUNT, visible)
     if count == 0:
-        assert np.all(out.half("out").values[b, s] == 0)
+        assert np.all(out.real("out").values[b, s] == 0)
         return
     rows = flat[chosen[:count]]
     latent = caches["kv_cache"][rows]
     logits = layer.scale * (query @ latent.T + query_rope @ caches["kr_cache"][rows].T)
     p = np.exp(logits - logits.max(axis=1, keepdims=True))
     p /= p.sum(axis=1, keepdims=True)
-    assert_family("out", out.half("out").values[b, s], p @ latent)
+    assert_family("out", out.real("out").values[b, s], p @ latent)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -182,7 +182,7 @@ def test_follows_the_formulas(runner: Runner, implementation: Implementation, se
     out = layer.run(runner, implementation)
     caches = layer.caches()
     for name, expected in caches.items():
-        got = out.half(name).values.reshape(expected.shape)
+        got = out.real(name).values.reshape(expected.shape)
         written = np.zeros(len(expected), dtype=bool)
         written[layer.slots[layer.slots >= 0]] = True
         assert np.array_equal(got[~written], expected[~written]), name

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 import pytest
-from case_file import Half, HalfName, Tensor
+from case_file import Real, RealName, Tensor
 from formulation import Floats, Ints, storage_error, storage_score_error
 from precision import Family, assert_close
 from runner import Implementation, Runner
@@ -35,7 +35,7 @@ class Keys:
 
 
 def random_rows(
-    rng: np.random.Generator, n: int, dim: int, rope_dim: int, dtype: HalfName, kind: str
+    rng: np.random.Generator, n: int, dim: int, rope_dim: int, dtype: RealName, kind: str
 ) -> Keys:
     """Rows of bytes and what they mean, both from the list of their parts."""
     groups = dim // 128
@@ -50,13 +50,13 @@ def random_rows(
         values = fp8(codes).astype(np.float32)
         quants = codes.astype(np.uint8)
     product = values * np.repeat(scales, 128, axis=1)  # rounded to float32, then to the type
-    rope = Half.round(rng.standard_normal((n, rope_dim)), dtype)
+    rope = Real.round(rng.standard_normal((n, rope_dim)), dtype)
     rope_bytes = np.frombuffer(rope.to_bytes(), np.uint8).reshape(n, 2 * rope_dim)
     scale_bytes = scales.view(np.uint8).reshape(n, 4 * groups)
     parts = [quants, rope_bytes, scale_bytes]
     if kind == "flashmla656":
         parts = [quants, scale_bytes, rope_bytes]
-    latent = Half.round(product.astype(np.float64), dtype).values
+    latent = Real.round(product.astype(np.float64), dtype).values
     return Keys(latent, rope.values, np.concatenate(parts, axis=1))
 
 
@@ -71,7 +71,7 @@ class Call:
     keys: list[Keys]
     ids: list[Ints]  # [q, K]
     dim: int
-    dtype: HalfName
+    dtype: RealName
     scale: float
     mode: int = 3
     block: int = 1
@@ -125,8 +125,8 @@ class Call:
         query_layout, kv_layout = layout.split("/")
         tensors: dict[str, Tensor] = {}
 
-        def half(values: Floats) -> Half:
-            return Half.round(values, self.dtype)
+        def half(values: Floats) -> Real:
+            return Real.round(values, self.dtype)
 
         tensors["query"] = half(
             self.pack([q[..., : self.dim] for q in self.queries], query_layout, np.nan)
@@ -168,8 +168,8 @@ class Call:
             "accuracy": self.accuracy,
         }
         outputs = runner.run("sparse_flash_attention", implementation, tensors, attributes)
-        assert outputs.half("out").dtype == self.dtype
-        out = outputs.half("out").values
+        assert outputs.real("out").dtype == self.dtype
+        out = outputs.real("out").values
         statistics = [
             outputs.floats(name) if self.statistics else None
             for name in ("softmax_max", "softmax_sum")
@@ -242,7 +242,7 @@ def check(call: Call, found: list[Found], family: Family) -> None:
             )
 
 
-def random_call(seed: int, dtype: HalfName, kind: str = "split") -> Call:
+def random_call(seed: int, dtype: RealName, kind: str = "split") -> Call:
     rng = np.random.default_rng(seed)
     heads = int(rng.integers(1, 40))
     dim = int(rng.choice([1, 30, 64])) if kind == "split" else 128 * int(rng.integers(1, 5))
@@ -255,7 +255,7 @@ def random_call(seed: int, dtype: HalfName, kind: str = "split") -> Call:
     block = int(rng.choice([1, 1, 4, 7]))
 
     def normal(*shape: int) -> Floats:
-        return Half.round(rng.standard_normal(shape), dtype).values
+        return Real.round(rng.standard_normal(shape), dtype).values
 
     keys = []
     for n in n_lengths.tolist():
@@ -291,7 +291,7 @@ def random_call(seed: int, dtype: HalfName, kind: str = "split") -> Call:
 def test_equals_the_formula_over_random_ragged_batches(
     runner: Runner, implementation: Implementation, seed: int, layout: str
 ) -> None:
-    dtype: HalfName = "bfloat16" if seed % 2 == 0 else "float16"
+    dtype: RealName = "bfloat16" if seed % 2 == 0 else "float16"
     call = random_call(900 + seed, dtype)
     check(call, call.run(runner, implementation, layout), implementation.family)
 
@@ -300,7 +300,7 @@ def test_equals_the_formula_over_random_ragged_batches(
 @pytest.mark.parametrize("statistics", [True, False])
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_storage_accuracy_stays_within_its_bound(
-    runner: Runner, implementation: Implementation, dtype: HalfName, statistics: bool, kind: str
+    runner: Runner, implementation: Implementation, dtype: RealName, statistics: bool, kind: str
 ) -> None:
     call = replace(random_call(940, dtype, kind), accuracy="storage", statistics=statistics)
     check(call, call.run(runner, implementation, "TND/PA_BSND"), implementation.family)
@@ -310,7 +310,7 @@ def test_storage_accuracy_stays_within_its_bound(
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("layout", ["TND/TND", "BSND/PA_BSND"])
 def test_rows_of_bytes_mean_what_their_parts_mean(
-    runner: Runner, implementation: Implementation, layout: str, dtype: HalfName, kind: str
+    runner: Runner, implementation: Implementation, layout: str, dtype: RealName, kind: str
 ) -> None:
     call = random_call(920, dtype, kind)
     check(call, call.run(runner, implementation, layout), implementation.family)
@@ -323,7 +323,7 @@ def test_a_long_selection_in_segments_of_its_own(
     n, heads = 1500, 5
 
     def normal(*shape: int) -> Floats:
-        return Half.round(rng.standard_normal(shape), "bfloat16").values
+        return Real.round(rng.standard_normal(shape), "bfloat16").values
 
     ids = np.stack([rng.permutation(n)[:1300] for _ in range(2)])
     keys = Keys(normal(n, 40), normal(n, 8))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from case_file import Half, Tensor
+from case_file import Real, Tensor
 from formulation import Floats, Ints
 from runner import Implementation, Runner
 
@@ -92,7 +92,7 @@ def check(laid: Laid, found: list[Floats], counts: list[Ints], kv_heads: int) ->
 
 def common(laid: Laid) -> tuple[dict[str, Tensor], dict[str, object]]:
     tensors: dict[str, Tensor] = {
-        "query": Half.round(laid.rows(queries(), np.nan), "bfloat16"),
+        "query": Real.round(laid.rows(queries(), np.nan), "bfloat16"),
         "actual_seq_lengths_query": laid.lengths(list(QUERIES)),
     }
     return tensors, {
@@ -108,8 +108,8 @@ def sparse(
     """Attention over the keys that are `part` modulo `step`."""
     tensors, attributes = common(laid)
     pairs = [keys(b, count, 1) for b, count in enumerate(KEYS)]
-    tensors["key"] = Half.round(laid.rows([key for key, _ in pairs], np.nan, 0), "bfloat16")
-    tensors["value"] = Half.round(laid.rows([value for _, value in pairs], np.nan, 0), "bfloat16")
+    tensors["key"] = Real.round(laid.rows([key for key, _ in pairs], np.nan, 0), "bfloat16")
+    tensors["value"] = Real.round(laid.rows([value for _, value in pairs], np.nan, 0), "bfloat16")
     tensors["actual_seq_lengths_kv"] = laid.lengths(list(KEYS))
     lists = []
     for b, count in enumerate(QUERIES):
@@ -120,7 +120,7 @@ def sparse(
     tensors["sparse_indices"] = laid.rows(lists, 0).astype(np.int32)
     attributes["return_softmax_lse"] = True
     got = runner.run("sparse_flash_attention", implementation, tensors, attributes)
-    return [got.half("out").values, got.floats("softmax_max"), got.floats("softmax_sum")]
+    return [got.real("out").values, got.floats("softmax_max"), got.floats("softmax_sum")]
 
 
 def window(
@@ -130,13 +130,13 @@ def window(
     tensors, attributes = common(laid)
     counts = [max(count - dropped, 0) for count in KEYS]
     pairs = [keys(b, count, 2) for b, count in enumerate(counts)]
-    tensors["key"] = Half.round(laid.rows([key for key, _ in pairs], np.nan, 0), "bfloat16")
-    tensors["value"] = Half.round(laid.rows([value for _, value in pairs], np.nan, 0), "bfloat16")
+    tensors["key"] = Real.round(laid.rows([key for key, _ in pairs], np.nan, 0), "bfloat16")
+    tensors["value"] = Real.round(laid.rows([value for _, value in pairs], np.nan, 0), "bfloat16")
     tensors["actual_seq_lengths_kv"] = laid.lengths(counts)
     attributes["window_size"] = size
     got = runner.run("sliding_window_attention", implementation, tensors, attributes)
     return [
-        got.half("attention_out").values,
+        got.real("attention_out").values,
         got.floats("softmax_max"),
         got.floats("softmax_sum"),
     ]
@@ -148,12 +148,12 @@ def merge(
     """Parts as they came, one after the other; the result as they lie."""
     outs, maxes, sums = (np.stack(kind) for kind in zip(*parts, strict=True))
     tensors: dict[str, Tensor] = {
-        "outs": Half.round(outs.reshape(len(parts), -1, HEADS, DIM), "bfloat16"),
+        "outs": Real.round(outs.reshape(len(parts), -1, HEADS, DIM), "bfloat16"),
         "softmax_maxes": maxes.reshape(len(parts), -1, HEADS).astype(np.float32),
         "softmax_sums": sums.reshape(len(parts), -1, HEADS).astype(np.float32),
     }
     got = runner.run("merge_attention_states", implementation, tensors, {})
-    found = [got.half("out").values, got.floats("softmax_max"), got.floats("softmax_sum")]
+    found = [got.real("out").values, got.floats("softmax_max"), got.floats("softmax_sum")]
     return [x.reshape(like.shape) for x, like in zip(found, parts[0], strict=True)]
 
 
@@ -195,9 +195,9 @@ def test_compressed_attention_of_two_kv_heads_has_a_row_per_token(
     pairs = [keys(b, count, 2) for b, count in enumerate(KEYS)]
     ends = np.cumsum(QUERIES).tolist()
     tensors: dict[str, Tensor] = {
-        "query": Half.round(laid.rows(queries(), np.nan, 0), "bfloat16"),
-        "key": Half.round(laid.rows([key for key, _ in pairs], np.nan, 0), "bfloat16"),
-        "value": Half.round(laid.rows([value for _, value in pairs], np.nan, 0), "bfloat16"),
+        "query": Real.round(laid.rows(queries(), np.nan, 0), "bfloat16"),
+        "key": Real.round(laid.rows([key for key, _ in pairs], np.nan, 0), "bfloat16"),
+        "value": Real.round(laid.rows([value for _, value in pairs], np.nan, 0), "bfloat16"),
     }
     attributes = {
         "scale_value": SCALE,
@@ -212,6 +212,6 @@ def test_compressed_attention_of_two_kv_heads_has_a_row_per_token(
     got = runner.run("nsa_compress_attention", implementation, tensors, attributes)
     counts = [np.full(count, KEYS[b]) for b, count in enumerate(QUERIES)]
     out, maximum, total = (laid.rows(parts, 0, 0) for parts in states(counts, 2))
-    assert np.array_equal(got.half("attention_out").values, out)
+    assert np.array_equal(got.real("attention_out").values, out)
     assert np.array_equal(got.floats("softmax_max"), maximum)
     assert np.array_equal(got.floats("softmax_sum"), total)

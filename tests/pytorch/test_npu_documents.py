@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from attention_calls import NSA, exact_scale
-from case_file import Half
+from case_file import Real
 from formulation import attend, storage_error, storage_score_error
 from precision import FP32, assert_attention, assert_close
 from torch import Tensor
@@ -74,7 +74,7 @@ def test_the_example_of_document_002_runs_as_it_stands() -> None:
     ]
     assert_attention(
         rows,
-        Half(out[tokens].double().numpy(), "bfloat16"),
+        Real(out[tokens].double().numpy(), "bfloat16"),
         blocks[tokens].long().numpy(),
         FP32,
         *(

@@ -20,7 +20,7 @@ enum class Layout : int32_t { kTnd = 0 };
 struct Params {
   static constexpr const char* kOperator = "nsa_compress";
 
-  TensorView input = {};                    // [T, N, D] fp16 or bf16
+  TensorView input = {};                    // [T, N, D] fp16, bf16 or fp32
   TensorView weight = {};                   // [compress_block_size, N]
   IntList act_seq_len = {};                 // inclusive prefix sums
   int64_t compress_block_size = kNotGiven;  // tokens in a window

@@ -22,10 +22,11 @@ namespace tamis::nsa_compress_attention {
 /// default actual_seq_qlen. So a causal call needs no mask of T x n bytes.
 ///
 /// global_max and global_sum, where the keys of the call are a part of all, are the statistics of
-/// the softmax over all of them: importance is then of P = exp(x - global_max) / global_sum, and
-/// the block scores of several parts add up to those of all. attention_out and the statistics stay
-/// the part's. Deterministic, bit for bit, for any number of threads. Outputs must not overlap
-/// inputs.
+/// the softmax over all of them: importance is then of P = exp(x - global_max) / global_sum. Block
+/// scores of parts that have all keys, each hiding those of the others, add up to those of all; of
+/// parts that were cut apart, those of blocks beside a cut lack what the other part's keys give
+/// them. attention_out and the statistics stay the part's. Deterministic, bit for bit, for any
+/// number of threads. Outputs must not overlap inputs.
 struct Params {
   static constexpr const char* kOperator = "nsa_compress_attention";
 

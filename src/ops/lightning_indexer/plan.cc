@@ -95,7 +95,7 @@ void FillArgs(Problem& p, const Params& in, int64_t most_keys) {
   a.heads = p.heads;
   a.dim = p.dim;
   a.sparse_count = p.sparse_count;
-  a.key_tokens = p.key_tokens;
+  a.key_tokens = p.causal ? p.key_tokens : 1;
   a.element = prim::ElementOf(in.query.dtype);
   a.weights_float32 = in.weights.dtype == DType::kFloat32;
   a.values_float32 = in.sparse_values.dtype == DType::kFloat32;
@@ -116,7 +116,7 @@ Chunk ChunkOf(const Problem& p, const prim::TokenSequence& s, int64_t token, int
   chunk.key_begin = key_begin;
   chunk.key_end = key_end;
   chunk.first = s.first;
-  chunk.visible = p.causal ? s.tokens - s.rows + token + 1 : prim::Times(s.keys, p.key_tokens);
+  chunk.visible = p.causal ? s.tokens - s.rows + token + 1 : s.keys;
   chunk.visible_step = p.causal ? 1 : 0;
   chunk.list = list;
   return chunk;

@@ -13,7 +13,8 @@ const base::Contract& Room::contract() {
           .Input("input", &Params::input,
                  {.shape = "T, N, D",
                   .doc = "tokens, sequences packed",
-                  .dtypes = {DType::kFloat16, DType::kBFloat16}})
+                  .dtypes = {DType::kFloat16, DType::kBFloat16, DType::kFloat32}})
+          .InStrict({.dtypes = {DType::kFloat16, DType::kBFloat16}})
           .Input("weight", &Params::weight,
                  {.shape = "compress_block_size, N",
                   .doc = "weight of each token of a window, per head",

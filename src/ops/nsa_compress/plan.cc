@@ -2,6 +2,7 @@
 #include <string>
 
 #include "base/checked.h"
+#include "base/dtype.h"
 #include "base/errors.h"
 #include "ops/nsa_compress/cpu/kernel_units.h"
 #include "ops/nsa_compress/problem.h"
@@ -64,12 +65,12 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
 }
 
 void Room::Bind(const Problem&, const Params& in, KernelArgs* args) {
-  args->input = prim::Data<const uint16_t>(in.input);
+  args->input = in.input.data;
   args->input_token_stride = in.input.strides[0];
   args->input_head_stride = in.input.strides[1];
-  args->weight = prim::Data<const uint16_t>(in.weight);
+  args->weight = in.weight.data;
   args->weight_row_stride = in.weight.strides[0];
-  args->output = prim::Data<uint16_t>(in.output);
+  args->output = in.output.data;
   args->output_row_stride = in.output.strides[0];
   args->output_head_stride = in.output.strides[1];
 }
@@ -77,8 +78,10 @@ void Room::Bind(const Problem&, const Params& in, KernelArgs* args) {
 void Room::OnCpu(Problem& problem, const Params& in, const prim::CpuTarget& target,
                  prim::CpuWork* work) {
   static constexpr prim::KernelTable kKernels = {prim::kNsaCompressUnits};
-  const int64_t window_bytes = std::max<int64_t>(
-      prim::Times(problem.stride, prim::Times(problem.heads, prim::Times(problem.dim, 2))), 1);
+  const int64_t row = prim::Times(problem.heads, problem.dim);
+  const int64_t bytes = base::ItemSize(in.input.dtype);
+  const int64_t window_bytes =
+      std::max<int64_t>(prim::Times(problem.stride, prim::Times(row, bytes)), 1);
   KernelArgs& args = problem.args;
   Bind(problem, in, &args);
   args.sequences = problem.sequences.data();
@@ -101,7 +104,8 @@ std::string Room::Blocking(const Problem& problem) {
   return std::to_string(problem.args.windows_per_item) + " windows per item";
 }
 
-Cost Room::CountCost(const Problem& problem, const Params&) {
+Cost Room::CountCost(const Problem& problem, const Params& in) {
+  const auto bytes = static_cast<double>(base::ItemSize(in.input.dtype));
   const auto row = static_cast<double>(problem.heads) * static_cast<double>(problem.dim);
   double tokens = 0;  // a sequence's last tokens may be in no window
   for (const Sequence& s : problem.sequences) {
@@ -110,9 +114,9 @@ Cost Room::CountCost(const Problem& problem, const Params&) {
   Cost cost;
   cost.flops =
       2.0 * static_cast<double>(problem.windows) * static_cast<double>(problem.block) * row;
-  cost.read_bytes = 2.0 * (tokens * row +
-                           static_cast<double>(problem.block) * static_cast<double>(problem.heads));
-  cost.write_bytes = 2.0 * static_cast<double>(problem.windows) * row;
+  cost.read_bytes = bytes * (tokens * row + static_cast<double>(problem.block) *
+                                                static_cast<double>(problem.heads));
+  cost.write_bytes = bytes * static_cast<double>(problem.windows) * row;
   return cost;
 }
 

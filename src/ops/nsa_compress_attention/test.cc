@@ -244,6 +244,43 @@ TEST(NsaCompressAttention, NanStaysInItsRow) {
   }
 }
 
+// One value is infinite: rows that see its key have it, others nothing of it.
+TEST(NsaCompressAttention, AHiddenValueTouchesNoRow) {
+  for (const char* hides : {"atten_mask", "key_limits", "causal"}) {
+    for (int64_t kv_heads : {2, 16}) {
+      Shape s;
+      s.kv_heads = kv_heads;
+      s.queries = {9};
+      s.keys = {40};
+      s.block = s.stride = 1;
+      s.select = 4;
+      TestCall call = Attention(s, 220);
+      Random random(220);
+      call.Tensor("value", s.dtype, {40, kv_heads, s.v_dim}, [&](int64_t i) {
+        return i / s.v_dim / kv_heads == 33 ? kInfinity : random.Normal();
+      });
+      const auto sees = [](int64_t token, int64_t key) { return key < 30 + token; };
+      if (hides == std::string("atten_mask")) {
+        call.Tensor(hides, DType::kBool, {9, 40},
+                    [&](int64_t i) { return sees(i / 40, i % 40) ? 0.0 : 1.0; });
+      } else if (hides == std::string("key_limits")) {
+        call.Tensor(hides, DType::kInt32, {9},
+                    [](int64_t t) { return 30.0 + static_cast<double>(t); });
+      } else {  // the last token is raw token 37 of 38
+        call.Set(hides, true).Set("actual_raw_seq_kvlen", std::vector<int64_t>{38});
+      }
+      for (Level level : TestedLevels()) {
+        ASSERT_TRUE(call.Run({.level = level}).ok());
+        for (int64_t t = 0; t < 9; ++t) {
+          const double out = call.Got("attention_out", t * kv_heads * s.group * s.v_dim);
+          EXPECT_EQ(std::isinf(out), sees(t, 33)) << hides << " " << t;
+          EXPECT_FALSE(std::isnan(out)) << hides << " " << t;
+        }
+      }
+    }
+  }
+}
+
 TEST(NsaCompressAttention, LargeScoresStayFinite) {
   Shape s;
   s.scale = 300;

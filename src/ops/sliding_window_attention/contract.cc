@@ -29,7 +29,7 @@ const base::Contract& Room::contract() {
               "block_table", &Params::block_table,
               {.shape = "*, *",
                .doc = "[B, max_pages], with PA_BSND only; entries of pages without a key "
-                      "in a window are not read",
+                      "in a window are not read, with key_limits those before key_starts",
                .dtypes = {DType::kInt32},
                .read_by_plan = true,
                .page_table = true})

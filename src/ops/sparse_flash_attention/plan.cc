@@ -179,7 +179,7 @@ void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, pr
   prim::attention::Args& a = p.args;
   Bind(p, in, &a);
   SetPages(p, &a.sources[0]);
-  a.sources[0].staircase = {p.key_tokens, p.key_tokens};
+  if (p.causal) a.sources[0].staircase = {p.key_tokens, p.key_tokens};
   a.sources[0].list.slots = p.top_k;
   a.sources[0].list.block = std::min(p.block_size, kMostBlock);
   AddSequences(p, p.causal, &p);

@@ -23,9 +23,10 @@ bool LeavesWorkersUnused(int64_t items, int64_t threads) {
   return (turns - items) * kMostUnused > turns;
 }
 
-// Items of one token, and their segments.
+// Only items of one token and one member have segments of their own.
 bool IsCut(const Args& a, const Scratch& at, int64_t items, int64_t threads) {
-  if (!a.segmented || !LeavesWorkersUnused(items, threads)) return false;
+  if (!a.segmented || a.tokens_per_item > 1 || a.members > 1) return false;
+  if (!LeavesWorkersUnused(items, threads)) return false;
   int64_t most = 0;
   for (int64_t i = 0; i < a.sequence_count; ++i) {
     const Sequence& s = a.sequences[i];
@@ -35,7 +36,7 @@ bool IsCut(const Args& a, const Scratch& at, int64_t items, int64_t threads) {
   return most > 1 && Times(items, of_one) <= kMostSharedFloats;
 }
 
-// Items of one token: of each, in their order.
+// Every item is cut, into the segments of its token.
 void CutItems(Call* call) {
   Args& a = call->args;
   int64_t partials = 0;

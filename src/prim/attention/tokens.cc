@@ -18,7 +18,7 @@ Sequence SequenceOf(const TokenProblem& p, const TokenSequence& from, bool causa
   keys.key_begin = from.key_begin;
   keys.first = from.first;
   if (p.key_layout == TokenLayout::kPaged) keys.table_offset = p.page_table.offset(from.batch);
-  keys.visible = causal ? from.tokens - from.rows + 1 : Times(from.keys, from.key_tokens);
+  keys.visible = causal ? from.tokens - from.rows + 1 : from.keys;
   keys.visible_step = causal ? 1 : 0;
   return s;
 }

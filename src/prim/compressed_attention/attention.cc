@@ -263,7 +263,9 @@ Cost CompressedAttentionRoom::CostOf(const AttentionProblem& p, const AttentionT
       static_cast<double>(base::ItemSize(in.out.dtype)) * rows * heads *
           static_cast<double>(p.v_dim) +
       4.0 * rows * static_cast<double>(p.kv_heads * (in.topk.absent() ? 0 : p.top_k)) +
-      4.0 * rows * heads * ((in.max.absent() ? 0 : 1) + (in.sum.absent() ? 0 : 1));
+      4.0 * rows * heads * ((in.max.absent() ? 0 : 1) + (in.sum.absent() ? 0 : 1)) +
+      4.0 * rows * static_cast<double>(p.kv_heads) *
+          static_cast<double>(in.block_scores.absent() ? 0 : p.args.max_blocks);
   return cost;
 }
 

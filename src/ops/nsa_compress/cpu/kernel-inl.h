@@ -11,33 +11,38 @@ namespace compress {
 using tamis::nsa_compress::KernelArgs;
 using tamis::nsa_compress::Sequence;
 
+template <class Element>
+using Stored = typename Element::Stored;
+
 // kVectors vectors of a row, or the first `count` elements of one: what every step below works on.
 template <class Element, int kVectors, bool kPartial>
 struct Strip {
-  static TAMIS_INLINE V LoadTokens(const uint16_t* p, int v, int count) {
+  static TAMIS_INLINE V LoadTokens(const Stored<Element>* p, int v, int count) {
     return kPartial ? Element::LoadElementsN(p, count) : Element::LoadElements(p + v * kLanes);
   }
-  static TAMIS_INLINE void StoreRow(uint16_t* p, const V* sum, int count) {
+  static TAMIS_INLINE void StoreRow(Stored<Element>* p, const V* sum, int count) {
     if (kPartial) return Element::StoreElementsN(p, sum[0], count);
     for (int v = 0; v < kVectors; ++v) Element::StoreElements(p + v * kLanes, sum[v]);
   }
   // Rows of one head lie a row of all heads apart, which the hardware does not foresee: without
   // this a core read a third of what it can.
-  static TAMIS_INLINE void Prefetch(const uint16_t* p) {
-    for (int i = 0; i < kVectors * kLanes; i += 32) __builtin_prefetch(p + i);
+  static TAMIS_INLINE void Prefetch(const Stored<Element>* p) {
+    constexpr int kLine = 64 / sizeof(*p);
+    for (int i = 0; i < kVectors * kLanes; i += kLine) __builtin_prefetch(p + i);
   }
 };
 
 // One window of one head. Sums run in the order of the tokens on every path and at every width, so
 // the result depends on neither.
 template <class Element, int kVectors, bool kPartial>
-TAMIS_INLINE void WindowStrip(const uint16_t* tokens, int64_t token_stride, const float* weights,
-                              int64_t block, uint16_t* out, int count) {
+TAMIS_INLINE void WindowStrip(const Stored<Element>* tokens, int64_t token_stride,
+                              const float* weights, int64_t block, Stored<Element>* out,
+                              int count) {
   using S = Strip<Element, kVectors, kPartial>;
   V sum[kVectors];
   for (int v = 0; v < kVectors; ++v) sum[v] = Zero();
   for (int64_t w = 0; w < block; ++w) {
-    const uint16_t* row = tokens + w * token_stride;
+    const Stored<Element>* row = tokens + w * token_stride;
     S::Prefetch(row + block * token_stride);
     const V weight = Set(weights[w]);
     for (int v = 0; v < kVectors; ++v) sum[v] = Fma(S::LoadTokens(row, v, count), weight, sum[v]);
@@ -55,8 +60,9 @@ struct Overlap {
 };
 
 template <class Element, int kVectors, bool kPartial>
-TAMIS_INLINE void OverlapStrip(const uint16_t* tokens, int64_t token_stride, const Overlap& o,
-                               int64_t stride, float* carry, uint16_t* out, int count) {
+TAMIS_INLINE void OverlapStrip(const Stored<Element>* tokens, int64_t token_stride,
+                               const Overlap& o, int64_t stride, float* carry, Stored<Element>* out,
+                               int count) {
   using S = Strip<Element, kVectors, kPartial>;
   V begin[kVectors];
   V end[kVectors];
@@ -66,7 +72,7 @@ TAMIS_INLINE void OverlapStrip(const uint16_t* tokens, int64_t token_stride, con
   }
   int64_t t = 0;
   for (; t < o.end_count; ++t) {
-    const uint16_t* row = tokens + t * token_stride;
+    const Stored<Element>* row = tokens + t * token_stride;
     S::Prefetch(row + stride * token_stride);
     const V begin_weight = Set(t < o.begin_count ? o.begin_weights[t] : 0.0f);
     const V end_weight = Set(o.end_weights[t]);
@@ -77,7 +83,7 @@ TAMIS_INLINE void OverlapStrip(const uint16_t* tokens, int64_t token_stride, con
     }
   }
   for (; t < o.begin_count; ++t) {
-    const uint16_t* row = tokens + t * token_stride;
+    const Stored<Element>* row = tokens + t * token_stride;
     S::Prefetch(row + stride * token_stride);
     const V weight = Set(o.begin_weights[t]);
     for (int v = 0; v < kVectors; ++v) {
@@ -104,12 +110,13 @@ TAMIS_INLINE void ForColumns(int64_t dim, Step&& step) {
 
 // Windows [first, first + count) of a sequence, each on its own.
 template <class Element>
-void Windows(const KernelArgs& a, const uint16_t* tokens, int64_t count, const float* weights,
-             uint16_t* out) {
+void Windows(const KernelArgs& a, const Stored<Element>* tokens, int64_t count,
+             const float* weights, Stored<Element>* out) {
   for (int64_t i = 0; i < count; ++i) {
     for (int64_t h = 0; h < a.heads; ++h) {
-      const uint16_t* in = tokens + i * a.stride * a.input_token_stride + h * a.input_head_stride;
-      uint16_t* to = out + i * a.output_row_stride + h * a.output_head_stride;
+      const Stored<Element>* in =
+          tokens + i * a.stride * a.input_token_stride + h * a.input_head_stride;
+      Stored<Element>* to = out + i * a.output_row_stride + h * a.output_head_stride;
       ForColumns(a.dim, [&]<int kVectors, bool kPartial>(int64_t c, int n) {
         WindowStrip<Element, kVectors, kPartial>(in + c, a.input_token_stride,
                                                  weights + h * a.block, a.block, to + c, n);
@@ -121,8 +128,8 @@ void Windows(const KernelArgs& a, const uint16_t* tokens, int64_t count, const f
 // The same, stride by stride; `carry` holds what the window begun last has so far, [head][padded
 // dim].
 template <class Element>
-void OverlappingWindows(const KernelArgs& a, const uint16_t* tokens, int64_t count,
-                        const float* weights, float* carry, uint16_t* out) {
+void OverlappingWindows(const KernelArgs& a, const Stored<Element>* tokens, int64_t count,
+                        const float* weights, float* carry, Stored<Element>* out) {
   for (int64_t i = 0; i <= count; ++i) {
     for (int64_t h = 0; h < a.heads; ++h) {
       const float* w = weights + h * a.block;
@@ -130,8 +137,9 @@ void OverlappingWindows(const KernelArgs& a, const uint16_t* tokens, int64_t cou
                                .begin_count = i < count ? a.stride : 0,
                                .end_weights = w + a.stride,
                                .end_count = i > 0 ? a.block - a.stride : 0};
-      const uint16_t* in = tokens + i * a.stride * a.input_token_stride + h * a.input_head_stride;
-      uint16_t* to = out + (i - 1) * a.output_row_stride + h * a.output_head_stride;
+      const Stored<Element>* in =
+          tokens + i * a.stride * a.input_token_stride + h * a.input_head_stride;
+      Stored<Element>* to = out + (i - 1) * a.output_row_stride + h * a.output_head_stride;
       ForColumns(a.dim, [&]<int kVectors, bool kPartial>(int64_t c, int n) {
         OverlapStrip<Element, kVectors, kPartial>(in + c, a.input_token_stride, overlap, a.stride,
                                                   carry + h * PaddedDim(a) + c, to + c, n);
@@ -146,7 +154,9 @@ void WidenWeights(const KernelArgs& a, float* weights) {
   for (int64_t w = 0; w < a.block; ++w) {
     for (int64_t h = 0; h < a.heads; ++h) {
       StoreN(weights + h * a.block + w,
-             Element::LoadElementsN(a.weight + w * a.weight_row_stride + h, 1), 1);
+             Element::LoadElementsN(
+                 static_cast<const Stored<Element>*>(a.weight) + w * a.weight_row_stride + h, 1),
+             1);
     }
   }
 }
@@ -165,8 +175,9 @@ void Item(const KernelArgs& a, int64_t item, float* scratch) {
     const int64_t sequence_end = sequence.window_begin + sequence.windows;
     const int64_t count = (end < sequence_end ? end : sequence_end) - window;
     const int64_t token = sequence.token_begin + (window - sequence.window_begin) * a.stride;
-    const uint16_t* tokens = a.input + token * a.input_token_stride;
-    uint16_t* out = a.output + window * a.output_row_stride;
+    const Stored<Element>* tokens =
+        static_cast<const Stored<Element>*>(a.input) + token * a.input_token_stride;
+    Stored<Element>* out = static_cast<Stored<Element>*>(a.output) + window * a.output_row_stride;
     if (a.stride < a.block && a.block <= 2 * a.stride) {
       OverlappingWindows<Element>(a, tokens, count, scratch, carry, out);
     } else {
@@ -181,7 +192,7 @@ void Item(const KernelArgs& a, int64_t item, float* scratch) {
 
 void NsaCompress(const void* args, int64_t item, void* scratch, void*) {
   const auto& a = *static_cast<const tamis::nsa_compress::KernelArgs*>(args);
-  WithHalf(
+  WithElement(
       a.element, [&](auto e) __attribute__((always_inline)) {
         compress::Item<decltype(e)>(a, item, static_cast<float*>(scratch));
       });

@@ -16,12 +16,12 @@ struct Sequence {
 };
 
 struct KernelArgs {
-  const uint16_t* input;
+  const void* input;  // strides in elements
   int64_t input_token_stride;
   int64_t input_head_stride;
-  const uint16_t* weight;
+  const void* weight;
   int64_t weight_row_stride;
-  uint16_t* output;
+  void* output;
   int64_t output_row_stride;
   int64_t output_head_stride;
   const Sequence* sequences;

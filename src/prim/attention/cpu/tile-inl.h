@@ -117,10 +117,19 @@ inline void HideKeys(const Item& it, const Tile& tile, float* scores) {
   }
 }
 
+// Whether token t sees key k of a tile of adjacent positions.
+inline bool Sees(const Item& it, const Tile& tile, int64_t t, int64_t k) {
+  const Range& seen = SeenOf(it, tile.source)[t];
+  const int64_t position = tile.begin + k;
+  if (position < seen.begin || position >= seen.end) return false;
+  return it.a.sources[tile.source].hidden == nullptr || MaskOf(it, t)[position] == 0;
+}
+
 // --- values
 
-// A value that some tokens of the item do not see would reach their rows as 0 * inf or 0 * NaN:
-// such values are set aside, and given to the rows that see them.
+// A value that is not finite and that some tokens of the item do not see would reach their rows as
+// 0 * inf or 0 * NaN: such values are set aside, and given to the rows that see them, or average
+// all.
 struct Aside {
   int64_t count;
   uint8_t key[kMostKeyTile];  // of the tile
@@ -162,9 +171,9 @@ inline void AddValuesSetAside(const Item& it, const State& state, const Tile& ti
     const int64_t k = aside.key[i];
     const float* value = it.value + k * kVectors * kLanes;
     for (int64_t row = 0; row < it.rows; ++row) {
-      const Range& seen = SeenOf(it, tile.source)[row / it.heads];
-      if (tile.begin + k < seen.begin || tile.begin + k >= seen.end) continue;
-      const V e = Set(scores[k * it.at.score_stride + row]);
+      const float weight = scores[k * it.at.score_stride + row];
+      if (weight == 0.0f && !Sees(it, tile, row / it.heads, k)) continue;
+      const V e = Set(weight);
       float* out = state.out + row * it.at.out_stride + c;
       for (int v = 0; v < kVectors; ++v)
         Store(out + v * kLanes, Fma(e, Load(value + v * kLanes), Load(out + v * kLanes)));
@@ -212,7 +221,7 @@ inline void ValueStrip(const Item& it, const State& state, const Tile& tile, boo
   if constexpr (kWiden) {
     values = {it.value, kWidth, tile.count};
     WidenStrip<kVectors>(it, tile, c);
-    if (!tile.whole && it.a.hidden_score == kMinusInfinity) SetAside<kVectors>(it, tile, &aside);
+    if (!tile.whole) SetAside<kVectors>(it, tile, &aside);
   }
   int64_t row = 0;
   for (; row + kTileHeight <= it.rows; row += kTileHeight) {
@@ -265,7 +274,7 @@ inline void SumWholeValues(const Item& it, const State& state, const Tile& tile,
 __attribute__((noinline)) void SumValues(const Item& it, const State& state, const Tile& tile,
                                          bool first, const float* scores, RowCopy* copy) {
   const Values values = {it.value, it.at.value_stride, tile.count};
-  if (tile.whole || it.a.hidden_score != kMinusInfinity) {  // else some may be set aside
+  if (tile.whole) {  // else some may be set aside
     if (it.a.value_in_key && !kBf16Pairs) {
       return SumWholeValues(it, state, tile, first, scores, {it.key, it.at.key_stride, tile.count},
                             copy);
