@@ -19,10 +19,12 @@ from formulation import (
     compress_attention,
     compress_attention_infer,
 )
-from precision import assert_attention
+from precision import FP32, Family, assert_attention
 from runner import Implementation, Outputs, Runner
 
 NSA = Blocks(compress=32, stride=16, select=64)
+# Of numbers that are stored in between: each is evaluated, rounded, and evaluated on.
+MERGED = Family(4 * FP32.unit, FP32.underflow)
 
 
 def exact_scale(dim: int) -> float:
@@ -56,6 +58,23 @@ def random_whole(rng: np.random.Generator, rows: list[list[Row]]) -> Statistics:
 def product_accuracy(query: Real, accuracy: str) -> str:
     """Products of float32 are of float32 whatever is asked for."""
     return "fp32" if query.dtype == "float32" else accuracy
+
+
+def merge_states(
+    runner: Runner, implementation: Implementation, parts: list[Outputs]
+) -> tuple[Floats, Floats, Floats]:
+    """Attention and statistics over all keys of those over their parts, in fp32."""
+    names = {
+        "outs": "attention_out",
+        "softmax_maxes": "softmax_max",
+        "softmax_sums": "softmax_sum",
+    }
+    tensors: dict[str, Tensor] = {
+        name: np.stack([part.floats(output) for part in parts]).astype(np.float32)
+        for name, output in names.items()
+    }
+    got = runner.run("merge_attention_states", implementation, tensors, {})
+    return got.floats("out"), got.floats("softmax_max"), got.floats("softmax_sum")
 
 
 @dataclass

@@ -7,15 +7,18 @@ import dataclasses
 import numpy as np
 import pytest
 from attention_calls import (
+    MERGED,
     NSA,
     Training,
     exact_scale,
+    merge_states,
     random_limits,
     random_real,
     random_whole,
 )
 from case_file import Real, RealName
 from formulation import FLT_MAX, Blocks, Bools, Floats, Importance, MaskedRows, window_count
+from precision import assert_attention
 from runner import Implementation, Outputs, Runner
 
 
@@ -301,6 +304,40 @@ def test_fully_masked_row_selects_complete_blocks_in_order(
     assert topk == [*order, 4]
 
 
+# --- keys in parts ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_parts_of_the_keys_add_up_to_all_of_them(
+    runner: Runner, implementation: Implementation, dtype: RealName
+) -> None:
+    rng = np.random.default_rng(45)
+    hidden = rng.random((6, 70)) < 0.3
+    hidden[:, 0] = False
+    call = Training(
+        query=random_real(rng, (10, 6, 24), dtype),
+        key=random_real(rng, (103, 2, 24), dtype),
+        value=random_real(rng, (103, 2, 9), dtype),
+        q_lengths=[4, 6],
+        kv_lengths=[33, 70],
+        scale=exact_scale(24) * 2,
+        atten_mask=hidden,
+        masked_rows="zero",
+        out_dtype="float32",
+    )
+    owner = rng.integers(0, 3, hidden.shape)
+    owner[2] = 0  # the other parts of these rows are empty
+    parts = [dataclasses.replace(call, atten_mask=hidden | (owner != part)) for part in range(3)]
+    states = [part.check(runner, implementation) for part in parts]
+    merged = merge_states(runner, implementation, states)
+    scores = np.zeros((10, 2, NSA.training_count(70)))
+    for part in parts:
+        part.whole, part.block_scores = merged[1:], True
+        scores += part.check(runner, implementation).floats("block_scores")
+    out, maximum, total = merged
+    assert_attention(call.rows(), Real(out, "float32"), None, MERGED, maximum, total, scores)
+
+
 # --- properties ---------------------------------------------------------------------------------
 
 
@@ -402,7 +439,11 @@ def test_nan_in_a_query_stays_in_its_row_and_its_blocks_rank_by_index(
 
 
 def composed(
-    runner: Runner, implementation: Implementation, raw: Floats, masked_rows: MaskedRows
+    runner: Runner,
+    implementation: Implementation,
+    raw: Floats,
+    masked_rows: MaskedRows,
+    by_positions: bool,
 ) -> Outputs:
     """Compress raw tokens [S, 1, 40] (24 channels of key, 16 of value), then attend causally."""
     weight = np.full((32, 1), 1 / 32)
@@ -422,20 +463,26 @@ def composed(
         q_lengths=[len(raw)],
         kv_lengths=[keys],
         top_k=3,
-        atten_mask=causal_mask(len(raw), keys),
+        atten_mask=None if by_positions else causal_mask(len(raw), keys),
+        causal=by_positions,
         masked_rows=masked_rows,
     ).run(runner, implementation)
 
 
+@pytest.mark.parametrize("by_positions", [False, True], ids=["mask", "causal"])
 @pytest.mark.parametrize("masked_rows", ["zero", "uniform"])
 def test_causal_output_depends_on_no_later_token_except_through_uniform_rows(
-    runner: Runner, implementation: Implementation, masked_rows: MaskedRows
+    runner: Runner, implementation: Implementation, masked_rows: MaskedRows, by_positions: bool
 ) -> None:
     raw = np.random.default_rng(61).standard_normal((160, 1, 40))
     changed = raw.copy()
     changed[100:] += 1
-    before = composed(runner, implementation, raw, masked_rows).real("attention_out").values
-    after = composed(runner, implementation, changed, masked_rows).real("attention_out").values
+    before, after = (
+        composed(runner, implementation, tokens, masked_rows, by_positions)
+        .real("attention_out")
+        .values
+        for tokens in (raw, changed)
+    )
     assert np.array_equal(after[31:100], before[31:100])
     assert not np.array_equal(after[111:], before[111:])
     # No window ends before token 31: those rows see no key, and the uniform mean leaks the future.
@@ -445,7 +492,7 @@ def test_causal_output_depends_on_no_later_token_except_through_uniform_rows(
 def test_scores_of_the_selected_blocks_never_increase(
     runner: Runner, implementation: Implementation
 ) -> None:
-    call = random_call(12)
+    call = random_call(19)
     topk = call.check(runner, implementation).ints("topk_indices")
     checked = 0
     for t, heads in enumerate(call.rows()):

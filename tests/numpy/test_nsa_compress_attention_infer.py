@@ -7,9 +7,11 @@ import dataclasses
 import numpy as np
 import pytest
 from attention_calls import (
+    MERGED,
     NSA,
     Infer,
     exact_scale,
+    merge_states,
     paged,
     random_limits,
     random_real,
@@ -222,7 +224,7 @@ def test_row_of_a_four_token_step_equals_the_single_token_call_at_its_length(
     lengths = [176, 177, 178, 191, 500]
     call = step(81, lengths, tokens=4)
     outputs = call.run(runner, implementation)
-    out, topk = outputs.real("attention_out"), outputs.ints("topk_indices")
+    out = outputs.real("attention_out")
     for q in range(4):
         rows = compress_attention_infer(
             call.query.values[q::4],
@@ -235,12 +237,9 @@ def test_row_of_a_four_token_step_equals_the_single_token_call_at_its_length(
             [window_count(s - (3 - q), 32, 16) for s in lengths],
             NSA,
         )
-        for heads in rows:  # the selection may differ: forced blocks follow the step's own length
-            for row in heads:
-                row.scores = row.importance = np.zeros(0)
+        # The selection may differ: forced blocks follow the step's own length.
         shown = Real(out.values[q::4], out.dtype)
-        none = np.full((*topk[q::4].shape[:2], 0), -1)
-        assert_attention(rows, shown, none, implementation.family)
+        assert_attention(rows, shown, None, implementation.family)
 
 
 def test_all_queries_of_a_step_share_the_forced_blocks(
@@ -323,6 +322,59 @@ def test_single_token_on_contiguous_pages_is_the_last_row_of_training(
         row.scores[[0, -2, -1]] = np.inf
     out = outputs.real("attention_out")
     assert_attention(rows, out, outputs.ints("topk_indices"), implementation.family)
+
+
+def test_a_cache_dealt_over_two_calls_gives_the_blocks_of_one(
+    runner: Runner, implementation: Implementation
+) -> None:
+    rng = np.random.default_rng(96)
+    blocks = Blocks(16, 16, 64)  # no block hears a key of its neighbour
+    lengths, firsts = [41, 27, 12], [24, 8, 12]  # the second call has none of the last sequence
+    dense = [
+        (random_real(rng, (n, 2, 16), "bfloat16"), random_real(rng, (n, 2, 8), "bfloat16"))
+        for n in lengths
+    ]
+    limits = np.array([41, 20, 5])
+    query = random_real(rng, (3, 4, 16), "bfloat16")
+
+    def call(begins: list[int], ends: list[int]) -> Infer:
+        mine = [
+            (Real(k.values[begin:end], k.dtype), Real(v.values[begin:end], v.dtype))
+            for (k, v), begin, end in zip(dense, begins, ends, strict=True)
+        ]
+        key, value, table = paged(rng, mine, page=8)
+        counts = [end - begin for begin, end in zip(begins, ends, strict=True)]
+        return Infer(
+            query,
+            key,
+            value,
+            table,
+            counts,
+            kv_heads=2,
+            blocks=blocks,
+            top_k=0,
+            scale=0.5,
+            kind="exact_overlap",
+            masked_rows="zero",
+            key_limits=limits - np.array(begins),
+            out_dtype="float32",
+            statistics=True,
+        )
+
+    nothing = [0] * 3
+    parts = [call(nothing, firsts), call(firsts, lengths)]
+    states = [part.check(runner, implementation) for part in parts]
+    merged = merge_states(runner, implementation, states)
+    scores = np.zeros((3, 2, blocks.infer_count(max(lengths))))
+    for part, begins in zip(parts, (nothing, firsts), strict=True):
+        part.whole, part.block_scores = merged[1:], True
+        found = part.check(runner, implementation).floats("block_scores")
+        for t, begin in enumerate(begins):
+            count = blocks.infer_count(part.cmp_lengths[t])
+            scores[t, :, begin // 4 : begin // 4 + count] = found[t, :, :count]
+    out, maximum, total = merged
+    rows = call(nothing, lengths).rows()
+    assert_attention(rows, Real(out, "float32"), None, MERGED, maximum, total, scores)
 
 
 # --- edges --------------------------------------------------------------------------------------

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from attention_calls import random_limits
 from case_file import Real, RealName, Tensor
 from formulation import Floats, Ints
 from precision import Family, assert_close
 from runner import Implementation, Runner
 
+DTYPES: list[RealName] = ["bfloat16", "float16", "float32"]
 LAYOUTS = ["BSND/BSND", "TND/TND", "BSND/PA_BSND", "TND/PA_BSND"]
 
 
@@ -25,17 +27,37 @@ class Call:
     scale: float
     dtype: RealName
     page: int = 16
+    starts: list[int] | None = None  # per sequence, or one for all
+    limits: list[Ints] | None = None  # per sequence [q]
+    out_dtype: str = "input"
 
-    def pad(self, parts: list[Floats]) -> Floats:
-        """One tensor [B, longest, ...] with NaN past the ends."""
+    def start(self, b: int) -> int:
+        """The first key of a sequence that counts."""
+        return 0 if self.starts is None else self.starts[b % len(self.starts)]
+
+    def ends(self, b: int) -> Ints:
+        """Where the window of each token ends."""
+        q = len(self.queries[b])
+        own = len(self.keys[b]) - q + np.arange(q) + 1
+        return own if self.limits is None else np.minimum(own, self.limits[b])
+
+    def counting(self, parts: list[Floats]) -> list[Floats]:
+        """Keys or values with NaN before those that count."""
+        parts = [part.copy() for part in parts]
+        for b, part in enumerate(parts):
+            part[: self.start(b)] = np.nan
+        return parts
+
+    def pad(self, parts: list[Floats], fill: float = np.nan) -> Floats:
+        """One tensor [B, longest, ...] with `fill` past the ends."""
         longest = max([*(len(part) for part in parts), 1])
-        padded = np.full((len(parts), longest, *parts[0].shape[1:]), np.nan)
+        padded = np.full((len(parts), longest, *parts[0].shape[1:]), fill)
         for row, part in zip(padded, parts, strict=True):
             row[: len(part)] = part
         return padded
 
     def table(self) -> Ints:
-        """Pages dealt from the last one down; -1 for those before every window and past the end."""
+        """Pages dealt from the last one down; -1 past the end."""
         needed = [-(-len(key) // self.page) for key in self.keys]
         table = np.full((len(needed), max([*needed, 1])), -1)
         free = sum(needed)
@@ -46,9 +68,10 @@ class Call:
         return table
 
     def dead(self, b: int) -> int:
-        """Pages of a sequence that hold no key of any window."""
+        """Pages of a sequence before every window; limits, which no plan knows, may be anywhere."""
         n, q = len(self.keys[b]), len(self.queries[b])
-        return max(0, n - q + 1 - self.window) // self.page
+        first = 0 if self.limits is not None else n - q + 1 - self.window
+        return max(first, self.start(b)) // self.page
 
     def deal(self, parts: list[Floats]) -> Floats:
         """The pages."""
@@ -60,6 +83,10 @@ class Call:
                     cache[table[b, j // self.page], j % self.page] = row
         return cache
 
+    def stored(self) -> str:
+        """The type of the output."""
+        return self.dtype if self.out_dtype == "input" else "float32"
+
     def run(
         self, runner: Runner, implementation: Implementation, layout: str
     ) -> list[tuple[Floats, Floats, Floats]]:
@@ -67,6 +94,8 @@ class Call:
         query_layout, kv_layout = layout.split("/")
 
         def lay(parts: list[Floats], how: str) -> Real:
+            if parts is not self.queries:
+                parts = self.counting(parts)
             if how == "TND":
                 return Real.round(np.concatenate(parts), self.dtype)
             return Real.round(self.pad(parts) if how == "BSND" else self.deal(parts), self.dtype)
@@ -89,14 +118,21 @@ class Call:
             for b in range(len(table)):
                 table[b, : self.dead(b)] = 1 << 30
             tensors["block_table"] = table.astype(np.int32)
+        if self.starts is not None:
+            tensors["key_starts"] = np.array(self.starts, np.int64)
+        if self.limits is not None:
+            limits = [row.astype(float) for row in self.limits]
+            packed = np.concatenate(limits) if query_layout == "TND" else self.pad(limits, -(2**31))
+            tensors["key_limits"] = packed.astype(np.int32)
         attributes = {
             "scale_value": self.scale,
             "window_size": self.window,
             "layout_query": query_layout,
             "layout_kv": kv_layout,
+            "out_dtype": self.out_dtype,
         }
         outputs = runner.run("sliding_window_attention", implementation, tensors, attributes)
-        assert outputs.real("attention_out").dtype == self.dtype
+        assert outputs.real("attention_out").dtype == self.stored()
         found = (
             outputs.real("attention_out").values,
             outputs.floats("softmax_max"),
@@ -121,8 +157,8 @@ def check(call: Call, found: list[tuple[Floats, Floats, Floats]], family: Family
         query, key, value = call.queries[b], call.keys[b], call.values[b]
         q, n = len(query), len(key)
         group = query.shape[1] // key.shape[1]
-        own = n - q + np.arange(q)[:, None]  # position of each token
-        seen = (np.arange(n) <= own) & (np.arange(n) > own - call.window)
+        at, end = np.arange(n), call.ends(b)[:, None]
+        seen = (at < end) & (at >= end - call.window) & (at >= call.start(b))
         for h in range(query.shape[1]):
             where = f"[{b}, head {h}]"
             k, v = key[:, h // group], value[:, h // group]
@@ -141,7 +177,7 @@ def check(call: Call, found: list[tuple[Floats, Floats, Floats]], family: Family
             lost = family.underflow * terms
             error = (relative + family.of_sum(terms + 1, one))[:, None] * (p @ np.abs(v))
             error = error + lost * np.abs(v).max(initial=1.0)
-            assert_close(f"attention_out{where}", out[:, h], p @ v, error, call.dtype)
+            assert_close(f"attention_out{where}", out[:, h], p @ v, error, call.stored())
             assert_close(f"softmax_max{where}", top[:, h], want_top, of_score, "float32")
             assert_close(
                 f"softmax_sum{where}",
@@ -162,6 +198,14 @@ def random_call(seed: int, dtype: RealName) -> Call:
     n_lengths = rng.integers(0, 150, batch).tolist()
     q_lengths[0] += 1
     n_lengths[-1] += 1
+    starts = limits = None
+    if rng.random() < 0.5:
+        starts = [int(rng.integers(0, n + 1)) for n in n_lengths]
+        if rng.random() < 0.3:
+            starts = [min(starts)]
+    if rng.random() < 0.5:
+        pairs = zip(q_lengths, n_lengths, strict=True)
+        limits = [random_limits(rng, np.full(q, n)) for q, n in pairs]
 
     def normal(*shape: int) -> Floats:
         return Real.round(rng.standard_normal(shape), dtype).values
@@ -170,19 +214,22 @@ def random_call(seed: int, dtype: RealName) -> Call:
         queries=[normal(q, heads, dim) for q in q_lengths],
         keys=[normal(n, kv_heads, dim) for n in n_lengths],
         values=[normal(n, kv_heads, value_dim) for n in n_lengths],
-        window=int(rng.choice([1, 5, 20, 64, 1000])),
+        window=int(rng.choice([0, 1, 5, 20, 64, 1000])),
         scale=float(rng.uniform(0.05, 0.3)),
         dtype=dtype,
         page=int(rng.integers(1, 30)),
+        starts=starts,
+        limits=limits,
+        out_dtype=str(rng.choice(["input", "float32"])),
     )
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(12))
 def test_equals_the_formula_over_random_ragged_batches(
     runner: Runner, implementation: Implementation, seed: int, layout: str
 ) -> None:
-    call = random_call(950 + seed, "bfloat16" if seed % 2 == 0 else "float16")
+    call = random_call(950 + seed, DTYPES[seed % 3])
     check(call, call.run(runner, implementation, layout), implementation.family)
 
 

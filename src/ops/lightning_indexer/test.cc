@@ -91,6 +91,58 @@ TEST(LightningIndexer, Float32SelectsAsFloat64) {
   }
 }
 
+// What a token sees can be said in several ways: the same keys give the same bits.
+TEST(LightningIndexer, LimitsSayWhatCausalityAndTheStaircaseSay) {
+  for (DType dtype : {DType::kBFloat16, DType::kFloat16, DType::kFloat32}) {
+    for (int64_t ratio : {1, 4}) {
+      Shape s;
+      s.dtype = s.weights = dtype;
+      s.q = {9};
+      s.n = {60};
+      const int64_t tokens = ratio == 1 ? 60 : 200;
+      TestCall causal = Indexer(s, 61);
+      if (ratio > 1) {
+        causal.Set("compress_ratio", ratio)
+            .List("actual_seq_lengths_tokens", DType::kInt32, {tokens});
+      }
+      s.mode = 0;
+      TestCall limited = Indexer(s, 61);
+      limited.Tensor("key_limits", DType::kInt32, {1, 9},
+                     [&](int64_t i) { return static_cast<double>((tokens - 9 + i + 1) / ratio); });
+      for (const char* pruning : {"off", "on"}) {
+        causal.Set("pruning", pruning);
+        limited.Set("pruning", pruning);
+        ExpectSameBytes(causal, limited);
+      }
+    }
+  }
+}
+
+TEST(LightningIndexer, KeysPaddedOnTheLeftAreAShorterSequence) {
+  for (DType dtype : {DType::kBFloat16, DType::kFloat16, DType::kFloat32}) {
+    Shape s;
+    s.dtype = s.weights = dtype;
+    s.q = {5};
+    s.n = {90};
+    s.starts = {23};
+    TestCall padded = Indexer(s, 62);
+    s.starts = {};
+    s.n = {67};
+    TestCall cut = Indexer(s, 62);
+    const TensorView key = padded.view("key");
+    cut.Tensor("key", dtype, {1, 67, 1, s.dim},
+               [&](int64_t i) { return base::LoadAsDouble(key.data, dtype, 23 * s.dim + i); });
+    for (Level level : TestedLevels()) {
+      ASSERT_TRUE(padded.Run({.level = level}).ok());
+      ASSERT_TRUE(cut.Run({.level = level}).ok());
+      for (int64_t i = 0; i < 5 * s.count; ++i) {
+        EXPECT_EQ(padded.Got("sparse_indices", i), cut.Got("sparse_indices", i) + 23);
+        EXPECT_EQ(padded.Got("sparse_values", i), cut.Got("sparse_values", i));
+      }
+    }
+  }
+}
+
 TEST(LightningIndexer, AgreesAtTheDocumentsDimsAcrossChunks) {
   Shape s;
   s.heads = 64;
