@@ -55,9 +55,9 @@ def random_whole(rng: np.random.Generator, rows: list[list[Row]]) -> Statistics:
     return Real.round(largest, "float32").values, Real.round(total, "float32").values
 
 
-def product_accuracy(query: Real, accuracy: str) -> str:
-    """Products of float32 are of float32 whatever is asked for."""
-    return "fp32" if query.dtype == "float32" else accuracy
+def product_accuracy(dtype: RealName, accuracy: str) -> str:
+    """Inputs in float32 are never rounded, whatever is asked for."""
+    return "fp32" if dtype == "float32" else accuracy
 
 
 def merge_states(
@@ -176,7 +176,7 @@ class Training:
             outputs.floats("softmax_max"),
             outputs.floats("softmax_sum"),
             block_scores,
-            accuracy=product_accuracy(self.query, self.accuracy),
+            accuracy=product_accuracy(self.query.dtype, self.accuracy),
         )
         return outputs
 
@@ -317,7 +317,7 @@ class Infer:
             maximum,
             total,
             block_scores,
-            accuracy=product_accuracy(self.query, self.accuracy),
+            accuracy=product_accuracy(self.query.dtype, self.accuracy),
         )
         return outputs
 

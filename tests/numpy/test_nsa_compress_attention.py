@@ -438,6 +438,44 @@ def test_nan_in_a_query_stays_in_its_row_and_its_blocks_rank_by_index(
         assert np.array_equal(got, expected), name
 
 
+@pytest.mark.parametrize("how", ["atten_mask", "causal", "key_limits"])
+def test_nan_in_a_key_stays_in_the_rows_that_see_it(
+    runner: Runner, implementation: Implementation, how: str
+) -> None:
+    rng = np.random.default_rng(55)
+    call = Training(
+        query=random_real(rng, (40, 4, 16), "float16"),
+        key=random_real(rng, (30, 2, 16), "float16"),
+        value=random_real(rng, (30, 2, 8), "float16"),
+        q_lengths=[40],
+        kv_lengths=[30],
+        blocks=Blocks(4, 2, 8),
+        top_k=6,
+        masked_rows="zero",
+        block_scores=True,
+    )
+    sees = np.arange(40) >= 13 * 2 + 4 - 1  # key 13 with the last token of its window
+    if how == "atten_mask":
+        call.atten_mask = causal_mask(40, 30, call.blocks)
+    elif how == "causal":
+        call.causal = True
+    else:
+        call.key_limits = np.where(sees, 30, 13)
+    clean = call.run(runner, implementation)
+    for tensor in ("key", "value"):
+        poisoned = getattr(call, tensor).values.copy()
+        poisoned[13, 0] = np.nan
+        changed = dataclasses.replace(call)
+        setattr(changed, tensor, Real(poisoned, "float16"))
+        outputs = changed.run(runner, implementation)
+        for name in ("attention_out", "topk_indices", "softmax_max", "softmax_sum", "block_scores"):
+            got, expected = outputs.array(name), clean.array(name)
+            assert np.array_equal(got[~sees], expected[~sees]), (tensor, name)
+            other = slice(got.shape[1] // 2, None)  # heads of the other kv head
+            assert np.array_equal(got[:, other], expected[:, other]), (tensor, name)
+        assert np.isnan(outputs.array("attention_out")[sees, :2]).all()
+
+
 def composed(
     runner: Runner,
     implementation: Implementation,

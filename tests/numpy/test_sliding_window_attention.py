@@ -214,7 +214,7 @@ def random_call(seed: int, dtype: RealName) -> Call:
         queries=[normal(q, heads, dim) for q in q_lengths],
         keys=[normal(n, kv_heads, dim) for n in n_lengths],
         values=[normal(n, kv_heads, value_dim) for n in n_lengths],
-        window=int(rng.choice([0, 1, 5, 20, 64, 1000])),
+        window=int(rng.choice([0, 1, 5, 20, 20, 64, 64, 1000])),
         scale=float(rng.uniform(0.05, 0.3)),
         dtype=dtype,
         page=int(rng.integers(1, 30)),

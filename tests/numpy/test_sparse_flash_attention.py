@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from attention_calls import product_accuracy, random_limits
 from case_file import Real, RealName, Tensor
 from formulation import Floats, Ints, storage_error, storage_score_error
 from precision import Family, assert_close
 from runner import Implementation, Runner
 
+DTYPES: list[RealName] = ["bfloat16", "float16", "float32"]
 LAYOUTS = ["BSND/BSND", "TND/TND", "BSND/PA_BSND", "TND/PA_BSND"]
 FORMATS = ["split", "cann656", "flashmla656"]
 
@@ -37,7 +39,10 @@ class Keys:
 def random_rows(
     rng: np.random.Generator, n: int, dim: int, rope_dim: int, dtype: RealName, kind: str
 ) -> Keys:
-    """Rows of bytes and what they mean, both from the list of their parts."""
+    """Rows of bytes and what they mean, both from the list of their parts.
+
+    Beside queries in fp32 the latent is not rounded, and rope is bfloat16.
+    """
     groups = dim // 128
     scales = (rng.uniform(0.5, 2, (n, groups)) / 100).astype(np.float32)
     if kind == "cann656":
@@ -50,7 +55,8 @@ def random_rows(
         values = fp8(codes).astype(np.float32)
         quants = codes.astype(np.uint8)
     product = values * np.repeat(scales, 128, axis=1)  # rounded to float32, then to the type
-    rope = Real.round(rng.standard_normal((n, rope_dim)), dtype)
+    rope_dtype = "bfloat16" if dtype == "float32" else dtype
+    rope = Real.round(rng.standard_normal((n, rope_dim)), rope_dtype)
     rope_bytes = np.frombuffer(rope.to_bytes(), np.uint8).reshape(n, 2 * rope_dim)
     scale_bytes = scales.view(np.uint8).reshape(n, 4 * groups)
     parts = [quants, rope_bytes, scale_bytes]
@@ -80,7 +86,29 @@ class Call:
     sinks: Floats | None = None
     accuracy: str = "fp32"
     statistics: bool = True
-    extra: dict[str, object] = field(default_factory=dict)
+    starts: list[int] | None = None  # per sequence, or one for all
+    limits: list[Ints] | None = None  # per sequence [q]
+    ratio: int = 1
+    tokens: list[int] | None = None  # raw ones; per sequence, or one for all
+    out_dtype: str = "input"
+
+    def start(self, b: int) -> int:
+        """The first key of a sequence that counts."""
+        return 0 if self.starts is None else self.starts[b % len(self.starts)]
+
+    def visible(self, b: int, t: int) -> int:
+        """Keys before this one are seen by a token."""
+        q, n = len(self.queries[b]), len(self.keys[b].latent)
+        seen = n
+        if self.mode == 3:
+            raw = q if self.tokens is None else self.tokens[b % len(self.tokens)]
+            own = (n if self.ratio == 1 else raw) - q + t
+            seen = min(n, (own + 1) // self.ratio)
+        return max(0, seen if self.limits is None else min(seen, int(self.limits[b][t])))
+
+    def stored(self) -> str:
+        """The type of the output."""
+        return self.dtype if self.out_dtype == "input" else "float32"
 
     def pack(self, parts: list[Floats], layout: str, fill: float) -> Floats:
         """Query-like parts in one tensor."""
@@ -93,7 +121,10 @@ class Call:
         return padded
 
     def lay(self, parts: list[Floats], layout: str, fill: float) -> Floats:
-        """Key-like parts [n, width] in one tensor."""
+        """Key-like parts [n, width] in one tensor; `fill` before those that count, too."""
+        parts = [part.copy() for part in parts]
+        for b, part in enumerate(parts):
+            part[: self.start(b)] = fill
         if layout == "TND":
             return np.concatenate(parts)[:, None]
         width = parts[0].shape[1]
@@ -156,7 +187,17 @@ class Call:
             np.cumsum(n_lengths) if kv_layout == "TND" else n_lengths
         ).astype(np.int64)
         if kv_layout == "PA_BSND":
-            tensors["block_table"] = self.table()
+            table = self.table()
+            for b, row in enumerate(table):
+                row[: self.start(b) // self.page] = 1 << 30
+            tensors["block_table"] = table
+        if self.starts is not None:
+            tensors["key_starts"] = np.array(self.starts, np.int32)
+        if self.limits is not None:
+            limits = self.pack([row.astype(float) for row in self.limits], query_layout, -(2**31))
+            tensors["key_limits"] = limits.astype(np.int32)
+        if self.tokens is not None:
+            tensors["actual_seq_lengths_tokens"] = np.array(self.tokens, np.int64)
         attributes = {
             "scale_value": self.scale,
             "layout_query": query_layout,
@@ -166,9 +207,11 @@ class Call:
             "return_softmax_lse": self.statistics,
             "kv_format": self.kind,
             "accuracy": self.accuracy,
+            "compress_ratio": self.ratio,
+            "out_dtype": self.out_dtype,
         }
         outputs = runner.run("sparse_flash_attention", implementation, tensors, attributes)
-        assert outputs.real("out").dtype == self.dtype
+        assert outputs.real("out").dtype == self.stored()
         out = outputs.real("out").values
         statistics = [
             outputs.floats(name) if self.statistics else None
@@ -189,27 +232,26 @@ class Call:
         return list(zip([out[b, :q] for b, q in enumerate(q_lengths)], tops, totals, strict=True))
 
 
-def chosen(ids: Ints, visible: int, block: int) -> list[int]:
+def chosen(ids: Ints, start: int, visible: int, block: int) -> list[int]:
     """The positions that a row attends to."""
     found: list[int] = []
     for name in ids[: min(len(ids), -(-visible // block))].tolist():
         if name < 0:
             break
         found += range(name * block, min(name * block + block, visible))
-    return found
+    return [position for position in found if position >= start]
 
 
 def check(call: Call, found: list[Found], family: Family) -> None:
     """Every row and head within the bound of its evaluation."""
     scale = float(np.float32(call.scale))
+    accuracy = product_accuracy(call.dtype, call.accuracy)
     for b, (out, top, total) in enumerate(found):
         query, keys = call.queries[b], call.keys[b]
-        n, q = len(keys.latent), len(query)
         key = np.concatenate([keys.latent, keys.rope], axis=1)
         value = keys.latent if keys.value is None else keys.value
-        for t in range(q):
-            visible = n if call.mode == 0 else min(n, max(0, n - q + t + 1))
-            at = chosen(call.ids[b][t], visible, call.block)
+        for t in range(len(query)):
+            at = chosen(call.ids[b][t], call.start(b), call.visible(b, t), call.block)
             where = f"[{b}, {t}]"
             heads = query.shape[1]
             score = scale * (query[t] @ key[at].T)
@@ -228,12 +270,12 @@ def check(call: Call, found: list[Found], family: Family) -> None:
             error = (relative + family.of_sum(len(at) + 1, one))[:, None] * weight
             lost = family.underflow * len(at)
             error = error + lost * np.abs(value[at]).max(initial=1.0)
-            if call.accuracy == "storage":
+            if accuracy == "storage":
                 error = error + storage_error(e / safe, value[at], 128)[:, None]
-            if call.accuracy == "storage" and top is None:
+            if accuracy == "storage" and top is None:
                 moved = storage_score_error(query[t], key[at], scale).max(axis=1, initial=0)
                 error = error + np.expm1(2 * moved)[:, None] * weight
-            assert_close(f"out{where}", out[t], want_out, error, call.dtype)
+            assert_close(f"out{where}", out[t], want_out, error, call.stored())
             if top is None or total is None:
                 continue
             assert_close(f"softmax_max{where}", top[t], want_top, of_score, "float32")
@@ -260,7 +302,7 @@ def random_call(seed: int, dtype: RealName, kind: str = "split") -> Call:
     keys = []
     for n in n_lengths.tolist():
         if kind == "split":
-            value = normal(n, dim) if seed % 3 == 0 else None
+            value = normal(n, dim) if seed % 4 < 2 else None
             keys.append(Keys(normal(n, dim), normal(n, rope_dim), None, value))
         else:
             keys.append(random_rows(rng, n, dim, rope_dim, dtype, kind))
@@ -271,6 +313,18 @@ def random_call(seed: int, dtype: RealName, kind: str = "split") -> Call:
         some[rng.random((q, count)) < 0.01] = -1
         some[rng.random((q, count)) < 0.01] = 2**31 - 1
         ids.append(some)
+    starts = limits = tokens = None
+    if rng.random() < 0.4:
+        starts = [int(rng.integers(0, n // 3 + 1)) for n in n_lengths]
+        if rng.random() < 0.3:
+            starts = [min(starts)]
+    if rng.random() < 0.4:
+        pairs = zip(q_lengths, n_lengths, strict=True)
+        limits = [random_limits(rng, np.full(q, n)) for q, n in pairs]
+    ratio = int(rng.choice([1, 1, 1, 2, 4]))
+    if ratio > 1 and rng.random() < 0.8:
+        pairs = zip(q_lengths, n_lengths, strict=True)
+        tokens = [int(q + rng.integers(n * ratio // 2, n * ratio + 1)) for q, n in pairs]
     return Call(
         queries=[normal(int(q), heads, dim + rope_dim) for q in q_lengths],
         keys=keys,
@@ -283,22 +337,26 @@ def random_call(seed: int, dtype: RealName, kind: str = "split") -> Call:
         page=int(rng.integers(1, 30)),
         kind=kind,
         sinks=rng.standard_normal(heads).astype(np.float32).astype(float) if seed % 2 else None,
+        starts=starts,
+        limits=limits,
+        ratio=ratio,
+        tokens=tokens,
+        out_dtype=str(rng.choice(["input", "float32"])),
     )
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(15))
 def test_equals_the_formula_over_random_ragged_batches(
     runner: Runner, implementation: Implementation, seed: int, layout: str
 ) -> None:
-    dtype: RealName = "bfloat16" if seed % 2 == 0 else "float16"
-    call = random_call(900 + seed, dtype)
+    call = random_call(900 + seed, DTYPES[seed % 3])
     check(call, call.run(runner, implementation, layout), implementation.family)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("statistics", [True, False])
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_storage_accuracy_stays_within_its_bound(
     runner: Runner, implementation: Implementation, dtype: RealName, statistics: bool, kind: str
 ) -> None:
@@ -307,7 +365,7 @@ def test_storage_accuracy_stays_within_its_bound(
 
 
 @pytest.mark.parametrize("kind", FORMATS[1:])
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("layout", ["TND/TND", "BSND/PA_BSND"])
 def test_rows_of_bytes_mean_what_their_parts_mean(
     runner: Runner, implementation: Implementation, layout: str, dtype: RealName, kind: str

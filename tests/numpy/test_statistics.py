@@ -124,11 +124,19 @@ def sparse(
 
 
 def window(
-    runner: Runner, implementation: Implementation, laid: Laid, size: int, dropped: int = 0
+    runner: Runner,
+    implementation: Implementation,
+    laid: Laid,
+    size: int,
+    dropped: int = 0,
+    by_limits: bool = False,
 ) -> list[Floats]:
     """Attention of two kv heads over the `size` keys that end `dropped` before the token's own."""
     tensors, attributes = common(laid)
-    counts = [max(count - dropped, 0) for count in KEYS]
+    counts = [count if by_limits else max(count - dropped, 0) for count in KEYS]
+    if by_limits:
+        limits = [visible(b).astype(float) - dropped for b in range(len(QUERIES))]
+        tensors["key_limits"] = laid.rows(limits, 2**31 - 1).astype(np.int32)
     pairs = [keys(b, count, 2) for b, count in enumerate(counts)]
     tensors["key"] = Real.round(laid.rows([key for key, _ in pairs], np.nan, 0), "bfloat16")
     tensors["value"] = Real.round(laid.rows([value for _, value in pairs], np.nan, 0), "bfloat16")
@@ -171,15 +179,16 @@ def test_sparse_attention_over_parts_merges_without_a_transposition(
     check(laid, sparse(runner, implementation, laid, 1, 0), seen, 1)
 
 
+@pytest.mark.parametrize("by_limits", [False, True], ids=["lengths", "limits"])
 @pytest.mark.parametrize("layout", ["BSND", "TND"])
 def test_windows_of_two_kv_heads_merge_without_a_transposition(
-    runner: Runner, implementation: Implementation, layout: str
+    runner: Runner, implementation: Implementation, layout: str, by_limits: bool
 ) -> None:
     laid, near, far = Laid(layout), 4, 7
     seen = [visible(b) for b in range(len(QUERIES))]
     parts = [
         window(runner, implementation, laid, near),
-        window(runner, implementation, laid, far, dropped=near),
+        window(runner, implementation, laid, far, near, by_limits),
     ]
     check(laid, parts[0], [np.minimum(count, near) for count in seen], 2)
     check(laid, parts[1], [np.clip(count - near, 0, far) for count in seen], 2)
@@ -215,3 +224,46 @@ def test_compressed_attention_of_two_kv_heads_has_a_row_per_token(
     assert np.array_equal(got.real("attention_out").values, out)
     assert np.array_equal(got.floats("softmax_max"), maximum)
     assert np.array_equal(got.floats("softmax_sum"), total)
+
+
+@pytest.mark.parametrize("layout", ["BSND", "TND"])
+def test_paged_compressed_attention_of_two_kv_heads_has_a_row_per_token(
+    runner: Runner, implementation: Implementation, layout: str
+) -> None:
+    laid, page = Laid(layout), 8
+    padding = PADDING if layout == "BSND" else 0
+    needed = [-(-count // page) for count in KEYS]
+    table = np.full((len(KEYS), max(needed)), -1, np.int32)
+    caches = np.full((2, sum(needed), page, 2 * DIM), np.nan)
+    for b, count in enumerate(KEYS):
+        first = sum(needed[:b])
+        table[b, : needed[b]] = np.arange(first, first + needed[b])
+        for cache, rows in zip(caches, keys(b, count, 2), strict=True):
+            cache[first : first + needed[b]].reshape(-1, 2 * DIM)[:count] = rows.reshape(count, -1)
+    tensors: dict[str, Tensor] = {
+        "query": Real.round(laid.rows(queries(), np.nan, padding), "bfloat16"),
+        "key": Real.round(caches[0], "bfloat16"),
+        "value": Real.round(caches[1], "bfloat16"),
+        "block_table": table,
+    }
+    attributes = {
+        "scale_value": SCALE,
+        "head_num": HEADS,
+        "key_value_head_num": 2,
+        "page_block_size": page,
+        "compress_block_size": 32,
+        "compress_stride": 16,
+        "select_block_size": 64,
+        "select_block_count": 0,
+        "layout": layout,
+        "actual_seq_qlen": list(QUERIES),
+        "actual_cmp_seq_kvlen": list(KEYS),
+        "return_softmax_lse": True,
+    }
+    got = runner.run("nsa_compress_attention_infer", implementation, tensors, attributes)
+    counts = [np.full(count, KEYS[b]) for b, count in enumerate(QUERIES)]
+    found = [got.real("attention_out").values, got.floats("softmax_max"), got.floats("softmax_sum")]
+    for name, output, parts, empty in zip(
+        STATE, found, states(counts, 2), (0.0, -np.inf, 0.0), strict=True
+    ):
+        assert np.array_equal(output, laid.rows(parts, empty, padding)), name

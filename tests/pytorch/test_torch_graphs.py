@@ -26,12 +26,12 @@ class Compressed(nn.Module):
         self.project = nn.Linear(64, 4 * 32, bias=False, dtype=torch.bfloat16)
         self.requires_grad_(False)
 
-    def forward(self, x: torch.Tensor, key: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, x: torch.Tensor, key: torch.Tensor) -> tuple[torch.Tensor, ...]:
         length = x.shape[0]
         query = self.project(x).view(length, 4, 32)
         windows = {"compress_block_size": 8, "compress_stride": 4}
         short = ops.nsa_compress(key, self.weight, act_seq_len=[length], **windows)
-        out, blocks, *_ = ops.nsa_compress_attention(
+        out, blocks, _, _, scores = ops.nsa_compress_attention(
             query,
             short,
             short,
@@ -41,9 +41,11 @@ class Compressed(nn.Module):
             select_block_count=2,
             actual_seq_qlen=[length],
             actual_cmp_seq_kvlen=[short.shape[0]],
+            causal=True,
+            return_block_scores=True,
             **windows,
         )
-        return torch.relu(out.flatten(1)), blocks
+        return torch.relu(out.flatten(1)), blocks, 2 * scores
 
 
 class Masked(nn.Module):

@@ -116,10 +116,26 @@ def attention_case(layout: str, kv: str, **options: Any) -> Case:
 
 def _whole_attention() -> Case:
     """Every tensor that sparse_flash_attention can have."""
-    case = attention_case("TND", "PA_BSND", return_softmax_lse=True)
+    case = attention_case("TND", "PA_BSND", return_softmax_lse=True, compress_ratio=2)
     case.tensors["value"] = random(*case.tensors["key"].shape)
     case.tensors["sinks"] = torch.tensor([0.5, -1.0, 2.0, 0.0])
+    case.tensors |= _starts_and_limits()
+    case.tensors["actual_seq_lengths_tokens"] = torch.tensor([40, 34])
     return case
+
+
+def _starts_and_limits() -> dict[str, torch.Tensor]:
+    """Of six packed query tokens of two sequences."""
+    return {
+        "key_starts": torch.tensor([1, 0]),
+        "key_limits": torch.tensor([20, 3, -1, 9, 2**31 - 1, 0], dtype=torch.int32),
+    }
+
+
+def in_fp32(case: Case) -> Case:
+    """The same call of floats of 32 bits."""
+    tensors = {n: t.float() if t.is_floating_point() else t for n, t in case.tensors.items()}
+    return Case(case.op, tensors, dict(case.attributes))
 
 
 def _plain_attention() -> Case:
@@ -144,7 +160,18 @@ def _packed_attention() -> Case:
     return case
 
 
-def _window(layout: str, kv: str) -> Case:
+def _whole_compressed(folder: Path) -> Case:
+    """Every tensor that nsa_compress_attention can have."""
+    case = torch_case(folder, "nsa_compress_attention")
+    tokens, heads = case.tensors["query"].shape[:2]
+    case.tensors["key_limits"] = torch.arange(tokens, dtype=torch.int32) % 20
+    case.tensors["global_max"] = torch.full((tokens, heads), 2.0)
+    case.tensors["global_sum"] = torch.full((tokens, heads), 9.0)
+    case.attributes |= {"causal": True, "return_block_scores": True}
+    return case
+
+
+def _window(layout: str, kv: str, **options: Any) -> Case:
     attention = attention_case(layout, kv)
     keys = attention.tensors["key"].shape[:-2]
     tensors = {
@@ -155,10 +182,17 @@ def _window(layout: str, kv: str) -> Case:
     tensors["query"] = attention.tensors["query"]
     tensors["key"], tensors["value"] = random(*keys, 2, 128), random(*keys, 2, 24)
     attributes = {"scale_value": 0.1, "window_size": 5, "layout_query": layout, "layout_kv": kv}
-    return Case("sliding_window_attention", tensors, attributes)
+    return Case("sliding_window_attention", tensors, attributes | options)
 
 
-def _infer(layout: str) -> Case:
+def _whole_window() -> Case:
+    """Every tensor that sliding_window_attention can have."""
+    case = _window("TND", "PA_BSND", out_dtype="float32")
+    case.tensors |= _starts_and_limits()
+    return case
+
+
+def _infer(layout: str, **options: Any) -> Case:
     rows = (2, 2) if layout == "BSND" else (4,)
     tensors = {
         "query": random(*rows, 4, 32),
@@ -179,7 +213,20 @@ def _infer(layout: str) -> Case:
         "actual_seq_qlen": [2, 2],
         "actual_cmp_seq_kvlen": [20, 30],
     }
-    return Case("nsa_compress_attention_infer", tensors, attributes)
+    return Case("nsa_compress_attention_infer", tensors, attributes | options)
+
+
+def _whole_infer(layout: str) -> Case:
+    """Every tensor that nsa_compress_attention_infer can have, and all that it can give."""
+    case = _infer(layout, return_softmax_lse=True, return_block_scores=True)
+    rows = case.tensors["query"].shape[:-1]
+    case.tensors["atten_mask"] = torch.ones(2, 30, dtype=torch.bool)
+    case.attributes["actual_sel_seq_kvlen"] = [340, 500]
+    limits = torch.tensor([20, 3, 0, 25], dtype=torch.int32)
+    case.tensors["key_limits"] = limits.view(rows[:-1])
+    case.tensors["global_max"] = torch.full(rows, 2.0)
+    case.tensors["global_sum"] = torch.full(rows, 9.0)
+    return case
 
 
 def _prolog(op: str, folder: Path, rows: tuple[int, ...], without: tuple[str, ...] = ()) -> Case:
@@ -214,6 +261,11 @@ def forms(folder: Path) -> Iterator[tuple[str, Case]]:
     for op in SHAPES:
         yield f"{op}, its smallest example", torch_case(folder, op)
     yield "nsa_compress_attention without masks", _compressed(folder)
+    yield "nsa_compress_attention with all tensors", _whole_compressed(folder)
+    scores = _compressed(folder)
+    scores.attributes |= {"return_block_scores": True, "out_dtype": "float32"}
+    yield "nsa_compress_attention, block scores", scores
+    yield "nsa_compress_attention in fp32", in_fp32(scores)
     yield "sparse_flash_attention with all tensors", _whole_attention()
     yield "sparse_flash_attention with the fewest tensors", _plain_attention()
     for lengths, kind in (([20, 31, 100], 0), ([20, 47, 33], 1), ([100], 0)):
@@ -229,11 +281,23 @@ def forms(folder: Path) -> Iterator[tuple[str, Case]]:
         case = indexer_case("BSND", "BSND", return_value=True, value_dtype=dtype)
         yield f"lightning_indexer, values of {dtype}", case
     yield "sparse_flash_attention of bytes", _packed_attention()
+    wide = attention_case("TND", "TND", out_dtype="float32")
+    yield "sparse_flash_attention to float32", wide
+    yield "sparse_flash_attention in fp32", in_fp32(wide)
     for key, rows in (("BSND", (2, 20)), ("TND", (40,)), ("PA_BSND", (4, 16))):
         keys = {"key": random(*rows, 1, 40)}
         yield f"quantize_index_keys {key}", Case("quantize_index_keys", keys, {"layout_key": key})
+    yield "sliding_window_attention with all tensors", _whole_window()
+    yield "sliding_window_attention in fp32", in_fp32(_window("TND", "TND"))
     for layout in ("TND", "BSND"):
         yield f"nsa_compress_attention_infer {layout}", _infer(layout)
+        yield f"nsa_compress_attention_infer {layout} with all tensors", _whole_infer(layout)
+        statistics = _infer(layout, return_softmax_lse=True, out_dtype="float32")
+        yield f"nsa_compress_attention_infer {layout}, statistics", statistics
+        scores = in_fp32(_infer(layout, return_block_scores=True))
+        yield f"nsa_compress_attention_infer {layout} in fp32, block scores", scores
+        none = _infer(layout, return_block_scores=True, actual_cmp_seq_kvlen=[0, 0])
+        yield f"nsa_compress_attention_infer {layout}, block scores of no key", none
     for rows in ((5,), (2, 3)):
         yield f"mla_prolog of {rows}", _prolog("mla_prolog", folder, rows)
         yield f"indexer_prolog of {rows}", _prolog("indexer_prolog", folder, rows)

@@ -155,16 +155,44 @@ def _refuse_gradient(name: str, tensor: torch.Tensor) -> None:
 # --- dimensions that no input has ---------------------------------------------------------------
 
 
+def _counts(prefix_sums: list[Any]) -> list[Any]:
+    return [end - begin for begin, end in zip([0, *prefix_sums], prefix_sums, strict=False)]
+
+
+def _longest(lengths: list[Any]) -> Any:
+    longest: Any = 0
+    for length in lengths:
+        longest = torch.sym_max(longest, length)
+    return longest
+
+
 def _nsa_compress(sizes: Sizes) -> None:
     """Windows of every sequence: none where it is shorter than one."""
     lengths = list(sizes["act_seq_len"])
     if sizes["act_seq_len_type"] == 0:
-        lengths = [end - begin for begin, end in zip([0, *lengths], lengths, strict=False)]
+        lengths = _counts(lengths)
     block, stride = sizes["compress_block_size"], sizes["compress_stride"]
     windows: Any = 0
     for length in lengths:
         windows = windows + torch.sym_max(0, (length - block) // stride + 1)
     sizes["Tc"] = windows
+
+
+def _nsa_compress_attention(sizes: Sizes) -> None:
+    """Select blocks of the longest sequence, where block scores are wanted."""
+    if sizes["return_block_scores"]:
+        select = sizes["select_block_size"]
+        tokens = _longest(_counts(list(sizes["actual_cmp_seq_kvlen"]))) * sizes["compress_stride"]
+        sizes["blocks"] = (tokens + select - 1) // select
+
+
+def _nsa_compress_attention_infer(sizes: Sizes) -> None:
+    """The same, up to the end of the last window: none without a window."""
+    if sizes["return_block_scores"]:
+        select, block = sizes["select_block_size"], sizes["compress_block_size"]
+        keys = _longest(list(sizes["actual_cmp_seq_kvlen"]))
+        tokens = (keys - 1) * sizes["compress_stride"] + block
+        sizes["blocks"] = torch.sym_min(keys, 1) * ((tokens + select - 1) // select)
 
 
 def _indexer_prolog(sizes: Sizes) -> None:
@@ -191,6 +219,8 @@ def _quantize_index_keys(sizes: Sizes) -> None:
 
 _DERIVED: dict[str, Callable[[Sizes], None]] = {
     "nsa_compress": _nsa_compress,
+    "nsa_compress_attention": _nsa_compress_attention,
+    "nsa_compress_attention_infer": _nsa_compress_attention_infer,
     "indexer_prolog": _indexer_prolog,
     "pack_kv_rows": _pack_kv_rows,
     "unpack_kv_rows": _unpack_kv_rows,

@@ -12,8 +12,8 @@
 
 namespace tamis::sparse_flash_attention {
 
-// Of 64 keys, out would be read and written twice as often, for 5% of the time; 128 keys of 576 dims
-// are 300 KB, which with out and the queries is what L2 holds.
+// Of 64 keys, out would be read and written twice as often, for 5% of the time; 128 keys of 576
+// dims are 300 KB, which with out and the queries is what L2 holds.
 inline constexpr int64_t kKeyTile = 128;  // at most prim::attention::kMostKeyTile
 // Positions are below 2^31: longer blocks hold the same ones.
 inline constexpr int64_t kMostBlock = int64_t{1} << 31;
