@@ -318,7 +318,7 @@ def random_call(seed: int, dtype: RealName, kind: str = "split") -> Call:
         starts = [int(rng.integers(0, n // 3 + 1)) for n in n_lengths]
         if rng.random() < 0.3:
             starts = [min(starts)]
-    if rng.random() < 0.4:
+    if rng.random() < 0.6:
         pairs = zip(q_lengths, n_lengths, strict=True)
         limits = [random_limits(rng, np.full(q, n)) for q, n in pairs]
     ratio = int(rng.choice([1, 1, 1, 2, 4]))

@@ -95,6 +95,31 @@ def make_case(folder: Path, op: str, dtype: str) -> Case:
     return tamis.case.read(path)
 
 
+def extended(case: Case) -> Case:
+    """With all that a call can be asked for, and keys hidden from tokens, where it takes that."""
+    fields = {a["name"]: a for a in tamis.describe(case.op)["arguments"]}
+    tensors, attributes = dict(case.tensors), dict(case.attributes)
+    attributes |= {a["wanted_by"]: True for a in fields.values() if a.get("wanted_by")}
+    if "key_limits" in fields:
+        rows = tensors["query"].shape[:-2]
+        tensors["key_limits"] = np.random.default_rng(9).integers(-1, 40, rows).astype(np.int32)
+    if "key_starts" in fields:
+        tensors["key_starts"] = np.array([1], np.int64)
+    if "causal" in fields:
+        attributes |= {"causal": True, "actual_raw_seq_kvlen": attributes["actual_seq_qlen"]}
+    if "compress_ratio" in fields:
+        attributes["compress_ratio"] = 2
+        tensors["actual_seq_lengths_tokens"] = np.array([60], np.int32)
+    return Case(case.op, tensors, attributes)
+
+
+def in_fp32(case: Case) -> Case:
+    """With its floats of 16 bits in 32."""
+    halves = (np.float16, ml_dtypes.bfloat16)
+    tensors = {n: t.astype(np.float32) if t.dtype in halves else t for n, t in case.tensors.items()}
+    return Case(case.op, tensors, case.attributes)
+
+
 def command_line(folder: Path, *options: str) -> dict[str, Array]:
     """The outputs of `folder`/case.safetensors by the command line."""
     run_tamis("run", folder / "case.safetensors", "-o", folder / "out.safetensors", *options)

@@ -260,6 +260,11 @@ def test_flagged_outputs_are_none_without_their_flag(tmp_path: Path) -> None:
     assert {"softmax_max", "softmax_sum"} <= set(call(case))
     case.attributes["return_softmax_lse"] = False
     assert set(call(case)) == {"out"}
+    case = make_case(tmp_path, "nsa_compress_attention_infer", "float16")
+    always, statistics = {"attention_out", "topk_indices"}, {"softmax_max", "softmax_sum"}
+    assert set(call(case)) == always
+    assert set(call(case, return_softmax_lse=True)) == always | statistics
+    assert set(call(case, return_block_scores=True)) == always | {"block_scores"}
 
 
 def test_outputs_that_lack_their_inputs_are_none(tmp_path: Path) -> None:

@@ -12,7 +12,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from check_docs import blocks_of
-from python_calls import ROOT, SHAPES, call, libraries, make_case, same_bits, to_library, updated_of
+from python_calls import (
+    ROOT,
+    SHAPES,
+    call,
+    extended,
+    libraries,
+    make_case,
+    same_bits,
+    to_library,
+    updated_of,
+)
 
 import tamis
 from tamis.case import Case
@@ -72,7 +82,7 @@ def restated(case: Case, make: Callable[[Array], Any]) -> Case:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("op", WITH_INTEGERS)
 def test_every_operator_takes_integers_of_every_kind(tmp_path: Path, op: str, kind: str) -> None:
-    case = make_case(tmp_path, op, "float16")
+    case = extended(make_case(tmp_path, op, "float16"))
     exact = restated(case, np.copy)
     found = restated(case, KINDS[kind])
     wanted, got = call(exact), call(found)

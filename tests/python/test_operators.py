@@ -12,6 +12,8 @@ from python_calls import (
     SHAPES,
     call,
     command_line,
+    extended,
+    in_fp32,
     libraries,
     make_case,
     same_bits,
@@ -27,6 +29,12 @@ def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         assert same_bits(found[name], value), name
+
+
+def dtypes_of(op: str) -> list[str]:
+    """Of an operator's first tensor."""
+    dtypes: list[str] = tamis.describe(op)["arguments"][0]["dtypes"]
+    return dtypes
 
 
 def test_every_operator_of_the_library_is_a_function_and_tested() -> None:
@@ -52,6 +60,18 @@ def test_results_equal_the_command_lines(tmp_path: Path, op: str, dtype: str, li
         assert type(output) is type(next(iter(case.tensors.values())))
     found.update(updated_of(op, case.tensors))
     assert_same(found, expected)
+
+
+FP32 = [op for op in SHAPES if {"float16", "float32"} <= set(dtypes_of(op))]
+
+
+@pytest.mark.parametrize("library", list(libraries()))
+@pytest.mark.parametrize("op", FP32)
+def test_results_in_fp32_equal_the_command_lines(tmp_path: Path, op: str, library: str) -> None:
+    case = in_fp32(extended(make_case(tmp_path, op, "bfloat16")))
+    tamis.case.write(tmp_path / "case.safetensors", case)
+    case.tensors = {name: to_library(library, t) for name, t in case.tensors.items()}
+    assert_same(call(case), command_line(tmp_path))
 
 
 @pytest.mark.parametrize("op", SHAPES)

@@ -26,12 +26,12 @@ class Compressed(nn.Module):
         self.project = nn.Linear(64, 4 * 32, bias=False, dtype=torch.bfloat16)
         self.requires_grad_(False)
 
-    def forward(self, x: torch.Tensor, key: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def forward(self, x: torch.Tensor, key: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         length = x.shape[0]
         query = self.project(x).view(length, 4, 32)
         windows = {"compress_block_size": 8, "compress_stride": 4}
         short = ops.nsa_compress(key, self.weight, act_seq_len=[length], **windows)
-        out, blocks, _, _, scores = ops.nsa_compress_attention(
+        out, blocks, *_ = ops.nsa_compress_attention(
             query,
             short,
             short,
@@ -41,11 +41,33 @@ class Compressed(nn.Module):
             select_block_count=2,
             actual_seq_qlen=[length],
             actual_cmp_seq_kvlen=[short.shape[0]],
-            causal=True,
-            return_block_scores=True,
             **windows,
         )
-        return torch.relu(out.flatten(1)), blocks, 2 * scores
+        return torch.relu(out.flatten(1)), blocks
+
+
+class Scored(nn.Module):
+    """What every block counts for: as many as the keys make."""
+
+    def forward(self, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+        *_, scores = ops.nsa_compress_attention(
+            query,
+            key,
+            key,
+            scale_value=0.2,
+            head_num=4,
+            compress_block_size=8,
+            compress_stride=4,
+            select_block_size=16,
+            select_block_count=0,
+            actual_seq_qlen=[query.shape[0]],
+            actual_cmp_seq_kvlen=[key.shape[0]],
+            causal=True,
+            actual_raw_seq_kvlen=[4 * key.shape[0]],
+            return_block_scores=True,
+        )
+        found: torch.Tensor = 2 * scores
+        return found
 
 
 class Masked(nn.Module):
@@ -123,6 +145,22 @@ def test_a_model_compiles_into_one_graph_at_any_length() -> None:
     for length in (40, 56, 72):
         inputs = compressed_inputs(length)
         assert_equal(compiled(*inputs), model(*inputs))
+
+
+def test_block_scores_have_as_many_as_the_keys_make() -> None:
+    model = Scored()
+    compiled = torch.compile(model, fullgraph=True)
+    keys = torch.export.Dim("keys", min=5, max=4096)  # two blocks: one is a case of its own
+    shapes = {"query": None, "key": {0: keys}}
+    query = bf16(3, 4, 32)
+    example = (query, bf16(40, 2, 32))
+    program = torch.export.export(model, example, dynamic_shapes=shapes).module()
+    for length in (5, 40, 57, 300):
+        inputs = (query, bf16(length, 2, 32))
+        expected = model(*inputs)
+        assert expected.shape == (3, 2, -(-length // 4))
+        assert torch.equal(program(*inputs), expected)
+        assert torch.equal(compiled(*inputs), expected)
 
 
 def test_optional_tensors_are_bound_in_graphs_by_position_and_by_keyword() -> None:

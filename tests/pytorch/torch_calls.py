@@ -94,6 +94,15 @@ def _shadowed_indexer(layout: str, key: str) -> Case:
     return case
 
 
+def _whole_indexer() -> Case:
+    """Every tensor that lightning_indexer can have."""
+    case = _shadowed_indexer("TND", "PA_BSND")
+    case.tensors |= _starts_and_limits()
+    case.tensors["actual_seq_lengths_tokens"] = torch.tensor([40, 34])
+    case.attributes["compress_ratio"] = 2
+    return case
+
+
 def attention_case(layout: str, kv: str, **options: Any) -> Case:
     """A small call of sparse_flash_attention over queries and keys of these layouts."""
     rows = (2, 3) if layout == "BSND" else (6,)
@@ -266,6 +275,8 @@ def forms(folder: Path) -> Iterator[tuple[str, Case]]:
     scores.attributes |= {"return_block_scores": True, "out_dtype": "float32"}
     yield "nsa_compress_attention, block scores", scores
     yield "nsa_compress_attention in fp32", in_fp32(scores)
+    yield "lightning_indexer with all tensors", _whole_indexer()
+    yield "lightning_indexer in fp32", in_fp32(indexer_case("TND", "TND", return_value=True))
     yield "sparse_flash_attention with all tensors", _whole_attention()
     yield "sparse_flash_attention with the fewest tensors", _plain_attention()
     for lengths, kind in (([20, 31, 100], 0), ([20, 47, 33], 1), ([100], 0)):

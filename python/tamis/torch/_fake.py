@@ -160,10 +160,7 @@ def _counts(prefix_sums: list[Any]) -> list[Any]:
 
 
 def _longest(lengths: list[Any]) -> Any:
-    longest: Any = 0
-    for length in lengths:
-        longest = torch.sym_max(longest, length)
-    return longest
+    return functools.reduce(torch.sym_max, lengths) if lengths else 0
 
 
 def _nsa_compress(sizes: Sizes) -> None:
