@@ -63,7 +63,7 @@ void CheckCompress() {
       kInvalid, "input", [](Compress& c) { c.input.acl->dtype = ACL_INT16; },
       "input: expected float16, bfloat16, float, double, bool or an integer of 8, 32 "
       "or 64 bits, got aclDataType 6");
-  Compress::Refused(kInvalid, "input", [](Compress& c) { c.input.acl->dtype = ACL_FLOAT; });
+  Compress::Refused(kInvalid, "input", [](Compress& c) { c.input.acl->dtype = ACL_INT32; });
   Compress::Refused(
       kInvalid, "weight", [](Compress& c) { c.weight.acl->format = ACL_FORMAT_FRACTAL_NZ; },
       "weight: expected format ND, 2, got 29");
