@@ -129,10 +129,8 @@ def _prefill(
 ) -> tuple[Tensor, ...]:
     """Windows that end later are hidden; first, own and previous block are selected."""
     stride, block = sizes["compress_stride"], sizes["select_block_size"]
-    token = torch.arange(max(counts, default=0))[:, None]
-    window = torch.arange(max(windows, default=0))
-    candidate = torch.arange(-(-len(window) // (block // stride)))
-    own = token // block
+    own = torch.arange(max(counts, default=0))[:, None] // block
+    candidate = torch.arange(-(-max(windows, default=0) // (block // stride)))
     out: tuple[Tensor, ...] = torch.ops.tamis.nsa_compress_attention(
         query,
         keys,
@@ -141,8 +139,8 @@ def _prefill(
         head_num=heads,
         actual_seq_qlen=list(accumulate(counts)),
         actual_cmp_seq_kvlen=list(accumulate(windows)),
-        atten_mask=window * stride + sizes["compress_block_size"] - 1 > token,
         topk_mask=(candidate == 0) | (candidate == own) | (candidate == own - 1),
+        causal=True,
         masked_rows="zero",
         **sizes,
     )
