@@ -16,9 +16,10 @@ namespace tamis {
 ///   2^-15 sum_k p[k] m[k] + n max(max_k p[k] m[k] / 32767, sum_k p[k] m[k] / 65280);
 /// what was seen is below the rounding of a bfloat16 output (docs/storage-accuracy.md). Values that
 /// are not finite, or whose m[k] is not 0 and outside [2^-30, 2^30), take their tile to fp32.
-/// Where no statistics are wanted, sparse_flash_attention computes the scores of 16-bit keys so,
-/// too: of a tile whose integers are expected to move no score by more than 1e-3 (as a standard
-/// deviation), and where products of bfloat16 pairs are not as fast.
+/// Inputs in fp32 are never rounded to integers. Whatever the dtype of the output, kFp32 is for who
+/// goes on with it in fp32. Where no statistics are wanted, sparse_flash_attention computes the
+/// scores of 16-bit keys so, too: of a tile whose integers are expected to move no score by more
+/// than 1e-3 (as a standard deviation), and where products of bfloat16 pairs are not as fast.
 enum class Accuracy : int32_t { kStorage = 0, kFp32 = 1 };
 
 }  // namespace tamis

@@ -54,11 +54,13 @@ TAMIS_INLINE const uint8_t* BaseOf(const Args& a, const Source& source, const Ro
   return rows.data + first + (a.kv_heads > 1 ? kv_head * rows.head_stride : 0);
 }
 
+// Of more rows than these keys are not asked for ahead.
 constexpr int64_t kFewRows = 32;
 
-// `packed`: where the item's queries are packed already; null: in scratch, and not yet.
+// `packed`: where the item's queries are packed already; null: in scratch, and not yet. `spans`: of
+// another member of the item, whose tokens see the same; null: to be found.
 inline Item MakeItem(const Args& a, const Scratch& at, const Place& place, int64_t member,
-                     int64_t slot, float* scratch, float* packed) {
+                     int64_t slot, float* scratch, float* packed, const Range* spans) {
   const Sequence& s = place.s;
   const int64_t kv_head = place.kv_head + member;
   const int64_t first = place.head_block * a.head_block;
@@ -124,7 +126,7 @@ inline Item MakeItem(const Args& a, const Scratch& at, const Place& place, int64
                   .value = BaseOf(a, source, source.value, s, i, kv_head)};
     // Where many rows share the keys, so do the items after this one, which find them in caches.
     it.fetches[i] = source.list.ids != nullptr || at.rows <= kFewRows;
-    it.span[i] = FindSeen(it, i);
+    it.span[i] = spans != nullptr ? spans[i] : FindSeen(it, i);
   }
   return it;
 }
@@ -244,7 +246,7 @@ inline void Finish(const Item& it, bool any) {
 // What workers share of cut items: packed queries, then states.
 inline Item CutItem(const Args& a, const Scratch& at, int64_t cut, void* scratch, void* shared) {
   return MakeItem(a, at, PlaceOf(a, a.cuts[cut].item), 0, 0, static_cast<float*>(scratch),
-                  static_cast<float*>(shared) + cut * at.packed_query_floats);
+                  static_cast<float*>(shared) + cut * at.packed_query_floats, nullptr);
 }
 inline State PartialAt(const Item& it, int64_t partial, void* shared) {
   return it.StateAt(static_cast<float*>(shared) + it.a.cut_count * it.at.packed_query_floats +
@@ -262,13 +264,13 @@ void Attention(const void* args, int64_t item, void* scratch, void*) {
   auto* floats = static_cast<float*>(scratch);
   const Scratch at(a);
   const Place place = PlaceOf(a, item);
-  if (a.members == 1) {
-    const Item it = MakeItem(a, at, place, 0, 0, floats, nullptr);
-    return Finish(it, Attend(it, 0, it.segments.count, it.Total(), it.Segment()));
-  }
+  const Item first = MakeItem(a, at, place, 0, 0, floats, nullptr, nullptr);
+  if (a.members == 1)
+    return Finish(first, Attend(first, 0, first.segments.count, first.Total(), first.Segment()));
   static_assert(kMostMembers == 4);
   const auto make = [&](int64_t member, int64_t slot) {
-    return MakeItem(a, at, place, member < a.members ? member : 0, slot, floats, nullptr);
+    return MakeItem(a, at, place, member < a.members ? member : 0, slot, floats, nullptr,
+                    first.span);
   };
   const Item slots[2][kMostMembers] = {{make(0, 0), make(1, 0), make(2, 0), make(3, 0)},
                                        {make(0, 1), make(1, 1), make(2, 1), make(3, 1)}};
