@@ -335,7 +335,7 @@ TAMIS_C_API tamis_status tamis_sliding_window_attention_renew(
 typedef struct tamis_mla_prolog_params {
   /* sizeof(tamis_mla_prolog_params) of the caller */
   size_t struct_size;
-  /* input TH [T, H]; BSH [B, S1, H] float16, bfloat16: hidden states */
+  /* input TH [T, H]; BSH [B, S1, H] float16, bfloat16, float32: hidden states */
   tamis_tensor x;
   /* input [H, Lq] as x: down-projection of queries */
   tamis_tensor w_dq;
@@ -402,7 +402,7 @@ TAMIS_C_API tamis_status tamis_mla_prolog_renew(
 typedef struct tamis_indexer_prolog_params {
   /* sizeof(tamis_indexer_prolog_params) of the caller */
   size_t struct_size;
-  /* input TH [T, H]; BSH [B, S1, H] float16, bfloat16: hidden states */
+  /* input TH [T, H]; BSH [B, S1, H] float16, bfloat16, float32: hidden states */
   tamis_tensor x;
   /* input, optional TH [T, Lq]; BSH [B, S1, Lq] as x: normed low-rank queries of mla_prolog; for
    * query only */
@@ -470,7 +470,8 @@ TAMIS_C_API tamis_status tamis_indexer_prolog_renew(
 typedef struct tamis_nd_to_nz_params {
   /* sizeof(tamis_nd_to_nz_params) of the caller */
   size_t struct_size;
-  /* input [rows, columns] float16, bfloat16: row-major; rows and columns are multiples of 16 */
+  /* input [rows, columns] float16, bfloat16, float32: row-major; rows and columns are multiples
+   * of 16 */
   tamis_tensor weight;
   /* 0 or 1, default false: no limit of a document applies: changes nothing */
   int64_t strict;
@@ -503,8 +504,8 @@ TAMIS_C_API tamis_status tamis_nd_to_nz_renew(
 typedef struct tamis_nz_to_nd_params {
   /* sizeof(tamis_nz_to_nd_params) of the caller */
   size_t struct_size;
-  /* input [rows, columns] float16, bfloat16: panels of 16 columns, dense; rows and columns are
-   * multiples of 16 */
+  /* input [rows, columns] float16, bfloat16, float32: panels of 16 columns, dense; rows and
+   * columns are multiples of 16 */
   tamis_tensor weight;
   /* 0 or 1, default false: no limit of a document applies: changes nothing */
   int64_t strict;
@@ -759,7 +760,7 @@ TAMIS_C_API tamis_status tamis_sparse_flash_attention_renew(
 typedef struct tamis_sparse_attention_pto_params {
   /* sizeof(tamis_sparse_attention_pto_params) of the caller */
   size_t struct_size;
-  /* input [B, S1, H] bfloat16, float16: hidden states of the new tokens */
+  /* input [B, S1, H] bfloat16, float16, float32: hidden states of the new tokens */
   tamis_tensor x;
   /* input [H, Lq] as x: down projection of queries */
   tamis_tensor w_dq;

@@ -1181,7 +1181,7 @@ def mla_prolog(
 
     Parameters
     ----------
-    x : array of float16, bfloat16
+    x : array of float16, bfloat16, float32
         TH [T, H]; BSH [B, S1, H]: hidden states
     w_dq : array, dtype as x
         [H, Lq]: down-projection of queries
@@ -1405,7 +1405,7 @@ def indexer_prolog(
 
     Parameters
     ----------
-    x : array of float16, bfloat16
+    x : array of float16, bfloat16, float32
         TH [T, H]; BSH [B, S1, H]: hidden states
     w_idx_k : array, dtype as x
         [H, Di]: projection of keys
@@ -1549,7 +1549,7 @@ def nd_to_nz(
 
     Parameters
     ----------
-    weight : array of float16, bfloat16
+    weight : array of float16, bfloat16, float32
         [rows, columns]: row-major; rows and columns are multiples of 16
     strict : bool, default False
         no limit of a document applies: changes nothing
@@ -1640,7 +1640,7 @@ def nz_to_nd(
 
     Parameters
     ----------
-    weight : array of float16, bfloat16
+    weight : array of float16, bfloat16, float32
         [rows, columns]: panels of 16 columns, dense; rows and columns are multiples of 16
     strict : bool, default False
         no limit of a document applies: changes nothing
@@ -2567,7 +2567,7 @@ def sparse_attention_pto(
 
     Parameters
     ----------
-    x : array of bfloat16, float16
+    x : array of bfloat16, float16, float32
         [B, S1, H]: hidden states of the new tokens
     w_dq : array, dtype as x
         [H, Lq]: down projection of queries

@@ -464,7 +464,7 @@ _CONTRACTS: dict[str, dict[str, _Field]] = {
         ),
     },
     "mla_prolog": {
-        "x": _Field("input", "float16 bfloat16", "TH: T, H; BSH: B, S1, H", "x"),
+        "x": _Field("input", "float16 bfloat16 float32", "TH: T, H; BSH: B, S1, H", "x"),
         "w_dq": _Field("input", "as x", "H, Lq"),
         "w_uq_qr": _Field("input", "as x", "Lq, uq_width"),
         "w_uk": _Field("input", "as x", "N, nope, latent"),
@@ -485,7 +485,7 @@ _CONTRACTS: dict[str, dict[str, _Field]] = {
         "query_norm": _Field("optional_output", "as x", "TH: T, Lq; BSH: B, S1, Lq", "x"),
     },
     "indexer_prolog": {
-        "x": _Field("input", "float16 bfloat16", "TH: T, H; BSH: B, S1, H", "x"),
+        "x": _Field("input", "float16 bfloat16 float32", "TH: T, H; BSH: B, S1, H", "x"),
         "query_norm": _Field("optional_input", "as x", "TH: T, Lq; BSH: B, S1, Lq", "x"),
         "w_idx_qb": _Field("optional_input", "as x", "Lq, qb_width"),
         "w_idx_k": _Field("input", "as x", "H, Di"),
@@ -517,12 +517,12 @@ _CONTRACTS: dict[str, dict[str, _Field]] = {
         ),
     },
     "nd_to_nz": {
-        "weight": _Field("input", "float16 bfloat16", "rows, columns"),
+        "weight": _Field("input", "float16 bfloat16 float32", "rows, columns"),
         "strict": _Field("optional", "bool", "", "False"),
         "output": _Field("output", "as weight", "rows, columns"),
     },
     "nz_to_nd": {
-        "weight": _Field("input", "float16 bfloat16", "rows, columns"),
+        "weight": _Field("input", "float16 bfloat16 float32", "rows, columns"),
         "strict": _Field("optional", "bool", "", "False"),
         "output": _Field("output", "as weight", "rows, columns"),
     },
@@ -672,7 +672,7 @@ _CONTRACTS: dict[str, dict[str, _Field]] = {
         ),
     },
     "sparse_attention_pto": {
-        "x": _Field("input", "bfloat16 float16", "B, S1, H"),
+        "x": _Field("input", "bfloat16 float16 float32", "B, S1, H"),
         "w_dq": _Field("input", "as x", "H, Lq"),
         "w_uq_qr": _Field("input", "as x", "Lq, Q"),
         "w_uk": _Field("input", "as x", "N, Dq, D"),

@@ -42,6 +42,11 @@ class Approx:
         return Approx(middle, np.maximum(middle - low, high - middle))
 
 
+def joined(a: Approx, b: Approx) -> Approx:
+    """Along the last dimension."""
+    return Approx(np.concatenate([a.value, b.value], -1), np.concatenate([a.error, b.error], -1))
+
+
 def product(x: Approx, weight: Floats, family: Family) -> Approx:
     """Of x [.., K] and weight [K, N]; errors of the terms are independent."""
     spread = x.error @ np.abs(weight)
@@ -49,6 +54,25 @@ def product(x: Approx, weight: Floats, family: Family) -> Approx:
     size = np.abs(x.value) @ np.abs(weight) + spread
     error = family.of_sum(max(weight.shape[0], 1), size) + np.minimum(spread, likely)
     return Approx(x.value @ weight, error)
+
+
+def product_per_head(x: Approx, weights: Floats, family: Family) -> Approx:
+    """Of x [.., heads, K] and a weight [K, N] of each head."""
+    heads = [
+        product(Approx(x.value[..., h, :], x.error[..., h, :]), weight, family)
+        for h, weight in enumerate(weights)
+    ]
+    return Approx(np.stack([h.value for h in heads], -2), np.stack([h.error for h in heads], -2))
+
+
+def inner(x: Approx, y: Approx, family: Family) -> Approx:
+    """Of x [M, K] and y [N, K], both with errors: [M, N]; errors of the terms are independent."""
+    size, other = np.abs(x.value), np.abs(y.value)
+    spread = x.error @ (other + y.error).T + size @ y.error.T
+    square, error = np.square(x.error), np.square(y.error)
+    likely = 8 * np.sqrt(square @ (np.square(other) + error).T + np.square(size) @ error.T)
+    evaluated = family.of_sum(max(size.shape[1], 1), size @ other.T + spread)
+    return Approx(x.value @ y.value.T, evaluated + np.minimum(spread, likely))
 
 
 def _normed(x: Approx, gamma: Floats, epsilon: float, family: Family) -> Approx:

@@ -9,7 +9,7 @@ from formulation import compress, window_count
 from precision import assert_windows
 from runner import Implementation, Runner
 
-HALVES: list[RealName] = ["float16", "bfloat16"]
+DTYPES: list[RealName] = ["float16", "bfloat16", "float32"]
 
 
 def run(
@@ -40,7 +40,7 @@ def random_call(
     return tokens, Real.round(rng.standard_normal((block, heads)) / block, dtype)
 
 
-@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("seed", range(8))
 def test_equals_the_weighted_window_sums_over_random_ragged_batches(
     runner: Runner, implementation: Implementation, seed: int, dtype: RealName
@@ -100,14 +100,15 @@ def test_ones_times_ones_is_the_window_length(
     assert np.all(output.values == 32)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_one_hot_weight_copies_tokens_at_the_stride(
-    runner: Runner, implementation: Implementation
+    runner: Runner, implementation: Implementation, dtype: RealName
 ) -> None:
     lengths, block, stride, hot = [50, 77], 32, 16, 5
-    tokens, _ = random_call(3, "float16", lengths, heads=3, dim=40, block=block)
+    tokens, _ = random_call(3, dtype, lengths, heads=3, dim=40, block=block)
     weight = np.zeros((block, 3))
     weight[hot] = 1
-    output = run(runner, implementation, tokens, Real.round(weight, "float16"), lengths, stride)
+    output = run(runner, implementation, tokens, Real.round(weight, dtype), lengths, stride)
     copies = [0 + hot, 16 + hot, 50 + hot, 66 + hot]
     assert np.array_equal(output.values[:4], tokens.values[copies])
 
@@ -171,22 +172,26 @@ def test_tokens_in_no_window_are_not_read(runner: Runner, implementation: Implem
     assert np.array_equal(output, clean)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_nan_stays_in_the_windows_and_channels_that_hold_it(
-    runner: Runner, implementation: Implementation
+    runner: Runner, implementation: Implementation, dtype: RealName
 ) -> None:
-    tokens, weight = random_call(9, "float16", [96], heads=2, dim=16, block=32)
+    tokens, weight = random_call(9, dtype, [96], heads=2, dim=16, block=32)
     poisoned = tokens.values.copy()
     poisoned[20, 1, 3] = np.nan
     clean = run(runner, implementation, tokens, weight, [96], 16).values
-    output = run(runner, implementation, Real(poisoned, "float16"), weight, [96], 16).values
+    output = run(runner, implementation, Real(poisoned, dtype), weight, [96], 16).values
     expected = clean.copy()
     expected[0:2, 1, 3] = np.nan  # token 20 lies in windows 0 and 1
     assert np.array_equal(output, expected, equal_nan=True)
 
 
-def test_thread_count_changes_no_bit(runner: Runner, implementation: Implementation) -> None:
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_thread_count_changes_no_bit(
+    runner: Runner, implementation: Implementation, dtype: RealName
+) -> None:
     lengths = [3000, 70, 2500]
-    tokens, weight = random_call(10, "bfloat16", lengths, heads=4, dim=64, block=32)
+    tokens, weight = random_call(10, dtype, lengths, heads=4, dim=64, block=32)
     one, two, seven = (
         run(runner, implementation, tokens, weight, lengths, 16, "--threads", count)
         for count in ("1", "2", "7")

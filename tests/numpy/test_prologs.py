@@ -6,12 +6,23 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from approximate import Approx, layer_norm, product, rms_norm, rope, to_nz
+from approximate import (
+    Approx,
+    joined,
+    layer_norm,
+    product,
+    product_per_head,
+    rms_norm,
+    rope,
+    to_nz,
+)
 from case_file import Real, RealName, Tensor
 from formulation import Floats, Ints
+from key_shadow import Bytes, keys_of_bytes, shadow_of
 from precision import assert_close
 from runner import Implementation, Outputs, Runner
 
+DTYPES: list[RealName] = ["bfloat16", "float16", "float32"]
 Format = Literal["ND", "NZ"]
 
 MLA_WEIGHTS = ("w_dq", "w_uq_qr", "w_dkv_kr")
@@ -42,6 +53,7 @@ def run(
     weight_format: Format,
     tokens_shape: tuple[int, ...],
     attributes: dict[str, object],
+    shadow: Bytes | None = None,
 ) -> Outputs:
     """One call; whatever has a row per token gets the tokens' shape."""
     sent: dict[str, Tensor] = {}
@@ -52,6 +64,8 @@ def run(
             values = values.reshape(*tokens_shape, values.shape[-1])
         sent[name] = Real.round(values, dtype)
     sent["cache_index"] = slots.astype(np.int32).reshape(tokens_shape)
+    if shadow is not None:
+        sent["index_k_shadow"] = shadow
     return runner.run(op, implementation, sent, {"weight_format": weight_format, **attributes})
 
 
@@ -78,11 +92,15 @@ def random_slots(rng: np.random.Generator, tokens: int, capacity: int) -> Ints:
 
 
 @pytest.mark.parametrize("weight_format", ["ND", "NZ"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("seed", range(6))
 def test_mla_prolog_equals_the_formula(
-    runner: Runner, implementation: Implementation, seed: int, weight_format: Format
+    runner: Runner,
+    implementation: Implementation,
+    seed: int,
+    dtype: RealName,
+    weight_format: Format,
 ) -> None:
-    dtype: RealName = "bfloat16" if seed % 2 == 0 else "float16"
     family, draw = implementation.family, Draws(900 + seed, dtype)
     unit = 16 if weight_format == "NZ" else 1
     hidden, rank, nope, latent = (int(n) * unit for n in draw.rng.integers(1, 96 // unit + 4, 4))
@@ -115,13 +133,7 @@ def test_mla_prolog_equals_the_formula(
     check_rows("query_norm", got.real("query_norm"), norm)
     q = product(norm.rounded(dtype), t["w_uq_qr"], family).rounded(dtype)
     q = q.reshape(count, heads, nope + width)
-    absorbed = [
-        product(Approx(q.value[:, h, :nope], q.error[:, h, :nope]), t["w_uk"][h], family)
-        for h in range(heads)
-    ]
-    query = Approx(
-        np.stack([a.value for a in absorbed], 1), np.stack([a.error for a in absorbed], 1)
-    )
+    query = product_per_head(q.columns(0, nope), t["w_uk"], family)
     check_rows("query", got.real("query"), query)
     sin, cos = t["sin"], t["cos"]
     rotated = rope(q.columns(nope, nope + width), sin[:, None], cos[:, None], True, family)
@@ -136,11 +148,15 @@ def test_mla_prolog_equals_the_formula(
 
 
 @pytest.mark.parametrize("weight_format", ["ND", "NZ"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("seed", range(6))
 def test_indexer_prolog_equals_the_formula(
-    runner: Runner, implementation: Implementation, seed: int, weight_format: Format
+    runner: Runner,
+    implementation: Implementation,
+    seed: int,
+    dtype: RealName,
+    weight_format: Format,
 ) -> None:
-    dtype: RealName = "bfloat16" if seed % 2 == 0 else "float16"
     family, draw = implementation.family, Draws(950 + seed, dtype)
     unit = 16 if weight_format == "NZ" else 1
     hidden, rank, dim = (int(n) * unit for n in draw.rng.integers(2, 96 // unit + 4, 3))
@@ -174,25 +190,22 @@ def test_indexer_prolog_equals_the_formula(
     q = product(Approx.exact(t["query_norm"]), t["w_idx_qb"], family).rounded(dtype)
     q = q.reshape(count, heads, dim)
     rotated = rope(q.columns(0, width), sin[:, None], cos[:, None], interleaved, family)
-    check_rows("query", got.real("query"), _joined(rotated, q.columns(width, dim)))
+    check_rows("query", got.real("query"), joined(rotated, q.columns(width, dim)))
     x = Approx.exact(t["x"])
     keys = product(x, t["w_idx_k"], family)
     keys = layer_norm(keys, t["in_gamma_k"], t["in_beta_k"], epsilon, family).rounded(dtype)
-    rows = _joined(
+    rows = joined(
         rope(keys.columns(0, width), sin, cos, interleaved, family), keys.columns(width, dim)
     )
     check_cache("index_k_cache", got.real("index_k_cache"), t["index_k_cache"], slots, rows)
     check_rows("weights", got.real("weights"), product(x, t["w_idx_proj"], family))
 
 
-def _joined(a: Approx, b: Approx) -> Approx:
-    return Approx(np.concatenate([a.value, b.value], -1), np.concatenate([a.error, b.error], -1))
-
-
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_indexer_prolog_without_what_only_outputs_need(
-    runner: Runner, implementation: Implementation
+    runner: Runner, implementation: Implementation, dtype: RealName
 ) -> None:
-    draw = Draws(980, "bfloat16")
+    draw = Draws(980, dtype)
     t = {
         "x": draw(4, 24),
         "w_idx_k": draw.weight(24, 10),
@@ -203,11 +216,38 @@ def test_indexer_prolog_without_what_only_outputs_need(
         "index_k_cache": draw(2, 3, 1, 10),
     }
     slots = np.array([5, -1, 0, 2])
-    got = run(runner, implementation, "indexer_prolog", t, slots, "bfloat16", "ND", (4,), {})
+    got = run(runner, implementation, "indexer_prolog", t, slots, dtype, "ND", (4,), {})
     assert set(got.tensors) == {"index_k_cache"}
     family = implementation.family
     keys = product(Approx.exact(t["x"]), t["w_idx_k"], family)
-    keys = layer_norm(keys, t["in_gamma_k"], t["in_beta_k"], 1e-6, family).rounded("bfloat16")
+    keys = layer_norm(keys, t["in_gamma_k"], t["in_beta_k"], 1e-6, family).rounded(dtype)
     rotated = rope(keys.columns(0, 6), t["sin"], t["cos"], True, family)
-    rows = _joined(rotated, keys.columns(6, 10))
+    rows = joined(rotated, keys.columns(6, 10))
     check_cache("index_k_cache", got.real("index_k_cache"), t["index_k_cache"], slots, rows)
+
+
+@pytest.mark.parametrize("dim", [10, 66])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_indexer_prolog_writes_the_bytes_of_new_rows_and_no_others_of_the_shadow(
+    runner: Runner, implementation: Implementation, dtype: RealName, dim: int
+) -> None:
+    draw = Draws(990 + dim, dtype)
+    t = {
+        "x": draw(9, 24),
+        "w_idx_k": draw.weight(24, dim),
+        "in_gamma_k": draw(dim),
+        "in_beta_k": draw(dim),
+        "sin": draw(9, 6),
+        "cos": draw(9, 6),
+        "index_k_cache": draw(2, 37, 1, dim),
+    }
+    slots = random_slots(draw.rng, 9, 2 * 37)
+    before = draw.rng.integers(0, 256, shadow_of(t["index_k_cache"]).shape).astype(np.uint8)
+    got = run(
+        runner, implementation, "indexer_prolog", t, slots, dtype, "ND", (9,), {}, shadow=before
+    )
+    written = np.zeros(2 * 48, bool)
+    written[[slot // 37 * 48 + slot % 37 for slot in slots.tolist() if slot >= 0]] = True
+    after = shadow_of(got.real("index_k_cache").values)
+    mine = written.reshape(2, 3, 16)[..., keys_of_bytes(dim)]
+    assert np.array_equal(got.array("index_k_shadow"), np.where(mine, after, before))

@@ -10,7 +10,7 @@ from runner import Implementation, Runner
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (48, 80), (128, 32)])
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 def test_converters_are_each_others_inverse(
     runner: Runner, implementation: Implementation, shape: tuple[int, int], dtype: RealName
 ) -> None:

@@ -53,7 +53,8 @@ void SetCommon(TestCall* call, const Prolog& s) {
 
 void DrawTokens(Prolog* s, int round, Random* random) {
   s->seed = random->Next();
-  s->dtype = round % 2 == 0 ? DType::kBFloat16 : DType::kFloat16;
+  constexpr DType kDTypes[] = {DType::kBFloat16, DType::kFloat16, DType::kFloat32};
+  s->dtype = kDTypes[random->Below(3)];
   s->batch = round % 3 == 0 ? random->Between(1, 3) : 0;
   s->tokens = random->Between(0, 21);
   if (s->batch > 0) s->tokens -= s->tokens % s->batch;

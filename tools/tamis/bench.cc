@@ -214,9 +214,8 @@ Status Choose(const BenchOptions& options,
 
 Result<int> RunBench(const BenchOptions& options) {
   if (options.rounds < 1) return base::Invalid("--rounds", "at least 1", options.rounds);
-  const DType dtype = base::DTypeNamed(options.dtype);
-  if (dtype != DType::kFloat16 && dtype != DType::kBFloat16)
-    return base::Invalid("--dtype", "float16 or bfloat16", options.dtype);
+  const Result<DType> dtype = ExampleDType(options.dtype);
+  if (!dtype.ok()) return dtype.status();
   if (!options.json.empty()) TAMIS_RETURN_IF_ERROR(CheckWritable(options.json));
   const Result<Context> context = options.context.Resolve();
   if (!context.ok()) return context.status();
@@ -249,7 +248,7 @@ void AddBench(CLI::App& app, Action* action) {
   command->add_option("operator", options->op, "An operator's name; without: all");
   command->add_option("--shape", options->shape, "One shape, timed by default or not");
   command->add_option("--json", options->json, "Also write the rows to this file");
-  command->add_option("--dtype", options->dtype, "float16 or bfloat16")->capture_default_str();
+  command->add_option("--dtype", options->dtype, kExampleDTypes)->capture_default_str();
   command->add_option("--rounds", options->rounds, "Runs over 5 s are measured once")
       ->capture_default_str();
   options->context.AddTo(command, false);

@@ -39,13 +39,12 @@ Result<int> RunNew(const NewOptions& options) {
   if (options.output.empty()) return base::NullArgument("--output");
   const Result<const base::Example*> example = FindExample(*op, options.shape);
   if (!example.ok()) return example.status();
-  const DType dtype = base::DTypeNamed(options.dtype);
-  if (dtype != DType::kFloat16 && dtype != DType::kBFloat16)
-    return base::Invalid("--dtype", "float16 or bfloat16", options.dtype);
+  const Result<DType> dtype = ExampleDType(options.dtype);
+  if (!dtype.ok()) return dtype.status();
   TAMIS_RETURN_IF_ERROR(CheckWritable(options.output));
   const Result<Context> context = ContextOptions().Resolve();
   if (!context.ok()) return context.status();
-  const Result<CaseData> data = MakeExample(*op, **example, dtype, options.seed, context->threads);
+  const Result<CaseData> data = MakeExample(*op, **example, *dtype, options.seed, context->threads);
   if (!data.ok()) return data.status();
   ProgressLine progress("writing");
   TAMIS_RETURN_IF_ERROR(WriteCase(options.output, *data,
@@ -95,7 +94,7 @@ void AddCase(CLI::App& app, Action* action) {
   CLI::App* make = command->add_subcommand("new", "A case from an operator's named examples");
   make->add_option("operator", options->op, "An operator's name")->required();
   make->add_option("--shape", options->shape, "An example's name, or list")->required();
-  make->add_option("--dtype", options->dtype, "float16 or bfloat16")->capture_default_str();
+  make->add_option("--dtype", options->dtype, kExampleDTypes)->capture_default_str();
   make->add_option("--seed", options->seed, "Of the generated values")->capture_default_str();
   make->add_option("-o,--output", options->output, "The case file to write");
   make->callback([=] { *action = [=] { return RunNew(*options); }; });

@@ -35,7 +35,7 @@ uint64_t SeedOf(uint64_t seed, const std::string& name) {
 constexpr int kQuantiles = 1 << 16;
 
 // The middle quantiles of 65536 equally likely parts of the standard normal. One random number
-// gives four draws, exact to the resolution of a 16-bit dtype and some ten times as fast as
+// gives four draws, exact to the resolution of 16 bits and some ten times as fast as
 // Box-Muller.
 std::vector<double> NormalQuantiles() {
   std::vector<double> quantiles(kQuantiles);
@@ -201,6 +201,14 @@ Result<const base::Example*> FindExample(const base::Operator& op, const std::st
     known += (known.empty() ? "" : ", ") + example.name;
   }
   return base::Invalid("--shape", "list or one of " + known, name);
+}
+
+Result<DType> ExampleDType(const std::string& name) {
+  const DType dtype = base::DTypeNamed(name);
+  const bool fits =
+      dtype == DType::kFloat16 || dtype == DType::kBFloat16 || dtype == DType::kFloat32;
+  if (!fits) return base::Invalid("--dtype", kExampleDTypes, name);
+  return dtype;
 }
 
 Result<CaseData> MakeExample(const base::Operator& op, const base::Example& example, DType dtype,

@@ -28,7 +28,7 @@ namespace tamis::indexer_prolog {
 struct Params {
   static constexpr const char* kOperator = "indexer_prolog";
 
-  TensorView x = {};               // [T, H] fp16 or bf16
+  TensorView x = {};               // [T, H] fp16, bf16 or fp32
   TensorView query_norm = {};      // [T, Lq], as mla_prolog gives it; for query only
   TensorView w_idx_qb = {};        // [Lq, Ni Di]; for query only
   TensorView w_idx_k = {};         // [H, Di]

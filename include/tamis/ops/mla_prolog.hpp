@@ -30,7 +30,7 @@ namespace tamis::mla_prolog {
 struct Params {
   static constexpr const char* kOperator = "mla_prolog";
 
-  TensorView x = {};            // [T, H] fp16 or bf16
+  TensorView x = {};            // [T, H] fp16, bf16 or fp32
   TensorView w_dq = {};         // [H, Lq]
   TensorView w_uq_qr = {};      // [Lq, N (nope + rope)]
   TensorView w_uk = {};         // [N, nope, latent], always ND

@@ -22,11 +22,11 @@ namespace tamis::sparse_attention_pto {
 ///
 /// Every argument is checked, and the four calls are planned, before the first byte is written.
 /// Deterministic, bit for bit, for any number of threads. No tensor may overlap one that is
-/// written. 16-bit tensors have the dtype of x.
+/// written. Floating tensors have the dtype of x.
 struct Params {
   static constexpr const char* kOperator = "sparse_attention_pto";
 
-  TensorView x = {};                // [B, S1, H] bf16 (or fp16)
+  TensorView x = {};                // [B, S1, H] bf16, fp16 or fp32
   TensorView w_dq = {};             // [H, Lq]
   TensorView w_uq_qr = {};          // [Lq, N * (Dq + Dr)], per head Dq columns, then Dr for rope
   TensorView w_uk = {};             // [N, Dq, D], never NZ

@@ -1,4 +1,4 @@
-// Storage formats of 16-bit weight matrices, and the operators nd_to_nz and nz_to_nd that convert
+// Storage formats of weight matrices, and the operators nd_to_nz and nz_to_nd that convert
 // between them.
 #pragma once
 
@@ -8,6 +8,7 @@ namespace tamis {
 
 /// How a weight W [K, N] lies in memory. ND: row-major. NZ: panels of 16 columns, element (k, n) at
 /// n / 16 * K * 16 + k * 16 + n % 16; K and N are multiples of 16, the shape stays [K, N], dense.
+/// Panels have 16 columns in every dtype. (The device takes no such weights in fp32.)
 enum class WeightFormat : int32_t { kNd = 0, kNz = 1 };
 
 namespace nd_to_nz {
@@ -17,7 +18,7 @@ namespace nd_to_nz {
 struct Params {
   static constexpr const char* kOperator = "nd_to_nz";
 
-  TensorView weight = {};  // [K, N] fp16 or bf16, rows may be strided
+  TensorView weight = {};  // [K, N] fp16, bf16 or fp32, rows may be strided
   bool strict = false;
   OutputView output = {};  // [K, N] as weight, NZ
 };
@@ -37,7 +38,7 @@ namespace nz_to_nd {
 struct Params {
   static constexpr const char* kOperator = "nz_to_nd";
 
-  TensorView weight = {};  // [K, N] fp16 or bf16, NZ
+  TensorView weight = {};  // [K, N] fp16, bf16 or fp32, NZ
   bool strict = false;
   OutputView output = {};  // [K, N] as weight; rows may be strided
 };

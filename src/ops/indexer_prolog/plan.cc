@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <string>
 
+#include "base/dtype.h"
 #include "base/checked.h"
 #include "base/errors.h"
 #include "ops/indexer_prolog/cpu/kernel_units.h"
@@ -66,28 +67,28 @@ Status Room::CheckStrides(const Problem& p, const Params& in) {
 
 void Room::Bind(const Problem& p, const Params& in, KernelArgs* args) {
   KernelArgs& a = *args;
-  a.x = prim::Data<const uint16_t>(in.x);
+  a.x = in.x.data;
   a.x_at = prim::TokenStridesOf(in.x, p.batched);
-  a.query_norm = prim::Data<const uint16_t>(in.query_norm);
+  a.query_norm = in.query_norm.data;
   a.query_norm_at = prim::TokenStridesOf(in.query_norm, p.batched);
   a.qb = prim::WeightOf(in.w_idx_qb, p.format);
   a.k = prim::WeightOf(in.w_idx_k, p.format);
   a.proj = prim::WeightOf(in.w_idx_proj, p.format);
-  a.gamma = prim::Data<const uint16_t>(in.in_gamma_k);
-  a.beta = prim::Data<const uint16_t>(in.in_beta_k);
-  a.sin = prim::Data<const uint16_t>(in.sin);
+  a.gamma = in.in_gamma_k.data;
+  a.beta = in.in_beta_k.data;
+  a.sin = in.sin.data;
   a.sin_at = prim::TokenStridesOf(in.sin, p.batched);
-  a.cos = prim::Data<const uint16_t>(in.cos);
+  a.cos = in.cos.data;
   a.cos_at = prim::TokenStridesOf(in.cos, p.batched);
-  a.cache = prim::Data<uint16_t>(in.index_k_cache);
+  a.cache = in.index_k_cache.data;
   a.cache_at = prim::PagesOf(in.index_k_cache);
   a.shadow = prim::Data<uint8_t>(in.index_k_shadow);
   a.shadow_page_stride = in.index_k_shadow.strides[0];
   a.shadow_panel_stride = in.index_k_shadow.strides[1];
-  a.query = prim::Data<uint16_t>(in.query);
+  a.query = in.query.data;
   a.query_at = prim::TokenStridesOf(in.query, p.batched);
   a.query_head_stride = in.query.strides[p.batched ? 2 : 1];
-  a.weights = prim::Data<uint16_t>(in.weights);
+  a.weights = in.weights.data;
   a.weights_at = prim::TokenStridesOf(in.weights, p.batched);
 }
 
@@ -142,12 +143,13 @@ Cost Room::CountCost(const Problem& p, const Params& in) {
   const double elems =
       (keys ? hidden * dim : 0) + (query ? rank * heads * dim : 0) + (weights ? hidden * heads : 0);
   const bool shadow = keys && !in.index_k_shadow.absent();
+  const auto bytes = static_cast<double>(base::ItemSize(p.dtype));
   Cost cost;
   cost.flops = 2 * tokens * elems;
   cost.read_bytes =
-      2 * (elems + tokens * (hidden + (query ? rank : 0) + 2 * static_cast<double>(p.rope)));
+      bytes * (elems + tokens * (hidden + (query ? rank : 0) + 2 * static_cast<double>(p.rope)));
   cost.write_bytes =
-      2 * tokens * ((keys ? dim : 0) + (query ? heads * dim : 0) + (weights ? heads : 0)) +
+      bytes * tokens * ((keys ? dim : 0) + (query ? heads * dim : 0) + (weights ? heads : 0)) +
       (shadow ? tokens * (4.0 * static_cast<double>(prim::ShadowGroups(p.dim)) + 12.0) : 0.0);
   return cost;
 }

@@ -49,11 +49,11 @@ std::vector<float> CacheRow(const Problem& p, const Params& in, int64_t token, b
   if (!as_it_stands) PutKey(p, in, token, 0, &row);
   std::vector<float> key(static_cast<size_t>(p.dim));
   for (int64_t c = 0; c < p.dim; ++c) {
-    uint16_t half = 0;
-    base::StoreDouble(&half, p.dtype, 0, row.value[static_cast<size_t>(c)]);
+    float stored = 0;  // room for any dtype
+    base::StoreDouble(&stored, p.dtype, 0, row.value[static_cast<size_t>(c)]);
     key[static_cast<size_t>(c)] =
         static_cast<float>(as_it_stands ? base::LoadAsDouble(cache.data, p.dtype, at + c)
-                                        : base::LoadAsDouble(&half, p.dtype, 0));
+                                        : base::LoadAsDouble(&stored, p.dtype, 0));
   }
   return key;
 }

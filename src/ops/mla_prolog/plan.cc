@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <string>
 
+#include "base/dtype.h"
 #include "base/checked.h"
 #include "base/errors.h"
 #include "ops/mla_prolog/cpu/kernel_units.h"
@@ -70,30 +71,30 @@ Status Room::CheckStrides(const Problem& p, const Params& in) {
 void Room::Bind(const Problem& p, const Params& in, KernelArgs* args) {
   const int first_inner = p.batched ? 2 : 1;
   KernelArgs& a = *args;
-  a.x = prim::Data<const uint16_t>(in.x);
+  a.x = in.x.data;
   a.x_at = prim::TokenStridesOf(in.x, p.batched);
   a.dq = prim::WeightOf(in.w_dq, p.format);
   a.uq_qr = prim::WeightOf(in.w_uq_qr, p.format);
   a.uk = prim::NdWeight(in.w_uk);
   a.uk_head_stride = in.w_uk.strides[0];
   a.dkv_kr = prim::WeightOf(in.w_dkv_kr, p.format);
-  a.gamma_cq = prim::Data<const uint16_t>(in.gamma_cq);
-  a.gamma_ckv = prim::Data<const uint16_t>(in.gamma_ckv);
-  a.sin = prim::Data<const uint16_t>(in.sin);
+  a.gamma_cq = in.gamma_cq.data;
+  a.gamma_ckv = in.gamma_ckv.data;
+  a.sin = in.sin.data;
   a.sin_at = prim::TokenStridesOf(in.sin, p.batched);
-  a.cos = prim::Data<const uint16_t>(in.cos);
+  a.cos = in.cos.data;
   a.cos_at = prim::TokenStridesOf(in.cos, p.batched);
-  a.kv_cache = prim::Data<uint16_t>(in.kv_cache);
+  a.kv_cache = in.kv_cache.data;
   a.kv_cache_at = prim::PagesOf(in.kv_cache);
-  a.kr_cache = prim::Data<uint16_t>(in.kr_cache);
+  a.kr_cache = in.kr_cache.data;
   a.kr_cache_at = prim::PagesOf(in.kr_cache);
-  a.query = prim::Data<uint16_t>(in.query);
+  a.query = in.query.data;
   a.query_at = prim::TokenStridesOf(in.query, p.batched);
   a.query_head_stride = in.query.strides[first_inner];
-  a.query_rope = prim::Data<uint16_t>(in.query_rope);
+  a.query_rope = in.query_rope.data;
   a.query_rope_at = prim::TokenStridesOf(in.query_rope, p.batched);
   a.query_rope_head_stride = in.query_rope.strides[first_inner];
-  a.query_norm = prim::Data<uint16_t>(in.query_norm);
+  a.query_norm = in.query_norm.data;
   a.query_norm_at = prim::TokenStridesOf(in.query_norm, p.batched);
 }
 
@@ -130,7 +131,7 @@ void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, pr
                           prim::RowsPairUp(a.uq_qr) && prim::RowsPairUp(a.uk) &&
                           prim::RowsPairUp(a.dkv_kr);
   work->scratch_bytes = prim::Times(ScratchFloats(a), sizeof(float));
-  work->shared_bytes = prim::Times(SharedElems(a), sizeof(uint16_t));
+  work->shared_bytes = prim::Times(SharedElems(a), prim::BytesOf(a.element));
   for (int64_t block = 0; block < base::CeilDiv(p.tokens, a.blocks.block_tokens); ++block) {
     work->phases.push_back(
         {ProjectItems(a), kProject.at(target.level, bf16_pairs), block * ProjectItems(a)});
@@ -166,8 +167,9 @@ Cost Room::CountCost(const Problem& p, const Params& in) {
   if (norm) written += rank;
   Cost cost;
   cost.flops = 2 * tokens * weights;
-  cost.read_bytes = 2 * (weights + tokens * (hidden + 2 * rope));
-  cost.write_bytes = 2 * tokens * written;
+  const auto bytes = static_cast<double>(base::ItemSize(p.dtype));
+  cost.read_bytes = bytes * (weights + tokens * (hidden + 2 * rope));
+  cost.write_bytes = bytes * tokens * written;
   return cost;
 }
 

@@ -1,5 +1,6 @@
 // The specification: the formula of mla_prolog.hpp, step by step in float64, rounded to the dtype
 // where it says so.
+#include "base/dtype.h"
 #include "ops/mla_prolog/problem.h"
 #include "prim/formats/weight.h"
 #include "prim/references/estimate.h"
@@ -46,7 +47,7 @@ void Room::ReferenceRow(const Problem& p, const Params& in, int64_t token, size_
     prim::RoundTo(p.dtype, &q);
     Put(prim::LinearEstimate(Part(q, 0, p.nope), uk, p.dtype, 0, p.latent), h * p.latent, slot,
         &out[kQuery]);
-    uk.data += in.w_uk.strides[0];
+    uk.data = static_cast<const char*>(uk.data) + in.w_uk.strides[0] * base::ItemSize(p.dtype);
     Put(prim::RopeEstimate(Part(q, p.nope, p.rope), sin, cos, true), h * p.rope, slot,
         &out[kQueryRope]);
   }

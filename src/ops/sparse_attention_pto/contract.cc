@@ -25,7 +25,7 @@ const base::Contract& Room::contract() {
           .Input("x", &Params::x,
                  {.shape = "B, S1, H",
                   .doc = "hidden states of the new tokens",
-                  .dtypes = {DType::kBFloat16, DType::kFloat16}})
+                  .dtypes = {DType::kBFloat16, DType::kFloat16, DType::kFloat32}})
           .InStrict({.dtypes = {DType::kBFloat16}})
           .Input("w_dq", &Params::w_dq, prim::LikeX("down projection of queries", "H, Lq"))
           .Input("w_uq_qr", &Params::w_uq_qr,

@@ -85,17 +85,16 @@ void CopyRows(const Problem& p, const NewRows& rows, int64_t b, int64_t count,
   const TensorView& table_view = p.params.block_table;
   const auto* table = static_cast<const int32_t*>(table_view.data) + b * table_view.strides[0];
   const int64_t page_size = cache.shape[1];
-  const auto width = static_cast<size_t>(cache.shape[3]);
+  const int64_t bytes = base::ItemSize(cache.dtype);
+  const int64_t width = cache.shape[3] * bytes;
   for (int64_t j = 0; j < count; ++j) {
     const int64_t slot = table[j / page_size] * page_size + j % page_size;
     const auto found = rows.token_of.find(slot);
-    const uint16_t* from =
+    const char* from =
         found == rows.token_of.end()
-            ? static_cast<const uint16_t*>(cache.data) + OffsetOf(prim::PagesOf(cache), slot)
-            : static_cast<const uint16_t*>(written.view().data) +
-                  static_cast<size_t>(found->second) * width;
-    std::copy_n(from, width,
-                static_cast<uint16_t*>(to.view().data) + static_cast<size_t>(j) * width);
+            ? static_cast<const char*>(cache.data) + OffsetOf(prim::PagesOf(cache), slot) * bytes
+            : static_cast<const char*>(written.view().data) + found->second * width;
+    std::copy_n(from, width, static_cast<char*>(to.view().data) + j * width);
   }
 }
 

@@ -25,6 +25,8 @@ using test::TestCall;
 using test::With;
 using test::Without;
 
+constexpr DType kDTypes[] = {DType::kBFloat16, DType::kFloat16, DType::kFloat32};
+
 void ExpectEqualsComposition(TestCall& call) {
   for (Level level : test::TestedLevels()) {
     SCOPED_TRACE(base::Name(level));
@@ -40,7 +42,7 @@ TEST(SparseAttentionPto, EqualsTheCompositionBitForBit) {
   Random random(1901);
   for (int i = 0; i < 12; ++i) {
     Shape s;
-    s.dtype = i % 2 == 0 ? DType::kBFloat16 : DType::kFloat16;
+    s.dtype = kDTypes[i % 3];
     s.tokens = random.Between(1, 4);
     s.lengths.clear();
     for (int64_t b = random.Between(1, 4); b > 0; --b) s.lengths.push_back(random.Between(0, 70));
@@ -71,7 +73,7 @@ TEST(SparseAttentionPto, AgreesWithTheReference) {
   Random random(1904);
   for (int i = 0; i < 8; ++i) {
     Shape s;
-    s.dtype = i % 2 == 0 ? DType::kBFloat16 : DType::kFloat16;
+    s.dtype = kDTypes[i % 3];
     s.tokens = random.Between(1, 3);
     s.lengths.clear();
     for (int64_t b = random.Between(1, 3); b > 0; --b) s.lengths.push_back(random.Between(0, 60));

@@ -10,9 +10,10 @@ base::Contract Describe(const char* name, const char* summary, const char* weigh
                         const char* output) {
   return base::ContractBuilder<Params>(
              name, summary, "npu_sparse_attention_pto (document 003), format NZ of its weights")
-      .Input(
-          "weight", &Params::weight,
-          {.shape = "rows, columns", .doc = weight, .dtypes = {DType::kFloat16, DType::kBFloat16}})
+      .Input("weight", &Params::weight,
+             {.shape = "rows, columns",
+              .doc = weight,
+              .dtypes = {DType::kFloat16, DType::kBFloat16, DType::kFloat32}})
       .Optional("strict", &Params::strict, "no limit of a document applies: changes nothing")
       .Output("output", &Params::output,
               {.shape = "rows, columns", .doc = output, .dtype_as = "weight"})

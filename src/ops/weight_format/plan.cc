@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/dtype.h"
 #include "base/checked.h"
 #include "base/errors.h"
 #include "ops/weight_format/problem.h"
@@ -10,11 +11,11 @@
 namespace tamis::weight_format {
 namespace {
 
-// Rows of an item: 128 B of each are two panels, which then share every line from L1.
+// Rows of an item: 128 B of each are panels that share every line from L1.
 constexpr int64_t kRowsPerItem = 64;
 
-uint16_t* Row16(const prim::LinearWeight& w, int64_t k, int64_t n) {
-  return const_cast<uint16_t*>(w.data) + prim::OffsetOf(w, k, n);
+char* RowOfPanel(const prim::LinearWeight& w, int64_t bytes, int64_t k, int64_t n) {
+  return static_cast<char*>(const_cast<void*>(w.data)) + prim::OffsetOf(w, k, n) * bytes;
 }
 
 // Compiled once, without -m flags: it only copies.
@@ -24,7 +25,8 @@ void Convert(const void* args, int64_t item, void*, void*) {
   const int64_t end = std::min(a.from.rows, begin + kRowsPerItem);
   for (int64_t n = 0; n < a.from.columns; n += prim::kNzColumns) {
     for (int64_t k = begin; k < end; ++k)
-      std::memcpy(Row16(a.to, k, n), Row16(a.from, k, n), prim::kNzColumns * sizeof(uint16_t));
+      std::memcpy(RowOfPanel(a.to, a.bytes, k, n), RowOfPanel(a.from, a.bytes, k, n),
+                  static_cast<size_t>(prim::kNzColumns * a.bytes));
   }
 }
 
@@ -59,7 +61,9 @@ Status NzToNd::CheckStrides(const Problem&, const Params& in) {
 
 void Steps::BindWeights(const TensorView& weight, const TensorView& output, const Problem& problem,
                         KernelArgs* args) {
-  *args = {prim::WeightOf(weight, problem.from), prim::WeightOf(output, problem.to)};
+  *args = {.from = prim::WeightOf(weight, problem.from),
+           .to = prim::WeightOf(output, problem.to),
+           .bytes = base::ItemSize(weight.dtype)};
 }
 
 void Steps::MakeWork(const KernelArgs& args, prim::CpuWork* work) {
@@ -70,8 +74,8 @@ void Steps::MakeWork(const KernelArgs& args, prim::CpuWork* work) {
 
 Cost Steps::CostOf(const TensorView& weight) {
   Cost cost;
-  cost.read_bytes =
-      2.0 * static_cast<double>(weight.shape[0]) * static_cast<double>(weight.shape[1]);
+  cost.read_bytes = static_cast<double>(base::ItemSize(weight.dtype)) *
+                    static_cast<double>(weight.shape[0]) * static_cast<double>(weight.shape[1]);
   cost.write_bytes = cost.read_bytes;
   return cost;
 }

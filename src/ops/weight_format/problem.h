@@ -15,6 +15,7 @@ namespace tamis::weight_format {
 struct KernelArgs {
   prim::LinearWeight from;
   prim::LinearWeight to;
+  int64_t bytes;  // of an element
 };
 
 struct Problem {

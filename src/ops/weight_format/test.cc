@@ -13,7 +13,7 @@ TestCall Convert(const char* op, DType dtype, int64_t rows, int64_t columns, int
 }
 
 TEST(WeightFormat, AgreesOverShapes) {
-  for (const DType dtype : {DType::kBFloat16, DType::kFloat16}) {
+  for (const DType dtype : {DType::kBFloat16, DType::kFloat16, DType::kFloat32}) {
     for (const auto& [rows, columns] : {std::pair<int64_t, int64_t>{16, 16},
                                         {48, 32},
                                         {160, 16},
@@ -70,8 +70,8 @@ TEST(WeightFormat, BadArgumentsAreRefusedByName) {
   TestCall strided_output = Convert("nd_to_nz", DType::kBFloat16, 32, 32, 0);
   strided_output.OutputGap(16);
   ExpectRefused(strided_output, StatusCode::kInvalidArgument, "output");
-  TestCall floats = Convert("nd_to_nz", DType::kFloat32, 32, 32, 0);
-  ExpectRefused(floats, StatusCode::kInvalidArgument, "weight");
+  TestCall doubles = Convert("nd_to_nz", DType::kFloat64, 32, 32, 0);
+  ExpectRefused(doubles, StatusCode::kInvalidArgument, "weight");
   TestCall flat("nd_to_nz");
   flat.Tensor("weight", DType::kBFloat16, {256}, [](int64_t) { return 0.0; });
   ExpectRefused(flat, StatusCode::kInvalidArgument, "weight");

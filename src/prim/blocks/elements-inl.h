@@ -32,6 +32,19 @@ struct F32 {
   static TAMIS_INLINE V Round(V v) { return v; }
 };
 
+template <class Element>
+constexpr auto kBytes = static_cast<int64_t>(sizeof(typename Element::Stored));
+
+// Of elements from `data` on, that `at` elements later.
+template <class Element>
+TAMIS_INLINE const typename Element::Stored* ElementAt(const void* data, int64_t at) {
+  return static_cast<const typename Element::Stored*>(data) + at;
+}
+template <class Element>
+TAMIS_INLINE typename Element::Stored* ElementAt(void* data, int64_t at) {
+  return static_cast<typename Element::Stored*>(data) + at;
+}
+
 // body(F16()), body(BF16()) or body(F32()). Levels of bfloat16 pairs meet no other type
 // (KernelTable::at).
 template <class Body>

@@ -1,4 +1,4 @@
-// y[t][n] = sum_k x[t][k] W[k][n], 16-bit x and W, fp32 sums.
+// y[t][n] = sum_k x[t][k] W[k][n], x and W of one dtype, fp32 sums.
 //
 // Every sum is a sum of chains of fused multiply-adds, or of dot products of bfloat16 pairs, each
 // over 64 columns of x, whatever the number of tokens, the blocking or the format of W: a token's
@@ -35,16 +35,16 @@ struct Packed {
 };
 template <class Element>
 struct Whole {
-  using Stored = uint16_t;
+  using Stored = typename Element::Stored;
   int64_t step;
-  V operator()(const uint16_t* p) const { return LoadRows<Element>(p, step); }
+  V operator()(const Stored* p) const { return LoadRows<Element>(p, step); }
 };
 template <class Element>
 struct Part {
-  using Stored = uint16_t;
+  using Stored = typename Element::Stored;
   int64_t step;
   int count;
-  V operator()(const uint16_t* p) const { return LoadRowsN<Element>(p, step, count); }
+  V operator()(const Stored* p) const { return LoadRowsN<Element>(p, step, count); }
 };
 
 // Panels of NZ stream: lines are asked for this many bytes ahead into L1, which keeps some 4 KiB of
@@ -56,7 +56,7 @@ constexpr int64_t kPrefetchWideRows = 32;
 constexpr int64_t kWideColumns = 128;
 
 // The weights of a tile, those that column k of x meets at w[v] + k * step; and what is prefetched
-// beside them, rows of weights from next[v] on, next_step apart.
+// beside them, rows of weights from next[v] on, next_step bytes apart.
 template <class ReadAs, int kCount, bool kNzWeights>
 struct Columns {
   using Read = ReadAs;
@@ -65,7 +65,7 @@ struct Columns {
   Read read;
   const typename Read::Stored* w[kCount];
   int64_t step;
-  const uint16_t* next[kCount];
+  const uint8_t* next[kCount];
   int64_t next_step;  // 0: nothing
 };
 
@@ -83,8 +83,8 @@ TAMIS_INLINE void Chain(const Columns& c, const float* x, int64_t x_stride, int6
     for (int v = 0; v < kVectors; ++v) {
       weight[v] = c.read(c.w[v] + k * c.step);
       if (c.next_step == 0) continue;
-      const uint16_t* next = c.next[v] + k * kColumnDims * c.next_step;
-      if constexpr (Columns::kNz) {  // a pair of rows is one line
+      const uint8_t* next = c.next[v] + k * kColumnDims * c.next_step;
+      if constexpr (Columns::kNz) {  // a pair of 16-bit rows is one line
         __builtin_prefetch(next, 0, 3);
       } else {
         for (int row = 0; row < kColumnDims; ++row)
@@ -119,6 +119,10 @@ inline int64_t StepOf(const LinearWeight& w) { return w.nz ? kNzColumns : w.row_
 inline int64_t Column(const LinearWeight& w, int64_t n) {
   return w.nz ? n / kNzColumns * w.rows * kNzColumns + n % kNzColumns : n;
 }
+template <class Element>
+TAMIS_INLINE const typename Element::Stored* WeightAt(const LinearWeight& w, int64_t k, int64_t n) {
+  return ElementAt<Element>(w.data, k * StepOf(w) + Column(w, n));
+}
 
 struct Strip {
   const LinearWeight& w;
@@ -130,17 +134,18 @@ struct Strip {
   float* sums;  // [tokens][width]
 };
 
-template <int kTokens, int kVectors, bool kNz, class Read>
+template <class Element, int kTokens, int kVectors, bool kNz, class Read>
 TAMIS_INLINE void DirectTile(const Strip& s, const Read& read, int64_t first, int64_t depth,
                              int64_t at) {
   const int64_t step = StepOf(s.w);
+  const int64_t next_step = step * kBytes<Element>;
   constexpr int64_t kRows = kVectors * kLanes >= kWideColumns ? kPrefetchWideRows : kPrefetchRows;
-  const int64_t ahead = kNz ? kPrefetchBytes / 2 : kRows * step;
+  const int64_t ahead = kNz ? kPrefetchBytes : kRows * next_step;
   Columns<Read, kVectors, kNz> c = {
-      .read = read, .w = {}, .step = kColumnDims * step, .next = {}, .next_step = step};
+      .read = read, .w = {}, .step = kColumnDims * step, .next = {}, .next_step = next_step};
   for (int v = 0; v < kVectors; ++v) {
-    c.w[v] = s.w.data + first * step + Column(s.w, s.begin + at + v * kLanes);
-    c.next[v] = c.w[v] + ahead;
+    c.w[v] = WeightAt<Element>(s.w, first, s.begin + at + v * kLanes);
+    c.next[v] = reinterpret_cast<const uint8_t*>(c.w[v]) + ahead;
   }
   Tile<kTokens>(c, s.x, ColumnsOf(depth), ColumnsOf(depth), s.sums + at, s.width);
 }
@@ -151,7 +156,7 @@ template <class Element, int kTokens, int kVectors, bool kNz>
 TAMIS_INLINE int64_t DirectTiles(const Strip& s, int64_t first, int64_t depth, int64_t at) {
   if constexpr (kTokens * kVectors <= kDirectAccumulators) {
     for (; at + kVectors * kLanes <= s.columns; at += kVectors * kLanes)
-      DirectTile<kTokens, kVectors, kNz>(s, Whole<Element>{StepOf(s.w)}, first, depth, at);
+      DirectTile<Element, kTokens, kVectors, kNz>(s, Whole<Element>{StepOf(s.w)}, first, depth, at);
   }
   return at;
 }
@@ -165,7 +170,7 @@ void DirectRows(const Strip& s, int64_t first, int64_t depth) {
   at = DirectTiles<Element, kTokens, 1, false>(s, first, depth, at);
   if (at < s.columns) {
     const Part<Element> part = {StepOf(s.w), static_cast<int>(s.columns - at)};
-    DirectTile<kTokens, 1, false>(s, part, first, depth, at);
+    DirectTile<Element, kTokens, 1, false>(s, part, first, depth, at);
   }
 }
 
@@ -190,7 +195,7 @@ void PackStrip(const Strip& s, int64_t first, int64_t depth) {
   const int64_t step = StepOf(s.w);
   const int64_t columns = ColumnsOf(depth);
   for (int64_t n = 0; n < s.columns; n += kLanes) {
-    const uint16_t* from = s.w.data + first * step + Column(s.w, s.begin + n);
+    const auto* from = WeightAt<Element>(s.w, first, s.begin + n);
     float* to = s.panel + n * columns;
     const int count = s.columns - n < kLanes ? static_cast<int>(s.columns - n) : kLanes;
     if (count == kLanes) {
@@ -203,25 +208,27 @@ void PackStrip(const Strip& s, int64_t first, int64_t depth) {
   }
 }
 
-template <int kTokens, int kVectors>
+template <class Element, int kTokens, int kVectors>
 TAMIS_INLINE void PanelTile(const Strip& s, int64_t next, int64_t depth, int64_t at, float* sums) {
-  const int64_t step = next < s.w.rows ? StepOf(s.w) : 0;
+  const int64_t next_step = next < s.w.rows ? StepOf(s.w) * kBytes<Element> : 0;
   Columns<Packed, kVectors, false> c = {
-      .read = {}, .w = {}, .step = kLanes, .next = {}, .next_step = step};
+      .read = {}, .w = {}, .step = kLanes, .next = {}, .next_step = next_step};
   for (int v = 0; v < kVectors; ++v) {
     c.w[v] = s.panel + (at + v * kLanes) * ColumnsOf(depth);
-    c.next[v] = s.w.data + next * step + Column(s.w, s.begin + at + v * kLanes);
+    c.next[v] = reinterpret_cast<const uint8_t*>(
+        WeightAt<Element>(s.w, next < s.w.rows ? next : 0, s.begin + at + v * kLanes));
   }
   Tile<kTokens>(c, s.x, ColumnsOf(depth), ColumnsOf(depth), sums + at, s.width);
 }
 
 // A tile of tokens times the packed strip. Meanwhile the strip's rows from `next` on come closer:
 // while products fill the time, memory would idle.
-template <int kTokens>
+template <class Element, int kTokens>
 void PanelTiles(const Strip& s, int64_t next, int64_t depth, float* sums) {
   int64_t at = 0;
-  for (; at + kLanes < s.columns; at += 2 * kLanes) PanelTile<kTokens, 2>(s, next, depth, at, sums);
-  if (at < s.columns) PanelTile<kTokens, 1>(s, next, depth, at, sums);
+  for (; at + kLanes < s.columns; at += 2 * kLanes)
+    PanelTile<Element, kTokens, 2>(s, next, depth, at, sums);
+  if (at < s.columns) PanelTile<Element, kTokens, 1>(s, next, depth, at, sums);
 }
 
 // x [tokens][columns of depth] of `count` tokens, from row `first` of W on.
@@ -271,11 +278,11 @@ void PanelStrip(const Strip& s, const Input& input, int64_t tokens) {
       float* const sums = s.sums + token * s.width;
       SpreadInput<Element>(s, input, token, count, first, depth);
       switch (count) {
-        case 1: PanelTiles<1>(s, next, depth, sums); break;
-        case 2: PanelTiles<2>(s, next, depth, sums); break;
-        case 4: PanelTiles<4>(s, next, depth, sums); break;
-        case 8: PanelTiles<8>(s, next, depth, sums); break;
-        default: PanelTiles<kTileTokens>(s, next, depth, sums); break;
+        case 1: PanelTiles<Element, 1>(s, next, depth, sums); break;
+        case 2: PanelTiles<Element, 2>(s, next, depth, sums); break;
+        case 4: PanelTiles<Element, 4>(s, next, depth, sums); break;
+        case 8: PanelTiles<Element, 8>(s, next, depth, sums); break;
+        default: PanelTiles<Element, kTileTokens>(s, next, depth, sums); break;
       }
       token += count;
     }

@@ -1,4 +1,4 @@
-// Matrix products with 16-bit weights, as plans and kernels see them.
+// Matrix products with weights, as plans and kernels see them.
 #pragma once
 
 #include <stdint.h>
@@ -21,7 +21,7 @@ static inline int64_t OffsetOf(const TokenStrides& s, int64_t token) {
 /// W [rows, columns]. ND: rows `row_stride` apart. NZ: panels of 16 columns, each [rows, 16]; both
 /// sizes are multiples of 16.
 struct LinearWeight {
-  const uint16_t* data;
+  const void* data;  // of the dtype of x
   int64_t rows;
   int64_t columns;
   int64_t row_stride;

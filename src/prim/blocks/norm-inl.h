@@ -39,8 +39,8 @@ TAMIS_INLINE float SumOfSquares(const float* x, int64_t dim) {
 
 // to = x / sqrt(mean(x^2) + epsilon) * gamma. `to` may be x; `row` holds dim floats.
 template <class Element>
-TAMIS_INLINE void RmsNorm(const uint16_t* x, const uint16_t* gamma, int64_t dim, float epsilon,
-                          float* row, uint16_t* to) {
+TAMIS_INLINE void RmsNorm(const typename Element::Stored* x, const typename Element::Stored* gamma,
+                          int64_t dim, float epsilon, float* row, typename Element::Stored* to) {
   WidenAs<Element>(x, dim, row);
   const float mean = SumOfSquares(row, dim) / static_cast<float>(dim);
   const V factor = Set(1.0f / __builtin_sqrtf(mean + epsilon));
@@ -52,8 +52,9 @@ TAMIS_INLINE void RmsNorm(const uint16_t* x, const uint16_t* gamma, int64_t dim,
 
 // to = (x - mean) / sqrt(variance + epsilon) * gamma + beta. Overwrites x with x - mean.
 template <class Element>
-TAMIS_INLINE void LayerNorm(float* x, const uint16_t* gamma, const uint16_t* beta, int64_t dim,
-                            float epsilon, uint16_t* to) {
+TAMIS_INLINE void LayerNorm(float* x, const typename Element::Stored* gamma,
+                            const typename Element::Stored* beta, int64_t dim, float epsilon,
+                            typename Element::Stored* to) {
   const V mean = Set(SumOfRow(x, dim) / static_cast<float>(dim));
   ForVectors(dim, [&](int64_t c, int n) { StoreN(x + c, Sub(LoadN(x + c, n), mean), n); });
   const float variance = SumOfSquares(x, dim) / static_cast<float>(dim);

@@ -12,8 +12,9 @@ constexpr int64_t RopeScratchFloats(int64_t dim) { return 3 * dim; }
 
 // `to` may be x.
 template <class Element>
-TAMIS_INLINE void Rope(const uint16_t* x, const float* sin, const float* cos, int64_t dim,
-                       bool interleaved, float* scratch, uint16_t* to) {
+TAMIS_INLINE void Rope(const typename Element::Stored* x, const float* sin, const float* cos,
+                       int64_t dim, bool interleaved, float* scratch,
+                       typename Element::Stored* to) {
   float* const row = scratch;
   float* const u = row + dim;
   float* const turned = u + dim;

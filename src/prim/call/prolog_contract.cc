@@ -16,7 +16,7 @@ base::TensorSpec Cache(const char* doc, const char* shape) {
 
 base::TensorSpec HiddenStates() {
   return {.doc = "hidden states",
-          .dtypes = {DType::kFloat16, DType::kBFloat16},
+          .dtypes = {DType::kFloat16, DType::kBFloat16, DType::kFloat32},
           .forms = {{"TH", "T, H"}, {"BSH", "B, S1, H"}}};
 }
 

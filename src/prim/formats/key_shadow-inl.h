@@ -183,7 +183,7 @@ TAMIS_INLINE void StoreBounds(const tamis::prim::ShadowBounds& bounds, int64_t d
 
 // One key of a panel, which others may be writing other keys of. `bytes`: ShadowRowBytes.
 template <class Element>
-inline void ShadowKey(const uint16_t* row, int64_t dim, int64_t key, uint8_t* bytes,
+inline void ShadowKey(RowOf<Element> row, int64_t dim, int64_t key, uint8_t* bytes,
                       uint8_t* panel) {
   StoreBounds(ShadowRow<Element>(row, dim, kShadowOffset, bytes), dim, key, panel);
   for (int64_t g = 0; g < tamis::prim::ShadowGroups(dim); ++g)

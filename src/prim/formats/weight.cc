@@ -32,7 +32,7 @@ LinearWeight NdWeight(const TensorView& view) {
   const int64_t columns = view.shape[view.rank - 1];
   // The stride of a single row may be anything.
   const int64_t stride = rows > 1 ? view.strides[view.rank - 2] : columns;
-  return {.data = static_cast<const uint16_t*>(view.data),
+  return {.data = view.data,
           .rows = rows,
           .columns = columns,
           .row_stride = stride,

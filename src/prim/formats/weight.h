@@ -1,4 +1,4 @@
-// What operators with 16-bit weights check and normalise alike.
+// What operators with weights check and normalise alike.
 #pragma once
 
 #include <cstdint>

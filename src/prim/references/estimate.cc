@@ -14,7 +14,7 @@ constexpr double kUnit = 0x1p-24;
 constexpr double kDeviations = 8;  // in a radius, see base::Fp32SumBound
 
 double Rounded(DType dtype, double value) {
-  uint16_t bits = 0;
+  float bits = 0;  // room for any dtype
   base::StoreDouble(&bits, dtype, 0, value);
   return base::LoadAsDouble(&bits, dtype, 0);
 }

@@ -20,11 +20,12 @@ using tamis::prim::TokenPart;
 
 // Rotates the first channels of a head in place.
 template <class Element>
-void RotateHead(const KernelArgs& a, int64_t token, float* scratch, uint16_t* head) {
+void RotateHead(const KernelArgs& a, int64_t token, float* scratch,
+                typename Element::Stored* head) {
   float* const sin = scratch;
   float* const cos = sin + a.rope;
-  WidenAs<Element>(a.sin + OffsetOf(a.sin_at, token), a.rope, sin);
-  WidenAs<Element>(a.cos + OffsetOf(a.cos_at, token), a.rope, cos);
+  WidenAs<Element>(ElementAt<Element>(a.sin, OffsetOf(a.sin_at, token)), a.rope, sin);
+  WidenAs<Element>(ElementAt<Element>(a.cos, OffsetOf(a.cos_at, token)), a.rope, cos);
   Rope<Element>(head, sin, cos, a.rope, a.interleaved, cos + a.rope, head);
 }
 
@@ -36,7 +37,8 @@ void Strip(const KernelArgs& a, const LinearWeight& w, int64_t strip, const Toke
   const int64_t end = begin + width < w.columns ? begin + width : w.columns;
   Linear<Element>(
       w, begin, end, tokens.count, scratch,
-      [&](int64_t t) { return a.x + OffsetOf(a.x_at, tokens.first + t); }, output);
+      [&](int64_t t) { return ElementAt<Element>(a.x, OffsetOf(a.x_at, tokens.first + t)); },
+      output);
 }
 
 template <class Element>
@@ -53,19 +55,22 @@ template <class Element>
 void Weights(const KernelArgs& a, int64_t strip, const TokenPart& tokens, float* scratch) {
   Strip<Element>(a, a.proj, strip, tokens, scratch,
                  [&](int64_t t, int64_t column, const float* sums, int64_t count) {
-                   uint16_t* const to = a.weights + OffsetOf(a.weights_at, tokens.first + t);
-                   NarrowAs<Element>(sums, 1.0f, count, to + column);
+                   const int64_t at = OffsetOf(a.weights_at, tokens.first + t) + column;
+                   NarrowAs<Element>(sums, 1.0f, count, ElementAt<Element>(a.weights, at));
                  });
 }
 
 template <class Element>
 void Head(const KernelArgs& a, int64_t head, const TokenPart& tokens, float* scratch) {
   const auto row = [&](int64_t t) {
-    return a.query + OffsetOf(a.query_at, tokens.first + t) + head * a.query_head_stride;
+    const int64_t at = OffsetOf(a.query_at, tokens.first + t) + head * a.query_head_stride;
+    return ElementAt<Element>(a.query, at);
   };
   Linear<Element>(
       a.qb, head * a.dim, (head + 1) * a.dim, tokens.count, scratch,
-      [&](int64_t t) { return a.query_norm + OffsetOf(a.query_norm_at, tokens.first + t); },
+      [&](int64_t t) {
+        return ElementAt<Element>(a.query_norm, OffsetOf(a.query_norm_at, tokens.first + t));
+      },
       [&](int64_t t, int64_t column, const float* sums, int64_t count) {
         NarrowAs<Element>(sums, 1.0f, count, row(t) + (column - head * a.dim));
       });
@@ -92,15 +97,15 @@ void Norm(const KernelArgs& a, int64_t item, float* scratch, float* keys) {
   for (int64_t i = 0; i < tokens.count; ++i) {
     const int64_t slot = a.slots[tokens.first + i];
     if (slot < 0) continue;
-    const int64_t row = OffsetOf(a.cache_at, slot);
-    LayerNorm<Element>(keys + (tokens.in_block + i) * a.dim, a.gamma, a.beta, a.dim, a.epsilon,
-                       a.cache + row);
-    RotateHead<Element>(a, tokens.first + i, scratch, a.cache + row);
+    auto* const row = ElementAt<Element>(a.cache, OffsetOf(a.cache_at, slot));
+    LayerNorm<Element>(keys + (tokens.in_block + i) * a.dim, ElementAt<Element>(a.gamma, 0),
+                       ElementAt<Element>(a.beta, 0), a.dim, a.epsilon, row);
+    RotateHead<Element>(a, tokens.first + i, scratch, row);
     if (a.shadow == nullptr) continue;
     const int64_t key = slot % a.cache_at.page_size;
     uint8_t* const panel = a.shadow + slot / a.cache_at.page_size * a.shadow_page_stride +
                            key / tamis::prim::kShadowKeys * a.shadow_panel_stride;
-    ShadowKey<Element>(a.cache + row, a.dim, key % tamis::prim::kShadowKeys,
+    ShadowKey<Element>(row, a.dim, key % tamis::prim::kShadowKeys,
                        reinterpret_cast<uint8_t*>(scratch + 5 * a.rope), panel);
   }
 }
@@ -113,7 +118,7 @@ void IndexerPrologProject(const void* args, int64_t item, void* scratch, void* s
   const auto& a = *static_cast<const KernelArgs*>(args);
   auto* const floats = static_cast<float*>(scratch);
   auto* const keys = static_cast<float*>(shared);
-  WithHalf(
+  WithElement(
       a.element, [&](auto e) __attribute__((always_inline)) {
         Project<decltype(e)>(a, item, floats, keys);
       });
@@ -124,7 +129,7 @@ void IndexerPrologNorm(const void* args, int64_t item, void* scratch, void* shar
   const auto& a = *static_cast<const KernelArgs*>(args);
   auto* const floats = static_cast<float*>(scratch);
   auto* const keys = static_cast<float*>(shared);
-  WithHalf(
+  WithElement(
       a.element, [&](auto e)
                      __attribute__((always_inline)) { Norm<decltype(e)>(a, item, floats, keys); });
 }

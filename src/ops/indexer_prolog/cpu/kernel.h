@@ -13,31 +13,31 @@
 
 namespace tamis::indexer_prolog {
 
-/// Absent outputs are null.
+/// Tensors have the dtype `element`; absent outputs are null.
 struct KernelArgs {
-  const uint16_t* x;
+  const void* x;
   prim::TokenStrides x_at;
-  const uint16_t* query_norm;
+  const void* query_norm;
   prim::TokenStrides query_norm_at;
   prim::LinearWeight qb;
   prim::LinearWeight k;
   prim::LinearWeight proj;
-  const uint16_t* gamma;
-  const uint16_t* beta;
-  const uint16_t* sin;
+  const void* gamma;
+  const void* beta;
+  const void* sin;
   prim::TokenStrides sin_at;
-  const uint16_t* cos;
+  const void* cos;
   prim::TokenStrides cos_at;
-  uint16_t* cache;
+  void* cache;
   prim::CachePages cache_at;
   uint8_t* shadow;
   int64_t shadow_page_stride;
   int64_t shadow_panel_stride;
   const int64_t* slots;  // row of the cache that each token writes; negative: none
-  uint16_t* query;
+  void* query;
   prim::TokenStrides query_at;
   int64_t query_head_stride;
-  uint16_t* weights;
+  void* weights;
   prim::TokenStrides weights_at;
   prim::TokenBlocks blocks;
   int64_t heads;

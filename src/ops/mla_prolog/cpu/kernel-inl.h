@@ -18,18 +18,20 @@ using tamis::prim::PartOf;
 using tamis::prim::TokenPart;
 
 // What one block leaves in the shared part of the workspace: rows of its tokens.
+template <class Element>
 struct Rows {
-  uint16_t* cq;  // [block_tokens][query_rank], null where no query is wanted
-  uint16_t* kv;  // [block_tokens][latent + rope]
+  typename Element::Stored* cq;  // [block_tokens][query_rank], null where no query is wanted
+  typename Element::Stored* kv;  // [block_tokens][latent + rope]
 };
-inline Rows RowsOf(const KernelArgs& a, void* shared) {
-  auto* const cq = static_cast<uint16_t*>(shared);
+template <class Element>
+Rows<Element> RowsOf(const KernelArgs& a, void* shared) {
+  auto* const cq = ElementAt<Element>(shared, 0);
   return {cq, cq + (a.with_norm ? a.blocks.block_tokens * a.query_rank : 0)};
 }
 
 // A chunk of tokens times a strip of a down-projection.
 template <class Element>
-void Project(const KernelArgs& a, int64_t item, float* scratch, const Rows& rows) {
+void Project(const KernelArgs& a, int64_t item, float* scratch, const Rows<Element>& rows) {
   const int64_t per_block = ProjectItems(a);
   const int64_t strip = item % per_block / ChunksOf(a.blocks);
   const int64_t chunks = ChunksOf(a.blocks);
@@ -37,13 +39,13 @@ void Project(const KernelArgs& a, int64_t item, float* scratch, const Rows& rows
   if (tokens.count <= 0) return;
   const bool is_kv = strip < KvStrips(a);
   const LinearWeight& w = is_kv ? a.dkv_kr : a.dq;
-  uint16_t* const to = (is_kv ? rows.kv : rows.cq) + tokens.in_block * w.columns;
+  auto* const to = (is_kv ? rows.kv : rows.cq) + tokens.in_block * w.columns;
   const int64_t width = LinearStrip(w, a.blocks.chunk_tokens);
   const int64_t begin = (is_kv ? strip : strip - KvStrips(a)) * width;
   const int64_t end = begin + width < w.columns ? begin + width : w.columns;
   Linear<Element>(
       w, begin, end, tokens.count, scratch,
-      [&](int64_t t) { return a.x + OffsetOf(a.x_at, tokens.first + t); },
+      [&](int64_t t) { return ElementAt<Element>(a.x, OffsetOf(a.x_at, tokens.first + t)); },
       [&](int64_t t, int64_t column, const float* sums, int64_t count) {
         NarrowAs<Element>(sums, 1.0f, count, to + t * w.columns + column);
       });
@@ -51,34 +53,35 @@ void Project(const KernelArgs& a, int64_t item, float* scratch, const Rows& rows
 
 // Norms of a few tokens; their cache rows are done then.
 template <class Element>
-void Norm(const KernelArgs& a, int64_t item, float* scratch, const Rows& rows) {
+void Norm(const KernelArgs& a, int64_t item, float* scratch, const Rows<Element>& rows) {
   const TokenPart tokens = PartOf(a.blocks, item / NormItems(a), item % NormItems(a), kNormTokens);
   for (int64_t i = 0; i < tokens.count; ++i) {
     const int64_t token = tokens.first + i;
-    const uint16_t* const kv = rows.kv + (tokens.in_block + i) * (a.latent + a.rope);
+    const auto* const kv = rows.kv + (tokens.in_block + i) * (a.latent + a.rope);
     const int64_t row = a.slots[token];
     if (row >= 0) {
-      RmsNorm<Element>(kv, a.gamma_ckv, a.latent, a.epsilon_ckv, scratch,
-                       a.kv_cache + OffsetOf(a.kv_cache_at, row));
+      RmsNorm<Element>(kv, ElementAt<Element>(a.gamma_ckv, 0), a.latent, a.epsilon_ckv, scratch,
+                       ElementAt<Element>(a.kv_cache, OffsetOf(a.kv_cache_at, row)));
       float* const sin = scratch;
       float* const cos = sin + a.rope;
-      WidenAs<Element>(a.sin + OffsetOf(a.sin_at, token), a.rope, sin);
-      WidenAs<Element>(a.cos + OffsetOf(a.cos_at, token), a.rope, cos);
+      WidenAs<Element>(ElementAt<Element>(a.sin, OffsetOf(a.sin_at, token)), a.rope, sin);
+      WidenAs<Element>(ElementAt<Element>(a.cos, OffsetOf(a.cos_at, token)), a.rope, cos);
       Rope<Element>(kv + a.latent, sin, cos, a.rope, true, cos + a.rope,
-                    a.kr_cache + OffsetOf(a.kr_cache_at, row));
+                    ElementAt<Element>(a.kr_cache, OffsetOf(a.kr_cache_at, row)));
     }
     if (!a.with_norm) continue;
-    uint16_t* const cq = rows.cq + (tokens.in_block + i) * a.query_rank;
-    RmsNorm<Element>(cq, a.gamma_cq, a.query_rank, a.epsilon_cq, scratch, cq);
+    auto* const cq = rows.cq + (tokens.in_block + i) * a.query_rank;
+    RmsNorm<Element>(cq, ElementAt<Element>(a.gamma_cq, 0), a.query_rank, a.epsilon_cq, scratch,
+                     cq);
     if (a.query_norm == nullptr) continue;
-    uint16_t* const to = a.query_norm + OffsetOf(a.query_norm_at, token);
+    auto* const to = ElementAt<Element>(a.query_norm, OffsetOf(a.query_norm_at, token));
     for (int64_t c = 0; c < a.query_rank; ++c) to[c] = cq[c];
   }
 }
 
 // A head of a chunk of tokens: its queries, then what is absorbed and what is rotated.
 template <class Element>
-void Head(const KernelArgs& a, int64_t item, float* scratch, const Rows& rows) {
+void Head(const KernelArgs& a, int64_t item, float* scratch, const Rows<Element>& rows) {
   const int64_t per_block = HeadItems(a);
   const int64_t head = item % per_block / ChunksOf(a.blocks);
   const int64_t chunks = ChunksOf(a.blocks);
@@ -86,7 +89,7 @@ void Head(const KernelArgs& a, int64_t item, float* scratch, const Rows& rows) {
   if (tokens.count <= 0) return;
   const int64_t width = a.nope + a.rope;
   float* const row = scratch + tamis::prim::LinearScratchFloats(a.blocks.chunk_tokens);
-  auto* const q = reinterpret_cast<uint16_t*>(row + RowFloats(a));
+  auto* const q = ElementAt<Element>(static_cast<void*>(row + RowFloats(a)), 0);
   const int64_t begin = a.query != nullptr ? 0 : a.nope;
   const int64_t end = a.query_rope != nullptr ? width : a.nope;
   Linear<Element>(
@@ -97,21 +100,21 @@ void Head(const KernelArgs& a, int64_t item, float* scratch, const Rows& rows) {
       });
   if (a.query != nullptr) {
     LinearWeight uk = a.uk;
-    uk.data += head * a.uk_head_stride;
+    uk.data = ElementAt<Element>(uk.data, head * a.uk_head_stride);
     Linear<Element>(
         uk, 0, a.latent, tokens.count, scratch, [&](int64_t t) { return q + t * width; },
         [&](int64_t t, int64_t column, const float* sums, int64_t count) {
-          uint16_t* const to = a.query + OffsetOf(a.query_at, tokens.first + t);
-          NarrowAs<Element>(sums, 1.0f, count, to + head * a.query_head_stride + column);
+          const int64_t at = OffsetOf(a.query_at, tokens.first + t) + head * a.query_head_stride;
+          NarrowAs<Element>(sums, 1.0f, count, ElementAt<Element>(a.query, at + column));
         });
   }
   for (int64_t t = 0; t < tokens.count && a.query_rope != nullptr; ++t) {
     const int64_t token = tokens.first + t;
-    WidenAs<Element>(a.sin + OffsetOf(a.sin_at, token), a.rope, row);
-    WidenAs<Element>(a.cos + OffsetOf(a.cos_at, token), a.rope, row + a.rope);
-    uint16_t* const to = a.query_rope + OffsetOf(a.query_rope_at, token);
+    WidenAs<Element>(ElementAt<Element>(a.sin, OffsetOf(a.sin_at, token)), a.rope, row);
+    WidenAs<Element>(ElementAt<Element>(a.cos, OffsetOf(a.cos_at, token)), a.rope, row + a.rope);
+    const int64_t at = OffsetOf(a.query_rope_at, token) + head * a.query_rope_head_stride;
     Rope<Element>(q + t * width + a.nope, row, row + a.rope, a.rope, true, row + 2 * a.rope,
-                  to + head * a.query_rope_head_stride);
+                  ElementAt<Element>(a.query_rope, at));
   }
 }
 
@@ -120,31 +123,28 @@ void Head(const KernelArgs& a, int64_t item, float* scratch, const Rows& rows) {
 
 void MlaPrologProject(const void* args, int64_t item, void* scratch, void* shared) {
   const auto& a = *static_cast<const mla::KernelArgs*>(args);
-  const mla::Rows rows = mla::RowsOf(a, shared);
   auto* const floats = static_cast<float*>(scratch);
-  WithHalf(
+  WithElement(
       a.element, [&](auto e) __attribute__((always_inline)) {
-        mla::Project<decltype(e)>(a, item, floats, rows);
+        mla::Project<decltype(e)>(a, item, floats, mla::RowsOf<decltype(e)>(a, shared));
       });
 }
 
 void MlaPrologNorm(const void* args, int64_t item, void* scratch, void* shared) {
   const auto& a = *static_cast<const mla::KernelArgs*>(args);
-  const mla::Rows rows = mla::RowsOf(a, shared);
   auto* const floats = static_cast<float*>(scratch);
-  WithHalf(
+  WithElement(
       a.element, [&](auto e) __attribute__((always_inline)) {
-        mla::Norm<decltype(e)>(a, item, floats, rows);
+        mla::Norm<decltype(e)>(a, item, floats, mla::RowsOf<decltype(e)>(a, shared));
       });
 }
 
 void MlaPrologHead(const void* args, int64_t item, void* scratch, void* shared) {
   const auto& a = *static_cast<const mla::KernelArgs*>(args);
-  const mla::Rows rows = mla::RowsOf(a, shared);
   auto* const floats = static_cast<float*>(scratch);
-  WithHalf(
+  WithElement(
       a.element, [&](auto e) __attribute__((always_inline)) {
-        mla::Head<decltype(e)>(a, item, floats, rows);
+        mla::Head<decltype(e)>(a, item, floats, mla::RowsOf<decltype(e)>(a, shared));
       });
 }
 

@@ -12,33 +12,33 @@
 
 namespace tamis::mla_prolog {
 
-/// Absent outputs are null.
+/// Tensors have the dtype `element`; absent outputs are null.
 struct KernelArgs {
-  const uint16_t* x;
+  const void* x;
   prim::TokenStrides x_at;
   prim::LinearWeight dq;
   prim::LinearWeight uq_qr;
   prim::LinearWeight uk;  // of head 0
   int64_t uk_head_stride;
   prim::LinearWeight dkv_kr;
-  const uint16_t* gamma_cq;
-  const uint16_t* gamma_ckv;
-  const uint16_t* sin;
+  const void* gamma_cq;
+  const void* gamma_ckv;
+  const void* sin;
   prim::TokenStrides sin_at;
-  const uint16_t* cos;
+  const void* cos;
   prim::TokenStrides cos_at;
-  uint16_t* kv_cache;
+  void* kv_cache;
   prim::CachePages kv_cache_at;
-  uint16_t* kr_cache;
+  void* kr_cache;
   prim::CachePages kr_cache_at;
   const int64_t* slots;  // row of both caches that each token writes; negative: none
-  uint16_t* query;
+  void* query;
   prim::TokenStrides query_at;
   int64_t query_head_stride;
-  uint16_t* query_rope;
+  void* query_rope;
   prim::TokenStrides query_rope_at;
   int64_t query_rope_head_stride;
-  uint16_t* query_norm;
+  void* query_norm;
   prim::TokenStrides query_norm_at;
   prim::TokenBlocks blocks;
   int64_t heads;
@@ -73,17 +73,17 @@ static inline int64_t HeadItems(const KernelArgs& a) {
              : 0;
 }
 
-/// What a block leaves between phases, in 16-bit elements: cq, normed in place, then kv.
+/// What a block leaves between phases, in elements: cq, normed in place, then kv.
 static inline int64_t SharedElems(const KernelArgs& a) {
   const int64_t kv = prim::Plus(a.latent, a.rope);
   return prim::Times(a.blocks.block_tokens, prim::Plus(a.with_norm ? a.query_rank : 0, kv));
 }
 
-/// Floats of a worker's scratch: a product, and per chunk the 16-bit queries of a head; or the rows
-/// of norms and rope.
+/// Floats of a worker's scratch: a product, and per chunk the queries of a head, rounded; or the
+/// rows of norms and rope.
 static inline int64_t QueryFloats(const KernelArgs& a) {
-  const int64_t halves = prim::Times(a.blocks.chunk_tokens, prim::Plus(a.nope, a.rope));
-  return prim::RoundedUp(halves, 2) / 2;
+  const int64_t elems = prim::Times(a.blocks.chunk_tokens, prim::Plus(a.nope, a.rope));
+  return a.element == prim::Element::kFloat32 ? elems : prim::RoundedUp(elems, 2) / 2;
 }
 static inline int64_t RowFloats(const KernelArgs& a) {
   const int64_t norm = a.query_rank > a.latent ? a.query_rank : a.latent;
