@@ -107,6 +107,70 @@ TEST(Visibility, TheStaircaseIsALimitOfItsOwnForEveryToken) {
   }
 }
 
+// Keys of `n` positions and of a window, one after the other in one tensor.
+void Join(const TestCall& both, const std::string& name, int64_t n, TestCall* joined) {
+  const TensorView first = both.view(name);
+  const TensorView second = both.view("window_" + name);
+  const int64_t width = first.shape[3];
+  joined->Tensor(name, first.dtype, {1, n + second.shape[1], 1, width}, [&](int64_t i) {
+    const TensorView& from = i < n * width ? first : second;
+    return base::LoadAsDouble(from.data, from.dtype, i < n * width ? i : i - n * width);
+  });
+}
+
+// Every token takes a whole tile from its list and then a window that begins with one, so that sums
+// keep their order.
+TEST(Visibility, AListAndAWindowAreOneListOfBoth) {
+  constexpr int64_t kTokens = 5, kKeys = 300, kListed = 128, kWindow = 200;
+  for (DType dtype : kDTypes) {
+    for (int round = 0; round < 8; ++round) {
+      attention::Shape s;
+      s.dtype = dtype;
+      s.heads = round < 4 ? 3 : 20;
+      s.q = {kTokens};
+      s.n = {kKeys};
+      s.count = kListed;
+      s.mode = 0;
+      s.value = round % 2 == 1;
+      s.sinks = round % 4 >= 2;
+      s.statistics = round < 2;
+      s.rope = round == 5 ? -1 : 8;
+      std::vector<int64_t> ids(kListed);
+      for (int64_t i = 0; i < kListed; ++i) ids[static_cast<size_t>(i)] = i * 7 % kKeys;
+      s.window = {kWindow};
+      s.window_size = -1;
+      TestCall both = attention::Attention(s, 308);
+      attention::SetIds(both, {1, kTokens, 1, kListed}, ids);
+      s.window = {};
+      s.n = {kKeys + kWindow};
+      TestCall joined = attention::Attention(s, 308);
+      std::vector<std::string> same = {"query"};
+      std::vector<std::string> keys = {"key"};
+      if (s.sinks) same.push_back("sinks");
+      if (s.value) keys.push_back("value");
+      if (s.rope >= 0) same.push_back("query_rope");
+      if (s.rope >= 0) keys.push_back("key_rope");
+      for (const std::string& name : same) {
+        const TensorView view = both.view(name);
+        joined.Tensor(name, view.dtype, {view.shape, view.shape + view.rank},
+                      [&](int64_t i) { return base::LoadAsDouble(view.data, view.dtype, i); });
+      }
+      for (const std::string& name : keys) Join(both, name, kKeys, &joined);
+      joined.List("actual_seq_lengths_kv", DType::kInt32, {kKeys + kWindow});
+      joined.Tensor("sparse_indices", DType::kInt32, {1, kTokens, 1, kListed + kWindow},
+                    [&](int64_t at) {
+                      const int64_t i = at % (kListed + kWindow);
+                      if (i < kListed) return static_cast<double>(ids[static_cast<size_t>(i)]);
+                      const int64_t position = i - kListed;  // in the window
+                      const int64_t end = kWindow - kTokens + at / (kListed + kWindow) + 1;
+                      return position < end ? static_cast<double>(kKeys + position) : -1.0;
+                    });
+      SCOPED_TRACE("round " + std::to_string(round));
+      ExpectSameBytes(both, joined);
+    }
+  }
+}
+
 TEST(Visibility, CausalityByPositionsIsTheMask) {
   for (DType dtype : kDTypes) {
     for (const char* rows : {"uniform", "zero"}) {

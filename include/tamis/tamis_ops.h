@@ -108,9 +108,9 @@ typedef struct tamis_nsa_compress_attention_params {
   /* one of uniform, zero; NULL means uniform: a row whose keys are all hidden: the mean of all
    * values, as the device, or zero */
   const char* masked_rows;
-  /* one of storage, fp32; NULL means storage: of the products of probabilities and values:
-   * storage lets a level use 16-bit integers, with an error below the rounding of a bfloat16
-   * output */
+  /* one of storage, fp32, fp32_scores; NULL means storage: of the products of probabilities and
+   * values: storage lets a level use 16-bit integers, with an error below the rounding of a
+   * bfloat16 output; fp32_scores: the same, scores are in fp32 anyway */
   const char* accuracy;
   /* one of input, float32; NULL means input: dtype of attention_out */
   const char* out_dtype;
@@ -211,9 +211,9 @@ typedef struct tamis_nsa_compress_attention_infer_params {
   /* one of uniform, zero; NULL means uniform: a row whose keys are all hidden: the mean of all
    * values, as the device, or zero */
   const char* masked_rows;
-  /* one of storage, fp32; NULL means storage: of the products of probabilities and values:
-   * storage lets a level use 16-bit integers, with an error below the rounding of a bfloat16
-   * output */
+  /* one of storage, fp32, fp32_scores; NULL means storage: of the products of probabilities and
+   * values: storage lets a level use 16-bit integers, with an error below the rounding of a
+   * bfloat16 output; fp32_scores: the same, scores are in fp32 anyway */
   const char* accuracy;
   /* one of input, float32; NULL means input: dtype of attention_out */
   const char* out_dtype;
@@ -696,6 +696,25 @@ typedef struct tamis_sparse_flash_attention_params {
   /* input, optional [*] int32, int64: with a compress_ratio above 1: raw tokens per sequence, or
    * one for all, of which the query tokens are the last; absent: there are no others */
   tamis_tensor actual_seq_lengths_tokens;
+  /* input, optional BSND [Bw, S3, 1, W]; TND [T3, 1, W]; PA_BSND [window_pages,
+   * window_page_size, 1, W] as key: keys that join the softmax by position: the last ones before
+   * each token; as key */
+  tamis_tensor window_key;
+  /* input, optional BSND [Bw, S3, 1, Dr]; TND [T3, 1, Dr]; PA_BSND [window_pages,
+   * window_page_size, 1, Dr] as query: rotary part of window_key, with key_rope */
+  tamis_tensor window_key_rope;
+  /* input, optional BSND [Bw, S3, 1, W]; TND [T3, 1, W]; PA_BSND [window_pages,
+   * window_page_size, 1, W] as key: values of window_key, with value */
+  tamis_tensor window_value;
+  /* input, optional [*, *] int32: [B, max_pages], with PA_BSND only; entries past a sequence's
+   * keys are not read */
+  tamis_tensor window_block_table;
+  /* input, optional [*] int32, int64: keys per sequence, or one for all (BSND, PA_BSND); TND:
+   * inclusive prefix sums; absent: S3 (BSND only) */
+  tamis_tensor actual_seq_lengths_window;
+  /* input, optional [*] int32, int64: per sequence, or one for all, its first key that counts:
+   * those before, as of a sequence padded on the left, are seen by no token; absent: 0 */
+  tamis_tensor window_starts;
   /* required: factor of the scores */
   double scale_value;
   /* default 1: positions per id: id b names [b c, (b + 1) c) of the sequence */
@@ -710,14 +729,17 @@ typedef struct tamis_sparse_flash_attention_params {
   /* default 1: raw tokens that a key stands for: with sparse_mode 3 a token at position t sees
    * the first floor((t + 1) / compress_ratio) keys */
   int64_t compress_ratio;
+  /* default -1: keys of window_key that a token sees, its own position the last; -1: all up to
+   * that */
+  int64_t window_size;
   /* 0 or 1, default false: whether softmax_max and softmax_sum are wanted */
   int64_t return_softmax_lse;
   /* one of split, cann656, flashmla656; NULL means split: split: key and key_rope as query; else
    * key holds rows of bytes as pack_kv_rows makes them */
   const char* kv_format;
-  /* one of storage, fp32; NULL means storage: of the products: storage lets a level use 16-bit
-   * integers for values, and for scores where no statistics are wanted, with an error below the
-   * rounding of a bfloat16 output */
+  /* one of storage, fp32, fp32_scores; NULL means storage: of the products: storage lets a level
+   * use 16-bit integers for values, and for scores where no statistics are wanted, with an error
+   * below the rounding of a bfloat16 output; fp32_scores: for values only, as with statistics */
   const char* accuracy;
   /* one of input, float32; NULL means input: dtype of out */
   const char* out_dtype;
@@ -818,8 +840,9 @@ typedef struct tamis_sparse_attention_pto_params {
   int64_t sparse_count;
   /* one of ND, NZ; NULL means ND: of w_dq, w_uq_qr, w_dkv_kr, w_idx_qb, w_idx_k and w_idx_proj */
   const char* weight_format;
-  /* one of storage, fp32; NULL means storage: of the attention's products: storage lets a level
-   * use 16-bit integers, with an error below the rounding of a bfloat16 output */
+  /* one of storage, fp32, fp32_scores; NULL means storage: of the attention's products: storage
+   * lets a level use 16-bit integers, with an error below the rounding of a bfloat16 output;
+   * fp32_scores: for values only */
   const char* accuracy;
   /* 0 or 1, default false: also enforce the document's limits */
   int64_t strict;

@@ -263,7 +263,7 @@ def nsa_compress_attention(
     actual_raw_seq_kvlen: Integers | None = None,
     importance: Literal["cann", "exact_overlap"] = "cann",
     masked_rows: Literal["uniform", "zero"] = "uniform",
-    accuracy: Literal["storage", "fp32"] = "storage",
+    accuracy: Literal["storage", "fp32", "fp32_scores"] = "storage",
     out_dtype: Literal["input", "float32"] = "input",
     return_block_scores: bool = False,
     strict: bool = False,
@@ -302,7 +302,7 @@ def nsa_compress_attention(
     actual_raw_seq_kvlen: Integers | None = None,
     importance: Literal["cann", "exact_overlap"] = "cann",
     masked_rows: Literal["uniform", "zero"] = "uniform",
-    accuracy: Literal["storage", "fp32"] = "storage",
+    accuracy: Literal["storage", "fp32", "fp32_scores"] = "storage",
     out_dtype: Literal["input", "float32"] = "input",
     return_block_scores: bool = False,
     strict: bool = False,
@@ -340,7 +340,7 @@ def nsa_compress_attention(
     actual_raw_seq_kvlen: Integers | None = None,
     importance: Literal["cann", "exact_overlap"] = "cann",
     masked_rows: Literal["uniform", "zero"] = "uniform",
-    accuracy: Literal["storage", "fp32"] = "storage",
+    accuracy: Literal["storage", "fp32", "fp32_scores"] = "storage",
     out_dtype: Literal["input", "float32"] = "input",
     return_block_scores: bool = False,
     strict: bool = False,
@@ -405,9 +405,10 @@ def nsa_compress_attention(
         overlap
     masked_rows : {"uniform", "zero"}, default "uniform"
         a row whose keys are all hidden: the mean of all values, as the device, or zero
-    accuracy : {"storage", "fp32"}, default "storage"
+    accuracy : {"storage", "fp32", "fp32_scores"}, default "storage"
         of the products of probabilities and values: storage lets a level use 16-bit integers, with
-        an error below the rounding of a bfloat16 output
+        an error below the rounding of a bfloat16 output; fp32_scores: the same, scores are in fp32
+        anyway
     out_dtype : {"input", "float32"}, default "input"
         dtype of attention_out
     return_block_scores : bool, default False
@@ -578,7 +579,7 @@ def nsa_compress_attention_infer(
     actual_sel_seq_kvlen: Integers | None = None,
     importance: Literal["cann", "exact_overlap"] = "cann",
     masked_rows: Literal["uniform", "zero"] = "uniform",
-    accuracy: Literal["storage", "fp32"] = "storage",
+    accuracy: Literal["storage", "fp32", "fp32_scores"] = "storage",
     out_dtype: Literal["input", "float32"] = "input",
     return_softmax_lse: bool = False,
     return_block_scores: bool = False,
@@ -619,7 +620,7 @@ def nsa_compress_attention_infer(
     actual_sel_seq_kvlen: Integers | None = None,
     importance: Literal["cann", "exact_overlap"] = "cann",
     masked_rows: Literal["uniform", "zero"] = "uniform",
-    accuracy: Literal["storage", "fp32"] = "storage",
+    accuracy: Literal["storage", "fp32", "fp32_scores"] = "storage",
     out_dtype: Literal["input", "float32"] = "input",
     return_softmax_lse: bool = False,
     return_block_scores: bool = False,
@@ -659,7 +660,7 @@ def nsa_compress_attention_infer(
     actual_sel_seq_kvlen: Integers | None = None,
     importance: Literal["cann", "exact_overlap"] = "cann",
     masked_rows: Literal["uniform", "zero"] = "uniform",
-    accuracy: Literal["storage", "fp32"] = "storage",
+    accuracy: Literal["storage", "fp32", "fp32_scores"] = "storage",
     out_dtype: Literal["input", "float32"] = "input",
     return_softmax_lse: bool = False,
     return_block_scores: bool = False,
@@ -728,9 +729,10 @@ def nsa_compress_attention_infer(
         overlap
     masked_rows : {"uniform", "zero"}, default "uniform"
         a row whose keys are all hidden: the mean of all values, as the device, or zero
-    accuracy : {"storage", "fp32"}, default "storage"
+    accuracy : {"storage", "fp32", "fp32_scores"}, default "storage"
         of the products of probabilities and values: storage lets a level use 16-bit integers, with
-        an error below the rounding of a bfloat16 output
+        an error below the rounding of a bfloat16 output; fp32_scores: the same, scores are in fp32
+        anyway
     out_dtype : {"input", "float32"}, default "input"
         dtype of attention_out
     return_softmax_lse : bool, default False
@@ -2067,6 +2069,12 @@ _SPARSE_FLASH_ATTENTION = Operator(
         "key_starts",
         "key_limits",
         "actual_seq_lengths_tokens",
+        "window_key",
+        "window_key_rope",
+        "window_value",
+        "window_block_table",
+        "actual_seq_lengths_window",
+        "window_starts",
     ),
     updated=(),
     integers={
@@ -2077,6 +2085,9 @@ _SPARSE_FLASH_ATTENTION = Operator(
         "key_starts": ("int32", "int64"),
         "key_limits": ("int32",),
         "actual_seq_lengths_tokens": ("int32", "int64"),
+        "window_block_table": ("int32",),
+        "actual_seq_lengths_window": ("int32", "int64"),
+        "window_starts": ("int32", "int64"),
     },
     contiguous=(
         "query",
@@ -2092,6 +2103,9 @@ _SPARSE_FLASH_ATTENTION = Operator(
         "actual_seq_lengths_kv",
         "key_starts",
         "actual_seq_lengths_tokens",
+        "window_block_table",
+        "actual_seq_lengths_window",
+        "window_starts",
     ),
     attributes=(
         ("scale_value", "float"),
@@ -2100,6 +2114,7 @@ _SPARSE_FLASH_ATTENTION = Operator(
         ("layout_kv", "choice"),
         ("sparse_mode", "int"),
         ("compress_ratio", "int"),
+        ("window_size", "int"),
         ("return_softmax_lse", "bool"),
         ("kv_format", "choice"),
         ("accuracy", "choice"),
@@ -2132,14 +2147,21 @@ def sparse_flash_attention(
     key_starts: Integers | Nested | None = None,
     key_limits: Integers | Nested | None = None,
     actual_seq_lengths_tokens: Integers | Nested | None = None,
+    window_key: NumpyArray | None = None,
+    window_key_rope: NumpyArray | None = None,
+    window_value: NumpyArray | None = None,
+    window_block_table: Integers | Nested | None = None,
+    actual_seq_lengths_window: Integers | Nested | None = None,
+    window_starts: Integers | Nested | None = None,
     sparse_block_size: int = 1,
     layout_query: Literal["BSND", "TND"] = "BSND",
     layout_kv: Literal["BSND", "TND", "PA_BSND"] = "BSND",
     sparse_mode: int = 3,
     compress_ratio: int = 1,
+    window_size: int = -1,
     return_softmax_lse: bool = False,
     kv_format: Literal["split", "cann656", "flashmla656"] = "split",
-    accuracy: Literal["storage", "fp32"] = "storage",
+    accuracy: Literal["storage", "fp32", "fp32_scores"] = "storage",
     out_dtype: Literal["input", "float32"] = "input",
     strict: bool = False,
     out: NumpyArray | None = None,
@@ -2168,14 +2190,21 @@ def sparse_flash_attention(
     key_starts: Integers | Nested | None = None,
     key_limits: Integers | Nested | None = None,
     actual_seq_lengths_tokens: Integers | Nested | None = None,
+    window_key: Array | None = None,
+    window_key_rope: Array | None = None,
+    window_value: Array | None = None,
+    window_block_table: Integers | Nested | None = None,
+    actual_seq_lengths_window: Integers | Nested | None = None,
+    window_starts: Integers | Nested | None = None,
     sparse_block_size: int = 1,
     layout_query: Literal["BSND", "TND"] = "BSND",
     layout_kv: Literal["BSND", "TND", "PA_BSND"] = "BSND",
     sparse_mode: int = 3,
     compress_ratio: int = 1,
+    window_size: int = -1,
     return_softmax_lse: bool = False,
     kv_format: Literal["split", "cann656", "flashmla656"] = "split",
-    accuracy: Literal["storage", "fp32"] = "storage",
+    accuracy: Literal["storage", "fp32", "fp32_scores"] = "storage",
     out_dtype: Literal["input", "float32"] = "input",
     strict: bool = False,
     out: Array | None = None,
@@ -2203,14 +2232,21 @@ def sparse_flash_attention(
     key_starts: Integers | Nested | None = None,
     key_limits: Integers | Nested | None = None,
     actual_seq_lengths_tokens: Integers | Nested | None = None,
+    window_key: Array | None = None,
+    window_key_rope: Array | None = None,
+    window_value: Array | None = None,
+    window_block_table: Integers | Nested | None = None,
+    actual_seq_lengths_window: Integers | Nested | None = None,
+    window_starts: Integers | Nested | None = None,
     sparse_block_size: int = 1,
     layout_query: Literal["BSND", "TND"] = "BSND",
     layout_kv: Literal["BSND", "TND", "PA_BSND"] = "BSND",
     sparse_mode: int = 3,
     compress_ratio: int = 1,
+    window_size: int = -1,
     return_softmax_lse: bool = False,
     kv_format: Literal["split", "cann656", "flashmla656"] = "split",
-    accuracy: Literal["storage", "fp32"] = "storage",
+    accuracy: Literal["storage", "fp32", "fp32_scores"] = "storage",
     out_dtype: Literal["input", "float32"] = "input",
     strict: bool = False,
     out: Array | None = None,
@@ -2264,6 +2300,23 @@ def sparse_flash_attention(
     actual_seq_lengths_tokens : array or nested sequence of int32, int64, optional
         [*]: with a compress_ratio above 1: raw tokens per sequence, or one for all, of which the
         query tokens are the last; absent: there are no others
+    window_key : array, dtype as key, optional
+        BSND [Bw, S3, 1, W]; TND [T3, 1, W]; PA_BSND [window_pages, window_page_size, 1, W]: keys
+        that join the softmax by position: the last ones before each token; as key
+    window_key_rope : array, dtype as query, optional
+        BSND [Bw, S3, 1, Dr]; TND [T3, 1, Dr]; PA_BSND [window_pages, window_page_size, 1, Dr]:
+        rotary part of window_key, with key_rope
+    window_value : array, dtype as key, optional
+        BSND [Bw, S3, 1, W]; TND [T3, 1, W]; PA_BSND [window_pages, window_page_size, 1, W]: values
+        of window_key, with value
+    window_block_table : array or nested sequence of int32, optional
+        [*, *]: [B, max_pages], with PA_BSND only; entries past a sequence's keys are not read
+    actual_seq_lengths_window : array or nested sequence of int32, int64, optional
+        [*]: keys per sequence, or one for all (BSND, PA_BSND); TND: inclusive prefix sums; absent:
+        S3 (BSND only)
+    window_starts : array or nested sequence of int32, int64, optional
+        [*]: per sequence, or one for all, its first key that counts: those before, as of a sequence
+        padded on the left, are seen by no token; absent: 0
     sparse_block_size : int, default 1
         positions per id: id b names [b c, (b + 1) c) of the sequence
     layout_query : {"BSND", "TND"}, default "BSND"
@@ -2275,13 +2328,16 @@ def sparse_flash_attention(
     compress_ratio : int, default 1
         raw tokens that a key stands for: with sparse_mode 3 a token at position t sees the first
         floor((t + 1) / compress_ratio) keys
+    window_size : int, default -1
+        keys of window_key that a token sees, its own position the last; -1: all up to that
     return_softmax_lse : bool, default False
         whether softmax_max and softmax_sum are wanted
     kv_format : {"split", "cann656", "flashmla656"}, default "split"
         split: key and key_rope as query; else key holds rows of bytes as pack_kv_rows makes them
-    accuracy : {"storage", "fp32"}, default "storage"
+    accuracy : {"storage", "fp32", "fp32_scores"}, default "storage"
         of the products: storage lets a level use 16-bit integers for values, and for scores where
-        no statistics are wanted, with an error below the rounding of a bfloat16 output
+        no statistics are wanted, with an error below the rounding of a bfloat16 output;
+        fp32_scores: for values only, as with statistics
     out_dtype : {"input", "float32"}, default "input"
         dtype of out
     strict : bool, default False
@@ -2330,6 +2386,12 @@ def sparse_flash_attention(
             key_starts,
             key_limits,
             actual_seq_lengths_tokens,
+            window_key,
+            window_key_rope,
+            window_value,
+            window_block_table,
+            actual_seq_lengths_window,
+            window_starts,
         ),
         (
             scale_value,
@@ -2338,6 +2400,7 @@ def sparse_flash_attention(
             layout_kv,
             sparse_mode,
             compress_ratio,
+            window_size,
             return_softmax_lse,
             kv_format,
             accuracy,
@@ -2473,7 +2536,7 @@ def sparse_attention_pto(
     rope_interleaved: bool = True,
     sparse_count: int = 2048,
     weight_format: Literal["ND", "NZ"] = "ND",
-    accuracy: Literal["storage", "fp32"] = "storage",
+    accuracy: Literal["storage", "fp32", "fp32_scores"] = "storage",
     strict: bool = False,
     out: NumpyArray | None = None,
     sparse_indices: NumpyArray | Literal[False] | None = None,
@@ -2513,7 +2576,7 @@ def sparse_attention_pto(
     rope_interleaved: bool = True,
     sparse_count: int = 2048,
     weight_format: Literal["ND", "NZ"] = "ND",
-    accuracy: Literal["storage", "fp32"] = "storage",
+    accuracy: Literal["storage", "fp32", "fp32_scores"] = "storage",
     strict: bool = False,
     out: Array | None = None,
     sparse_indices: Array | Literal[False] | None = None,
@@ -2552,7 +2615,7 @@ def sparse_attention_pto(
     rope_interleaved: bool = True,
     sparse_count: int = 2048,
     weight_format: Literal["ND", "NZ"] = "ND",
-    accuracy: Literal["storage", "fp32"] = "storage",
+    accuracy: Literal["storage", "fp32", "fp32_scores"] = "storage",
     strict: bool = False,
     out: Array | None = None,
     sparse_indices: Array | Literal[False] | None = None,
@@ -2622,9 +2685,9 @@ def sparse_attention_pto(
         positions to select
     weight_format : {"ND", "NZ"}, default "ND"
         of w_dq, w_uq_qr, w_dkv_kr, w_idx_qb, w_idx_k and w_idx_proj
-    accuracy : {"storage", "fp32"}, default "storage"
+    accuracy : {"storage", "fp32", "fp32_scores"}, default "storage"
         of the attention's products: storage lets a level use 16-bit integers, with an error below
-        the rounding of a bfloat16 output
+        the rounding of a bfloat16 output; fp32_scores: for values only
     strict : bool, default False
         also enforce the document's limits
     out, sparse_indices : array, optional

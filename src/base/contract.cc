@@ -25,13 +25,14 @@ bool IsFiniteFloat(double number) {
 // What dimension names mean: in complaints they stand beside the name, "heads N = 8". Names that
 // are words already, and those of attributes, need none.
 constexpr std::pair<std::string_view, std::string_view> kWords[] = {
-    {"1", "key heads"},   {"B", "batch"},       {"Bk", "batch"},        {"C", "width"},
-    {"D", "dim"},         {"D2", "value dim"},  {"Di", "index dim"},    {"Dq", "nope dim"},
-    {"Dr", "rope dim"},   {"H", "hidden size"}, {"I", "width"},         {"K", "entries"},
-    {"Lq", "query rank"}, {"N", "heads"},       {"N2", "key heads"},    {"Ni", "index heads"},
-    {"Q", "width"},       {"R", "rows"},        {"S", "query tokens"},  {"S1", "query tokens"},
-    {"S2", "keys"},       {"T", "tokens"},      {"T1", "query tokens"}, {"T2", "keys"},
-    {"Tc", "windows"},    {"W", "width"},
+    {"1", "key heads"},     {"B", "batch"},       {"Bk", "batch"},      {"Bw", "batch"},
+    {"C", "width"},         {"D", "dim"},         {"D2", "value dim"},  {"Di", "index dim"},
+    {"Dq", "nope dim"},     {"Dr", "rope dim"},   {"H", "hidden size"}, {"I", "width"},
+    {"K", "entries"},       {"Lq", "query rank"}, {"N", "heads"},       {"N2", "key heads"},
+    {"Ni", "index heads"},  {"Q", "width"},       {"R", "rows"},        {"S", "query tokens"},
+    {"S1", "query tokens"}, {"S2", "keys"},       {"S3", "keys"},       {"T", "tokens"},
+    {"T1", "query tokens"}, {"T2", "keys"},       {"T3", "keys"},       {"Tc", "windows"},
+    {"W", "width"},
 };
 
 bool HasTerm(std::string_view product, std::string_view name) {

@@ -87,8 +87,8 @@ def assert_ranking(what: str, got: Ints, scores: Floats, error: Floats) -> None:
     assert len(set(chosen.tolist())) == filled, f"{what}: not distinct: {chosen}"
     # The p-th best computed score lies between the p-th best lower and the p-th best upper bound.
     low, high = scores - error, scores + error
-    for place, index in enumerate(chosen.tolist()):
-        lowest, highest = np.sort(low)[::-1][place], np.sort(high)[::-1][place]
+    places = zip(np.sort(low)[::-1], np.sort(high)[::-1], strict=True)
+    for place, (index, (lowest, highest)) in enumerate(zip(chosen.tolist(), places, strict=False)):
         assert high[index] >= lowest, f"{what}[{place}]: {index} scores too low for its place"
         assert low[index] <= highest, f"{what}[{place}]: {index} scores too high for its place"
     for place in range(filled - 1):

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -279,35 +280,84 @@ void QuantizeIndexKeys(ContractCall* c) {
   c->Size("D", c->SomeSize(140));
 }
 
-// Rows of bytes where a sequence has a key, ones elsewhere.
-void SetPackedKeys(ContractCall* c, const Tokens& t, const Placement& place,
-                   const prim::KvRow& row) {
-  std::vector<uint8_t> bytes(static_cast<size_t>(place.rows() * row.width()), 0xff);
-  for (int64_t r = 0; r < place.rows(); ++r) {
-    if (!place.Holds(r)) continue;
-    const std::vector<uint8_t> key = RandomKvRow(row, t.dtype, &c->random());
-    std::copy(key.begin(), key.end(), bytes.begin() + r * row.width());
-  }
-  c->call()
-      .Set("kv_format", row.fp8 ? "flashmla656" : "cann656")
-      .Strided("key", DType::kUInt8, place.Shape(row.width()), t.gap, Elements(bytes));
-  c->Need("query_rope").Omit("key_rope").Omit("value");
-}
+// What a key of sparse_flash_attention is made of.
+struct KeyParts {
+  std::optional<prim::KvRow> row;  // rows of bytes
+  int64_t latent = 0;
+  std::optional<int64_t> rope;
+  bool value = false;
+};
 
-void SetSplitKeys(ContractCall* c, const Tokens& t, const Placement& place, int64_t latent,
-                  int64_t rope) {
+KeyParts DrawKeyParts(ContractCall* c) {
   Random& random = c->random();
-  const auto keys = [&](const char* name, int64_t dim) {
-    c->call().Strided(name, t.dtype, place.Shape(dim), t.gap, place.Values(dim, &random));
-  };
-  c->Set("kv_format", std::string("split")).Omit("value");
-  keys("key", latent);
-  if (c->Coin()) keys("value", latent);
+  KeyParts parts;
+  const int64_t rope = random.Between(0, 12);
+  if (random.Below(4) == 0) {
+    parts.latent = 128 * random.Between(1, 2);
+    parts.row = c->Coin() ? prim::KvRow::Cann(parts.latent, rope)
+                          : prim::KvRow::FlashMla(parts.latent, rope);
+    c->Set("kv_format", std::string(parts.row->fp8 ? "flashmla656" : "cann656"));
+    c->Need("query_rope");
+    return parts;
+  }
+  parts.latent = random.Between(1, 40);
+  c->Set("kv_format", std::string("split"));
+  parts.value = c->Coin();
   if (c->Coin()) {
-    keys("key_rope", rope);
+    parts.rope = rope;
     c->Need("query_rope");
   } else {
-    c->Omit("query_rope").Omit("key_rope");
+    c->Omit("query_rope");
+  }
+  return parts;
+}
+
+// Keys where a sequence has some, NaN or bytes of ones elsewhere, in the tensors whose names begin
+// with `prefix`.
+void SetKeys(ContractCall* c, const Tokens& t, const Placement& place, const KeyParts& parts,
+             const std::string& prefix) {
+  Random& random = c->random();
+  const auto keys = [&](const char* name, int64_t dim) {
+    c->call().Strided(prefix + name, t.dtype, place.Shape(dim), t.gap, place.Values(dim, &random));
+  };
+  for (const char* name : {"key_rope", "value"}) c->Omit(prefix + name);
+  if (!parts.row) {
+    keys("key", parts.latent);
+    if (parts.rope) keys("key_rope", *parts.rope);
+    if (parts.value) keys("value", parts.latent);
+    return;
+  }
+  const int64_t width = parts.row->width();
+  std::vector<uint8_t> bytes(static_cast<size_t>(place.rows() * width), 0xff);
+  for (int64_t r = 0; r < place.rows(); ++r) {
+    if (!place.Holds(r)) continue;
+    const std::vector<uint8_t> key = RandomKvRow(*parts.row, t.dtype, &random);
+    std::copy(key.begin(), key.end(), bytes.begin() + r * width);
+  }
+  c->call().Strided(prefix + "key", DType::kUInt8, place.Shape(width), t.gap, Elements(bytes));
+}
+
+// Most calls have a second source of keys.
+void SetWindow(ContractCall* c, Tokens t, const KeyParts& parts) {
+  Random& random = c->random();
+  for (const char* name : {"window_key", "window_key_rope", "window_value", "window_block_table",
+                           "actual_seq_lengths_window", "window_starts"})
+    c->Omit(name);
+  if (random.Below(4) == 0) return;
+  t.n = Lengths(static_cast<int64_t>(t.n.size()), 40, &random);
+  t.starts.clear();
+  if (c->Coin()) {
+    for (int64_t n : t.n) t.starts.push_back(random.Between(0, n));
+  }
+  const Placement place(t, &random);
+  SetKeys(c, t, place, parts, "window_");
+  c->Set("window_size", random.Between(-1, 12));
+  TestCall& call = c->call();
+  call.List("actual_seq_lengths_window", t.lengths, t.keys == Keys::kTnd ? Prefix(t.n) : t.n);
+  if (!t.starts.empty()) call.List("window_starts", t.lengths, t.starts);
+  if (const std::optional<Pages>& pages = place.pages()) {
+    call.Tensor("window_block_table", DType::kInt32,
+                {static_cast<int64_t>(t.n.size()), pages->width}, Elements(pages->table));
   }
 }
 
@@ -316,18 +366,13 @@ void SparseFlashAttention(ContractCall* c) {
   Tokens t = DrawTokens(c);
   CompressSomeKeys(&t, &random);
   const Placement place(t, &random);
-  const bool packed = random.Below(4) == 0;
-  const int64_t latent = packed ? 128 * random.Between(1, 2) : random.Between(1, 40);
-  const int64_t rope = random.Between(0, 12);
   SetTokenSizes(c, t);
   SetSequences(&c->call(), t, place, "kv");
-  if (packed) {
-    SetPackedKeys(
-        c, t, place,
-        c->Coin() ? prim::KvRow::Cann(latent, rope) : prim::KvRow::FlashMla(latent, rope));
-  } else {
-    SetSplitKeys(c, t, place, latent, rope);
-  }
+  const KeyParts parts = DrawKeyParts(c);
+  SetKeys(c, t, place, parts, "");
+  SetWindow(c, t, parts);
+  const int64_t latent = parts.latent;
+  const int64_t rope = parts.row ? parts.row->rope_dim : parts.rope.value_or(0);
   const int64_t block = random.Between(1, 3);
   const int64_t ids = Most(t.n) / block + 2;
   c->Set("sparse_block_size", block)

@@ -29,6 +29,15 @@ enum class KvFormat : int32_t { kSplit = 0, kCann656 = 1, kFlashMla656 = 2 };
 /// With sinks a head's max is max(max, sink) and its sum grows by exp(sink - max); with no position
 /// max = sink, sum = 1. Padding rows: out 0, max -inf, sum 0.
 ///
+/// Keys of a second tensor join the same softmax where window_key is given: of its m positions in
+/// the sequence, token i sees those j with e - window_size <= j < e and j >= window_starts[b], e =
+/// m
+/// - q + i + 1; window_size -1: all before e; 0: none. They count after those of the list, whatever
+/// sparse_mode, key_limits and compress_ratio say of that. window_key, window_key_rope and
+/// window_value are as key, key_rope and value, in the same layout and format, of other sizes and
+/// pages: so a model that attends over chosen compressed keys and over its last tokens
+/// (DeepSeek-V4) has both in one call.
+///
 /// The value is the latent part of the key where `value` is absent. With a kv_format other than
 /// split, key holds rows of bytes as pack_kv_rows writes them, and key_rope and value are absent;
 /// for a query in fp32 the rotary part of a row is bf16, and its latent is not rounded.
@@ -53,12 +62,19 @@ struct Params {
   TensorView key_starts = {};                 // [B] or [1] int32 or int64; absent: 0
   TensorView key_limits = {};                 // BSND [B, S1], TND [T1] int32; absent: no limits
   TensorView actual_seq_lengths_tokens = {};  // [B] or [1] int32 or int64; with compress_ratio
+  TensorView window_key = {};                 // as key, of other sizes; absent: no window
+  TensorView window_key_rope = {};            // as key_rope; with both
+  TensorView window_value = {};               // as value; with both
+  TensorView window_block_table = {};         // [B, max_pages] int32, with PA_BSND only
+  TensorView actual_seq_lengths_window = {};  // as actual_seq_lengths_kv
+  TensorView window_starts = {};              // as key_starts
   double scale_value = kNotGiven;
   int64_t sparse_block_size = 1;
   QueryLayout layout_query = QueryLayout::kBsnd;
   KvLayout layout_kv = KvLayout::kBsnd;
   int64_t sparse_mode = 3;
   int64_t compress_ratio = 1;
+  int64_t window_size = -1;  // of window_key; -1: all before the token's own position and that
   bool return_softmax_lse = false;
   KvFormat kv_format = KvFormat::kSplit;
   Accuracy accuracy = Accuracy::kStorage;

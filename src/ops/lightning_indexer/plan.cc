@@ -40,8 +40,8 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   prim::TokenLengths lengths;
   lengths.query_layout = prim::LayoutOf(params.layout_query);
   lengths.key_layout = prim::LayoutOf(params.layout_key);
-  lengths.key_name = "actual_seq_lengths_key";
-  lengths.key_layout_name = "layout_key";
+  lengths.names.lengths = "actual_seq_lengths_key";
+  lengths.names.layout = "layout_key";
   lengths.query_lengths = params.actual_seq_lengths_query;
   lengths.key_lengths = params.actual_seq_lengths_key;
   lengths.block_table = params.block_table;

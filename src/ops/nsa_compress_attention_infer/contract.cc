@@ -84,9 +84,10 @@ const base::Contract& Room::contract() {
           .Choice("masked_rows", &Params::masked_rows, {"uniform", "zero"},
                   "a row whose keys are all hidden: the mean of all values, as the device, or zero")
           .InStrict({.default_only = true})
-          .Choice("accuracy", &Params::accuracy, {"storage", "fp32"},
+          .Choice("accuracy", &Params::accuracy, {"storage", "fp32", "fp32_scores"},
                   "of the products of probabilities and values: storage lets a level use 16-bit "
-                  "integers, with an error below the rounding of a bfloat16 output")
+                  "integers, with an error below the rounding of a bfloat16 output; fp32_scores: "
+                  "the same, scores are in fp32 anyway")
           .Choice("out_dtype", &Params::out_dtype, {"input", "float32"}, "dtype of attention_out")
           .InStrict({.default_only = true})
           .Optional("return_softmax_lse", &Params::return_softmax_lse,

@@ -87,9 +87,9 @@ const base::Contract& Room::contract() {
           .InStrict({.default_only = true})
           .Choice("weight_format", &Params::weight_format, {"ND", "NZ"},
                   "of w_dq, w_uq_qr, w_dkv_kr, w_idx_qb, w_idx_k and w_idx_proj")
-          .Choice("accuracy", &Params::accuracy, {"storage", "fp32"},
+          .Choice("accuracy", &Params::accuracy, {"storage", "fp32", "fp32_scores"},
                   "of the attention's products: storage lets a level use 16-bit integers, with an "
-                  "error below the rounding of a bfloat16 output")
+                  "error below the rounding of a bfloat16 output; fp32_scores: for values only")
           .Optional("strict", &Params::strict, "also enforce the document's limits")
           .Output("out", &Params::out,
                   {.shape = "B, S1, N, D", .doc = "latent output", .dtype_as = "x"})

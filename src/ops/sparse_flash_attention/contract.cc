@@ -74,6 +74,33 @@ const base::Contract& Room::contract() {
           .OptionalInput("actual_seq_lengths_tokens", &Params::actual_seq_lengths_tokens,
                          prim::RawTokenLengths())
           .InStrict({.presence = Presence::kNone})
+          .OptionalInput(
+              "window_key", &Params::window_key,
+              {.doc = "keys that join the softmax by position: the last ones before each "
+                      "token; as key",
+               .dtype_as = "key",
+               .forms = prim::KeyForms("1, W", prim::kWindowNames),
+               .layout = "layout_kv"})
+          .InStrict({.presence = Presence::kNone})
+          .OptionalInput("window_key_rope", &Params::window_key_rope,
+                         {.doc = "rotary part of window_key, with key_rope",
+                          .dtype_as = "query",
+                          .forms = prim::KeyForms("1, Dr", prim::kWindowNames),
+                          .layout = "layout_kv"})
+          .InStrict({.presence = Presence::kNone})
+          .OptionalInput("window_value", &Params::window_value,
+                         {.doc = "values of window_key, with value",
+                          .dtype_as = "key",
+                          .forms = prim::KeyForms("1, W", prim::kWindowNames),
+                          .layout = "layout_kv"})
+          .InStrict({.presence = Presence::kNone})
+          .OptionalInput("window_block_table", &Params::window_block_table, prim::BlockTable())
+          .InStrict({.presence = Presence::kNone})
+          .OptionalInput("actual_seq_lengths_window", &Params::actual_seq_lengths_window,
+                         prim::KeyLengths(prim::kWindowNames))
+          .InStrict({.presence = Presence::kNone})
+          .OptionalInput("window_starts", &Params::window_starts, prim::KeyStarts())
+          .InStrict({.presence = Presence::kNone})
           .Required("scale_value", &Params::scale_value, "factor of the scores")
           .Optional("sparse_block_size", &Params::sparse_block_size,
                     "positions per id: id b names [b c, (b + 1) c) of the sequence")
@@ -86,6 +113,10 @@ const base::Contract& Room::contract() {
               "3: token i of q sees positions up to n - q + i (causal from the end); 0: all n")
           .Optional("compress_ratio", &Params::compress_ratio, prim::kCompressRatioDoc)
           .InStrict({.default_only = true})
+          .Optional("window_size", &Params::window_size,
+                    "keys of window_key that a token sees, its own position the last; -1: all up "
+                    "to that")
+          .InStrict({.default_only = true})
           .Optional("return_softmax_lse", &Params::return_softmax_lse,
                     "whether softmax_max and softmax_sum are wanted")
           .InStrict({.default_only = true})
@@ -93,10 +124,10 @@ const base::Contract& Room::contract() {
                   "split: key and key_rope as query; else key holds rows of bytes as pack_kv_rows "
                   "makes them")
           .InStrict({.default_only = true})
-          .Choice("accuracy", &Params::accuracy, {"storage", "fp32"},
+          .Choice("accuracy", &Params::accuracy, {"storage", "fp32", "fp32_scores"},
                   "of the products: storage lets a level use 16-bit integers for values, and for "
                   "scores where no statistics are wanted, with an error below the rounding of a "
-                  "bfloat16 output")
+                  "bfloat16 output; fp32_scores: for values only, as with statistics")
           .Choice("out_dtype", &Params::out_dtype, {"input", "float32"}, "dtype of out")
           .InStrict({.default_only = true})
           .Optional("strict", &Params::strict,

@@ -80,14 +80,19 @@ TEST(Int16Scores, AreUsedUnlessTheyWouldMoveScoresTooFar) {
   }
 }
 
-TEST(Int16Scores, AreNotUsedWhereStatisticsAreWantedOrAccuracyIsFp32) {
+// With statistics, without them but with scores in fp32: the same bits.
+TEST(Int16Scores, AreNotUsedWhereStatisticsAreWantedOrAccuracySaysSo) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"fp32", "fp32"}, {"fp32_scores", "storage"}, {"fp32_scores", "fp32_scores"}};
   for (Level level : LevelsOfIntegers()) {
-    TestCall call = Scaled(false, 0.07, One);
-    TestCall exact = Scaled(true, 0.07, One);
-    call.Set("accuracy", "fp32");
-    exact.Set("accuracy", "fp32");
-    ASSERT_TRUE(call.Run({.level = level}).ok() && exact.Run({.level = level}).ok());
-    for (int64_t i = 0; i < 16 * 128; ++i) ASSERT_EQ(call.Got("out", i), exact.Got("out", i));
+    for (const auto& [without, with] : cases) {
+      TestCall call = Scaled(false, 0.07, One);
+      TestCall exact = Scaled(true, 0.07, One);
+      call.Set("accuracy", without);
+      exact.Set("accuracy", with);
+      ASSERT_TRUE(call.Run({.level = level}).ok() && exact.Run({.level = level}).ok());
+      for (int64_t i = 0; i < 16 * 128; ++i) ASSERT_EQ(call.Got("out", i), exact.Got("out", i));
+    }
   }
 }
 

@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <limits>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "base/checked.h"
@@ -75,6 +77,12 @@ bool IsSame(const TensorView& a, const TensorView& b) {
          std::equal(a.strides, a.strides + a.rank, b.strides);
 }
 
+bool ValuesAreKeys(const Params& params) {
+  if (params.value.absent()) return true;
+  return IsSame(params.value, params.key) &&
+         (params.window_key.absent() || IsSame(params.window_value, params.window_key));
+}
+
 // What the document prints beyond single arguments and products of sizes.
 Status CheckStrict(const Params& params, const base::Dims& dims, int64_t batch) {
   if (params.layout_kv == KvLayout::kTnd)
@@ -101,11 +109,16 @@ Status CheckStrict(const Params& params, const base::Dims& dims, int64_t batch) 
   return Status::Ok();
 }
 
-Status FindSequences(const Params& params, base::Dims* dims, Problem* problem) {
+prim::TokenLengths QueryLengthsOf(const Params& params) {
   prim::TokenLengths lengths;
   lengths.query_layout = prim::LayoutOf(params.layout_query);
   lengths.key_layout = prim::LayoutOf(params.layout_kv);
   lengths.query_lengths = params.actual_seq_lengths_query;
+  return lengths;
+}
+
+Status FindSequences(const Params& params, base::Dims* dims, Problem* problem) {
+  prim::TokenLengths lengths = QueryLengthsOf(params);
   lengths.key_lengths = params.actual_seq_lengths_kv;
   lengths.block_table = params.block_table;
   lengths.key_starts = params.key_starts;
@@ -115,6 +128,51 @@ Status FindSequences(const Params& params, base::Dims* dims, Problem* problem) {
   return prim::FindSequences(lengths, dims, problem);
 }
 
+// What says nothing without window_key.
+Status CheckNoWindow(const Params& params) {
+  const std::pair<const char*, const TensorView*> others[] = {
+      {"window_key_rope", &params.window_key_rope},
+      {"window_value", &params.window_value},
+      {"window_block_table", &params.window_block_table},
+      {"actual_seq_lengths_window", &params.actual_seq_lengths_window},
+      {"window_starts", &params.window_starts}};
+  for (const auto& [name, view] : others) {
+    if (!view->absent()) return base::Invalid(name, "none without window_key", "a tensor");
+  }
+  if (params.window_size != -1)
+    return base::Invalid("window_size", "-1 without window_key", params.window_size);
+  return Status::Ok();
+}
+
+// Whether a part of the window's keys is there if and only if the list's is.
+Status CheckPart(const char* name, const TensorView& part, const char* with,
+                 const TensorView& key_part) {
+  if (part.absent() == key_part.absent()) return Status::Ok();
+  if (!part.absent()) return base::Invalid(name, std::string("none without ") + with, "a tensor");
+  return {StatusCode::kNullArgument,
+          std::string(name) + ": required with window_key and " + with + ", but absent"};
+}
+
+Status FindWindow(const Params& params, base::Dims* dims, Problem* problem) {
+  problem->with_window = !params.window_key.absent();
+  problem->window.page_table.NotPaged();
+  if (!problem->with_window) return CheckNoWindow(params);
+  if (params.window_size < -1)
+    return base::Invalid("window_size", "at least -1", params.window_size);
+  TAMIS_RETURN_IF_ERROR(
+      CheckPart("window_key_rope", params.window_key_rope, "key_rope", params.key_rope));
+  TAMIS_RETURN_IF_ERROR(CheckPart("window_value", params.window_value, "value", params.value));
+  constexpr int64_t kAll = std::numeric_limits<int64_t>::max();
+  problem->window_size = params.window_size < 0 ? kAll : params.window_size;
+  prim::TokenLengths lengths = QueryLengthsOf(params);
+  lengths.names = prim::kWindowNames;
+  lengths.key_lengths = params.actual_seq_lengths_window;
+  lengths.block_table = params.window_block_table;
+  lengths.key_starts = params.window_starts;
+  lengths.window = problem->window_size;
+  return prim::FindSequences(lengths, dims, &problem->window);
+}
+
 }  // namespace
 
 Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
@@ -122,12 +180,13 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   TAMIS_RETURN_IF_ERROR(CheckAttributes(params));
   if (params.kv_format == KvFormat::kSplit) {
     TAMIS_RETURN_IF_ERROR(CheckSplitKeys(params, d));
-    problem->value_in_key = params.value.absent() || IsSame(params.value, params.key);
+    problem->value_in_key = ValuesAreKeys(params);
   } else {
     TAMIS_RETURN_IF_ERROR(CheckByteRows(params, d, problem));
     TAMIS_RETURN_IF_ERROR(CheckStrides(*problem, params));
   }
   TAMIS_RETURN_IF_ERROR(FindSequences(params, dims, problem));
+  TAMIS_RETURN_IF_ERROR(FindWindow(params, dims, problem));
   const int64_t batch = problem->padded_queries ? d["B"] : params.actual_seq_lengths_query.shape[0];
   if (params.strict) TAMIS_RETURN_IF_ERROR(CheckStrict(params, d, batch));
   int64_t rows = 0;
@@ -141,17 +200,29 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   problem->block_size = params.sparse_block_size;
   problem->causal = params.sparse_mode == 3;
   problem->scale = params.scale_value;
-  problem->storage = params.accuracy == Accuracy::kStorage && params.query.dtype != DType::kFloat32;
-  problem->integer_scores = problem->storage && !problem->byte_rows &&
-                            params.softmax_max.absent() && params.softmax_sum.absent();
+  problem->storage = params.accuracy != Accuracy::kFp32 && params.query.dtype != DType::kFloat32;
+  problem->integer_scores = problem->storage && params.accuracy != Accuracy::kFp32Scores &&
+                            !problem->byte_rows && params.softmax_max.absent() &&
+                            params.softmax_sum.absent();
   return Status::Ok();
 }
 
 Status Room::CheckStrides(const Problem& p, const Params& in) {
-  if (p.byte_rows && !in.value.absent() && in.value.data != in.key.data)
-    return base::Invalid("value", "none, or key itself, with this kv_format", "another tensor");
-  if (!p.byte_rows && p.value_in_key && !in.value.absent() && !IsSame(in.value, in.key))
-    return base::Invalid("value", "key itself, as when the plan was made", "another tensor");
+  const std::tuple<const char*, const TensorView*, const char*, const TensorView*> values[] = {
+      {"value", &in.value, "key", &in.key},
+      {"window_value", &in.window_value, "window_key", &in.window_key}};
+  for (const auto& [name, value, key_name, key] : values) {
+    if (value->absent()) continue;
+    if (p.byte_rows && value->data != key->data) {
+      return base::Invalid(name,
+                           "none, or " + std::string(key_name) + " itself, with this kv_format",
+                           "another tensor");
+    }
+    if (!p.byte_rows && p.value_in_key && !IsSame(*value, *key)) {
+      return base::Invalid(name, std::string(key_name) + " itself, as when the plan was made",
+                           "another tensor");
+    }
+  }
   return Status::Ok();
 }
 
@@ -162,10 +233,14 @@ void Room::Bind(const Problem& p, const Params& in, prim::attention::Args* args)
   prim::attention::Source& source = a.sources[0];
   source.key = RowsOf(p, in.key);
   source.key_rope = RowsOf(p, in.key_rope);
-  source.value = p.value_in_key ? prim::attention::Rows{} : RowsOf(p, in.value);
+  if (!p.value_in_key) source.value = RowsOf(p, in.value);
   source.list.ids = prim::Data<const int32_t>(in.sparse_indices);
   source.list.at = p.TokensOf(in.sparse_indices);
   BindLimits(p, in.key_limits, &source);
+  prim::attention::Source& window = a.sources[1];
+  window.key = prim::attention::RowsOf(p.window, in.window_key);
+  window.key_rope = prim::attention::RowsOf(p.window, in.window_key_rope);
+  if (!p.value_in_key) window.value = prim::attention::RowsOf(p.window, in.window_value);
   a.sinks = prim::Data<const float>(in.sinks);
   a.out = HeadsOf(p, in.out);
   a.max = prim::Data<float>(in.softmax_max);
@@ -183,6 +258,11 @@ void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, pr
   a.sources[0].list.slots = p.top_k;
   a.sources[0].list.block = std::min(p.block_size, kMostBlock);
   AddSequences(p, p.causal, &p);
+  if (p.with_window) {
+    SetPages(p.window, &a.sources[1]);
+    a.sources[1].window = p.window_size;
+    AddSource(p.window, true, &p);
+  }
   a.group = p.heads;
   a.dim = p.latent_dim;
   a.rope_dim = p.rope_dim;
@@ -213,13 +293,16 @@ Cost Room::CountCost(const Problem& p, const Params& in) {
   Cost cost;
   double query_key_pairs = 0;
   double rows = 0;
-  for (const prim::TokenSequence& s : p.sequences) {
+  for (size_t at = 0; at < p.sequences.size(); ++at) {
+    const prim::TokenSequence& s = p.sequences[at];
     for (int64_t i = 0; i < s.rows; ++i) {
       const int64_t seen = p.End(s, i, p.causal, TensorView()) - s.first;
       const int64_t most = std::min(seen, prim::Times(p.top_k, p.block_size));
       query_key_pairs += in.sparse_indices.data == nullptr
                              ? static_cast<double>(most)
                              : static_cast<double>(p.Selected(in, s, i).size());
+      const prim::attention::Range window = p.Window(at, i);
+      query_key_pairs += static_cast<double>(window.end - window.begin);
     }
     rows += static_cast<double>(s.rows);
   }

@@ -31,11 +31,16 @@ struct Problem : prim::TokenProblem, prim::attention::Call {
   bool byte_rows = false;       // key holds rows of bytes
   bool value_in_key = true;     // values are the latent part of key
   prim::KvRow kv_row;
+  bool with_window = false;
+  prim::TokenProblem window;  // where its keys lie; the query tokens are the same
+  int64_t window_size = 0;    // of the positions before a token's own and that
 
   /// The positions that a query token has selected and may see, in their order. Limits without
   /// memory hide nothing.
   std::vector<int64_t> Selected(const Params& in, const prim::TokenSequence& s,
                                 int64_t token) const;
+  /// The positions [begin, end) of the window that token `token` of sequences[i] sees.
+  prim::attention::Range Window(size_t i, int64_t token) const;
 };
 
 struct Room {

@@ -11,27 +11,57 @@
 namespace tamis::sparse_flash_attention {
 namespace {
 
+// Where keys lie, and their tensors: of the list, or of the window.
+struct Keys {
+  const prim::TokenProblem& at;
+  const TensorView& key;
+  const TensorView& rope;
+  const TensorView& value;
+};
+
 // The latent and rotary parts of a key, one after the other, and its value.
-prim::ReferenceKey KeyAt(const Problem& p, const Params& in, const prim::TokenSequence& s,
-                         int64_t position) {
+prim::ReferenceKey KeyAt(const Problem& p, DType dtype, const Keys& keys,
+                         const prim::TokenSequence& s, int64_t position) {
+  const auto elements = [&](const TensorView& view, int64_t count) {
+    return prim::ReferenceElements(view, keys.at.KeyOffset(view, s, position), count);
+  };
   prim::ReferenceKey k;
   if (p.byte_rows) {
-    const auto* row = static_cast<const uint8_t*>(in.key.data) + p.KeyOffset(in.key, s, position);
-    k.key = prim::DecodeKvRow(p.kv_row, in.query.dtype, row);
+    const auto* rows = static_cast<const uint8_t*>(keys.key.data);
+    k.key = prim::DecodeKvRow(p.kv_row, dtype, rows + keys.at.KeyOffset(keys.key, s, position));
   } else {
-    k.key = prim::ReferenceElements(in.key, p.KeyOffset(in.key, s, position), p.latent_dim);
+    k.key = elements(keys.key, p.latent_dim);
     if (p.rope_dim > 0) {
-      const std::vector<double> rope =
-          prim::ReferenceElements(in.key_rope, p.KeyOffset(in.key_rope, s, position), p.rope_dim);
+      const std::vector<double> rope = elements(keys.rope, p.rope_dim);
       k.key.insert(k.key.end(), rope.begin(), rope.end());
     }
   }
   if (p.value_in_key) {
     k.value.assign(k.key.begin(), k.key.begin() + p.latent_dim);
   } else {
-    k.value = prim::ReferenceElements(in.value, p.KeyOffset(in.value, s, position), p.latent_dim);
+    k.value = elements(keys.value, p.latent_dim);
   }
   return k;
+}
+
+// All keys of a row in their order, with the tiles that kernels cut them into.
+std::vector<prim::ReferenceKey> KeysOf(const Problem& p, const Params& in, size_t sequence,
+                                       int64_t token) {
+  std::vector<prim::ReferenceKey> all;
+  const Keys listed = {p, in.key, in.key_rope, in.value};
+  const prim::TokenSequence& s = p.sequences[sequence];
+  for (int64_t position : p.Selected(in, s, token)) {
+    const auto tile = static_cast<int64_t>(all.size()) / kKeyTile;
+    all.push_back(KeyAt(p, in.query.dtype, listed, s, position));
+    all.back().tile = tile;
+  }
+  const Keys window = {p.window, in.window_key, in.window_key_rope, in.window_value};
+  const prim::attention::Range seen = p.Window(sequence, token);
+  for (int64_t position = seen.begin; position < seen.end; ++position) {
+    all.push_back(KeyAt(p, in.query.dtype, window, p.window.sequences[sequence], position));
+    all.back().tile = -1 - position / kKeyTile;  // unlike those of the list
+  }
+  return all;
 }
 
 }  // namespace
@@ -56,6 +86,13 @@ std::vector<int64_t> Problem::Selected(const Params& in, const prim::TokenSequen
   return positions;
 }
 
+prim::attention::Range Problem::Window(size_t i, int64_t token) const {
+  if (!with_window) return {0, 0};
+  const prim::TokenSequence& s = window.sequences[i];
+  const int64_t end = window.End(s, token, true, TensorView());
+  return {end - std::min(end - s.first, window_size), end};
+}
+
 void Room::ReferenceRow(const Problem& p, const Params& in, int64_t row, size_t slot,
                         base::Golden* golden) {
   const auto found =
@@ -63,8 +100,8 @@ void Room::ReferenceRow(const Problem& p, const Params& in, int64_t row, size_t 
                    [&](const prim::TokenSequence& s) { return row < s.row_begin + s.rows; });
   const prim::TokenSequence& s = *found;
   const int64_t token = row - s.row_begin;
-  std::vector<prim::ReferenceKey> keys;
-  for (int64_t position : p.Selected(in, s, token)) keys.push_back(KeyAt(p, in, s, position));
+  const std::vector<prim::ReferenceKey> keys =
+      KeysOf(p, in, static_cast<size_t>(found - p.sequences.begin()), token);
   const auto at = static_cast<int64_t>(slot);
   std::vector<base::GoldenOutput>& outputs = golden->outputs;
   for (int64_t h = 0; h < p.heads; ++h) {
@@ -80,7 +117,7 @@ void Room::ReferenceRow(const Problem& p, const Params& in, int64_t row, size_t 
         in.sinks.absent() ? 0 : base::LoadAsDouble(in.sinks.data, in.sinks.dtype, h);
     const prim::ReferenceHead r = prim::AttendReference(
         query, keys, p.scale, in.sinks.absent() || s.padding ? nullptr : &sink, p.latent_dim,
-        in.query.dtype, {p.storage ? kKeyTile : 0, p.integer_scores});
+        in.query.dtype, {p.storage, p.integer_scores});
     std::copy(r.out.begin(), r.out.end(), outputs[0].Row(at) + h * p.latent_dim);
     std::copy(r.out_bound.begin(), r.out_bound.end(), outputs[0].BoundRow(at) + h * p.latent_dim);
     std::copy(r.out_device_bound.begin(), r.out_device_bound.end(),

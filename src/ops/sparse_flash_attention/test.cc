@@ -44,6 +44,7 @@ TEST(SparseFlashAttention, AgreesOverRandomLayoutsShapesAndLengths) {
     if (Prefix(s.n).back() == 0) s.n[0] = 1;
     HideSomeKeys(&s, &random);
     CompressSomeKeys(&s, &random);
+    AddSomeWindow(&s, &random);
     TestCall call = Attention(s, random.Next());
     SCOPED_TRACE("case " + std::to_string(i));
     ExpectConforms(call);

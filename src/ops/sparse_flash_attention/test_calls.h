@@ -31,6 +31,9 @@ struct Shape : Tokens {
   bool value = false;
   bool sinks = false;
   bool statistics = true;
+  std::vector<int64_t> window = {};  // keys of the window per sequence; none: no window
+  int64_t window_size = 5;
+  std::vector<int64_t> window_starts = {};
 
   prim::KvRow row() const {
     return format == Format::kCann ? prim::KvRow::Cann(latent, rope)
@@ -38,15 +41,61 @@ struct Shape : Tokens {
   }
 };
 
+// Keys of the call, in the tensors of these names.
+inline void SetKeys(TestCall* call, const Shape& s, const Placement& place, const std::string& key,
+                    const std::string& rope, const std::string& value, Random* random) {
+  const auto keys = [&](const std::string& name, int64_t dim) {
+    call->Strided(name, s.dtype, place.Shape(dim), s.gap, place.Values(dim, random));
+  };
+  if (s.format == Format::kSplit) {
+    keys(key, s.latent);
+    if (s.rope >= 0) keys(rope, s.rope);
+    if (s.value) keys(value, s.latent);
+    return;
+  }
+  const int64_t width = s.row().width();
+  std::vector<uint8_t> bytes(static_cast<size_t>(place.rows() * width), 0xff);
+  for (int64_t r = 0; r < place.rows(); ++r) {
+    if (!place.Holds(r)) continue;
+    const std::vector<uint8_t> row = RandomKvRow(s.row(), s.dtype, random);
+    std::copy(row.begin(), row.end(), bytes.begin() + r * width);
+  }
+  call->Set("kv_format", s.format == Format::kCann ? "cann656" : "flashmla656");
+  call->Strided(key, DType::kUInt8, place.Shape(width), s.gap, Elements(bytes));
+}
+
+inline void SetWindow(TestCall* call, const Shape& s, Random* random) {
+  Tokens tokens = s;
+  tokens.n = s.window;
+  tokens.starts = s.window_starts;
+  tokens.page = s.page + 3;
+  const Placement place(tokens, random);
+  SetKeys(call, s, place, "window_key", "window_key_rope", "window_value", random);
+  call->Set("window_size", s.window_size)
+      .List("actual_seq_lengths_window", s.lengths,
+            s.keys == Keys::kTnd ? Prefix(s.window) : s.window);
+  if (!s.window_starts.empty()) call->List("window_starts", s.lengths, s.window_starts);
+  if (const std::optional<Pages>& pages = place.pages()) {
+    call->Tensor("window_block_table", DType::kInt32,
+                 {static_cast<int64_t>(s.window.size()), pages->width}, Elements(pages->table));
+  }
+}
+
+// Of a random call.
+inline void AddSomeWindow(Shape* s, Random* random) {
+  if (random->Below(3) != 0) return;
+  for (size_t b = 0; b < s->n.size(); ++b) s->window.push_back(random->Between(0, 200));
+  s->window_size = random->Between(-1, 150);
+  if (random->Below(2) == 0) return;
+  for (int64_t n : s->window) s->window_starts.push_back(random->Between(0, n));
+}
+
 // Rows of keys that no sequence has, spare pages and gaps hold NaN or bytes of ones.
 inline TestCall Attention(const Shape& s, uint64_t seed) {
   Random random(seed);
   const auto normal = [&](int64_t) { return random.Normal(); };
   const Placement place(s, &random);
   TestCall call("sparse_flash_attention");
-  const auto keys = [&](const char* name, int64_t dim) {
-    call.Strided(name, s.dtype, place.Shape(dim), s.gap, place.Values(dim, &random));
-  };
   call.Strided("query", s.dtype, s.QueryShape({s.heads, s.latent}), s.gap, normal)
       .Set("scale_value", 0.3)
       .Set("sparse_block_size", s.block)
@@ -55,21 +104,8 @@ inline TestCall Attention(const Shape& s, uint64_t seed) {
   SetSequences(&call, s, place, "kv");
   if (s.rope >= 0)
     call.Strided("query_rope", s.dtype, s.QueryShape({s.heads, s.rope}), s.gap, normal);
-  if (s.format == Format::kSplit) {
-    keys("key", s.latent);
-    if (s.rope >= 0) keys("key_rope", s.rope);
-    if (s.value) keys("value", s.latent);
-  } else {
-    const int64_t width = s.row().width();
-    std::vector<uint8_t> bytes(static_cast<size_t>(place.rows() * width), 0xff);
-    for (int64_t r = 0; r < place.rows(); ++r) {
-      if (!place.Holds(r)) continue;
-      const std::vector<uint8_t> row = RandomKvRow(s.row(), s.dtype, &random);
-      std::copy(row.begin(), row.end(), bytes.begin() + r * width);
-    }
-    call.Set("kv_format", s.format == Format::kCann ? "cann656" : "flashmla656");
-    call.Strided("key", DType::kUInt8, place.Shape(width), s.gap, Elements(bytes));
-  }
+  SetKeys(&call, s, place, "key", "key_rope", "value", &random);
+  if (!s.window.empty()) SetWindow(&call, s, &random);
   if (s.sinks) call.Tensor("sinks", DType::kFloat32, {s.heads}, normal);
   // Ids of every kind: mostly good, some twice, some past the end, seldom the end of the list.
   const int64_t longest = *std::max_element(s.n.begin(), s.n.end()) / s.block + 2;

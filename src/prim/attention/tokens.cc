@@ -7,20 +7,21 @@
 namespace tamis::prim::attention {
 namespace {
 
-Sequence SequenceOf(const TokenProblem& p, const TokenSequence& from, bool causal) {
-  Sequence s = {.row_begin = from.row_begin,
-                .rows = from.rows,
-                .batch = from.batch,
-                .token = from.token,
-                .padding = from.padding};
-  SequenceKeys& keys = s.of[0];
-  keys.keys = from.keys;
-  keys.key_begin = from.key_begin;
-  keys.first = from.first;
-  if (p.key_layout == TokenLayout::kPaged) keys.table_offset = p.page_table.offset(from.batch);
-  keys.visible = causal ? from.tokens - from.rows + 1 : from.keys;
-  keys.visible_step = causal ? 1 : 0;
-  return s;
+SequenceKeys KeysOf(const TokenProblem& p, const TokenSequence& s, bool causal) {
+  return {.keys = s.keys,
+          .key_begin = s.key_begin,
+          .table_offset = p.key_layout == TokenLayout::kPaged ? p.page_table.offset(s.batch) : 0,
+          .first = s.first,
+          .visible = causal ? s.tokens - s.rows + 1 : s.keys,
+          .visible_step = causal ? 1 : 0};
+}
+
+Sequence SequenceOf(const TokenSequence& from) {
+  return {.row_begin = from.row_begin,
+          .rows = from.rows,
+          .batch = from.batch,
+          .token = from.token,
+          .padding = from.padding};
 }
 
 }  // namespace
@@ -54,9 +55,16 @@ void SetPages(const TokenProblem& p, Source* source) {
 
 void AddSequences(const TokenProblem& p, bool causal, Call* call) {
   for (const TokenSequence& s : p.sequences) {
-    call->key_sequences.push_back(SequenceOf(p, s, causal));
+    call->key_sequences.push_back(SequenceOf(s));
+    call->key_sequences.back().of[0] = KeysOf(p, s, causal);
     call->args.max_keys = std::max(call->args.max_keys, s.keys);
   }
+}
+
+void AddSource(const TokenProblem& p, bool causal, Call* call) {
+  const int64_t source = call->args.source_count++;
+  for (size_t i = 0; i < p.sequences.size(); ++i)
+    call->key_sequences[i].of[source] = KeysOf(p, p.sequences[i], causal);
 }
 
 }  // namespace tamis::prim::attention

@@ -21,4 +21,7 @@ void SetPages(const TokenProblem& p, Source* source);
 /// The sequences of the problem, whose keys are those of the first source.
 void AddSequences(const TokenProblem& p, bool causal, Call* call);
 
+/// Of a problem with the same query tokens: its keys are those of the next source.
+void AddSource(const TokenProblem& p, bool causal, Call* call);
+
 }  // namespace tamis::prim::attention

@@ -134,11 +134,14 @@ class BoundPlan : public internal::PlanBody {
 
   bool HasIntegers(const void* given) const {
     if (!Room::contract().HasIntegers(&params_, copies_, given)) return false;
-    if constexpr (requires { static_cast<const Params*>(given)->block_table; }) {
-      return problem_.page_table.Holds(static_cast<const Params*>(given)->block_table);
-    } else {
-      return true;
+    const auto& in = *static_cast<const Params*>(given);
+    if constexpr (requires { in.block_table; }) {
+      if (!problem_.page_table.Holds(in.block_table)) return false;
     }
+    if constexpr (requires { in.window_block_table; }) {
+      if (!problem_.window.page_table.Holds(in.window_block_table)) return false;
+    }
+    return true;
   }
 
   const std::string* lacking_ = nullptr;  // a tensor that the params brought no memory for

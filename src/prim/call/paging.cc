@@ -24,10 +24,10 @@ void PageTable::Begin(int64_t batch) {
 void PageTable::NotPaged() { paged_ = false; }
 
 Status PageTable::Read(const TensorView& block_table, int64_t sequence, int64_t keys,
-                       int64_t page_size, int64_t pages, int64_t first) {
+                       int64_t page_size, int64_t pages, int64_t first, const char* name) {
   const int64_t needed = base::CeilDiv(keys, page_size);
   if (needed > block_table.shape[1]) {
-    return base::Invalid("block_table",
+    return base::Invalid(name,
                          "at least " + std::to_string(needed) + " pages for the " +
                              std::to_string(keys) + " keys of sequence " + std::to_string(sequence),
                          block_table.shape[1]);
@@ -37,7 +37,7 @@ Status PageTable::Read(const TensorView& block_table, int64_t sequence, int64_t 
   for (int64_t i = begin; i < needed; ++i) {
     if (table[i] < 0 || table[i] >= pages) {
       return base::Invalid(
-          "block_table[" + std::to_string(sequence) + ", " + std::to_string(i) + "]",
+          std::string(name) + "[" + std::to_string(sequence) + ", " + std::to_string(i) + "]",
           "a page in [0, " + std::to_string(pages) + ")", table[i]);
     }
   }

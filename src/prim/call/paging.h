@@ -18,9 +18,9 @@ class PageTable {
   void Begin(int64_t batch);
   void NotPaged();
   /// Reads the pages that hold keys [first, keys) of a sequence. They must be in the row, and below
-  /// `pages`.
+  /// `pages`. Errors call the tensor `name`.
   Status Read(const TensorView& block_table, int64_t sequence, int64_t keys, int64_t page_size,
-              int64_t pages, int64_t first = 0);
+              int64_t pages, int64_t first = 0, const char* name = "block_table");
 
   /// Whether the tensor has the entries that were read.
   bool Holds(const TensorView& block_table) const;

@@ -6,10 +6,15 @@ std::vector<base::ShapeForm> QueryForms(const std::string& inner) {
   return {{"BSND", "B, S1, " + inner}, {"TND", "T1, " + inner}};
 }
 
-std::vector<base::ShapeForm> KeyForms(const std::string& inner) {
-  return {{"BSND", "Bk, S2, " + inner},
-          {"TND", "T2, " + inner},
-          {"PA_BSND", "pages, page_size, " + inner}};
+std::vector<base::ShapeForm> KeyForms(const std::string& inner, const KeyNames& names) {
+  const auto form = [&](std::initializer_list<const char*> outer) {
+    std::string shape;
+    for (const char* dim : outer) shape += std::string(dim) + ", ";
+    return shape + inner;
+  };
+  return {{"BSND", form({names.batch, names.padded})},
+          {"TND", form({names.packed})},
+          {"PA_BSND", form({names.pages, names.page_size})}};
 }
 
 base::TensorSpec Statistic(const std::string& doc) {
@@ -29,11 +34,11 @@ base::TensorSpec QueryLengths() {
           .read_by_plan = true};
 }
 
-base::TensorSpec KeyLengths() {
+base::TensorSpec KeyLengths(const KeyNames& names) {
   return {.shape = "*",
-          .doc =
-              "keys per sequence, or one for all (BSND, PA_BSND); TND: inclusive prefix sums; "
-              "absent: S2 (BSND only)",
+          .doc = std::string("keys per sequence, or one for all (BSND, PA_BSND); TND: inclusive "
+                             "prefix sums; absent: ") +
+                 names.padded + " (BSND only)",
           .dtypes = {DType::kInt32, DType::kInt64},
           .read_by_plan = true};
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/contract.h"
+#include "prim/call/token_sequences.h"
 
 namespace tamis::prim {
 
@@ -13,7 +14,7 @@ namespace tamis::prim {
 std::vector<base::ShapeForm> QueryForms(const std::string& inner);
 
 /// Forms of a tensor of keys, by the layout of the keys; `inner` are its dimensions within a key.
-std::vector<base::ShapeForm> KeyForms(const std::string& inner);
+std::vector<base::ShapeForm> KeyForms(const std::string& inner, const KeyNames& names = {});
 
 /// softmax_max or softmax_sum of every query token and head, where all operators have them: the
 /// query's leading dimensions, then its heads.
@@ -22,7 +23,7 @@ base::TensorSpec Statistic(const std::string& doc);
 base::TensorSpec Statistic(const std::string& tokens, const std::string& doc);
 
 base::TensorSpec QueryLengths();
-base::TensorSpec KeyLengths();
+base::TensorSpec KeyLengths(const KeyNames& names = {});
 base::TensorSpec BlockTable();
 /// What hides keys from query tokens beside causality: see Params of the attention operators.
 base::TensorSpec KeyStarts();

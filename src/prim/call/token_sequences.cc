@@ -74,38 +74,39 @@ Status KeySpans(const TokenLengths& l, const base::Dims& d, int64_t batch,
   const bool paged = l.key_layout == TokenLayout::kPaged;
   if (paged == l.block_table.absent()) {
     return paged ? Status(StatusCode::kNullArgument,
-                          "block_table: required with layout PA_BSND, but absent")
-                 : base::Invalid("block_table", "none without layout PA_BSND", "a tensor");
+                          std::string(l.names.table) + ": required with layout PA_BSND, but absent")
+                 : base::Invalid(l.names.table, "none without layout PA_BSND", "a tensor");
   }
   if (paged) {
     if (l.key_lengths.absent()) {
       return {StatusCode::kNullArgument,
-              std::string(l.key_name) + ": required with layout PA_BSND, but absent"};
+              std::string(l.names.lengths) + ": required with layout PA_BSND, but absent"};
     }
     if (l.block_table.shape[0] != batch) {
-      return base::Invalid("block_table", "one row per sequence = " + std::to_string(batch),
+      return base::Invalid(l.names.table, "one row per sequence = " + std::to_string(batch),
                            l.block_table.shape[0]);
     }
-    return Counts(l.key_name, l.key_lengths, batch, -1, true, spans);
+    return Counts(l.names.lengths, l.key_lengths, batch, -1, true, spans);
   }
   if (l.key_layout != l.query_layout) {
-    return base::Invalid(l.key_layout_name, "the layout of query, or PA_BSND", "another");
+    return base::Invalid(l.names.layout, "the layout of query, or PA_BSND", "another");
   }
   if (l.key_layout == TokenLayout::kTnd) {
-    TAMIS_RETURN_IF_ERROR(Prefixes(l.key_name, l.key_lengths, d["T2"], spans));
+    TAMIS_RETURN_IF_ERROR(Prefixes(l.names.lengths, l.key_lengths, d[l.names.packed], spans));
     if (static_cast<int64_t>(spans->size()) != batch) {
-      return base::Invalid(l.key_name, "one entry per sequence = " + std::to_string(batch),
+      return base::Invalid(l.names.lengths, "one entry per sequence = " + std::to_string(batch),
                            static_cast<int64_t>(spans->size()));
     }
     return Status::Ok();
   }
-  if (d["Bk"] != batch) return base::Invalid("key", "a batch of " + std::to_string(batch), d["Bk"]);
-  return Counts(l.key_name, l.key_lengths, batch, d["S2"], true, spans);
+  if (d[l.names.batch] != batch)
+    return base::Invalid(l.names.tensor, "a batch of " + std::to_string(batch), d[l.names.batch]);
+  return Counts(l.names.lengths, l.key_lengths, batch, d[l.names.padded], true, spans);
 }
 
 // The length of each span is where its sequence's keys begin to count.
 Status Starts(const TokenLengths& l, const std::vector<Span>& keys, std::vector<Span>* starts) {
-  const char* const name = "key_starts";
+  const char* const name = l.names.starts;
   TAMIS_RETURN_IF_ERROR(
       Counts(name, l.key_starts, static_cast<int64_t>(keys.size()), -1, true, starts));
   for (size_t b = 0; b < keys.size() && l.key_starts.absent(); ++b) (*starts)[b].length = 0;
@@ -163,9 +164,9 @@ Status FindSequences(const TokenLengths& l, base::Dims* dims, TokenProblem* prob
   const bool padded = l.query_layout == TokenLayout::kBsnd;
   problem->padded_queries = padded;
   problem->key_layout = l.key_layout;
-  problem->page_size = d["page_size"];
+  problem->page_size = d[l.names.page_size];
   if (l.key_layout == TokenLayout::kPaged && problem->page_size < 1)
-    return base::Invalid("key", "pages of at least 1 key", problem->page_size);
+    return base::Invalid(l.names.tensor, "pages of at least 1 key", problem->page_size);
   std::vector<Span>& queries = problem->query_spans;
   std::vector<Span>& keys = problem->key_spans;
   TAMIS_RETURN_IF_ERROR(QuerySpans(l, d, &queries));
@@ -212,8 +213,8 @@ Status FindSequences(const TokenLengths& l, base::Dims* dims, TokenProblem* prob
       const int64_t visible = std::max<int64_t>(0, keys[i].length - queries[i].length + 1);
       const int64_t begin = l.limited ? 0 : visible - std::min(visible, l.window);
       const int64_t first = std::max(begin, starts[i].length);
-      TAMIS_RETURN_IF_ERROR(
-          table.Read(l.block_table, b, keys[i].length, problem->page_size, d["pages"], first));
+      TAMIS_RETURN_IF_ERROR(table.Read(l.block_table, b, keys[i].length, problem->page_size,
+                                       d[l.names.pages], first, l.names.table));
     }
     add(b, padded ? 0 : queries[i].begin, queries[i].length, &keys[i]);
     if (padded) add(b, queries[i].length, tokens - queries[i].length, nullptr);
@@ -221,7 +222,7 @@ Status FindSequences(const TokenLengths& l, base::Dims* dims, TokenProblem* prob
   if (!padded) add(0, row, tokens - row, nullptr);
   for (const TokenSequence& s : sequences) {
     if (s.keys > std::numeric_limits<int32_t>::max())
-      return base::Invalid(l.key_name, "fewer than 2^31 keys per sequence", s.keys);
+      return base::Invalid(l.names.lengths, "fewer than 2^31 keys per sequence", s.keys);
   }
   return Status::Ok();
 }

@@ -69,6 +69,30 @@ struct TokenProblem {
   int64_t KeyOffset(const TensorView& view, const TokenSequence& s, int64_t position) const;
 };
 
+/// What an operator calls its keys: arguments, and the dimensions of the contract.
+struct KeyNames {
+  const char* tensor = "key";
+  const char* lengths = "actual_seq_lengths_kv";
+  const char* layout = "layout_kv";
+  const char* table = "block_table";
+  const char* starts = "key_starts";
+  const char* batch = "Bk";  // BSND
+  const char* padded = "S2";
+  const char* packed = "T2";    // TND
+  const char* pages = "pages";  // PA_BSND
+  const char* page_size = "page_size";
+};
+/// Of keys beside those that a list selects from: the last ones before each query token.
+inline constexpr KeyNames kWindowNames = {.tensor = "window_key",
+                                          .lengths = "actual_seq_lengths_window",
+                                          .table = "window_block_table",
+                                          .starts = "window_starts",
+                                          .batch = "Bw",
+                                          .padded = "S3",
+                                          .packed = "T3",
+                                          .pages = "window_pages",
+                                          .page_size = "window_page_size"};
+
 /// Of an operator's own enumeration of layouts.
 template <class Layout>
 TokenLayout LayoutOf(Layout layout) {
@@ -84,8 +108,7 @@ int64_t LengthAt(const TensorView& lengths, int64_t i);
 struct TokenLengths {
   TokenLayout query_layout = TokenLayout::kBsnd;
   TokenLayout key_layout = TokenLayout::kBsnd;
-  const char* key_name = "actual_seq_lengths_kv";
-  const char* key_layout_name = "layout_kv";
+  KeyNames names;
   TensorView query_lengths;
   TensorView key_lengths;
   TensorView block_table;
@@ -98,8 +121,8 @@ struct TokenLengths {
 
 /// Checks layout pairs, presence and values of lengths, and the reach of the page table; fills
 /// `problem`, whose sequences cover every output row in order. `dims` are those of the contracts:
-/// B, S1 or T1 of the queries, Bk, S2 or T2, pages and page_size of the keys. Says where the
-/// sequences of T1 end.
+/// B, S1 or T1 of the queries, and those that `names` has of the keys. Says where the sequences of
+/// T1 end.
 Status FindSequences(const TokenLengths& lengths, base::Dims* dims, TokenProblem* problem);
 
 }  // namespace tamis::prim

@@ -140,7 +140,7 @@ Status TakeCommon(const Params& params, const base::Dims& dims, int64_t kv_heads
   problem->qk_dim = dims["D"];
   problem->v_dim = dims["D2"];
   problem->scale = params.scale_value;
-  problem->storage = params.accuracy == Accuracy::kStorage && params.query.dtype != DType::kFloat32;
+  problem->storage = params.accuracy != Accuracy::kFp32 && params.query.dtype != DType::kFloat32;
   problem->zero_masked_rows = params.masked_rows == MaskedRows::kZero;
   return Status::Ok();
 }

@@ -94,11 +94,13 @@ HeadResult Attend(const AttentionProblem& p, const AttentionTensors& in, const A
   double storage_bound = 0;
   if (p.storage) {
     std::vector<double> weights(keys);
+    std::vector<int64_t> tiles(keys);
     for (size_t i = 0; i < keys; ++i) {
+      tiles[i] = static_cast<int64_t>(i) / kKeyTile;
       const int64_t v = KeyOffset(p, s, in.value, p.v_dim, static_cast<int64_t>(i), kv_head);
       weights[i] = r.probabilities[i] * StorageMagnitude(ReferenceElements(in.value, v, p.v_dim));
     }
-    storage_bound = StorageBound(weights, kKeyTile);
+    storage_bound = StorageBound(weights, tiles);
   }
   for (int64_t c = 0; c < p.v_dim; ++c) {
     double sum = 0;

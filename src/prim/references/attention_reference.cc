@@ -35,15 +35,15 @@ std::vector<double> ReferenceElements(const TensorView& view, int64_t offset, in
   return values;
 }
 
-double StorageBound(const std::vector<double>& weights, int64_t tile) {
+double StorageBound(const std::vector<double>& weights, const std::vector<int64_t>& tiles) {
   double bound = 0;
-  for (size_t begin = 0; begin < weights.size(); begin += static_cast<size_t>(tile)) {
-    const size_t end = std::min(weights.size(), begin + static_cast<size_t>(tile));
+  size_t end = 0;
+  for (size_t begin = 0; begin < weights.size(); begin = end) {
     double most = 0;
     double sum = 0;
-    for (size_t k = begin; k < end; ++k) {
-      most = std::max(most, weights[k]);
-      sum += weights[k];
+    for (; end < weights.size() && tiles[end] == tiles[begin]; ++end) {
+      most = std::max(most, weights[end]);
+      sum += weights[end];
     }
     bound += 0x1p-15 * sum + static_cast<double>(end - begin) * std::max(most / 32767, sum / 65280);
   }
@@ -111,11 +111,14 @@ ReferenceHead AttendReference(const std::vector<double>& query,
   const double relative = 4 * r.max_bound + 16 * 0x1p-24 + 2 * base::Fp32SumBound(terms, 1);
   r.sum_bound = r.sum * relative;
   double storage_bound = 0;
-  if (storage.tile > 0) {
+  if (storage.values) {
     std::vector<double> weights(keys.size());
-    for (size_t j = 0; j < keys.size(); ++j)
+    std::vector<int64_t> tiles(keys.size());
+    for (size_t j = 0; j < keys.size(); ++j) {
       weights[j] = score[j] / r.sum * StorageMagnitude(keys[j].value);
-    storage_bound = StorageBound(weights, storage.tile);
+      tiles[j] = keys[j].tile;
+    }
+    storage_bound = StorageBound(weights, tiles);
   }
   for (size_t c = 0; c < r.out.size() && !keys.empty(); ++c) {
     double absolute = 0;

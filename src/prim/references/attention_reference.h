@@ -17,21 +17,22 @@ inline constexpr double kLeastExponential = 0x1.1p-126;
 std::vector<double> ReferenceElements(const TensorView& view, int64_t offset, int64_t count);
 
 /// What Accuracy::kStorage adds to the error of an output: see there. `weights` are p[k] m[k] of
-/// the keys in their order, in tiles of `tile`.
-double StorageBound(const std::vector<double>& weights, int64_t tile);
+/// the keys in their order, `tiles` says in which tile each is: runs of equal numbers.
+double StorageBound(const std::vector<double>& weights, const std::vector<int64_t>& tiles);
 
 /// m[k] of a value that may be summed in integers; 0 of one that may not.
 double StorageMagnitude(const std::vector<double>& value);
 
 /// What Accuracy::kStorage may do.
 struct StorageAllowance {
-  int64_t tile = 0;     // keys whose values are summed in integers; 0: none
+  bool values = false;  // of a tile may be summed in integers
   bool scores = false;  // may be computed in integers
 };
 
 struct ReferenceKey {
   std::vector<double> key;
   std::vector<double> value;
+  int64_t tile = 0;  // of kernels: keys of equal number side by side share one
 };
 
 /// Rounding the probability of a value to `dtype`, times that value. A probability of unnormalised
