@@ -19,9 +19,16 @@ using tamis::lightning_indexer::LayOutScan;
 
 // Above this share of keys that need a score all the same the plain way is faster: a scan takes
 // about a quarter of the plain way's time (half, where that multiplies pairs of bfloat16),
-// quantising on the way again as much, and a score out of order a quarter more than in order.
+// quantising on the way as much again (half as much), and a score out of order a quarter more than
+// in order.
 constexpr float kMostCandidates = kBf16Pairs ? 0.35f : 0.5f;
-constexpr float kMostCandidatesWithoutShadow = kBf16Pairs ? 0.03f : 0.35f;
+constexpr float kMostCandidatesWithoutShadow = kBf16Pairs ? 0.12f : 0.35f;
+
+// Of keys that score alike none can be left out. A few of them say so for a tenth of what bounds of
+// a sample cost, which would make such a call 2% slower.
+constexpr float kMostAlike = 0.4f;
+constexpr int64_t kMostCompared = 4 * kIndexerKeyTile;
+constexpr int64_t kKeysPerCompared = 1024;
 
 // Where what the scan leaves lies: in the shared part of the workspace or in a worker's scratch.
 struct ScanSpace {
@@ -77,12 +84,57 @@ inline float Sample(const Item& it, const ScanScratch& at, int64_t keys, float* 
                                           BoundOf(it, state));
 }
 
+inline void LoadKeysAt(const Item& it, const int32_t* positions, int64_t count) {
+  for (int64_t k = 0; k < count; ++k) {
+    Spread(it.a.element, KeyRow(it, positions[k]), it.a.dim, it.key + k * it.key_stride);
+  }
+  for (int64_t k = count; k < kIndexerKeyTile; ++k) {
+    for (int64_t c = 0; c < it.columns; ++c) it.key[k * it.key_stride + c] = 0.0f;
+  }
+}
+
+// Whether, of a few of the `keys` from the first on, too many score what a selected one does, or
+// more.
+inline bool ManyScoreAlike(const Item& it, int64_t token, int64_t keys) {
+  int64_t count = keys / kKeysPerCompared / kIndexerKeyTile * kIndexerKeyTile;
+  count = count < kIndexerKeyTile ? kIndexerKeyTile : count > kMostCompared ? kMostCompared : count;
+  if (count > keys) return false;
+  float scores[kMostCompared];
+  for (int64_t first = 0; first < count; first += kIndexerKeyTile) {
+    int32_t positions[kIndexerKeyTile];
+    for (int64_t k = 0; k < kIndexerKeyTile; ++k) {
+      const int64_t position = it.chunk.first + (first + k) * keys / count;
+      positions[k] = static_cast<int32_t>(position);
+      Prefetch(it, position);
+    }
+    LoadKeysAt(it, positions, kIndexerKeyTile);
+    Scores(it, token, it.chunk.key_end);
+    __builtin_memcpy(scores + first, it.scores, kIndexerKeyTile * sizeof(float));
+  }
+  // The lowest score of the `rank` best, one after the other.
+  int64_t rank = count * it.a.keep / keys;
+  float least = __builtin_inff();
+  int64_t alike = 0;
+  for (rank = rank < 1 ? 1 : rank; alike < rank;) {
+    float next = -__builtin_inff();
+    for (int64_t i = 0; i < count; ++i)
+      next = scores[i] < least && scores[i] > next ? scores[i] : next;
+    if (!(next < least)) return true;
+    least = next;
+    alike = 0;
+    for (int64_t i = 0; i < count; ++i) alike += scores[i] < least ? 0 : 1;  // NaN counts
+    if (least == -__builtin_inff()) break;
+  }
+  return static_cast<float>(alike) > kMostAlike * static_cast<float>(count);
+}
+
 // Prepares a token; true where a scan pays for it.
 inline bool PrepareOne(const Item& it, int64_t token, float* scratch, float* state) {
   const auto& scan = it.a.scan;
   const int64_t keys = VisibleTo(it, token) - it.chunk.first;
   if (keys <= 0) return false;
   if (!scan.always && (keys < kLeastScanned || keys / kLeastPerSelected < it.a.keep)) return false;
+  if (!scan.always && ManyScoreAlike(it, token, keys)) return false;
   const ScanScratch at = LayOutScan(it.a, false);  // the parts that both ways have
   WithElement(
       it.a.element, [&](auto e) __attribute__((always_inline)) {
@@ -163,15 +215,6 @@ inline float Threshold(const Item& it, const TokenBound& bound, const uint32_t* 
     return bound.floor + begin - 0x1p-20f * size;
   }
   return -__builtin_inff();
-}
-
-inline void LoadKeysAt(const Item& it, const int32_t* positions, int64_t count) {
-  for (int64_t k = 0; k < count; ++k) {
-    Spread(it.a.element, KeyRow(it, positions[k]), it.a.dim, it.key + k * it.key_stride);
-  }
-  for (int64_t k = count; k < kIndexerKeyTile; ++k) {
-    for (int64_t c = 0; c < it.columns; ++c) it.key[k * it.key_stride + c] = 0.0f;
-  }
 }
 
 // Scores of the chunk's candidates, into the lists of its tokens. `bins`: of the first chunk of the
