@@ -45,6 +45,11 @@ SHAPES: dict[str, str | None] = {
 Array = npt.NDArray[Any]
 
 
+def takes_fp32(op: str) -> bool:
+    """Whether an operator takes floats of 32 bits where it takes those of 16."""
+    return {"float16", "float32"} <= set(tamis.describe(op)["arguments"][0]["dtypes"])
+
+
 def run_tamis(*arguments: str | Path) -> None:
     """The command line, which must succeed."""
     done = subprocess.run([BINARY, *arguments], capture_output=True, text=True, check=False)
@@ -54,7 +59,7 @@ def run_tamis(*arguments: str | Path) -> None:
 def layer_case(dtype: str) -> Case:
     """A small call of sparse_attention_pto."""
     random = np.random.default_rng(7)
-    scalar = ml_dtypes.bfloat16 if dtype == "bfloat16" else np.float16
+    scalar = np.dtype(dtype)
 
     def values(*shape: int) -> Array:
         return (random.standard_normal(shape) / 4).astype(scalar)

@@ -341,7 +341,7 @@ def test_what_belongs_to_eight_bits_is_refused(form: str) -> None:
         for name in MODES if third else ():
             assert line_of(call, **{name: 1}) == f"{name}: expected 0 ({WHY}), got 1"
         found = line_of(call, token_x=inputs(6)["token_x"].to(torch.int8))
-        assert found == "token_x: expected dtype float16 or bfloat16, got int8"
+        assert found == "token_x: expected dtype float16, bfloat16 or float32, got int8"
         found = line_of(call, weight_uq_qr=inputs(6)["weight_uq_qr"].to(torch.int8))
         assert found == "weight_uq_qr: expected dtype bfloat16 as token_x, got int8"
     for name in (f"{tensor}_dtype" for tensor in DTYPES):

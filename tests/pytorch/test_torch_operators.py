@@ -17,6 +17,7 @@ from python_calls import (
     command_line,
     make_case,
     same_bits,
+    takes_fp32,
     updated_of,
 )
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -28,10 +29,15 @@ def _note_in_the_report(record_testsuite_property: Callable[[str, object], None]
     record_testsuite_property("libraries", "torch")
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-@pytest.mark.parametrize("op", SHAPES)
+HALVES = [(op, dtype) for op in SHAPES for dtype in ("bfloat16", "float16")]
+FP32 = [(op, "float32") for op in SHAPES if takes_fp32(op)]
+
+
+@pytest.mark.parametrize(("op", "dtype"), HALVES + FP32)
 def test_results_equal_the_command_lines(tmp_path: Path, op: str, dtype: str) -> None:
     case = torch_case(tmp_path, op, dtype)
+    if dtype == "float32":
+        assert all(t.element_size() != 2 for t in case.tensors.values())
     expected = command_line(tmp_path)
     positional, named = arguments(case)
     found = results(op, overload(op)(*positional, **named))

@@ -100,7 +100,8 @@ def test_tensors_that_mean_more_than_their_memory_are_refused() -> None:
 
 def is_table(name: str, tensor: torch.Tensor) -> bool:
     """Whether the contract has it in 32 bits alone."""
-    return tensor.dtype == torch.int32 and name in ("block_table", "sparse_indices", "indices")
+    names = ("block_table", "window_block_table", "sparse_indices", "indices")
+    return tensor.dtype == torch.int32 and name in names
 
 
 def test_torch_operators_take_integers_of_64_bits(tmp_path: Path) -> None:

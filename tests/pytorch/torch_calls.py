@@ -123,10 +123,35 @@ def attention_case(layout: str, kv: str, **options: Any) -> Case:
     return Case("sparse_flash_attention", tensors, attributes)
 
 
+def with_window(case: Case, size: int) -> Case:
+    """A call of sparse_flash_attention with a window of fewer keys, in smaller pages."""
+    layout = case.attributes["layout_kv"]
+
+    def fewer(tensor: torch.Tensor) -> torch.Tensor:
+        if layout == "PA_BSND":
+            return tensor.reshape(8, 8, 1, -1)[1:6].clone()
+        keys = tensor[:, 5:12] if layout == "BSND" else tensor[3:17]
+        return keys.clone()
+
+    for name in ("key", "key_rope", "value"):
+        if name in case.tensors:
+            case.tensors[f"window_{name}"] = fewer(case.tensors[name])
+    if layout != "BSND":
+        lengths = {"TND": [9, 14], "PA_BSND": [9, 0]}[layout]
+        case.tensors["actual_seq_lengths_window"] = torch.tensor(lengths, dtype=torch.int32)
+    if layout == "PA_BSND":
+        table = torch.tensor([[4, 2], [-1, -1]], dtype=torch.int32)
+        case.tensors["window_block_table"] = table
+    case.attributes["window_size"] = size
+    return case
+
+
 def _whole_attention() -> Case:
     """Every tensor that sparse_flash_attention can have."""
     case = attention_case("TND", "PA_BSND", return_softmax_lse=True, compress_ratio=2)
     case.tensors["value"] = random(*case.tensors["key"].shape)
+    case = with_window(case, 6)
+    case.tensors["window_starts"] = torch.tensor([4, 0])
     case.tensors["sinks"] = torch.tensor([0.5, -1.0, 2.0, 0.0])
     case.tensors |= _starts_and_limits()
     case.tensors["actual_seq_lengths_tokens"] = torch.tensor([40, 34])
@@ -292,6 +317,10 @@ def forms(folder: Path) -> Iterator[tuple[str, Case]]:
         case = indexer_case("BSND", "BSND", return_value=True, value_dtype=dtype)
         yield f"lightning_indexer, values of {dtype}", case
     yield "sparse_flash_attention of bytes", _packed_attention()
+    yield "sparse_flash_attention of bytes, a window", with_window(_packed_attention(), 3)
+    near = with_window(attention_case("TND", "TND", accuracy="fp32_scores"), -1)
+    yield "sparse_flash_attention, a window", near
+    yield "sparse_flash_attention in fp32, a window", in_fp32(near)
     wide = attention_case("TND", "TND", out_dtype="float32")
     yield "sparse_flash_attention to float32", wide
     yield "sparse_flash_attention in fp32", in_fp32(wide)
@@ -312,6 +341,8 @@ def forms(folder: Path) -> Iterator[tuple[str, Case]]:
     for rows in ((5,), (2, 3)):
         yield f"mla_prolog of {rows}", _prolog("mla_prolog", folder, rows)
         yield f"indexer_prolog of {rows}", _prolog("indexer_prolog", folder, rows)
+    for op in ("mla_prolog", "indexer_prolog", "sparse_attention_pto"):
+        yield f"{op} in fp32", in_fp32(torch_case(folder, op))
     keys_only = ("query_norm", "w_idx_qb", "w_idx_proj")
     yield "indexer_prolog, keys", _prolog("indexer_prolog", folder, (5,), keys_only)
     shadowed = _prolog("indexer_prolog", folder, (5,))

@@ -26,6 +26,7 @@ class RowCopy {
         due_(0),
         at_{},
         ahead_{} {
+    for (int64_t m = 0; m < members->a.members; ++m) fetches_[m] = FetchesOf(members[m], tile);
     for (int64_t step = 0; step < kStepsAhead; ++step) Prefetch();
     for (int64_t m = 0; m < members->a.members; ++m) {
       PadKeys(members[m], tile.count);
@@ -71,12 +72,12 @@ class RowCopy {
   }
   TAMIS_INLINE void Prefetch() {
     if (ahead_.end) return;
-    const Item& it = members_[ahead_.member];
+    const Fetches& fetches = fetches_[ahead_.member];
     for (int64_t k = ahead_.key; k < ahead_.key + 2; ++k) {
       if (ahead_.value) {
-        PrefetchValue(it, *tile_, k);
+        fetches.Value(k);
       } else {
-        PrefetchRow(it, *tile_, k);
+        fetches.Key(k);
       }
     }
     Advance(ahead_);
@@ -86,9 +87,10 @@ class RowCopy {
     const int64_t k = at_.key;
     const int64_t end = k + 1 < tile_->count ? k + 2 : k + 1;
     if (!at_.value) {
-      for (int64_t i = k; i < end; ++i) LoadKey(it, *tile_, i);
+      for (int64_t i = k; i < end; ++i) LoadKey(it, fetches_[at_.member].from, *tile_, i);
     } else if (it.int16) {
-      paired_[at_.member] = paired_[at_.member] && PairUpValues(it, *tile_, k);
+      paired_[at_.member] =
+          paired_[at_.member] && PairUpValues(it, fetches_[at_.member].from, *tile_, k);
     } else {
       for (int64_t i = k; i < end; ++i) WidenValue(it, *tile_, i);
     }
@@ -102,6 +104,7 @@ class RowCopy {
   int64_t due_;
   Place at_;
   Place ahead_;
+  Fetches fetches_[kMostMembers] = {};
   bool paired_[kMostMembers] = {};
 };
 
