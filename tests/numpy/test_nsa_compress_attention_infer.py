@@ -113,6 +113,18 @@ def test_storage_accuracy_stays_within_its_bound(
     dataclasses.replace(random_call(seed), accuracy="storage").check(runner, implementation)
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_scores_in_fp32_are_those_of_storage_accuracy(
+    runner: Runner, implementation: Implementation, seed: int
+) -> None:
+    call = random_call(seed)
+    found, expected = (
+        dataclasses.replace(call, accuracy=accuracy).run(runner, implementation)
+        for accuracy in ("fp32_scores", "storage")
+    )
+    assert found.same_bits(expected)
+
+
 @pytest.mark.parametrize("layout", ["TND", "BSND"])
 def test_odd_head_dims_and_397_of_591_blocks_as_the_device_is_tested(
     runner: Runner, implementation: Implementation, layout: str

@@ -153,7 +153,7 @@ def random_layer(seed: int, dtype: RealName, lengths: list[int], tokens: int) ->
         "in_beta_k": normal(INDEX_DIM),
         "index_k_cache": normal(batch * width, PAGE, 1, INDEX_DIM),
     }
-    accuracy = "fp32" if seed % 4 == 3 else "storage"
+    accuracy = ("storage", "storage", "fp32_scores", "fp32")[seed % 4]
     interleaved = bool(seed % 2)
     return Layer(arrays, table, np.array(lengths), slots, interleaved, 0.25, dtype, accuracy)
 
@@ -176,8 +176,8 @@ def attend(layer: Layer, query: Approx, key: Approx, family: Family) -> Approx:
     out = p @ value.value
     # Logits err by the dot product, the scale, their own rounding, and that of their difference.
     moved = layer.scale * dots.error + 4 * family.unit * size
-    stored = product_accuracy(layer.dtype, layer.accuracy) == "storage"
-    if stored:
+    accuracy = product_accuracy(layer.dtype, layer.accuracy)
+    if accuracy == "storage":
         moved = moved + storage_score_error(query.value, key.value, layer.scale)
     # Weights p e^d over their sum move the mean by the sum of p (e^d - 1) (value - mean), over it.
     away = np.abs(value.value[None] - out[:, None])
@@ -186,7 +186,7 @@ def attend(layer: Layer, query: Approx, key: Approx, family: Family) -> Approx:
     # Then what evaluating e^x, both sums and the rescaling rounds.
     terms = 2 * family.of_sum(count + 16, np.ones(1)) * (p @ np.abs(value.value))
     error = error + terms + p @ value.error + family.underflow * count
-    if stored:
+    if accuracy != "fp32":
         error = error + storage_error(p, value.value, 128)[:, None]
     return query.like(out, error)
 

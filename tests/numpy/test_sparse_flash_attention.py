@@ -368,7 +368,7 @@ def check(call: Call, found: list[Found], family: Family) -> None:
             error = (relative + family.of_sum(len(key) + 1, one))[:, None] * weight
             lost = family.underflow * len(key)
             error = error + lost * np.abs(value).max(initial=1.0)
-            if accuracy == "storage":
+            if accuracy != "fp32":
                 # No tile has keys of both. A window's may begin anywhere: those here are one tile.
                 for part in (slice(None, listed), slice(listed, None)):
                     stored = storage_error((e / safe)[:, part], value[part], TILE)

@@ -100,6 +100,13 @@ def make_case(folder: Path, op: str, dtype: str) -> Case:
     return tamis.case.read(path)
 
 
+def window_beside(tensors: dict[str, Array]) -> dict[str, Array]:
+    """The keys of sparse_flash_attention again, where they lie, as those of its window."""
+    names = {f"window_{name}": name for name in ("key", "key_rope", "value", "block_table")}
+    names["actual_seq_lengths_window"] = "actual_seq_lengths_kv"
+    return {name: tensors[of].copy() for name, of in names.items() if of in tensors}
+
+
 def extended(case: Case) -> Case:
     """With all that a call can be asked for, and keys hidden from tokens, where it takes that."""
     fields = {a["name"]: a for a in tamis.describe(case.op)["arguments"]}
@@ -110,6 +117,10 @@ def extended(case: Case) -> Case:
         tensors["key_limits"] = np.random.default_rng(9).integers(-1, 40, rows).astype(np.int32)
     if "key_starts" in fields:
         tensors["key_starts"] = np.array([1], np.int64)
+    if "window_key" in fields:
+        tensors |= window_beside(tensors)
+        tensors["window_starts"] = np.array([2], np.int32)
+        attributes["window_size"] = 4
     if "causal" in fields:
         attributes |= {"causal": True, "actual_raw_seq_kvlen": attributes["actual_seq_qlen"]}
     if "compress_ratio" in fields:

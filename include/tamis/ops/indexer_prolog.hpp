@@ -14,8 +14,9 @@ namespace tamis::indexer_prolog {
 ///   index_k_shadow, of the same row: its integers and bounds as quantize_index_keys makes them
 ///   weights = r(x w_idx_proj)
 /// layernorm(v) = (v - mean) / sqrt(variance + epsilon) gamma + beta, variance = mean of squares.
-/// rope rotates the first channels of a head, as many as sin has: u cos + (-u[half..], u[..half])
-/// sin, where u is v (rope_interleaved false) or its even channels, then the odd ones (true).
+/// epsilon is rounded to fp32 before use, by the reference, too. rope rotates the first channels of
+/// a head, as many as sin has: u cos + (-u[half..], u[..half]) sin, where u is v (rope_interleaved
+/// false) or its even channels, then the odd ones (true).
 ///
 /// Outputs that are absent are not computed, and what only they need may be absent: query_norm and
 /// w_idx_qb for query, w_idx_proj for weights. `slot` is the token's cache_index, page * page_size

@@ -14,9 +14,9 @@ namespace tamis::mla_prolog {
 ///   kv = r(x w_dkv_kr)             latent channels, then rope channels
 ///   kv_cache[slot] = r(rmsnorm(kv_latent, gamma_ckv, epsilon_ckv))
 ///   kr_cache[slot] = r(rope(kv_rope))
-/// rmsnorm(v) = v / sqrt(mean(v^2) + epsilon) gamma. rope takes interleaved pairs and leaves
-/// halves: u = (v[0::2], v[1::2]), u cos + (-u[half..], u[..half]) sin, with all entries of sin and
-/// cos.
+/// rmsnorm(v) = v / sqrt(mean(v^2) + epsilon) gamma. Both epsilons are rounded to fp32 before use,
+/// by the reference, too. rope takes interleaved pairs and leaves halves: u = (v[0::2], v[1::2]),
+/// u cos + (-u[half..], u[..half]) sin, with all entries of sin and cos.
 ///
 /// Outputs that are absent are not computed; without all three only the caches are written and
 /// w_dq, w_uq_qr and w_uk are not read. `slot` is the token's cache_index, page * page_size + row:

@@ -21,8 +21,10 @@ TAMIS_INLINE const uint8_t* QueryRow(const Item& it, const Heads& heads, int64_t
 // All lines at once: they come from memory, and a block of lanes x lanes would wait for each line
 // in turn. Inlined by force: gcc 12 takes a function that only prefetches for one without effect
 // and drops its calls.
+// kHint 3: into L1; 2: into L2.
+template <int kHint = 3>
 TAMIS_INLINE void PrefetchBytes(const uint8_t* row, int64_t bytes) {
-  for (int64_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(row + byte, 0, 3);
+  for (int64_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(row + byte, 0, kHint);
 }
 TAMIS_INLINE void PrefetchQueries(const Item& it) {
   const int64_t bytes = BytesOf(it.a.element);
@@ -147,13 +149,15 @@ struct Fetches {
   int64_t rope_bytes;
   int64_t value_bytes;  // 0 where keys hold the values
 
+  template <int kHint = 3>
   TAMIS_INLINE void Key(int64_t k) const {
     if (k >= count) return;
-    PrefetchBytes(from.key + tile->key[k], key_bytes);
-    PrefetchBytes(from.key_rope + tile->key_rope[k], rope_bytes);
+    PrefetchBytes<kHint>(from.key + tile->key[k], key_bytes);
+    PrefetchBytes<kHint>(from.key_rope + tile->key_rope[k], rope_bytes);
   }
+  template <int kHint = 3>
   TAMIS_INLINE void Value(int64_t k) const {
-    if (k < count) PrefetchBytes(from.value + tile->value[k], value_bytes);
+    if (k < count) PrefetchBytes<kHint>(from.value + tile->value[k], value_bytes);
   }
 };
 TAMIS_INLINE Fetches FetchesOf(const Item& it, const Tile& tile) {
