@@ -19,7 +19,8 @@ class RowCopy {
   RowCopy(const Item* members, const Tile& tile, int64_t work)
       : members_(members),
         tile_(&tile),
-        steps_(2 * ((tile.count + 1) / 2) * members->a.members),
+        values_(members->int16 || members->loaded),
+        steps_((values_ ? 2 : 1) * ((tile.count + 1) / 2) * members->a.members),
         work_(work) {
     for (int64_t m = 0; m < members->a.members; ++m) fetches_[m] = FetchesOf(members[m], tile);
     for (int64_t step = 0; step < kFarAhead; ++step) Prefetch<2>(&far_);
@@ -67,7 +68,7 @@ class RowCopy {
     place.key += 2;
     if (place.key < tile_->count) return;
     place.key = 0;
-    place.end = place.value;
+    place.end = place.value || !values_;
     place.value = true;
   }
   template <int kHint>
@@ -100,7 +101,8 @@ class RowCopy {
 
   const Item* members_ = nullptr;
   const Tile* tile_ = nullptr;
-  int64_t steps_ = 0;  // in all, two rows each
+  bool values_ = false;  // are copied, too
+  int64_t steps_ = 0;    // in all, two rows each
   int64_t work_ = 1;
   int64_t due_ = 0;
   Place at_ = {};

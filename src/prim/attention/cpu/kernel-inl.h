@@ -89,7 +89,7 @@ inline Item MakeItem(const Args& a, const Scratch& at, const Place& place, int64
       .vectors = (rows + kLanes - 1) / kLanes,
       .columns = ColumnsOf(a.dim) + ColumnsOf(a.rope_dim),
       .dim_pairs = DimPairsOf(a.dim) + DimPairsOf(a.rope_dim),
-      .loaded = a.members > 1,
+      .loaded = a.ahead && !a.value_in_key && !(int16 && a.storage),
       .int16 = int16 && a.storage,
       .int16_scores = int16_scores,
       .queries_packed = queries_packed,
@@ -198,38 +198,50 @@ __attribute__((noinline)) bool Attend(const Item& it, int64_t first, int64_t cou
   return true;
 }
 
-// The same for several members, whose rows are copied a tile ahead. One slot of their scratch has
-// the rows of the tile that is worked on, the other those of the next.
-__attribute__((noinline)) bool AttendMembers(const Item (&slots)[2][kMostMembers]) {
+// The same where rows are copied a tile ahead, for one member or, without segments, for several.
+// One slot of their scratch has the rows of the tile that is worked on, the other those of the
+// next.
+__attribute__((noinline)) bool AttendAhead(const Item* const (&slots)[2], int64_t first,
+                                           int64_t count, State to, State other) {
   const Item* members = slots[0];
-  const int64_t count = members->a.members;
+  const int64_t most = members->a.members;
+  const State own[] = {to, other};
+  const auto state_of = [&](int64_t m, int64_t segment) {
+    return most > 1 ? members[m].Total() : own[segment > 0];
+  };
   Cursor cursor = StartOf(*members, 0);
+  if (first > 0) Skip(*members, &cursor, first * members->segments.tiles);
   Tile tiles[2];
   NextTile(*members, &cursor, &tiles[0]);
   if (tiles[0].count == 0) return false;
-  for (int64_t m = 0; m < count; ++m) {
+  PrefetchPages(*members, tiles[0]);
+  for (int64_t m = 0; m < most && !members->queries_packed; ++m) {
     PrefetchQueries(members[m]);
     PackColumns(members[m]);
-    Begin(members[m], members[m].Total());
   }
   RowCopy copies[2];
   copies[0] = RowCopy(slots[0], tiles[0], 1);
   copies[0].Finish();
-  bool first = true;
-  for (int64_t slot = 0; tiles[slot].count > 0; slot = 1 - slot, first = false) {
-    const Tile& tile = tiles[slot];
-    Tile& next = tiles[1 - slot];
-    NextTile(*members, &cursor, &next);
-    RowCopy& copy = copies[1 - slot];
-    copy = next.count > 0 ? RowCopy(slots[1 - slot], next, count * WorkOf(*members, tile.count))
-                          : RowCopy();
-    PrefetchPages(*members, next);
-    for (int64_t m = 0; m < count; ++m) {
-      const Item& it = slots[slot][m];
-      Scores<true>(it, tile.count, ScoresOf(it, tile), &copy);
-      AddTile(it, it.Total(), tile, first, copies[slot].Paired(m), &copy);
+  int slot = 0;
+  for (int64_t segment = 0; segment < count && tiles[slot].count > 0; ++segment) {
+    for (int64_t m = 0; m < most; ++m) Begin(members[m], state_of(m, segment));
+    for (int64_t i = 0; i < members->segments.tiles && tiles[slot].count > 0; ++i) {
+      const Tile& tile = tiles[slot];
+      Tile& next = tiles[1 - slot];
+      NextTile(*members, &cursor, &next);
+      RowCopy& copy = copies[1 - slot];
+      copy = next.count > 0 ? RowCopy(slots[1 - slot], next, most * WorkOf(*members, tile.count))
+                            : RowCopy();
+      PrefetchPages(*members, next);
+      for (int64_t m = 0; m < most; ++m) {
+        const Item& it = slots[slot][m];
+        Scores<true>(it, tile.count, ScoresOf(it, tile), &copy);
+        AddTile(it, state_of(m, segment), tile, i == 0, copies[slot].Paired(m), &copy);
+      }
+      copy.Finish();
+      slot = 1 - slot;
     }
-    copy.Finish();
+    if (segment > 0) MergeStates(*members, 0, members->vectors, own, 2);
   }
   return true;
 }
@@ -244,8 +256,9 @@ inline void Finish(const Item& it, bool any) {
 }
 
 // What workers share of cut items: packed queries, then states.
-inline Item CutItem(const Args& a, const Scratch& at, int64_t cut, void* scratch, void* shared) {
-  return MakeItem(a, at, PlaceOf(a, a.cuts[cut].item), 0, 0, static_cast<float*>(scratch),
+inline Item CutItem(const Args& a, const Scratch& at, int64_t cut, int64_t slot, void* scratch,
+                    void* shared) {
+  return MakeItem(a, at, PlaceOf(a, a.cuts[cut].item), 0, slot, static_cast<float*>(scratch),
                   static_cast<float*>(shared) + cut * at.packed_query_floats, nullptr);
 }
 inline State PartialAt(const Item& it, int64_t partial, void* shared) {
@@ -265,16 +278,21 @@ void Attention(const void* args, int64_t item, void* scratch, void*) {
   const Scratch at(a);
   const Place place = PlaceOf(a, item);
   const Item first = MakeItem(a, at, place, 0, 0, floats, nullptr, nullptr);
-  if (a.members == 1)
-    return Finish(first, Attend(first, 0, first.segments.count, first.Total(), first.Segment()));
-  static_assert(kMostMembers == 4);
   const auto make = [&](int64_t member, int64_t slot) {
     return MakeItem(a, at, place, member < a.members ? member : 0, slot, floats, nullptr,
                     first.span);
   };
+  if (!a.ahead)
+    return Finish(first, Attend(first, 0, first.segments.count, first.Total(), first.Segment()));
+  if (a.members == 1) {
+    const Item other = make(0, 1);
+    return Finish(first, AttendAhead({&first, &other}, 0, first.segments.count, first.Total(),
+                                     first.Segment()));
+  }
+  static_assert(kMostMembers == 4);
   const Item slots[2][kMostMembers] = {{make(0, 0), make(1, 0), make(2, 0), make(3, 0)},
                                        {make(0, 1), make(1, 1), make(2, 1), make(3, 1)}};
-  const bool any = AttendMembers(slots);
+  const bool any = AttendAhead({slots[0], slots[1]}, 0, 1, first.Total(), first.Segment());
   for (int64_t m = 0; m < a.members; ++m) Finish(slots[0][m], any);
 }
 
@@ -283,7 +301,7 @@ void AttentionQueries(const void* args, int64_t item, void* scratch, void* share
   const auto& a = *static_cast<const Args*>(args);
   const Scratch at(a);
   const int64_t groups = Groups(at.rows);
-  const Item it = CutItem(a, at, item / groups, scratch, shared);
+  const Item it = CutItem(a, at, item / groups, 0, scratch, shared);
   const int64_t group = item % groups;
   if (it.queries_packed && group < Groups(it.rows) && a.cuts[item / groups].partials > 0)
     PackGroup(it, group);
@@ -294,9 +312,14 @@ void AttentionSegment(const void* args, int64_t item, void* scratch, void* share
   const auto& a = *static_cast<const Args*>(args);
   const Task& task = a.tasks[item];
   const Scratch at(a);
-  const Item it = CutItem(a, at, task.cut, scratch, shared);
+  const Item it = CutItem(a, at, task.cut, 0, scratch, shared);
   const State state = PartialAt(it, task.partial, shared);
-  if (Attend(it, task.segment, 1, state, state)) return;
+  if (a.ahead) {
+    const Item other = CutItem(a, at, task.cut, 1, scratch, shared);
+    if (AttendAhead({&it, &other}, task.segment, 1, state, state)) return;
+  } else if (Attend(it, task.segment, 1, state, state)) {
+    return;
+  }
   for (int64_t row = 0; row < it.rows; ++row) state.sum[row] = -1.0f;  // none: no position
 }
 
@@ -306,7 +329,7 @@ void AttentionMerge(const void* args, int64_t item, void* scratch, void* shared)
   const Scratch at(a);
   const int64_t groups = Groups(at.rows);
   const Cut& cut = a.cuts[item / groups];
-  const Item it = CutItem(a, at, item / groups, scratch, shared);
+  const Item it = CutItem(a, at, item / groups, 0, scratch, shared);
   const int64_t begin = item % groups * kGroupVectors;
   const int64_t end = it.vectors < begin + kGroupVectors ? it.vectors : begin + kGroupVectors;
   if (begin >= end) return;

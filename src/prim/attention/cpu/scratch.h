@@ -27,7 +27,7 @@ struct Scratch {
   int64_t keys;       // max_keys in whole tiles
   int64_t dim_pairs;  // of a query's or a key's dims in integers
 
-  // Where an item has several members, there are two of each: for a tile and the next.
+  // Where rows are copied ahead, there are two of each: for a tile and the next.
   int64_t key;         // [members][key_tile][key_stride]
   int64_t value;       // [members] of a strip [key_tile][up to kValueStrip], of whole rows, or of
                        // pairs of keys in integers, [key_tile / 2][value_stride]
@@ -98,7 +98,7 @@ struct Scratch {
     state_floats = of_member.Total();
 
     key_floats = Times(key_stride, a.key_tile);
-    const int64_t copies = a.members > 1 ? 2 * a.members : 1;
+    const int64_t copies = a.ahead ? 2 * a.members : 1;
     const bool whole = copies > 1 || rows <= kLine;  // of few rows, values are widened whole
     const int64_t pairs = a.storage ? Times(value_stride, a.key_tile / 2) : 0;
     const int64_t floats = Times(whole ? value_stride : kValueStrip, a.key_tile);

@@ -280,7 +280,7 @@ __attribute__((noinline)) void SumValues(const Item& it, const State& state, con
                             copy);
     }
     // Integers that were out of range are not in scratch.
-    if (it.loaded && !it.int16) return SumWholeValues(it, state, tile, first, scores, values, copy);
+    if (it.loaded) return SumWholeValues(it, state, tile, first, scores, values, copy);
     if (it.rows < kTileHeight && it.at.rows <= prim::attention::kLine) {
       WidenParts(it, tile, 0, it.a.value_dim, it.at.out_stride, it.value, it.at.value_stride);
       return SumWholeValues(it, state, tile, first, scores, values, copy);
