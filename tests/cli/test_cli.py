@@ -168,7 +168,9 @@ class TestUsage(CliTest):
         self.refused("bench", "nsa_compress", "--shape", "tiny", says="ragged")
         new = ("case", "new", "nsa_compress", "-o", self.path("x"))
         self.refused(*new, "--shape", "tiny", says="ragged")
-        self.refused(*new, "--shape", "ragged", "--dtype", "float64", says="float16, bfloat16 or float32")
+        self.refused(
+            *new, "--shape", "ragged", "--dtype", "float64", says="float16, bfloat16 or float32"
+        )
         self.refused("run", self.case, "-o", self.path("x"), "--impl", "gpu", says="reference")
         self.refused("run", self.case, "-o", self.path("x"), "--level", "sse", says="scalar")
         self.refused("run", self.case, "-o", self.path("x"), "--threads", "-2", says="threads")

@@ -20,8 +20,9 @@ namespace tamis {
 /// are not finite, or whose m[k] is not 0 and outside [2^-30, 2^30), take their tile to fp32.
 /// Inputs in fp32 are never rounded to integers. Whatever the dtype of the output, kFp32 is for who
 /// goes on with it in fp32. Where no statistics are wanted, sparse_flash_attention with kStorage
-/// computes the scores of 16-bit keys so, too: of a tile whose integers are expected to move no score by more
-/// than 1e-3 (as a standard deviation), and where products of bfloat16 pairs are not as fast.
+/// computes the scores of 16-bit keys so, too: of a tile whose integers are expected to move no
+/// score by more than 1e-3 (as a standard deviation), and where products of bfloat16 pairs are not
+/// as fast.
 enum class Accuracy : int32_t { kStorage = 0, kFp32 = 1, kFp32Scores = 2 };
 
 }  // namespace tamis

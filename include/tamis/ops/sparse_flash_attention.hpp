@@ -29,14 +29,13 @@ enum class KvFormat : int32_t { kSplit = 0, kCann656 = 1, kFlashMla656 = 2 };
 /// With sinks a head's max is max(max, sink) and its sum grows by exp(sink - max); with no position
 /// max = sink, sum = 1. Padding rows: out 0, max -inf, sum 0.
 ///
-/// Keys of a second tensor join the same softmax where window_key is given: of its m positions in
-/// the sequence, token i sees those j with e - window_size <= j < e and j >= window_starts[b], e =
-/// m
-/// - q + i + 1; window_size -1: all before e; 0: none. They count after those of the list, whatever
-/// sparse_mode, key_limits and compress_ratio say of that. window_key, window_key_rope and
-/// window_value are as key, key_rope and value, in the same layout and format, of other sizes and
-/// pages: so a model that attends over chosen compressed keys and over its last tokens
-/// (DeepSeek-V4) has both in one call.
+/// With window_key, keys of a second tensor join the same softmax. Of its m positions in the
+/// sequence, token i sees those j with e - window_size <= j < e and j >= window_starts[b], where
+/// e = m - q + i + 1. window_size -1: all before e; 0: none. sparse_mode, key_limits and
+/// compress_ratio say nothing of them. window_key, window_key_rope and window_value are as key,
+/// key_rope and value, in the same layout and format, with sizes and pages of their own. A model
+/// that attends over chosen compressed keys and over its last tokens (DeepSeek-V4) has both in one
+/// call. Entries of window_block_table before all windows are not read.
 ///
 /// The value is the latent part of the key where `value` is absent. With a kv_format other than
 /// split, key holds rows of bytes as pack_kv_rows writes them, and key_rope and value are absent;

@@ -264,10 +264,11 @@ TEST(SlidingWindowAttention, CostCountsTheKeysOfTheWindows) {
 TEST(SlidingWindowAttention, TheWorkspaceIsTheFormulas) {
   const auto up = [](int64_t a) { return (a + 15) / 16 * 16; };
   struct Case {
-    int64_t tokens, heads, kv_heads, window, rows;
+    int64_t tokens, heads, kv_heads, window, rows, copies;
   };
-  for (const Case& c : {Case{1, 64, 4, 512, 16}, Case{100, 64, 4, 512, 64}, Case{100, 5, 1, 9, 45},
-                        Case{100, 5, 1, 2, 20}, Case{100, 2, 2, 1, 16}, Case{3, 300, 2, 9, 150}}) {
+  for (const Case& c :
+       {Case{1, 64, 4, 512, 16, 2}, Case{100, 64, 4, 512, 64, 1}, Case{100, 5, 1, 9, 45, 1},
+        Case{100, 5, 1, 2, 20, 1}, Case{100, 2, 2, 1, 16, 1}, Case{3, 300, 2, 9, 150, 1}}) {
     Shape s;
     s.heads = c.heads;
     s.kv_heads = c.kv_heads;
@@ -282,7 +283,7 @@ TEST(SlidingWindowAttention, TheWorkspaceIsTheFormulas) {
     const int64_t r = up(c.rows);
     const int64_t tokens = c.rows / (c.heads / c.kv_heads);
     const int64_t value = 64 * (r <= 16 ? 16 : 32);
-    EXPECT_EQ(plan->workspace_bytes(), 4 * (r * (16 + 64 + 16 + 3) + 64 * 208 + value +
+    EXPECT_EQ(plan->workspace_bytes(), 4 * (r * (16 + 64 + 16 + 3) + c.copies * (64 * 208 + value) +
                                             up(4 * tokens) + up((tokens + 3) / 4)))
         << c.heads << " heads, window " << c.window;
   }

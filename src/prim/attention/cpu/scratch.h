@@ -99,7 +99,8 @@ struct Scratch {
 
     key_floats = Times(key_stride, a.key_tile);
     const int64_t copies = a.ahead ? 2 * a.members : 1;
-    const bool whole = copies > 1 || rows <= kLine;  // of few rows, values are widened whole
+    // Values are copied whole; of few rows, widened whole.
+    const bool whole = (a.ahead && !a.value_in_key) || rows <= kLine;
     const int64_t pairs = a.storage ? Times(value_stride, a.key_tile / 2) : 0;
     const int64_t floats = Times(whole ? value_stride : kValueStrip, a.key_tile);
     const bool in_place = a.value_in_key && !a.bf16_pairs;  // of fp32 keys
