@@ -734,8 +734,9 @@ typedef struct tamis_sparse_flash_attention_params {
   int64_t window_size;
   /* 0 or 1, default false: whether softmax_max and softmax_sum are wanted */
   int64_t return_softmax_lse;
-  /* one of split, cann656, flashmla656; NULL means split: split: key and key_rope as query; else
-   * key holds rows of bytes as pack_kv_rows makes them */
+  /* one of split, cann656, flashmla656, flashmla584; NULL means split: split: key and key_rope
+   * as query; else key holds rows of bytes as pack_kv_rows makes them, of flashmla584 a page at
+   * a time */
   const char* kv_format;
   /* one of storage, fp32, fp32_scores; NULL means storage: of the products: storage lets a level
    * use 16-bit integers for values, and for scores where no statistics are wanted, with an error
@@ -877,16 +878,18 @@ TAMIS_C_API tamis_status tamis_sparse_attention_pto_renew(
 typedef struct tamis_pack_kv_rows_params {
   /* sizeof(tamis_pack_kv_rows_params) of the caller */
   size_t struct_size;
-  /* input [R, D] float16, bfloat16: latent part of the keys, D a multiple of 128 */
+  /* input [R, D] float16, bfloat16: latent part of the keys, D a multiple of 128, of 64 with
+   * flashmla584 */
   tamis_tensor latent;
   /* input [R, Dr] as latent: rotary part, kept as it is */
   tamis_tensor rope;
-  /* one of cann656, flashmla656; NULL means cann656: int8 | rope | scales, or fp8 e4m3fn |
-   * scales | rope */
+  /* one of cann656, flashmla656, flashmla584; NULL means cann656: int8 | rope | scales; fp8
+   * e4m3fn | scales | rope; or fp8 | rope of all rows, then their scales */
   const char* kv_format;
   /* 0 or 1, default false: no limit of a document applies: changes nothing */
   int64_t strict;
-  /* output [R, width] uint8: width = D + 2 Dr + D / 32 bytes a key */
+  /* output [R, width] uint8: width = D + 2 Dr + D / 32 bytes a key; flashmla584: D + 2 Dr + D /
+   * 64 + 1, dense */
   tamis_tensor rows;
 } tamis_pack_kv_rows_params;
 
@@ -916,12 +919,12 @@ typedef struct tamis_unpack_kv_rows_params {
   /* sizeof(tamis_unpack_kv_rows_params) of the caller */
   size_t struct_size;
   /* input [R, width] uint8, int8: width = D + 2 rope_dim + D / 32 bytes a key, D a multiple of
-   * 128 */
+   * 128; flashmla584: D + 2 rope_dim + D / 64 + 1, D a multiple of 64, dense */
   tamis_tensor rows;
   /* default 64: dims of the rotary part */
   int64_t rope_dim;
-  /* one of cann656, flashmla656; NULL means cann656: int8 | rope | scales, or fp8 e4m3fn |
-   * scales | rope */
+  /* one of cann656, flashmla656, flashmla584; NULL means cann656: int8 | rope | scales; fp8
+   * e4m3fn | scales | rope; or fp8 | rope of all rows, then their scales */
   const char* kv_format;
   /* one of bfloat16, float16; NULL means bfloat16: dtype of the outputs; that of the packed rope */
   const char* dtype;

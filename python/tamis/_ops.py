@@ -2160,7 +2160,7 @@ def sparse_flash_attention(
     compress_ratio: int = 1,
     window_size: int = -1,
     return_softmax_lse: bool = False,
-    kv_format: Literal["split", "cann656", "flashmla656"] = "split",
+    kv_format: Literal["split", "cann656", "flashmla656", "flashmla584"] = "split",
     accuracy: Literal["storage", "fp32", "fp32_scores"] = "storage",
     out_dtype: Literal["input", "float32"] = "input",
     strict: bool = False,
@@ -2203,7 +2203,7 @@ def sparse_flash_attention(
     compress_ratio: int = 1,
     window_size: int = -1,
     return_softmax_lse: bool = False,
-    kv_format: Literal["split", "cann656", "flashmla656"] = "split",
+    kv_format: Literal["split", "cann656", "flashmla656", "flashmla584"] = "split",
     accuracy: Literal["storage", "fp32", "fp32_scores"] = "storage",
     out_dtype: Literal["input", "float32"] = "input",
     strict: bool = False,
@@ -2245,7 +2245,7 @@ def sparse_flash_attention(
     compress_ratio: int = 1,
     window_size: int = -1,
     return_softmax_lse: bool = False,
-    kv_format: Literal["split", "cann656", "flashmla656"] = "split",
+    kv_format: Literal["split", "cann656", "flashmla656", "flashmla584"] = "split",
     accuracy: Literal["storage", "fp32", "fp32_scores"] = "storage",
     out_dtype: Literal["input", "float32"] = "input",
     strict: bool = False,
@@ -2332,8 +2332,9 @@ def sparse_flash_attention(
         keys of window_key that a token sees, its own position the last; -1: all up to that
     return_softmax_lse : bool, default False
         whether softmax_max and softmax_sum are wanted
-    kv_format : {"split", "cann656", "flashmla656"}, default "split"
-        split: key and key_rope as query; else key holds rows of bytes as pack_kv_rows makes them
+    kv_format : {"split", "cann656", "flashmla656", "flashmla584"}, default "split"
+        split: key and key_rope as query; else key holds rows of bytes as pack_kv_rows makes them,
+        of flashmla584 a page at a time
     accuracy : {"storage", "fp32", "fp32_scores"}, default "storage"
         of the products: storage lets a level use 16-bit integers for values, and for scores where
         no statistics are wanted, with an error below the rounding of a bfloat16 output;
@@ -2785,7 +2786,7 @@ def pack_kv_rows(
     latent: NumpyArray,
     rope: NumpyArray,
     *,
-    kv_format: Literal["cann656", "flashmla656"] = "cann656",
+    kv_format: Literal["cann656", "flashmla656", "flashmla584"] = "cann656",
     strict: bool = False,
     rows: NumpyArray | None = None,
     level: Level | None = None,
@@ -2799,7 +2800,7 @@ def pack_kv_rows(
     latent: Array,
     rope: Array,
     *,
-    kv_format: Literal["cann656", "flashmla656"] = "cann656",
+    kv_format: Literal["cann656", "flashmla656", "flashmla584"] = "cann656",
     strict: bool = False,
     rows: Array | None = None,
     level: Level | None = None,
@@ -2812,7 +2813,7 @@ def pack_kv_rows(
     latent: Array,
     rope: Array,
     *,
-    kv_format: Literal["cann656", "flashmla656"] = "cann656",
+    kv_format: Literal["cann656", "flashmla656", "flashmla584"] = "cann656",
     strict: bool = False,
     rows: Array | None = None,
     level: Level | None = None,
@@ -2826,11 +2827,12 @@ def pack_kv_rows(
     Parameters
     ----------
     latent : array of float16, bfloat16
-        [R, D]: latent part of the keys, D a multiple of 128
+        [R, D]: latent part of the keys, D a multiple of 128, of 64 with flashmla584
     rope : array, dtype as latent
         [R, Dr]: rotary part, kept as it is
-    kv_format : {"cann656", "flashmla656"}, default "cann656"
-        int8 | rope | scales, or fp8 e4m3fn | scales | rope
+    kv_format : {"cann656", "flashmla656", "flashmla584"}, default "cann656"
+        int8 | rope | scales; fp8 e4m3fn | scales | rope; or fp8 | rope of all rows, then their
+        scales
     strict : bool, default False
         no limit of a document applies: changes nothing
     rows : array, optional
@@ -2846,7 +2848,7 @@ def pack_kv_rows(
     Returns
     -------
     rows : array of uint8
-        [R, width]: width = D + 2 Dr + D / 32 bytes a key
+        [R, width]: width = D + 2 Dr + D / 32 bytes a key; flashmla584: D + 2 Dr + D / 64 + 1, dense
 
     Raises
     ------
@@ -2907,7 +2909,7 @@ def unpack_kv_rows(
     rows: NumpyArray,
     *,
     rope_dim: int = 64,
-    kv_format: Literal["cann656", "flashmla656"] = "cann656",
+    kv_format: Literal["cann656", "flashmla656", "flashmla584"] = "cann656",
     dtype: Literal["bfloat16", "float16"] = "bfloat16",
     strict: bool = False,
     latent: NumpyArray | None = None,
@@ -2923,7 +2925,7 @@ def unpack_kv_rows(
     rows: Array,
     *,
     rope_dim: int = 64,
-    kv_format: Literal["cann656", "flashmla656"] = "cann656",
+    kv_format: Literal["cann656", "flashmla656", "flashmla584"] = "cann656",
     dtype: Literal["bfloat16", "float16"] = "bfloat16",
     strict: bool = False,
     latent: Array | None = None,
@@ -2938,7 +2940,7 @@ def unpack_kv_rows(
     rows: Array,
     *,
     rope_dim: int = 64,
-    kv_format: Literal["cann656", "flashmla656"] = "cann656",
+    kv_format: Literal["cann656", "flashmla656", "flashmla584"] = "cann656",
     dtype: Literal["bfloat16", "float16"] = "bfloat16",
     strict: bool = False,
     latent: Array | None = None,
@@ -2954,11 +2956,13 @@ def unpack_kv_rows(
     Parameters
     ----------
     rows : array of uint8, int8
-        [R, width]: width = D + 2 rope_dim + D / 32 bytes a key, D a multiple of 128
+        [R, width]: width = D + 2 rope_dim + D / 32 bytes a key, D a multiple of 128; flashmla584: D
+        + 2 rope_dim + D / 64 + 1, D a multiple of 64, dense
     rope_dim : int, default 64
         dims of the rotary part
-    kv_format : {"cann656", "flashmla656"}, default "cann656"
-        int8 | rope | scales, or fp8 e4m3fn | scales | rope
+    kv_format : {"cann656", "flashmla656", "flashmla584"}, default "cann656"
+        int8 | rope | scales; fp8 e4m3fn | scales | rope; or fp8 | rope of all rows, then their
+        scales
     dtype : {"bfloat16", "float16"}, default "bfloat16"
         dtype of the outputs; that of the packed rope
     strict : bool, default False

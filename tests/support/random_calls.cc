@@ -280,6 +280,11 @@ void QuantizeIndexKeys(ContractCall* c) {
   c->Size("D", c->SomeSize(140));
 }
 
+std::string SomeKvFormat(ContractCall* c) {
+  const char* const formats[] = {"cann656", "flashmla656", "flashmla584"};
+  return formats[c->random().Below(3)];
+}
+
 // What a key of sparse_flash_attention is made of.
 struct KeyParts {
   std::optional<prim::KvRow> row;  // rows of bytes
@@ -293,11 +298,13 @@ KeyParts DrawKeyParts(ContractCall* c) {
   KeyParts parts;
   const int64_t rope = random.Between(0, 12);
   if (random.Below(4) == 0) {
-    parts.latent = 128 * random.Between(1, 2);
-    parts.row = c->Coin() ? prim::KvRow::Cann(parts.latent, rope)
-                          : prim::KvRow::FlashMla(parts.latent, rope);
-    c->Set("kv_format", std::string(parts.row->fp8 ? "flashmla656" : "cann656"));
-    c->Need("query_rope");
+    const std::string format = SomeKvFormat(c);
+    const bool apart = format == "flashmla584";
+    const int64_t latent = (apart ? 64 : 128) * random.Between(1, 2);
+    parts.row = KvFormatOf(format, latent, apart ? 64 : rope);
+    parts.latent = latent + (apart ? 64 : 0);
+    c->Set("kv_format", format);
+    apart ? c->Omit("query_rope") : c->Need("query_rope");
     return parts;
   }
   parts.latent = random.Between(1, 40);
@@ -327,14 +334,13 @@ void SetKeys(ContractCall* c, const Tokens& t, const Placement& place, const Key
     if (parts.value) keys("value", parts.latent);
     return;
   }
-  const int64_t width = parts.row->width();
-  std::vector<uint8_t> bytes(static_cast<size_t>(place.rows() * width), 0xff);
-  for (int64_t r = 0; r < place.rows(); ++r) {
-    if (!place.Holds(r)) continue;
-    const std::vector<uint8_t> key = RandomKvRow(*parts.row, t.dtype, &random);
-    std::copy(key.begin(), key.end(), bytes.begin() + r * width);
-  }
-  c->call().Strided(prefix + "key", DType::kUInt8, place.Shape(width), t.gap, Elements(bytes));
+  const std::vector<int64_t> shape = place.Shape(parts.row->width());
+  const int64_t rows = shape[shape.size() - 3];
+  const std::vector<uint8_t> bytes = RandomKvPages(
+      *parts.row, rows > 0 ? place.rows() / rows : 0, rows,
+      [&](int64_t r) { return place.Holds(r); }, t.dtype, &random);
+  c->call().Strided(prefix + "key", DType::kUInt8, shape, parts.row->scales_apart ? 0 : t.gap,
+                    Elements(bytes));
 }
 
 // Most calls have a second source of keys.
@@ -372,7 +378,8 @@ void SparseFlashAttention(ContractCall* c) {
   SetKeys(c, t, place, parts, "");
   SetWindow(c, t, parts);
   const int64_t latent = parts.latent;
-  const int64_t rope = parts.row ? parts.row->rope_dim : parts.rope.value_or(0);
+  const bool in_key = parts.row && parts.row->scales_apart;
+  const int64_t rope = parts.row && !in_key ? parts.row->rope_dim : parts.rope.value_or(0);
   const int64_t block = random.Between(1, 3);
   const int64_t ids = Most(t.n) / block + 2;
   c->Set("sparse_block_size", block)
@@ -445,30 +452,33 @@ void SparseAttentionPto(ContractCall* c) {
 // --- rows of bytes, and parts
 // -----------------------------------------------------------------------
 
+// Rows whose scales lie apart have no gaps.
+prim::KvRow SetKvFormat(ContractCall* c, int64_t rope) {
+  const std::string format = SomeKvFormat(c);
+  const int64_t groups = c->random().Between(0, 2);
+  const int64_t group = KvFormatOf(format, 0, 0).group;
+  const prim::KvRow row = KvFormatOf(format, group * groups, rope);
+  c->Set("kv_format", format);
+  if (row.scales_apart) c->Dense();
+  return row;
+}
+
 void PackKvRows(ContractCall* c) {
-  c->Size("R", c->SomeSize(6))
-      .Size("D", 128 * c->random().Between(0, 2))
-      .Size("Dr", c->random().Between(0, 9));
+  const prim::KvRow row = SetKvFormat(c, c->random().Between(0, 9));
+  c->Size("R", c->SomeSize(6)).Size("D", row.latent_dim).Size("Dr", row.rope_dim);
 }
 
 void UnpackKvRows(ContractCall* c) {
   Random& random = c->random();
-  const int64_t rope = random.Between(0, 9);
-  const int64_t latent = 128 * random.Between(0, 2);
-  const bool flash = c->Coin();
+  const prim::KvRow row = SetKvFormat(c, random.Between(0, 9));
   const bool half = c->Coin();
-  const prim::KvRow row =
-      flash ? prim::KvRow::FlashMla(latent, rope) : prim::KvRow::Cann(latent, rope);
   const int64_t count = c->SomeSize(6);
-  std::vector<uint8_t> bytes;
-  for (int64_t r = 0; r < count; ++r) {
-    const auto one = RandomKvRow(row, half ? DType::kFloat16 : DType::kBFloat16, &random);
-    bytes.insert(bytes.end(), one.begin(), one.end());
-  }
+  const std::vector<uint8_t> bytes = RandomKvPages(
+      row, 1, count, [](int64_t) { return true; }, half ? DType::kFloat16 : DType::kBFloat16,
+      &random);
   c->Size("R", count)
       .Size("width", row.width())
-      .Set("rope_dim", rope)
-      .Set("kv_format", std::string(flash ? "flashmla656" : "cann656"))
+      .Set("rope_dim", row.rope_dim)
       .Set("dtype", std::string(half ? "float16" : "bfloat16"))
       .Type("rows", DType::kUInt8)
       .Values("rows", Elements(bytes));

@@ -11,7 +11,7 @@ namespace tamis::sparse_flash_attention {
 
 enum class QueryLayout : int32_t { kBsnd = 0, kTnd = 1 };
 enum class KvLayout : int32_t { kBsnd = 0, kTnd = 1, kPaBsnd = 2 };
-enum class KvFormat : int32_t { kSplit = 0, kCann656 = 1, kFlashMla656 = 2 };
+enum class KvFormat : int32_t { kSplit = 0, kCann656 = 1, kFlashMla656 = 2, kFlashMla584 = 3 };
 
 /// For query token i of a sequence with q query tokens and n keys, and every head h, over the
 /// positions j that the row's sparse_indices name:
@@ -39,9 +39,12 @@ enum class KvFormat : int32_t { kSplit = 0, kCann656 = 1, kFlashMla656 = 2 };
 ///
 /// The value is the latent part of the key where `value` is absent. With a kv_format other than
 /// split, key holds rows of bytes as pack_kv_rows writes them, and key_rope and value are absent;
-/// for a query in fp32 the rotary part of a row is bf16, and its latent is not rounded.
-/// Scores and softmax in fp32; products of probabilities and values: see Accuracy. Ids may hold any
-/// int32; page-table entries of a sequence's keys are checked by plan, others are never read.
+/// for a query in fp32 the rotary part of a row is bf16, and its latent is not rounded. A key of
+/// flashmla584 is D - 64 channels of latent and 64 of the rotary part, and the value is all of it;
+/// query_rope is absent. Its rows are dense: with PA_BSND a page, with BSND a sequence, with TND
+/// the tensor has all rows, then their scales (the stride of pages or sequences may be any). Scores
+/// and softmax in fp32; products of probabilities and values: see Accuracy. Ids may hold any int32;
+/// page-table entries of a sequence's keys are checked by plan, others are never read.
 /// Deterministic, bit for bit, for any number of threads and whatever other rows a call has.
 /// Outputs must not overlap inputs.
 struct Params {

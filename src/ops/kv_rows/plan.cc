@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <limits>
 #include <string>
 
 #include "base/checked.h"
@@ -9,11 +11,23 @@
 namespace tamis {
 namespace {
 
-prim::KvRow FormatOf(bool flash_mla, int64_t latent_dim, int64_t rope_dim, DType dtype) {
-  prim::KvRow row = flash_mla ? prim::KvRow::FlashMla(latent_dim, rope_dim)
-                              : prim::KvRow::Cann(latent_dim, rope_dim);
+// Of either operator's own enumeration.
+template <class KvFormat>
+prim::KvRow FormatOf(KvFormat format, int64_t latent_dim, int64_t rope_dim, DType dtype) {
+  prim::KvRow row = format == KvFormat::kCann656 ? prim::KvRow::Cann(latent_dim, rope_dim)
+                    : format == KvFormat::kFlashMla656
+                        ? prim::KvRow::FlashMla(latent_dim, rope_dim)
+                        : prim::KvRow::FlashMlaApart(latent_dim, rope_dim);
   row.rope = prim::ElementOf(dtype);
   return row;
+}
+
+// Rows whose scales lie apart are a page: where they lie follows from their number.
+Status CheckDense(const kv_rows::Problem& p, const TensorView& rows) {
+  const int64_t width = p.format.width();
+  if (!p.format.scales_apart || p.count <= 1 || rows.strides[0] == width) return Status::Ok();
+  return base::Invalid("rows", "dense rows with this kv_format, of stride " + std::to_string(width),
+                       rows.strides[0]);
 }
 
 // Either way: the kernels write some of the three and read the others.
@@ -60,20 +74,22 @@ Cost CostOf(const kv_rows::Problem& p, bool pack) {
 Status pack_kv_rows::Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
   const int64_t latent_dim = (*dims)["D"];
   const int64_t rope_dim = (*dims)["Dr"];
-  if (latent_dim % prim::kKvRowGroup != 0)
-    return base::Invalid("latent", "D a multiple of 128", latent_dim);
-  // Sizes of dimensions that no element stands behind are the caller's word alone.
-  int64_t width = 0;
-  if (!base::CheckedMul(rope_dim, 2, &width) || !base::CheckedAdd(width, latent_dim, &width) ||
-      !base::CheckedAdd(width, latent_dim / 32, &width)) {
-    return base::Invalid("rope", "rows below 2^63 bytes", rope_dim);
+  problem->format = FormatOf(params.kv_format, latent_dim, rope_dim, params.latent.dtype);
+  const prim::KvRow& format = problem->format;
+  if (latent_dim % format.group != 0) {
+    return base::Invalid("latent", "D a multiple of " + std::to_string(format.group), latent_dim);
   }
-  problem->format = FormatOf(params.kv_format == KvFormat::kFlashMla656, latent_dim, rope_dim,
-                             params.latent.dtype);
-  dims->Set("width", width);
+  // Sizes of dimensions that no element stands behind are the caller's word alone.
+  if (format.width() == std::numeric_limits<int64_t>::max())
+    return base::Invalid("rope", "rows below 2^57 bytes", rope_dim);
+  dims->Set("width", format.width());
   problem->count = (*dims)["R"];
   problem->dtype = params.latent.dtype;
   return Status::Ok();
+}
+
+Status pack_kv_rows::Room::CheckStrides(const Problem& p, const Params& in) {
+  return CheckDense(p, in.rows);
 }
 
 void pack_kv_rows::Room::Bind(const Problem&, const Params& in, kv_rows::KernelArgs* args) {
@@ -91,22 +107,28 @@ std::string pack_kv_rows::Room::Blocking(const Problem&) { return BlockingOfEith
 Cost pack_kv_rows::Room::CountCost(const Problem& p, const Params&) { return CostOf(p, true); }
 
 Status unpack_kv_rows::Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
-  constexpr int64_t kGroupBytes = prim::kKvRowGroup + 4;  // with their scale
   const int64_t width = (*dims)["width"];
   if (params.rope_dim < 0) return base::Invalid("rope_dim", "at least 0", params.rope_dim);
-  if (params.rope_dim > width / 2 || (width - 2 * params.rope_dim) % kGroupBytes != 0) {
-    return base::Invalid(
-        "rows",
-        "2 rope_dim = " + std::to_string(params.rope_dim) + " * 2 bytes and a multiple of 132",
-        width);
-  }
-  const int64_t latent_dim = (width - 2 * params.rope_dim) / kGroupBytes * prim::kKvRowGroup;
   problem->dtype = params.dtype == HalfDtype::kBFloat16 ? DType::kBFloat16 : DType::kFloat16;
-  problem->format = FormatOf(params.kv_format == KvFormat::kFlashMla656, latent_dim,
-                             params.rope_dim, problem->dtype);
+  const prim::KvRow one = FormatOf(params.kv_format, 0, 0, problem->dtype);
+  const int64_t group_bytes = one.group + (one.scale == prim::KvScale::kE8M0 ? 1 : 4);
+  const int64_t latent_bytes = width - one.padding - 2 * std::min(params.rope_dim, width);
+  if (latent_bytes < 0 || latent_bytes % group_bytes != 0) {
+    return base::Invalid("rows",
+                         "2 rope_dim = " + std::to_string(params.rope_dim) +
+                             " * 2 bytes and a multiple of " + std::to_string(group_bytes) +
+                             (one.padding > 0 ? ", and 1" : ""),
+                         width);
+  }
+  const int64_t latent_dim = latent_bytes / group_bytes * one.group;
+  problem->format = FormatOf(params.kv_format, latent_dim, params.rope_dim, problem->dtype);
   dims->Set("D", latent_dim);
   problem->count = (*dims)["R"];
-  return Status::Ok();
+  return CheckStrides(*problem, params);
+}
+
+Status unpack_kv_rows::Room::CheckStrides(const Problem& p, const Params& in) {
+  return CheckDense(p, in.rows);
 }
 
 void unpack_kv_rows::Room::Bind(const Problem&, const Params& in, kv_rows::KernelArgs* args) {

@@ -36,6 +36,7 @@ struct Room {
   static void OnCpu(Problem& problem, const Params& in, const prim::CpuTarget& target,
                     prim::CpuWork* work);
   static std::string Blocking(const Problem& problem);
+  static Status CheckStrides(const Problem& problem, const Params& in);
   static void Bind(const Problem& problem, const Params& in, kv_rows::KernelArgs* args);
   static Cost CountCost(const Problem& problem, const Params& in);
   static const std::vector<base::Example>& examples();
@@ -57,6 +58,7 @@ struct Room {
   static void OnCpu(Problem& problem, const Params& in, const prim::CpuTarget& target,
                     prim::CpuWork* work);
   static std::string Blocking(const Problem& problem);
+  static Status CheckStrides(const Problem& problem, const Params& in);
   static void Bind(const Problem& problem, const Params& in, kv_rows::KernelArgs* args);
   static Cost CountCost(const Problem& problem, const Params& in);
   static const std::vector<base::Example>& examples();

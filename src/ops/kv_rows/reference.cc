@@ -9,22 +9,49 @@
 
 namespace tamis {
 
-void pack_kv_rows::Room::ReferenceRow(const Problem& p, const Params& in, int64_t row, size_t slot,
-                                      base::Golden* golden) {
+namespace {
+
+std::vector<uint8_t> PackedRow(const kv_rows::Problem& p, const pack_kv_rows::Params& in,
+                               int64_t row) {
   std::vector<float> latent(static_cast<size_t>(p.format.latent_dim));
   for (size_t c = 0; c < latent.size(); ++c) {
     latent[c] = static_cast<float>(base::LoadAsDouble(
         in.latent.data, p.dtype, row * in.latent.strides[0] + static_cast<int64_t>(c)));
   }
   const auto* rope = static_cast<const uint16_t*>(in.rope.data) + row * in.rope.strides[0];
-  const std::vector<uint8_t> bytes = prim::EncodeKvRow(p.format, latent, rope);
-  std::copy(bytes.begin(), bytes.end(), golden->outputs[0].Row(static_cast<int64_t>(slot)));
+  return prim::EncodeKvRow(p.format, latent, rope);
+}
+
+}  // namespace
+
+// A row of the output is `width` bytes of its memory. Where scales lie apart, those are of several
+// keys.
+void pack_kv_rows::Room::ReferenceRow(const Problem& p, const Params& in, int64_t row, size_t slot,
+                                      base::Golden* golden) {
+  double* out = golden->outputs[0].Row(static_cast<int64_t>(slot));
+  const int64_t width = p.format.width();
+  const int64_t row_bytes = p.format.row_bytes();
+  std::vector<uint8_t> bytes;
+  int64_t encoded = -1;
+  for (int64_t i = 0; i < width; ++i) {
+    const int64_t at = row * width + i;
+    const int64_t apart = at - p.count * row_bytes;  // within all scales
+    const int64_t key = apart < 0 ? at / row_bytes : apart / p.format.scale_bytes();
+    if (key != encoded) bytes = PackedRow(p, in, key);
+    encoded = key;
+    out[i] = bytes[static_cast<size_t>(apart < 0 ? at % row_bytes
+                                                 : row_bytes + apart % p.format.scale_bytes())];
+  }
 }
 
 void unpack_kv_rows::Room::ReferenceRow(const Problem& p, const Params& in, int64_t row,
                                         size_t slot, base::Golden* golden) {
-  const auto* bytes = static_cast<const uint8_t*>(in.rows.data) + row * in.rows.strides[0];
-  const std::vector<double> values = prim::DecodeKvRow(p.format, p.dtype, bytes);
+  const auto* rows = static_cast<const uint8_t*>(in.rows.data);
+  const prim::KvRow& format = p.format;
+  const int64_t at = format.scales_apart ? format.RowAt(row) : row * in.rows.strides[0];
+  const int64_t scales =
+      format.scales_apart ? format.ScalesAt(row, p.count) : at + format.scales_at();
+  const std::vector<double> values = prim::DecodeKvRow(format, p.dtype, rows + at, rows + scales);
   const auto rope = values.begin() + p.format.latent_dim;
   std::copy(values.begin(), rope, golden->outputs[0].Row(static_cast<int64_t>(slot)));
   std::copy(rope, values.end(), golden->outputs[1].Row(static_cast<int64_t>(slot)));

@@ -3,21 +3,18 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <tuple>
 
 #include "prim/formats/kv_row_reference.h"
+#include "tests/support/kv_rows.h"
 #include "tests/support/levels.h"
 #include "tests/support/refusals.h"
 
 namespace tamis::test {
 namespace {
 
-const char* const kFormats[] = {"cann656", "flashmla656"};
+const char* const kFormats[] = {"cann656", "flashmla656", "flashmla584"};
 constexpr DType kHalves[] = {DType::kBFloat16, DType::kFloat16};
-
-prim::KvRow FormatOf(const std::string& name, int64_t latent_dim, int64_t rope_dim) {
-  return name == "cann656" ? prim::KvRow::Cann(latent_dim, rope_dim)
-                           : prim::KvRow::FlashMla(latent_dim, rope_dim);
-}
 
 TestCall Pack(const std::string& format, DType dtype, int64_t rows, int64_t latent_dim,
               int64_t rope_dim, uint64_t seed, int64_t gap = 0) {
@@ -25,7 +22,7 @@ TestCall Pack(const std::string& format, DType dtype, int64_t rows, int64_t late
   TestCall call("pack_kv_rows");
   // Groups of all sizes, from nothing to large.
   call.Strided("latent", dtype, {rows, latent_dim}, gap, [&](int64_t i) {
-    const int64_t group = i / prim::kKvRowGroup;
+    const int64_t group = i / KvFormatOf(format, 0, 0).group;
     return group % 5 == 4 ? 0.0
                           : random.Normal() * std::exp2(static_cast<double>(group % 7) * 3 - 12);
   });
@@ -54,7 +51,7 @@ TEST(KvRows, AgreeOverFormatsDtypesAndSizes) {
     for (DType dtype : kHalves) {
       const int64_t kSizes[][3] = {{70, 512, 64}, {3, 128, 1}, {5, 256, 0}, {2, 0, 3}, {0, 128, 4}};
       for (const auto& [rows, latent_dim, rope_dim] : kSizes) {
-        const int64_t width = FormatOf(format, latent_dim, rope_dim).width();
+        const int64_t width = KvFormatOf(format, latent_dim, rope_dim).width();
         TestCall pack = Pack(format, dtype, rows, latent_dim, rope_dim, ++seed);
         ExpectConforms(pack);
         TestCall unpack = Unpack(format, dtype, rope_dim);
@@ -69,7 +66,7 @@ TEST(KvRows, AgreeOverFormatsDtypesAndSizes) {
 }
 
 TEST(KvRows, StridedRowsAtOddAddresses) {
-  for (const char* format : kFormats) {
+  for (const char* format : {"cann656", "flashmla656"}) {
     TestCall pack = Pack(format, DType::kFloat16, 4, 128, 3, 122, 5);
     pack.OutputGap(3);
     ExpectConforms(pack);
@@ -81,12 +78,52 @@ TEST(KvRows, StridedRowsAtOddAddresses) {
   }
 }
 
-TEST(KvRows, SixHundredAndFiftySixBytes) {
-  for (const char* format : kFormats) {
-    TestCall pack = Pack(format, DType::kBFloat16, 1, 512, 64, 123);
+TEST(KvRows, BytesOfADeepSeekKey) {
+  const std::tuple<const char*, int64_t, int64_t> formats[] = {
+      {"cann656", 512, 656}, {"flashmla656", 512, 656}, {"flashmla584", 448, 584}};
+  for (const auto& [format, latent_dim, bytes] : formats) {
+    TestCall pack = Pack(format, DType::kBFloat16, 1, latent_dim, 64, 123);
     ASSERT_TRUE(pack.Run({}).ok());
-    EXPECT_EQ(pack.OutputElems("rows"), 656);
+    EXPECT_EQ(pack.OutputElems("rows"), bytes);
   }
+}
+
+// A page of two keys, worked by hand: rows of 64 codes and one rotary channel, then a scale and a
+// byte of padding for each.
+TEST(KvRows, ScalesApartFollowTheRowsOfThePage) {
+  TestCall pack("pack_kv_rows");
+  pack.Tensor("latent", DType::kBFloat16, {2, 64}, [](int64_t i) {
+    return i == 0 ? 448.0 : i == 64 ? -3.5 : 0.0;
+  });
+  pack.Tensor("rope", DType::kBFloat16, {2, 1}, [](int64_t i) { return i == 0 ? 1.0 : -2.0; });
+  pack.Set("kv_format", "flashmla584");
+  for (Level level : TestedLevels()) {
+    ASSERT_TRUE(pack.Run({.level = level}).ok());
+    EXPECT_EQ(pack.Got("rows", 0), 0x7e);   // 448, scale 1
+    EXPECT_EQ(pack.Got("rows", 64), 0x80);  // 1 in bfloat16 is 0x3f80
+    EXPECT_EQ(pack.Got("rows", 65), 0x3f);
+    EXPECT_EQ(pack.Got("rows", 66), 0xfe);       // -448, scale 2^-7
+    EXPECT_EQ(pack.Got("rows", 66 + 65), 0xc0);  // -2 is 0xc000
+    EXPECT_EQ(pack.Got("rows", 132), 127);
+    EXPECT_EQ(pack.Got("rows", 133), 0);
+    EXPECT_EQ(pack.Got("rows", 134), 120);
+    EXPECT_EQ(pack.Got("rows", 135), 0);
+  }
+  ExpectConforms(pack);
+}
+
+// 0 is 2^-127, 255 is NaN.
+TEST(KvRows, EveryScaleOfE8M0IsDecodedExactly) {
+  const prim::KvRow row = prim::KvRow::FlashMlaApart(64, 0);
+  TestCall unpack = Unpack("flashmla584", DType::kBFloat16, 0);
+  unpack.Tensor("rows", DType::kUInt8, {256, row.width()}, [&](int64_t i) {
+    const int64_t apart = i - 256 * 64;
+    return static_cast<double>(apart < 0 ? 0x38 : apart % 2 == 0 ? apart / 2 : 0xff);  // 1.0
+  });
+  ExpectConforms(unpack);
+  for (int64_t code = 0; code < 255; ++code)
+    EXPECT_EQ(unpack.Got("latent", code * 64), std::ldexp(1.0, static_cast<int>(code) - 127));
+  EXPECT_TRUE(std::isnan(unpack.Got("latent", 255 * 64)));
 }
 
 // Values of exact arithmetic: amax 127 gives scale 1.
@@ -145,9 +182,9 @@ TEST(KvRows, Fp8CodesAndTheirValues) {
 
 // All 256 codes, with several scales, at every level.
 TEST(KvRows, EveryCodeIsDecodedExactly) {
-  for (const char* format : kFormats) {
+  for (const char* format : {"cann656", "flashmla656"}) {
     for (DType dtype : kHalves) {
-      const prim::KvRow row = FormatOf(format, 256, 0);
+      const prim::KvRow row = KvFormatOf(format, 256, 0);
       const float scales[] = {1.0f, 0x1p-13f, 0.3f};
       TestCall unpack = Unpack(format, dtype, 0);
       unpack.Tensor("rows", DType::kUInt8, {3, row.width()}, [&](int64_t i) {
@@ -178,7 +215,7 @@ TEST(KvRows, EveryCodeIsDecodedExactly) {
 
 void ExpectStable(const char* format, DType dtype, Level level) {
   constexpr int64_t kRows = 40;
-  const int64_t width = FormatOf(format, 256, 6).width();
+  const int64_t width = KvFormatOf(format, 256, 6).width();
   const auto pack = [&]() { return Pack(format, dtype, kRows, 256, 6, 124); };
   TestCall packed[3] = {pack(), pack(), pack()};  // the last two of what was unpacked
   std::vector<double> latents[2];
@@ -192,7 +229,7 @@ void ExpectStable(const char* format, DType dtype, Level level) {
     ASSERT_TRUE(packed[round + 1].Run({.level = level}).ok());
   }
   EXPECT_EQ(latents[0], latents[1]);
-  const bool fp8 = std::string(format) == "flashmla656";
+  const bool fp8 = std::string(format) != "cann656";
   for (int64_t i = 0; i < kRows * width; ++i) {
     const double again = packed[1].Got("rows", i);
     ASSERT_EQ(fp8 ? again : packed[0].Got("rows", i), again) << i;
@@ -215,43 +252,56 @@ TEST(KvRows, AGroupThatIsNotFiniteDecodesToNan) {
       base::StoreDouble(pack.view("latent").data, DType::kBFloat16, 200, bad);
       ExpectConforms(pack);
       TestCall unpack = Unpack(format, DType::kBFloat16, 2);
-      Take(unpack, "rows", pack, "rows", DType::kUInt8, {1, 400});
+      const prim::KvRow row = KvFormatOf(format, 384, 2);
+      Take(unpack, "rows", pack, "rows", DType::kUInt8, {1, row.width()});
       ASSERT_TRUE(unpack.Run({}).ok());
       for (int64_t i = 0; i < 384; ++i)
-        EXPECT_EQ(std::isnan(unpack.Got("latent", i)), i / 128 == 1) << i;
+        EXPECT_EQ(std::isnan(unpack.Got("latent", i)), i / row.group == 200 / row.group) << i;
     }
   }
 }
 
-// Line 20 of the family's conformance list.
+// Line 20 of the family's conformance list. The rotary part of flashmla584 is in the key, and in
+// the value.
 TEST(KvRows, AttentionOverRowsOfBytesIsAttentionOverWhatTheyHold) {
   constexpr int64_t kKeys = 700;
   for (const char* format : kFormats) {
     for (DType dtype : kHalves) {
-      TestCall pack = Pack(format, dtype, kKeys, 256, 16, 126);
+      const bool apart = std::string(format) == "flashmla584";
+      const int64_t rope_dim = apart ? 64 : 16;
+      TestCall pack = Pack(format, dtype, kKeys, 256, rope_dim, 126);
       ASSERT_TRUE(pack.Run({}).ok());
-      const int64_t width = FormatOf(format, 256, 16).width();
-      TestCall unpack = Unpack(format, dtype, 16);
+      const int64_t width = KvFormatOf(format, 256, rope_dim).width();
+      TestCall unpack = Unpack(format, dtype, rope_dim);
       Take(unpack, "rows", pack, "rows", DType::kUInt8, {kKeys, width});
       ASSERT_TRUE(unpack.Run({}).ok());
+      const int64_t dim = 256 + (apart ? 64 : 0);
       const auto attention = [&]() {
         Random random(127);
         const auto normal = [&](int64_t) { return random.Normal(); };
         TestCall call("sparse_flash_attention");
-        call.Tensor("query", dtype, {1, 2, 5, 256}, normal)
-            .Tensor("query_rope", dtype, {1, 2, 5, 16}, normal)
+        call.Tensor("query", dtype, {1, 2, 5, dim}, normal)
             .Tensor("sparse_indices", DType::kInt32, {1, 2, 1, 600},
                     [&](int64_t) { return static_cast<double>(random.Below(kKeys)); })
             .Set("scale_value", 0.05)
             .Set("return_softmax_lse", true);
+        if (!apart) call.Tensor("query_rope", dtype, {1, 2, 5, rope_dim}, normal);
         return call;
       };
       TestCall bytes = attention();
       Take(bytes, "key", pack, "rows", DType::kUInt8, {1, kKeys, 1, width});
       bytes.Set("kv_format", format);
       TestCall split = attention();
-      Take(split, "key", unpack, "latent", dtype, {1, kKeys, 1, 256});
-      Take(split, "key_rope", unpack, "rope", dtype, {1, kKeys, 1, 16});
+      if (apart) {
+        split.Tensor("key", dtype, {1, kKeys, 1, dim}, [&](int64_t i) {
+          const int64_t c = i % dim;
+          return c < 256 ? unpack.Got("latent", i / dim * 256 + c)
+                         : unpack.Got("rope", i / dim * 64 + c - 256);
+        });
+      } else {
+        Take(split, "key", unpack, "latent", dtype, {1, kKeys, 1, 256});
+        Take(split, "key_rope", unpack, "rope", dtype, {1, kKeys, 1, rope_dim});
+      }
       ExpectSameBytes(bytes, split);
       ExpectConforms(bytes);
     }
@@ -264,6 +314,16 @@ TEST(KvRows, BadArgumentsAreRefusedByName) {
   ExpectRefusedAfter(pack, Filled("rope", DType::kFloat16, {2, 4}), "rope");
   ExpectRefusedAfter(pack, Filled("rope", DType::kBFloat16, {3, 4}), "rope");
   ExpectRefusedAfter(pack, Without("rope"), "rope", StatusCode::kNullArgument);
+
+  TestCall apart = Pack("flashmla584", DType::kBFloat16, 2, 64, 4, 129);
+  ExpectRefusedAfter(apart, Filled("latent", DType::kBFloat16, {2, 100}), "latent");
+  apart.OutputGap(1);
+  ExpectRefused(apart, StatusCode::kInvalidArgument, "rows");
+  TestCall page = Unpack("flashmla584", DType::kBFloat16, 4);
+  page.Strided("rows", DType::kUInt8, {2, 74}, 1, [](int64_t) { return 0.0; });
+  ExpectRefused(page, StatusCode::kInvalidArgument, "rows");
+  page.Tensor("rows", DType::kUInt8, {2, 75}, [](int64_t) { return 0.0; });
+  ExpectRefused(page, StatusCode::kInvalidArgument, "rows");
 
   TestCall unpack("unpack_kv_rows");
   unpack.Tensor("rows", DType::kInt8, {2, 656}, [](int64_t) { return 0.0; });

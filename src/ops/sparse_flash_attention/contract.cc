@@ -120,9 +120,10 @@ const base::Contract& Room::contract() {
           .Optional("return_softmax_lse", &Params::return_softmax_lse,
                     "whether softmax_max and softmax_sum are wanted")
           .InStrict({.default_only = true})
-          .Choice("kv_format", &Params::kv_format, {"split", "cann656", "flashmla656"},
+          .Choice("kv_format", &Params::kv_format,
+                  {"split", "cann656", "flashmla656", "flashmla584"},
                   "split: key and key_rope as query; else key holds rows of bytes as pack_kv_rows "
-                  "makes them")
+                  "makes them, of flashmla584 a page at a time")
           .InStrict({.default_only = true})
           .Choice("accuracy", &Params::accuracy, {"storage", "fp32", "fp32_scores"},
                   "of the products: storage lets a level use 16-bit integers for values, and for "

@@ -39,6 +39,65 @@ TEST(SparseFlashAttention, RowsOfBytesInBothOrders) {
   }
 }
 
+// Rows whose scales follow those of their page; a page's end may be padded.
+TEST(SparseFlashAttention, RowsOfBytesWithScalesApart) {
+  for (DType dtype : {DType::kBFloat16, DType::kFloat16, DType::kFloat32}) {
+    for (Keys keys : {Keys::kPaged, Keys::kTnd, Keys::kBsnd}) {
+      Shape s;
+      s.format = Format::kApart;
+      s.dtype = dtype;
+      s.latent = keys == Keys::kPaged ? 512 : 128;
+      s.rope = -1;
+      s.heads = 9;
+      s.keys = keys;
+      s.tnd = keys != Keys::kBsnd;
+      s.q = {1, 2};
+      s.n = {70, 33};
+      s.count = 60;
+      s.window = {90, 20};
+      s.window_size = 30;
+      s.sinks = true;
+      TestCall call = Attention(s, 105);
+      if (keys == Keys::kPaged) {
+        EXPECT_EQ(call.view("key").shape[3], 584);
+      }
+      ExpectConforms(call);
+      if (keys == Keys::kTnd) continue;
+      TestCall padded = Attention(s, 105);
+      TensorView view = padded.view("key");
+      const int64_t page = view.shape[1] * view.shape[3];
+      const int64_t stride = (page + 575) / 576 * 576;
+      std::vector<uint8_t> memory(static_cast<size_t>(view.shape[0] * stride), 0xff);
+      for (int64_t b = 0; b < view.shape[0]; ++b)
+        std::memcpy(memory.data() + b * stride, static_cast<uint8_t*>(view.data) + b * page,
+                    static_cast<size_t>(page));
+      view.data = memory.data();
+      view.strides[0] = stride;
+      padded.View("key", view);
+      ExpectSameBytes(call, padded);
+    }
+  }
+}
+
+TEST(SparseFlashAttention, RowsOfBytesWithScalesApartAreDense) {
+  Shape s;
+  s.format = Format::kApart;
+  s.latent = 128;
+  s.rope = -1;
+  const TestCall call = Attention(s, 106);
+  ExpectRefusedAfter(
+      call,
+      [&](TestCall& changed) {
+        changed.Strided("key", DType::kUInt8, {1, 40, 1, s.row().width()}, 1,
+                        [](int64_t) { return 0.0; });
+      },
+      "key");
+  ExpectRefusedAfter(call, Filled("query_rope", s.dtype, {1, 3, 4, 64}), "query_rope");
+  ExpectRefusedAfter(call, Filled("query", s.dtype, {1, 3, 4, 100}), "query");
+  ExpectRefusedAfter(call, Filled("query", s.dtype, {1, 3, 4, 32}), "query");
+  ExpectRefusedAfter(call, Filled("query", s.dtype, {1, 3, 4, 192}), "key");
+}
+
 // What a code of a latent stands for, without its scale.
 double CodeValue(const prim::KvRow& row, int code) {
   if (!row.fp8) return static_cast<int8_t>(code);

@@ -18,6 +18,9 @@ namespace {
 // dims are 300 KB, which with out and the queries is what L2 holds.
 constexpr int64_t kHeadBlock = 128;
 
+// Rotary channels in keys of kv_format flashmla584, their last ones.
+constexpr int64_t kRopeInKey = 64;
+
 Status CheckAttributes(const Params& params) {
   if (params.sparse_block_size < 1)
     return base::Invalid("sparse_block_size", "at least 1", params.sparse_block_size);
@@ -45,28 +48,51 @@ Status CheckSplitKeys(const Params& params, const base::Dims& dims) {
   return Status::Ok();
 }
 
-// Keys in rows of bytes.
+// Keys in rows of bytes: their latent and rotary part, D and Dr, or both together D.
 Status CheckByteRows(const Params& params, const base::Dims& dims, Problem* problem) {
   if (params.key.dtype != DType::kUInt8 && params.key.dtype != DType::kInt8)
     return base::Invalid("key", "dtype uint8 or int8 with this kv_format",
                          base::Name(params.key.dtype));
-  if (params.query_rope.absent())
+  const bool whole = params.kv_format == KvFormat::kFlashMla584;
+  if (whole && !params.query_rope.absent()) {
+    return base::Invalid("query_rope", "none with this kv_format: the last 64 channels of query",
+                         "a tensor");
+  }
+  if (!whole && params.query_rope.absent())
     return {StatusCode::kNullArgument, "query_rope: required with this kv_format, but absent"};
   if (!params.key_rope.absent())
     return base::Invalid("key_rope", "none with this kv_format: rows of key hold it", "a tensor");
-  if (dims["D"] % prim::kKvRowGroup != 0)
-    return base::Invalid("query", "D a multiple of 128 with this kv_format", dims["D"]);
+  const int64_t dim = dims["D"];
+  prim::KvRow& row = problem->kv_row;
+  row = whole ? prim::KvRow::FlashMlaApart(dim - kRopeInKey, kRopeInKey)
+        : params.kv_format == KvFormat::kCann656 ? prim::KvRow::Cann(dim, dims["Dr"])
+                                                 : prim::KvRow::FlashMla(dim, dims["Dr"]);
+  if (row.latent_dim < 0 || row.latent_dim % row.group != 0) {
+    return base::Invalid("query",
+                         "D a multiple of " + std::to_string(row.group) +
+                             (whole ? ", at least 64," : "") + " with this kv_format",
+                         dim);
+  }
   problem->byte_rows = true;
-  problem->kv_row = params.kv_format == KvFormat::kCann656
-                        ? prim::KvRow::Cann(dims["D"], dims["Dr"])
-                        : prim::KvRow::FlashMla(dims["D"], dims["Dr"]);
-  if (params.query.dtype == DType::kFloat16) problem->kv_row.rope = prim::Element::kFloat16;
-  if (dims["W"] != problem->kv_row.width()) {
-    return base::Invalid(
-        "key", "rows of D + 2 Dr + D / 32 = " + std::to_string(problem->kv_row.width()) + " bytes",
-        dims["W"]);
+  if (params.query.dtype == DType::kFloat16) row.rope = prim::Element::kFloat16;
+  if (dims["W"] != row.width()) {
+    return base::Invalid("key",
+                         std::string("rows of ") +
+                             (whole ? "(D - 64) + 128 + (D - 64) / 64 + 1" : "D + 2 Dr + D / 32") +
+                             " = " + std::to_string(row.width()) + " bytes",
+                         dims["W"]);
   }
   return Status::Ok();
+}
+
+// Where scales lie apart, a page (BSND: a sequence; TND: the tensor) has its rows side by side.
+Status CheckDensePages(const Problem& p, const char* name, const TensorView& key) {
+  if (!p.kv_row.scales_apart || key.absent()) return Status::Ok();
+  const int row = key.rank - 3;
+  if (key.shape[row] <= 1 || key.strides[row] == p.kv_row.width()) return Status::Ok();
+  return base::Invalid(
+      name, "dense pages with this kv_format, rows of stride " + std::to_string(p.kv_row.width()),
+      key.strides[row]);
 }
 
 // Whoever gives key as the value, as the document has it, reads and prepares its rows once. Without
@@ -208,6 +234,8 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
 }
 
 Status Room::CheckStrides(const Problem& p, const Params& in) {
+  TAMIS_RETURN_IF_ERROR(CheckDensePages(p, "key", in.key));
+  TAMIS_RETURN_IF_ERROR(CheckDensePages(p, "window_key", in.window_key));
   const std::tuple<const char*, const TensorView*, const char*, const TensorView*> values[] = {
       {"value", &in.value, "key", &in.key},
       {"window_value", &in.window_value, "window_key", &in.window_key}};
@@ -226,21 +254,35 @@ Status Room::CheckStrides(const Problem& p, const Params& in) {
   return Status::Ok();
 }
 
+namespace {
+
+// Rows of keys of one source. Scales apart are rows beside those.
+void BindKeys(const Problem& p, const prim::TokenProblem& at, const TensorView& key,
+              const TensorView& rope, const TensorView& value, prim::attention::Source* source) {
+  source->key = prim::attention::RowsOf(at, key);
+  source->key_rope = prim::attention::RowsOf(at, rope);
+  if (!p.value_in_key) source->value = prim::attention::RowsOf(at, value);
+  if (!p.kv_row.scales_apart || key.absent()) return;
+  source->key_rope = source->key;
+  source->key.row_stride = p.kv_row.row_bytes();
+  source->key_rope.row_stride = p.kv_row.scale_bytes();
+  source->key_rope.data += p.kv_row.ScalesAt(0, key.shape[key.rank - 3]);
+}
+
+}  // namespace
+
 void Room::Bind(const Problem& p, const Params& in, prim::attention::Args* args) {
   prim::attention::Args& a = *args;
   a.query = HeadsOf(p, in.query);
   a.query_rope = HeadsOf(p, in.query_rope);
   prim::attention::Source& source = a.sources[0];
-  source.key = RowsOf(p, in.key);
-  source.key_rope = RowsOf(p, in.key_rope);
-  if (!p.value_in_key) source.value = RowsOf(p, in.value);
+  BindKeys(p, p, in.key, in.key_rope, in.value, &source);
   source.list.ids = prim::Data<const int32_t>(in.sparse_indices);
   source.list.at = p.TokensOf(in.sparse_indices);
   BindLimits(p, in.key_limits, &source);
-  prim::attention::Source& window = a.sources[1];
-  window.key = prim::attention::RowsOf(p.window, in.window_key);
-  window.key_rope = prim::attention::RowsOf(p.window, in.window_key_rope);
-  if (!p.value_in_key) window.value = prim::attention::RowsOf(p.window, in.window_value);
+  if (p.with_window) {
+    BindKeys(p, p.window, in.window_key, in.window_key_rope, in.window_value, &a.sources[1]);
+  }
   a.sinks = prim::Data<const float>(in.sinks);
   a.out = HeadsOf(p, in.out);
   a.max = prim::Data<float>(in.softmax_max);

@@ -27,8 +27,13 @@ prim::ReferenceKey KeyAt(const Problem& p, DType dtype, const Keys& keys,
   };
   prim::ReferenceKey k;
   if (p.byte_rows) {
-    const auto* rows = static_cast<const uint8_t*>(keys.key.data);
-    k.key = prim::DecodeKvRow(p.kv_row, dtype, rows + keys.at.KeyOffset(keys.key, s, position));
+    const prim::KeyPlace place = keys.at.PlaceOf(keys.key, s, position);
+    const auto* page = static_cast<const uint8_t*>(keys.key.data) + place.page;
+    const int64_t row =
+        p.kv_row.scales_apart ? p.kv_row.RowAt(place.slot) : place.slot * place.stride;
+    const int64_t scales = p.kv_row.scales_apart ? p.kv_row.ScalesAt(place.slot, place.rows)
+                                                 : row + p.kv_row.scales_at();
+    k.key = prim::DecodeKvRow(p.kv_row, dtype, page + row, page + scales);
   } else {
     k.key = elements(keys.key, p.latent_dim);
     if (p.rope_dim > 0) {

@@ -18,7 +18,7 @@ namespace tamis::test::attention {
 inline constexpr int64_t kIntMin = std::numeric_limits<int32_t>::min();
 inline constexpr int64_t kIntMax = std::numeric_limits<int32_t>::max();
 
-enum class Format { kSplit, kCann, kFlashMla };
+enum class Format { kSplit, kCann, kFlashMla, kApart };
 
 struct Shape : Tokens {
   Format format = Format::kSplit;
@@ -35,10 +35,18 @@ struct Shape : Tokens {
   int64_t window_size = 5;
   std::vector<int64_t> window_starts = {};
 
-  prim::KvRow row() const {
-    return format == Format::kCann ? prim::KvRow::Cann(latent, rope)
-                                   : prim::KvRow::FlashMla(latent, rope);
+  std::string kv_format() const {
+    return format == Format::kSplit      ? "split"
+           : format == Format::kCann     ? "cann656"
+           : format == Format::kFlashMla ? "flashmla656"
+                                         : "flashmla584";
   }
+  /// Where the rotary part is in the key, it is its last 64 channels.
+  prim::KvRow row() const {
+    return format == Format::kApart ? KvFormatOf(kv_format(), latent - 64, 64)
+                                    : KvFormatOf(kv_format(), latent, rope);
+  }
+  bool query_rope() const { return rope >= 0 && format != Format::kApart; }
 };
 
 // Keys of the call, in the tensors of these names.
@@ -53,15 +61,13 @@ inline void SetKeys(TestCall* call, const Shape& s, const Placement& place, cons
     if (s.value) keys(value, s.latent);
     return;
   }
-  const int64_t width = s.row().width();
-  std::vector<uint8_t> bytes(static_cast<size_t>(place.rows() * width), 0xff);
-  for (int64_t r = 0; r < place.rows(); ++r) {
-    if (!place.Holds(r)) continue;
-    const std::vector<uint8_t> row = RandomKvRow(s.row(), s.dtype, random);
-    std::copy(row.begin(), row.end(), bytes.begin() + r * width);
-  }
-  call->Set("kv_format", s.format == Format::kCann ? "cann656" : "flashmla656");
-  call->Strided(key, DType::kUInt8, place.Shape(width), s.gap, Elements(bytes));
+  const std::vector<int64_t> shape = place.Shape(s.row().width());
+  const int64_t rows = shape[shape.size() - 3];
+  const std::vector<uint8_t> bytes = RandomKvPages(
+      s.row(), rows > 0 ? place.rows() / rows : 0, rows, [&](int64_t r) { return place.Holds(r); },
+      s.dtype, random);
+  call->Set("kv_format", s.kv_format());
+  call->Strided(key, DType::kUInt8, shape, s.format == Format::kApart ? 0 : s.gap, Elements(bytes));
 }
 
 inline void SetWindow(TestCall* call, const Shape& s, Random* random) {
@@ -102,7 +108,7 @@ inline TestCall Attention(const Shape& s, uint64_t seed) {
       .Set("sparse_mode", s.mode)
       .Set("return_softmax_lse", s.statistics);
   SetSequences(&call, s, place, "kv");
-  if (s.rope >= 0)
+  if (s.query_rope())
     call.Strided("query_rope", s.dtype, s.QueryShape({s.heads, s.rope}), s.gap, normal);
   SetKeys(&call, s, place, "key", "key_rope", "value", &random);
   if (!s.window.empty()) SetWindow(&call, s, &random);

@@ -148,15 +148,20 @@ int64_t TokenProblem::End(const TokenSequence& s, int64_t i, bool causal,
   return std::max(end, s.first);
 }
 
+KeyPlace TokenProblem::PlaceOf(const TensorView& view, const TokenSequence& s,
+                               int64_t position) const {
+  if (key_layout == TokenLayout::kTnd)
+    return {0, s.key_begin + position, view.shape[0], view.strides[0]};
+  const bool paged = key_layout == TokenLayout::kPaged;
+  const int64_t page = paged ? page_table.page(s.batch, position / page_size) : s.batch;
+  const int64_t slot = paged ? position % page_size : position;
+  return {page * view.strides[0], slot, view.shape[1], view.strides[1]};
+}
+
 int64_t TokenProblem::KeyOffset(const TensorView& view, const TokenSequence& s,
                                 int64_t position) const {
-  switch (key_layout) {
-    case TokenLayout::kBsnd: return s.batch * view.strides[0] + position * view.strides[1];
-    case TokenLayout::kTnd: return (s.key_begin + position) * view.strides[0];
-    case TokenLayout::kPaged: break;
-  }
-  return page_table.page(s.batch, position / page_size) * view.strides[0] +
-         position % page_size * view.strides[1];
+  const KeyPlace place = PlaceOf(view, s, position);
+  return place.page + place.slot * place.stride;
 }
 
 Status FindSequences(const TokenLengths& l, base::Dims* dims, TokenProblem* problem) {

@@ -39,6 +39,15 @@ struct TokenSequence {
   }
 };
 
+/// Where a key lies: row `slot` of `rows`, `stride` apart, of a page that begins at `page`, all in
+/// elements. A sequence of BSND keys is a page, and so is a packed tensor.
+struct KeyPlace {
+  int64_t page;
+  int64_t slot;
+  int64_t rows;
+  int64_t stride;
+};
+
 /// What the problems of operators on query tokens and keys have in common: where both lie.
 struct TokenProblem {
   std::vector<TokenSequence> sequences;  // every output row is in one
@@ -65,7 +74,9 @@ struct TokenProblem {
   /// The end of the keys that token i of a sequence sees, `limits` (a tensor with the queries'
   /// leading dimensions, or absent) among them. Not before the sequence's first key.
   int64_t End(const TokenSequence& s, int64_t i, bool causal, const TensorView& limits) const;
-  /// Offset of a position of a sequence, in elements of a tensor with the keys' leading dimensions.
+  /// Of a position of a sequence, in a tensor with the keys' leading dimensions.
+  KeyPlace PlaceOf(const TensorView& view, const TokenSequence& s, int64_t position) const;
+  /// Its offset, in elements.
   int64_t KeyOffset(const TensorView& view, const TokenSequence& s, int64_t position) const;
 };
 

@@ -1,4 +1,4 @@
-// Rows of bytes as fp32: see prim/kv_row.h. Rows may lie at any address.
+// Rows of bytes as fp32: see prim/formats/kv_row.h. Rows may lie at any address.
 #pragma once
 
 #include "prim/blocks/elements-inl.h"
@@ -7,25 +7,39 @@
 namespace tamis::TAMIS_LEVEL {
 namespace {
 
-static_assert(prim::kKvRowGroup % kLanes == 0);
+// Groups are of 64 or 128 channels.
+static_assert(64 % kLanes == 0);
+
+// The scale of group `group`.
+TAMIS_INLINE float LoadKvScale(const prim::KvRow& format, const uint8_t* scales, int64_t group) {
+  if (format.scale == prim::KvScale::kE8M0) {
+    const uint32_t code = scales[group];
+    const uint32_t bits = code == 0 ? 0x00400000u : code == 255 ? 0x7fc00000u : code << 23;
+    return __builtin_bit_cast(float, bits);
+  }
+  float scale;
+  __builtin_memcpy(&scale, scales + group * 4, 4);
+  return scale;
+}
 
 template <class Element, bool kFp8>
-TAMIS_INLINE void WidenKvLatentAs(const prim::KvRow& format, const uint8_t* row, float* to) {
-  for (int64_t c = 0; c < format.latent_dim; c += prim::kKvRowGroup) {
-    float scale;
-    __builtin_memcpy(&scale, row + format.scales_at() + c / prim::kKvRowGroup * 4, 4);
-    for (int64_t i = c; i < c + prim::kKvRowGroup; i += kLanes) {
+TAMIS_INLINE void WidenKvLatentAs(const prim::KvRow& format, const uint8_t* row,
+                                  const uint8_t* scales, float* to) {
+  int64_t group = 0;
+  for (int64_t c = 0; c < format.latent_dim; c += format.group) {
+    const float scale = LoadKvScale(format, scales, group++);
+    for (int64_t i = c; i < c + format.group; i += kLanes) {
       const V q = kFp8 ? LoadE4M3(row + i) : LoadI8(row + i);
       Store(to + i, Element::Round(Mul(q, Set(scale))));
     }
   }
 }
 TAMIS_INLINE void WidenKvLatent(prim::Element element, const prim::KvRow& format,
-                                const uint8_t* row, float* to) {
+                                const uint8_t* row, const uint8_t* scales, float* to) {
   WithElement(
       element, [&](auto e) __attribute__((always_inline)) {
-        format.fp8 ? WidenKvLatentAs<decltype(e), true>(format, row, to)
-                   : WidenKvLatentAs<decltype(e), false>(format, row, to);
+        format.fp8 ? WidenKvLatentAs<decltype(e), true>(format, row, scales, to)
+                   : WidenKvLatentAs<decltype(e), false>(format, row, scales, to);
       });
 }
 
@@ -63,35 +77,45 @@ TAMIS_INLINE uint8_t NearestE4M3(float x) {
 }
 
 // `amax` is finite.
-TAMIS_INLINE float KvScale(bool fp8, float amax) {
+TAMIS_INLINE float NewKvScale(bool fp8, float amax) {
   if (!fp8) return (amax > prim::kLeastInt8Amax ? amax : prim::kLeastInt8Amax) / 127.0f;
   const float least = amax / 448.0f;
   const uint32_t bits = BitsOfFloat(least > prim::kLeastFp8Scale ? least : prim::kLeastFp8Scale);
   return FloatOfBits((bits + 0x7fffffu) & 0x7f800000u);  // up to a power of two
 }
 
+TAMIS_INLINE void StoreKvScale(const prim::KvRow& format, float scale, int64_t group,
+                               uint8_t* scales) {
+  if (format.scale == prim::KvScale::kE8M0) {  // of a power of two, or NaN
+    scales[group] = static_cast<uint8_t>((BitsOfFloat(scale) >> 23) & 0xffu);
+  } else {
+    __builtin_memcpy(scales + group * 4, &scale, 4);
+  }
+}
+
 TAMIS_INLINE void PackKvLatent(prim::Element element, const prim::KvRow& format,
-                               const uint16_t* latent, uint8_t* row) {
-  constexpr int64_t kGroup = prim::kKvRowGroup;
-  for (int64_t c = 0; c < format.latent_dim; c += kGroup) {
-    float x[kGroup];
-    Widen(element, latent + c, kGroup, x);
+                               const uint16_t* latent, uint8_t* row, uint8_t* scales) {
+  int64_t group = 0;
+  for (int64_t c = 0; c < format.latent_dim; c += format.group) {
+    float x[prim::kMostKvGroup];
+    Widen(element, latent + c, format.group, x);
     uint32_t most = 0;  // bits of sizes are ordered as sizes are, NaN above all
-    for (int64_t i = 0; i < kGroup; ++i) {
+    for (int64_t i = 0; i < format.group; ++i) {
       const uint32_t size = BitsOfFloat(x[i]) & 0x7fffffffu;
       most = size > most ? size : most;
     }
     const bool finite = most < 0x7f800000u;
-    const float scale = finite ? KvScale(format.fp8, FloatOfBits(most)) : __builtin_nanf("");
-    uint8_t q[kGroup] = {};
+    const float scale = finite ? NewKvScale(format.fp8, FloatOfBits(most)) : __builtin_nanf("");
+    uint8_t q[prim::kMostKvGroup] = {};
     if (finite && format.fp8) {
-      for (int64_t i = 0; i < kGroup; ++i) q[i] = NearestE4M3(x[i] / scale);
+      for (int64_t i = 0; i < format.group; ++i) q[i] = NearestE4M3(x[i] / scale);
     } else if (finite) {
-      for (int64_t i = 0; i < kGroup; ++i) q[i] = NearestInt8(x[i] / scale);
+      for (int64_t i = 0; i < format.group; ++i) q[i] = NearestInt8(x[i] / scale);
     }
-    __builtin_memcpy(row + c, q, static_cast<size_t>(kGroup));
-    __builtin_memcpy(row + format.scales_at() + c / kGroup * 4, &scale, 4);
+    __builtin_memcpy(row + c, q, static_cast<size_t>(format.group));
+    StoreKvScale(format, scale, group++, scales);
   }
+  for (int64_t i = 0; i < format.padding; ++i) scales[format.scale_bytes() - 1 - i] = 0;
 }
 
 }  // namespace

@@ -39,24 +39,39 @@ float ScaleOf(const KvRow& format, float amax) {
   return std::ldexp(1.0f, fraction == 0.5f ? exponent - 1 : exponent);
 }
 
+float LoadScale(const KvRow& format, const uint8_t* scales, int64_t group) {
+  if (format.scale == KvScale::kE8M0) {
+    return scales[group] == 255 ? std::numeric_limits<float>::quiet_NaN()
+                                : std::ldexp(1.0f, scales[group] - 127);
+  }
+  float scale = 0;
+  std::memcpy(&scale, scales + 4 * group, sizeof(scale));
+  return scale;
+}
+
 }  // namespace
 
 std::vector<uint8_t> EncodeKvRow(const KvRow& format, const std::vector<float>& latent,
                                  const uint16_t* rope) {
   std::vector<uint8_t> row(static_cast<size_t>(format.width()));
-  for (size_t group = 0; group < latent.size() / kKvRowGroup; ++group) {
-    const float* x = latent.data() + group * kKvRowGroup;
+  uint8_t* const scales = row.data() + format.ScalesAt(0, 1);
+  for (int64_t group = 0; group < format.latent_dim / format.group; ++group) {
+    const float* x = latent.data() + group * format.group;
     float amax = 0;
     bool finite = true;
-    for (int64_t i = 0; i < kKvRowGroup; ++i) {
+    for (int64_t i = 0; i < format.group; ++i) {
       amax = std::max(amax, std::fabs(x[i]));
       finite = finite && std::isfinite(x[i]);
     }
     const float scale = finite ? ScaleOf(format, amax) : std::numeric_limits<float>::quiet_NaN();
-    std::memcpy(row.data() + format.scales_at() + 4 * static_cast<int64_t>(group), &scale, 4);
-    for (int64_t i = 0; i < kKvRowGroup && finite; ++i) {
+    if (format.scale == KvScale::kE8M0) {
+      scales[group] = finite ? static_cast<uint8_t>(std::ilogb(scale) + 127) : 255;
+    } else {
+      std::memcpy(scales + 4 * group, &scale, 4);
+    }
+    for (int64_t i = 0; i < format.group && finite; ++i) {
       const float q = x[i] / scale;  // rounded to fp32, as on the device
-      row[group * kKvRowGroup + static_cast<size_t>(i)] =
+      row[static_cast<size_t>(group * format.group + i)] =
           format.fp8 ? FloatToE4M3(q)
                      : static_cast<uint8_t>(static_cast<int8_t>(std::nearbyint(q)));
     }
@@ -66,11 +81,11 @@ std::vector<uint8_t> EncodeKvRow(const KvRow& format, const std::vector<float>& 
   return row;
 }
 
-std::vector<double> DecodeKvRow(const KvRow& format, DType dtype, const uint8_t* row) {
+std::vector<double> DecodeKvRow(const KvRow& format, DType dtype, const uint8_t* row,
+                                const uint8_t* scales) {
   std::vector<double> values(static_cast<size_t>(format.latent_dim + format.rope_dim));
   for (int64_t c = 0; c < format.latent_dim; ++c) {
-    float scale = 0;
-    std::memcpy(&scale, row + format.scales_at() + c / kKvRowGroup * 4, sizeof(scale));
+    const float scale = LoadScale(format, scales, c / format.group);
     const float q =
         format.fp8 ? E4M3ToFloat(row[c]) : static_cast<float>(static_cast<int8_t>(row[c]));
     const float product = q * scale;  // the device multiplies in fp32, then rounds

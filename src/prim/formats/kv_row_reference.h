@@ -1,4 +1,5 @@
-// Rows of bytes decoded and encoded one value at a time: the specification of prim/kv_row.h.
+// Rows of bytes decoded and encoded one value at a time: the specification of
+// prim/formats/kv_row.h.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +13,12 @@ namespace tamis::prim {
 /// The value of an fp8 e4m3fn code: no infinities, 0x7f and 0xff are NaN.
 float E4M3ToFloat(uint8_t code);
 
-/// The latent, rounded to `dtype` (fp16 or bf16), and then the rotary part.
-std::vector<double> DecodeKvRow(const KvRow& format, DType dtype, const uint8_t* row);
+/// The latent, rounded to `dtype` unless that is fp32, and then the rotary part.
+std::vector<double> DecodeKvRow(const KvRow& format, DType dtype, const uint8_t* row,
+                                const uint8_t* scales);
 
-/// A row from its latent, in values of a 16-bit type, and the bits of its rotary part.
+/// A row from its latent, in values of a 16-bit type, and the bits of its rotary part; scales that
+/// lie apart come last.
 std::vector<uint8_t> EncodeKvRow(const KvRow& format, const std::vector<float>& latent,
                                  const uint16_t* rope);
 

@@ -3,13 +3,24 @@
 #include "prim/formats/kv_row-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
+namespace {
+
+TAMIS_INLINE int64_t RowAt(const kv_rows::KernelArgs& a, int64_t i) {
+  return a.format.scales_apart ? a.format.RowAt(i) : i * a.rows_stride;
+}
+TAMIS_INLINE int64_t ScalesAt(const kv_rows::KernelArgs& a, int64_t i) {
+  return a.format.scales_apart ? a.format.ScalesAt(i, a.count)
+                               : i * a.rows_stride + a.format.scales_at();
+}
+
+}  // namespace
 
 void PackKvRows(const void* args, int64_t item, void*, void*) {
   const auto& a = *static_cast<const kv_rows::KernelArgs*>(args);
   const int64_t begin = item * kv_rows::kRowsPerItem;
   for (int64_t i = begin; i < begin + kv_rows::kRowsPerItem && i < a.count; ++i) {
-    uint8_t* row = a.rows + i * a.rows_stride;
-    PackKvLatent(a.element, a.format, a.latent + i * a.latent_stride, row);
+    uint8_t* row = a.rows + RowAt(a, i);
+    PackKvLatent(a.element, a.format, a.latent + i * a.latent_stride, row, a.rows + ScalesAt(a, i));
     if (a.format.rope_dim > 0) {
       __builtin_memcpy(row + a.format.rope_at(), a.rope + i * a.rope_stride,
                        static_cast<size_t>(a.format.rope_bytes()));
@@ -22,8 +33,8 @@ void UnpackKvRows(const void* args, int64_t item, void* scratch, void*) {
   auto* values = static_cast<float*>(scratch);
   const int64_t begin = item * kv_rows::kRowsPerItem;
   for (int64_t i = begin; i < begin + kv_rows::kRowsPerItem && i < a.count; ++i) {
-    const uint8_t* row = a.rows + i * a.rows_stride;
-    WidenKvLatent(a.element, a.format, row, values);
+    const uint8_t* row = a.rows + RowAt(a, i);
+    WidenKvLatent(a.element, a.format, row, a.rows + ScalesAt(a, i), values);
     Narrow(a.element, values, 1.0f, a.format.latent_dim, a.latent + i * a.latent_stride);
     if (a.rope != nullptr && a.format.rope_dim > 0) {
       __builtin_memcpy(a.rope + i * a.rope_stride, row + a.format.rope_at(),

@@ -9,7 +9,7 @@
 
 namespace tamis::kv_rows {
 
-/// Strides in elements.
+/// Strides in elements. Where scales lie apart, all rows are one page.
 struct KernelArgs {
   uint8_t* rows;
   int64_t rows_stride;

@@ -49,7 +49,7 @@ struct Staircase {
 
 struct Source {
   Rows key = {};
-  Rows key_rope = {};
+  Rows key_rope = {};                   // or the scales of rows of bytes that have them apart
   Rows value = {};                      // none where it is the first part of key
   const int32_t* page_table = nullptr;  // null: not paged
   int64_t page_size = 0;

@@ -167,8 +167,10 @@ TAMIS_INLINE Fetches FetchesOf(const Item& it, const Tile& tile) {
   return {.tile = &tile,
           .from = from,
           .count = it.fetches[tile.source] ? tile.count : 0,
-          .key_bytes = a.byte_rows ? a.kv_row.width() : a.dim * bytes,
-          .rope_bytes = from.key_rope != nullptr ? a.rope_dim * bytes : 0,
+          .key_bytes = a.byte_rows ? a.kv_row.row_bytes() : a.dim * bytes,
+          .rope_bytes = from.key_rope == nullptr ? 0
+                        : a.byte_rows            ? a.kv_row.scale_bytes()
+                                                 : a.rope_dim * bytes,
           .value_bytes = from.value != nullptr ? a.value_dim * bytes : 0};
 }
 
@@ -179,8 +181,10 @@ TAMIS_INLINE void LoadKey(const Item& it, const Bases& from, const Tile& tile, i
   const uint8_t* row = from.key + tile.key[k];
   if (a.byte_rows) {
     float* widened = kBf16Pairs ? it.widened : key;
-    WidenKvLatent(a.element, a.kv_row, row, widened);
-    WidenKvRope(a.kv_row, row, widened + a.dim);
+    const uint8_t* scales =
+        a.kv_row.scales_apart ? from.key_rope + tile.key_rope[k] : row + a.kv_row.scales_at();
+    WidenKvLatent(a.element, a.kv_row, row, scales, widened);
+    WidenKvRope(a.kv_row, row, widened + a.kv_row.latent_dim);
     if (kBf16Pairs) {
       StoreN(key + it.columns - 1, Zero(), 1);  // half of it remains where dims are odd
       Narrow(prim::Element::kBFloat16, widened, 1.0f, a.dim + a.rope_dim, key);  // exact
