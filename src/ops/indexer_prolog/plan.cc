@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <string>
 
-#include "base/dtype.h"
 #include "base/checked.h"
+#include "base/dtype.h"
 #include "base/errors.h"
 #include "ops/indexer_prolog/cpu/kernel_units.h"
 #include "ops/indexer_prolog/problem.h"

@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <string>
 
-#include "base/dtype.h"
 #include "base/checked.h"
+#include "base/dtype.h"
 #include "base/errors.h"
 #include "ops/mla_prolog/cpu/kernel_units.h"
 #include "ops/mla_prolog/problem.h"

@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/dtype.h"
 #include "base/checked.h"
+#include "base/dtype.h"
 #include "base/errors.h"
 #include "ops/weight_format/problem.h"
 #include "prim/call/room.h"

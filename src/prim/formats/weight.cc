@@ -32,11 +32,7 @@ LinearWeight NdWeight(const TensorView& view) {
   const int64_t columns = view.shape[view.rank - 1];
   // The stride of a single row may be anything.
   const int64_t stride = rows > 1 ? view.strides[view.rank - 2] : columns;
-  return {.data = view.data,
-          .rows = rows,
-          .columns = columns,
-          .row_stride = stride,
-          .nz = false};
+  return {.data = view.data, .rows = rows, .columns = columns, .row_stride = stride, .nz = false};
 }
 
 int64_t OffsetOf(const LinearWeight& weight, int64_t k, int64_t n) {
