@@ -56,8 +56,8 @@ constexpr int64_t kPrefetchWideRows = 32;
 constexpr int64_t kWideColumns = 128;
 
 // The weights of a tile, those that column k of x meets at w[v] + k * step; and what is prefetched
-// beside them, rows of weights from next[v] on, next_step bytes apart.
-template <class ReadAs, int kCount, bool kNzWeights>
+// beside them, rows of weights from next[v] on, next_step apart.
+template <class Element, class ReadAs, int kCount, bool kNzWeights>
 struct Columns {
   using Read = ReadAs;
   static constexpr bool kNz = kNzWeights;
@@ -65,7 +65,7 @@ struct Columns {
   Read read;
   const typename Read::Stored* w[kCount];
   int64_t step;
-  const uint8_t* next[kCount];
+  const typename Element::Stored* next[kCount];
   int64_t next_step;  // 0: nothing
 };
 
@@ -83,7 +83,7 @@ TAMIS_INLINE void Chain(const Columns& c, const float* x, int64_t x_stride, int6
     for (int v = 0; v < kVectors; ++v) {
       weight[v] = c.read(c.w[v] + k * c.step);
       if (c.next_step == 0) continue;
-      const uint8_t* next = c.next[v] + k * kColumnDims * c.next_step;
+      const auto* next = c.next[v] + k * kColumnDims * c.next_step;
       if constexpr (Columns::kNz) {  // a pair of 16-bit rows is one line
         __builtin_prefetch(next, 0, 3);
       } else {
@@ -138,14 +138,13 @@ template <class Element, int kTokens, int kVectors, bool kNz, class Read>
 TAMIS_INLINE void DirectTile(const Strip& s, const Read& read, int64_t first, int64_t depth,
                              int64_t at) {
   const int64_t step = StepOf(s.w);
-  const int64_t next_step = step * kBytes<Element>;
   constexpr int64_t kRows = kVectors * kLanes >= kWideColumns ? kPrefetchWideRows : kPrefetchRows;
-  const int64_t ahead = kNz ? kPrefetchBytes : kRows * next_step;
-  Columns<Read, kVectors, kNz> c = {
-      .read = read, .w = {}, .step = kColumnDims * step, .next = {}, .next_step = next_step};
+  const int64_t ahead = kNz ? kPrefetchBytes / kBytes<Element> : kRows * step;
+  Columns<Element, Read, kVectors, kNz> c = {
+      .read = read, .w = {}, .step = kColumnDims * step, .next = {}, .next_step = step};
   for (int v = 0; v < kVectors; ++v) {
     c.w[v] = WeightAt<Element>(s.w, first, s.begin + at + v * kLanes);
-    c.next[v] = reinterpret_cast<const uint8_t*>(c.w[v]) + ahead;
+    c.next[v] = c.w[v] + ahead;
   }
   Tile<kTokens>(c, s.x, ColumnsOf(depth), ColumnsOf(depth), s.sums + at, s.width);
 }
@@ -210,13 +209,13 @@ void PackStrip(const Strip& s, int64_t first, int64_t depth) {
 
 template <class Element, int kTokens, int kVectors>
 TAMIS_INLINE void PanelTile(const Strip& s, int64_t next, int64_t depth, int64_t at, float* sums) {
-  const int64_t next_step = next < s.w.rows ? StepOf(s.w) * kBytes<Element> : 0;
-  Columns<Packed, kVectors, false> c = {
+  const int64_t next_step = next < s.w.rows ? StepOf(s.w) : 0;
+  Columns<Element, Packed, kVectors, false> c = {
       .read = {}, .w = {}, .step = kLanes, .next = {}, .next_step = next_step};
   for (int v = 0; v < kVectors; ++v) {
     c.w[v] = s.panel + (at + v * kLanes) * ColumnsOf(depth);
-    c.next[v] = reinterpret_cast<const uint8_t*>(
-        WeightAt<Element>(s.w, next < s.w.rows ? next : 0, s.begin + at + v * kLanes));
+    c.next[v] =
+        ElementAt<Element>(s.w.data, next * next_step + Column(s.w, s.begin + at + v * kLanes));
   }
   Tile<kTokens>(c, s.x, ColumnsOf(depth), ColumnsOf(depth), sums + at, s.width);
 }
