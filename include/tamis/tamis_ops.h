@@ -878,10 +878,10 @@ TAMIS_C_API tamis_status tamis_sparse_attention_pto_renew(
 typedef struct tamis_pack_kv_rows_params {
   /* sizeof(tamis_pack_kv_rows_params) of the caller */
   size_t struct_size;
-  /* input [R, D] float16, bfloat16: latent part of the keys, D a multiple of 128, of 64 with
-   * flashmla584 */
+  /* input [R, D] float16, bfloat16, float32: latent part of the keys, D a multiple of 128, of 64
+   * with flashmla584 */
   tamis_tensor latent;
-  /* input [R, Dr] as latent: rotary part, kept as it is */
+  /* input [R, Dr] as latent: rotary part, kept as it is; of float32 in bfloat16 */
   tamis_tensor rope;
   /* one of cann656, flashmla656, flashmla584; NULL means cann656: int8 | rope | scales; fp8
    * e4m3fn | scales | rope; or fp8 | rope of all rows, then their scales */
@@ -913,8 +913,8 @@ TAMIS_C_API tamis_status tamis_pack_kv_rows_run(
 TAMIS_C_API tamis_status tamis_pack_kv_rows_renew(
     tamis_plan* plan, const tamis_pack_kv_rows_params* params);
 
-/* Keys in 16 bits from rows of bytes. rows of npu_kv_quant_sparse_flash_attention and of
- * FlashMLA; no document of its own. */
+/* Keys from rows of bytes. rows of npu_kv_quant_sparse_flash_attention and of FlashMLA; no
+ * document of its own. */
 typedef struct tamis_unpack_kv_rows_params {
   /* sizeof(tamis_unpack_kv_rows_params) of the caller */
   size_t struct_size;
@@ -926,7 +926,8 @@ typedef struct tamis_unpack_kv_rows_params {
   /* one of cann656, flashmla656, flashmla584; NULL means cann656: int8 | rope | scales; fp8
    * e4m3fn | scales | rope; or fp8 | rope of all rows, then their scales */
   const char* kv_format;
-  /* one of bfloat16, float16; NULL means bfloat16: dtype of the outputs; that of the packed rope */
+  /* one of bfloat16, float16, float32; NULL means bfloat16: dtype of the outputs; that of the
+   * packed rope, float32 beside bfloat16 */
   const char* dtype;
   /* 0 or 1, default false: no limit of a document applies: changes nothing */
   int64_t strict;

@@ -2826,10 +2826,10 @@ def pack_kv_rows(
 
     Parameters
     ----------
-    latent : array of float16, bfloat16
+    latent : array of float16, bfloat16, float32
         [R, D]: latent part of the keys, D a multiple of 128, of 64 with flashmla584
     rope : array, dtype as latent
-        [R, Dr]: rotary part, kept as it is
+        [R, Dr]: rotary part, kept as it is; of float32 in bfloat16
     kv_format : {"cann656", "flashmla656", "flashmla584"}, default "cann656"
         int8 | rope | scales; fp8 e4m3fn | scales | rope; or fp8 | rope of all rows, then their
         scales
@@ -2910,7 +2910,7 @@ def unpack_kv_rows(
     *,
     rope_dim: int = 64,
     kv_format: Literal["cann656", "flashmla656", "flashmla584"] = "cann656",
-    dtype: Literal["bfloat16", "float16"] = "bfloat16",
+    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16",
     strict: bool = False,
     latent: NumpyArray | None = None,
     rope: NumpyArray | Literal[False] | None = None,
@@ -2926,7 +2926,7 @@ def unpack_kv_rows(
     *,
     rope_dim: int = 64,
     kv_format: Literal["cann656", "flashmla656", "flashmla584"] = "cann656",
-    dtype: Literal["bfloat16", "float16"] = "bfloat16",
+    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16",
     strict: bool = False,
     latent: Array | None = None,
     rope: Array | Literal[False] | None = None,
@@ -2941,7 +2941,7 @@ def unpack_kv_rows(
     *,
     rope_dim: int = 64,
     kv_format: Literal["cann656", "flashmla656", "flashmla584"] = "cann656",
-    dtype: Literal["bfloat16", "float16"] = "bfloat16",
+    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16",
     strict: bool = False,
     latent: Array | None = None,
     rope: Array | Literal[False] | None = None,
@@ -2949,7 +2949,7 @@ def unpack_kv_rows(
     implementation: Implementation | None = None,
     threads: int | None = None,
 ) -> UnpackKvRows[Array]:
-    """Keys in 16 bits from rows of bytes.
+    """Keys from rows of bytes.
 
     Source: rows of npu_kv_quant_sparse_flash_attention and of FlashMLA; no document of its own.
 
@@ -2963,8 +2963,8 @@ def unpack_kv_rows(
     kv_format : {"cann656", "flashmla656", "flashmla584"}, default "cann656"
         int8 | rope | scales; fp8 e4m3fn | scales | rope; or fp8 | rope of all rows, then their
         scales
-    dtype : {"bfloat16", "float16"}, default "bfloat16"
-        dtype of the outputs; that of the packed rope
+    dtype : {"bfloat16", "float16", "float32"}, default "bfloat16"
+        dtype of the outputs; that of the packed rope, float32 beside bfloat16
     strict : bool, default False
         no limit of a document applies: changes nothing
     latent, rope : array, optional

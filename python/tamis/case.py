@@ -727,7 +727,7 @@ _CONTRACTS: dict[str, dict[str, _Field]] = {
         "sparse_indices": _Field("optional_output", "int32", "B, S1, 1, sparse_count"),
     },
     "pack_kv_rows": {
-        "latent": _Field("input", "float16 bfloat16", "R, D"),
+        "latent": _Field("input", "float16 bfloat16 float32", "R, D"),
         "rope": _Field("input", "as latent", "R, Dr"),
         "kv_format": _Field("optional", "choice", "cann656 flashmla656 flashmla584", "cann656"),
         "strict": _Field("optional", "bool", "", "False"),
@@ -737,7 +737,7 @@ _CONTRACTS: dict[str, dict[str, _Field]] = {
         "rows": _Field("input", "uint8 int8", "R, width"),
         "rope_dim": _Field("optional", "int", "", "64"),
         "kv_format": _Field("optional", "choice", "cann656 flashmla656 flashmla584", "cann656"),
-        "dtype": _Field("optional", "choice", "bfloat16 float16", "bfloat16"),
+        "dtype": _Field("optional", "choice", "bfloat16 float16 float32", "bfloat16"),
         "strict": _Field("optional", "bool", "", "False"),
         "latent": _Field("output", "bfloat16", "R, D"),
         "rope": _Field("optional_output", "bfloat16", "R, rope_dim"),

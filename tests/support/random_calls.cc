@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/dtype.h"
 #include "prim/formats/key_shadow.h"
 #include "registry/registry.h"
 #include "tests/support/contract_call.h"
@@ -471,15 +472,15 @@ void PackKvRows(ContractCall* c) {
 void UnpackKvRows(ContractCall* c) {
   Random& random = c->random();
   const prim::KvRow row = SetKvFormat(c, random.Between(0, 9));
-  const bool half = c->Coin();
+  constexpr std::array kDTypes = {DType::kBFloat16, DType::kFloat16, DType::kFloat32};
+  const DType dtype = kDTypes[static_cast<size_t>(random.Below(3))];
   const int64_t count = c->SomeSize(6);
   const std::vector<uint8_t> bytes = RandomKvPages(
-      row, 1, count, [](int64_t) { return true; }, half ? DType::kFloat16 : DType::kBFloat16,
-      &random);
+      row, 1, count, [](int64_t) { return true; }, dtype, &random);
   c->Size("R", count)
       .Size("width", row.width())
       .Set("rope_dim", row.rope_dim)
-      .Set("dtype", std::string(half ? "float16" : "bfloat16"))
+      .Set("dtype", std::string(base::Name(dtype)))
       .Type("rows", DType::kUInt8)
       .Values("rows", Elements(bytes));
 }

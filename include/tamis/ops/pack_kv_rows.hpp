@@ -8,7 +8,8 @@ namespace tamis::pack_kv_rows {
 
 enum class KvFormat : int32_t { kCann656 = 0, kFlashMla656 = 1, kFlashMla584 = 2 };
 
-/// A row: latent_dim bytes of quantised latent, a scale per group of them, and rope as it is.
+/// A row: latent_dim bytes of quantised latent, a scale per group of them, and rope as it is (of
+/// fp32 in bf16).
 ///   cann656:     q int8,     then rope, then scales;  amax = max(max |x|, 1e-8), scale = amax /
 ///                127, q = x / scale to the nearest integer, ties to even
 ///   flashmla656: q fp8 e4m3fn, then scales, then rope; scale = max(amax / 448, 1e-4) rounded up to
@@ -22,7 +23,7 @@ enum class KvFormat : int32_t { kCann656 = 0, kFlashMla656 = 1, kFlashMla584 = 2
 struct Params {
   static constexpr const char* kOperator = "pack_kv_rows";
 
-  TensorView latent = {};  // [R, D], D a multiple of 128 (flashmla584: 64); fp16 or bf16
+  TensorView latent = {};  // [R, D], D a multiple of 128 (flashmla584: 64); fp16, bf16 or fp32
   TensorView rope = {};    // [R, Dr], as latent
   KvFormat kv_format = KvFormat::kCann656;
   bool strict = false;

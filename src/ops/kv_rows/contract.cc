@@ -21,9 +21,11 @@ const base::Contract& pack_kv_rows::Room::contract() {
           .Input("latent", &Params::latent,
                  {.shape = "R, D",
                   .doc = "latent part of the keys, D a multiple of 128, of 64 with flashmla584",
-                  .dtypes = {DType::kFloat16, DType::kBFloat16}})
+                  .dtypes = {DType::kFloat16, DType::kBFloat16, DType::kFloat32}})
           .Input("rope", &Params::rope,
-                 {.shape = "R, Dr", .doc = "rotary part, kept as it is", .dtype_as = "latent"})
+                 {.shape = "R, Dr",
+                  .doc = "rotary part, kept as it is; of float32 in bfloat16",
+                  .dtype_as = "latent"})
           .Choice("kv_format", &Params::kv_format, {"cann656", "flashmla656", "flashmla584"},
                   kFormatDoc)
           .Optional("strict", &Params::strict, kStrict)
@@ -40,7 +42,7 @@ const base::Contract& pack_kv_rows::Room::contract() {
 
 const base::Contract& unpack_kv_rows::Room::contract() {
   static const base::Contract kContract =
-      base::ContractBuilder<Params>("unpack_kv_rows", "Keys in 16 bits from rows of bytes", kSource)
+      base::ContractBuilder<Params>("unpack_kv_rows", "Keys from rows of bytes", kSource)
           .Input("rows", &Params::rows,
                  {.shape = "R, width",
                   .doc = "width = D + 2 rope_dim + D / 32 bytes a key, D a multiple of 128; "
@@ -49,21 +51,21 @@ const base::Contract& unpack_kv_rows::Room::contract() {
           .Optional("rope_dim", &Params::rope_dim, "dims of the rotary part")
           .Choice("kv_format", &Params::kv_format, {"cann656", "flashmla656", "flashmla584"},
                   kFormatDoc)
-          .Choice("dtype", &Params::dtype, {"bfloat16", "float16"},
-                  "dtype of the outputs; that of the packed rope")
+          .Choice("dtype", &Params::dtype, {"bfloat16", "float16", "float32"},
+                  "dtype of the outputs; that of the packed rope, float32 beside bfloat16")
           .Optional("strict", &Params::strict, kStrict)
           .Output("latent", &Params::latent,
                   {.shape = "R, D",
                    .doc = "latent part of the keys",
                    .dtypes = {DType::kBFloat16},
                    .dtype_attribute = "dtype",
-                   .dtype_choices = {DType::kBFloat16, DType::kFloat16}})
+                   .dtype_choices = {DType::kBFloat16, DType::kFloat16, DType::kFloat32}})
           .OptionalOutput("rope", &Params::rope,
                           {.shape = "R, rope_dim",
                            .doc = "rotary part",
                            .dtypes = {DType::kBFloat16},
                            .dtype_attribute = "dtype",
-                           .dtype_choices = {DType::kBFloat16, DType::kFloat16}})
+                           .dtype_choices = {DType::kBFloat16, DType::kFloat16, DType::kFloat32}})
           .RowDims({{"", 1}})
           .Build();
   return kContract;

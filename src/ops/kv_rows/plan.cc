@@ -3,6 +3,7 @@
 #include <string>
 
 #include "base/checked.h"
+#include "base/dtype.h"
 #include "base/errors.h"
 #include "ops/kv_rows/cpu/kernel_units.h"
 #include "ops/kv_rows/problem.h"
@@ -18,7 +19,7 @@ prim::KvRow FormatOf(KvFormat format, int64_t latent_dim, int64_t rope_dim, DTyp
                     : format == KvFormat::kFlashMla656
                         ? prim::KvRow::FlashMla(latent_dim, rope_dim)
                         : prim::KvRow::FlashMlaApart(latent_dim, rope_dim);
-  row.rope = prim::ElementOf(dtype);
+  if (dtype == DType::kFloat16) row.rope = prim::Element::kFloat16;
   return row;
 }
 
@@ -35,10 +36,11 @@ template <class Params>
 void BindRows(const Params& in, kv_rows::KernelArgs* args) {
   args->rows = prim::Data<uint8_t>(in.rows);
   args->rows_stride = in.rows.strides[0];
-  args->latent = prim::Data<uint16_t>(in.latent);
-  args->latent_stride = in.latent.strides[0];
-  args->rope = prim::Data<uint16_t>(in.rope);
-  args->rope_stride = in.rope.strides[0];
+  const int64_t bytes = base::ItemSize(in.latent.dtype);
+  args->latent = prim::Data<uint8_t>(in.latent);
+  args->latent_stride = in.latent.strides[0] * bytes;
+  args->rope = prim::Data<uint8_t>(in.rope);
+  args->rope_stride = in.rope.strides[0] * bytes;
 }
 
 template <class Params>
@@ -60,12 +62,13 @@ std::string BlockingOfEither() { return std::to_string(kv_rows::kRowsPerItem) + 
 
 Cost CostOf(const kv_rows::Problem& p, bool pack) {
   const double bytes = static_cast<double>(p.count) * static_cast<double>(p.format.width());
-  const double halves = 2.0 * static_cast<double>(p.count) *
-                        static_cast<double>(p.format.latent_dim + p.format.rope_dim);
+  const double elements = static_cast<double>(base::ItemSize(p.dtype)) *
+                          static_cast<double>(p.count) *
+                          static_cast<double>(p.format.latent_dim + p.format.rope_dim);
   Cost cost;
   cost.flops = static_cast<double>(p.count) * static_cast<double>(p.format.latent_dim);
-  cost.read_bytes = pack ? halves : bytes;
-  cost.write_bytes = pack ? bytes : halves;
+  cost.read_bytes = pack ? elements : bytes;
+  cost.write_bytes = pack ? bytes : elements;
   return cost;
 }
 
@@ -109,7 +112,9 @@ Cost pack_kv_rows::Room::CountCost(const Problem& p, const Params&) { return Cos
 Status unpack_kv_rows::Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
   const int64_t width = (*dims)["width"];
   if (params.rope_dim < 0) return base::Invalid("rope_dim", "at least 0", params.rope_dim);
-  problem->dtype = params.dtype == HalfDtype::kBFloat16 ? DType::kBFloat16 : DType::kFloat16;
+  problem->dtype = params.dtype == KeyDtype::kBFloat16  ? DType::kBFloat16
+                   : params.dtype == KeyDtype::kFloat16 ? DType::kFloat16
+                                                        : DType::kFloat32;
   const prim::KvRow one = FormatOf(params.kv_format, 0, 0, problem->dtype);
   const int64_t group_bytes = one.group + (one.scale == prim::KvScale::kE8M0 ? 1 : 4);
   const int64_t latent_bytes = width - one.padding - 2 * std::min(params.rope_dim, width);

@@ -18,8 +18,13 @@ std::vector<uint8_t> PackedRow(const kv_rows::Problem& p, const pack_kv_rows::Pa
     latent[c] = static_cast<float>(base::LoadAsDouble(
         in.latent.data, p.dtype, row * in.latent.strides[0] + static_cast<int64_t>(c)));
   }
-  const auto* rope = static_cast<const uint16_t*>(in.rope.data) + row * in.rope.strides[0];
-  return prim::EncodeKvRow(p.format, latent, rope);
+  const DType stored = p.dtype == DType::kFloat16 ? p.dtype : DType::kBFloat16;
+  std::vector<uint16_t> rope(static_cast<size_t>(p.format.rope_dim));
+  for (int64_t c = 0; c < p.format.rope_dim; ++c) {
+    base::StoreDouble(rope.data(), stored, c,
+                      base::LoadAsDouble(in.rope.data, p.dtype, row * in.rope.strides[0] + c));
+  }
+  return prim::EncodeKvRow(p.format, latent, rope.data());
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <limits>
 #include <tuple>
 
+#include "base/dtype.h"
 #include "prim/formats/kv_row_reference.h"
 #include "tests/support/kv_rows.h"
 #include "tests/support/levels.h"
@@ -15,6 +16,7 @@ namespace {
 
 const char* const kFormats[] = {"cann656", "flashmla656", "flashmla584"};
 constexpr DType kHalves[] = {DType::kBFloat16, DType::kFloat16};
+constexpr DType kDTypes[] = {DType::kBFloat16, DType::kFloat16, DType::kFloat32};
 
 TestCall Pack(const std::string& format, DType dtype, int64_t rows, int64_t latent_dim,
               int64_t rope_dim, uint64_t seed, int64_t gap = 0) {
@@ -35,7 +37,7 @@ TestCall Pack(const std::string& format, DType dtype, int64_t rows, int64_t late
 TestCall Unpack(const std::string& format, DType dtype, int64_t rope_dim) {
   TestCall call("unpack_kv_rows");
   call.Set("kv_format", format).Set("rope_dim", rope_dim);
-  call.Set("dtype", dtype == DType::kBFloat16 ? "bfloat16" : "float16");
+  call.Set("dtype", std::string(base::Name(dtype)));
   return call;
 }
 
@@ -48,7 +50,7 @@ void Take(TestCall& to, const char* name, const TestCall& from, const char* outp
 TEST(KvRows, AgreeOverFormatsDtypesAndSizes) {
   uint64_t seed = 121;
   for (const char* format : kFormats) {
-    for (DType dtype : kHalves) {
+    for (DType dtype : kDTypes) {
       const int64_t kSizes[][3] = {{70, 512, 64}, {3, 128, 1}, {5, 256, 0}, {2, 0, 3}, {0, 128, 4}};
       for (const auto& [rows, latent_dim, rope_dim] : kSizes) {
         const int64_t width = KvFormatOf(format, latent_dim, rope_dim).width();
@@ -58,7 +60,11 @@ TEST(KvRows, AgreeOverFormatsDtypesAndSizes) {
         Take(unpack, "rows", pack, "rows", DType::kUInt8, {rows, width});
         ExpectConforms(unpack);
         for (int64_t i = 0; i < rows * rope_dim; ++i) {
-          EXPECT_EQ(unpack.Got("rope", i), base::LoadAsDouble(pack.view("rope").data, dtype, i));
+          const double rope = base::LoadAsDouble(pack.view("rope").data, dtype, i);
+          EXPECT_EQ(unpack.Got("rope", i),
+                    dtype != DType::kFloat32
+                        ? rope
+                        : base::BFloat16ToFloat(base::FloatToBFloat16(static_cast<float>(rope))));
         }
       }
     }
@@ -239,7 +245,7 @@ void ExpectStable(const char* format, DType dtype, Level level) {
 
 TEST(KvRows, PackingWhatWasUnpackedChangesNothing) {
   for (const char* format : kFormats) {
-    for (DType dtype : kHalves) {
+    for (DType dtype : kDTypes) {
       for (Level level : TestedLevels()) ExpectStable(format, dtype, level);
     }
   }
@@ -266,7 +272,7 @@ TEST(KvRows, AGroupThatIsNotFiniteDecodesToNan) {
 TEST(KvRows, AttentionOverRowsOfBytesIsAttentionOverWhatTheyHold) {
   constexpr int64_t kKeys = 700;
   for (const char* format : kFormats) {
-    for (DType dtype : kHalves) {
+    for (DType dtype : kDTypes) {
       const bool apart = std::string(format) == "flashmla584";
       const int64_t rope_dim = apart ? 64 : 16;
       TestCall pack = Pack(format, dtype, kKeys, 256, rope_dim, 126);

@@ -94,11 +94,12 @@ TAMIS_INLINE void StoreKvScale(const prim::KvRow& format, float scale, int64_t g
 }
 
 TAMIS_INLINE void PackKvLatent(prim::Element element, const prim::KvRow& format,
-                               const uint16_t* latent, uint8_t* row, uint8_t* scales) {
+                               const uint8_t* latent, uint8_t* row, uint8_t* scales) {
+  const int64_t bytes = prim::BytesOf(element);
   int64_t group = 0;
   for (int64_t c = 0; c < format.latent_dim; c += format.group) {
     float x[prim::kMostKvGroup];
-    Widen(element, latent + c, format.group, x);
+    Widen(element, latent + c * bytes, format.group, x);
     uint32_t most = 0;  // bits of sizes are ordered as sizes are, NaN above all
     for (int64_t i = 0; i < format.group; ++i) {
       const uint32_t size = BitsOfFloat(x[i]) & 0x7fffffffu;
@@ -116,6 +117,34 @@ TAMIS_INLINE void PackKvLatent(prim::Element element, const prim::KvRow& format,
     StoreKvScale(format, scale, group++, scales);
   }
   for (int64_t i = 0; i < format.padding; ++i) scales[format.scale_bytes() - 1 - i] = 0;
+}
+
+// The rotary part, from or to elements of the format's type or fp32. Rows lie at any address.
+TAMIS_INLINE void PackKvRope(prim::Element element, const prim::KvRow& format, const uint8_t* rope,
+                             uint8_t* row) {
+  if (element != prim::Element::kFloat32) {
+    __builtin_memcpy(row + format.rope_at(), rope, static_cast<size_t>(format.rope_bytes()));
+    return;
+  }
+  for (int64_t c = 0; c < format.rope_dim; c += kLanes) {
+    const int64_t count = format.rope_dim - c < kLanes ? format.rope_dim - c : kLanes;
+    float values[kLanes] = {};
+    uint16_t halves[kLanes];
+    __builtin_memcpy(values, rope + 4 * c, static_cast<size_t>(4 * count));
+    WithHalf(
+        format.rope, [&](auto e) __attribute__((always_inline)) {
+          NarrowAs<decltype(e)>(values, 1.0f, kLanes, halves);
+        });
+    __builtin_memcpy(row + format.rope_at() + 2 * c, halves, static_cast<size_t>(2 * count));
+  }
+}
+TAMIS_INLINE void UnpackKvRope(prim::Element element, const prim::KvRow& format, const uint8_t* row,
+                               void* rope) {
+  if (element == prim::Element::kFloat32) {
+    WidenKvRope(format, row, static_cast<float*>(rope));
+  } else {
+    __builtin_memcpy(rope, row + format.rope_at(), static_cast<size_t>(format.rope_bytes()));
+  }
 }
 
 }  // namespace

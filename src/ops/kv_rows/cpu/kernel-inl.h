@@ -21,10 +21,7 @@ void PackKvRows(const void* args, int64_t item, void*, void*) {
   for (int64_t i = begin; i < begin + kv_rows::kRowsPerItem && i < a.count; ++i) {
     uint8_t* row = a.rows + RowAt(a, i);
     PackKvLatent(a.element, a.format, a.latent + i * a.latent_stride, row, a.rows + ScalesAt(a, i));
-    if (a.format.rope_dim > 0) {
-      __builtin_memcpy(row + a.format.rope_at(), a.rope + i * a.rope_stride,
-                       static_cast<size_t>(a.format.rope_bytes()));
-    }
+    if (a.format.rope_dim > 0) PackKvRope(a.element, a.format, a.rope + i * a.rope_stride, row);
   }
 }
 
@@ -36,10 +33,8 @@ void UnpackKvRows(const void* args, int64_t item, void* scratch, void*) {
     const uint8_t* row = a.rows + RowAt(a, i);
     WidenKvLatent(a.element, a.format, row, a.rows + ScalesAt(a, i), values);
     Narrow(a.element, values, 1.0f, a.format.latent_dim, a.latent + i * a.latent_stride);
-    if (a.rope != nullptr && a.format.rope_dim > 0) {
-      __builtin_memcpy(a.rope + i * a.rope_stride, row + a.format.rope_at(),
-                       static_cast<size_t>(a.format.rope_bytes()));
-    }
+    if (a.rope != nullptr && a.format.rope_dim > 0)
+      UnpackKvRope(a.element, a.format, row, a.rope + i * a.rope_stride);
   }
 }
 

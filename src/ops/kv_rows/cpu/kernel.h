@@ -9,13 +9,13 @@
 
 namespace tamis::kv_rows {
 
-/// Strides in elements. Where scales lie apart, all rows are one page.
+/// Strides in bytes. Where scales lie apart, all rows are one page.
 struct KernelArgs {
   uint8_t* rows;
   int64_t rows_stride;
-  uint16_t* latent;
+  uint8_t* latent;
   int64_t latent_stride;
-  uint16_t* rope;  // null: not wanted
+  uint8_t* rope;  // null: not wanted
   int64_t rope_stride;
   int64_t count;
   prim::KvRow format;
