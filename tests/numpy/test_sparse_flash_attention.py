@@ -16,8 +16,11 @@ from runner import Implementation, Runner
 
 DTYPES: list[RealName] = ["bfloat16", "float16", "float32"]
 LAYOUTS = ["BSND/BSND", "TND/TND", "BSND/PA_BSND", "TND/PA_BSND"]
-FORMATS = ["split", "cann656", "flashmla656"]
+FORMATS = ["split", "cann656", "flashmla656", "flashmla584"]
+ROTARY = 64  # the last channels of a key of flashmla584
 TILE = 128  # keys of a list, or of a window, that accuracy "storage" has a scale for
+
+Bytes = npt.NDArray[np.uint8]
 
 
 def fp8(code: Ints) -> Floats:
@@ -28,13 +31,33 @@ def fp8(code: Ints) -> Floats:
     return np.asarray(np.where(code & 128, -size, size))
 
 
+def random_fp8(rng: np.random.Generator, n: int, dim: int) -> Ints:
+    """Codes of numbers."""
+    codes = rng.integers(0, 256, (n, dim))
+    codes[codes % 128 == 127] = 0
+    return codes
+
+
+def random_rope(
+    rng: np.random.Generator, n: int, rope_dim: int, dtype: RealName
+) -> tuple[Floats, Bytes]:
+    """Rotary parts of keys, and their bytes: 16 bits, whatever the query."""
+    rope = Real.round(
+        rng.standard_normal((n, rope_dim)), "bfloat16" if dtype == "float32" else dtype
+    )
+    return rope.values, np.frombuffer(rope.to_bytes(), np.uint8).reshape(n, 2 * rope_dim)
+
+
 @dataclass
 class Keys:
-    """One sequence: latent [n, D], rope [n, Dr], and the rows of bytes that they came from."""
+    """One sequence: latent [n, D], rope [n, Dr], and the bytes of every key that they came from.
+
+    Of flashmla584 latent is the whole key, and the bytes of a key end with its scales.
+    """
 
     latent: Floats
     rope: Floats
-    rows: npt.NDArray[np.uint8] | None = None
+    rows: Bytes | None = None
     value: Floats | None = None
 
 
@@ -45,6 +68,8 @@ def random_rows(
 
     Beside queries in fp32 the latent is not rounded, and rope is bfloat16.
     """
+    if kind == "flashmla584":
+        return random_whole_rows(rng, n, dim, dtype)
     groups = dim // 128
     scales = (rng.uniform(0.5, 2, (n, groups)) / 100).astype(np.float32)
     if kind == "cann656":
@@ -52,20 +77,38 @@ def random_rows(
         values = codes.astype(np.float32)
         quants = codes.astype(np.int8).view(np.uint8)
     else:
-        codes = rng.integers(0, 256, (n, dim))
-        codes[codes % 128 == 127] = 0
+        codes = random_fp8(rng, n, dim)
         values = fp8(codes).astype(np.float32)
         quants = codes.astype(np.uint8)
     product = values * np.repeat(scales, 128, axis=1)  # rounded to float32, then to the type
-    rope_dtype = "bfloat16" if dtype == "float32" else dtype
-    rope = Real.round(rng.standard_normal((n, rope_dim)), rope_dtype)
-    rope_bytes = np.frombuffer(rope.to_bytes(), np.uint8).reshape(n, 2 * rope_dim)
+    rope, rope_bytes = random_rope(rng, n, rope_dim, dtype)
     scale_bytes = scales.view(np.uint8).reshape(n, 4 * groups)
     parts = [quants, rope_bytes, scale_bytes]
     if kind == "flashmla656":
         parts = [quants, scale_bytes, rope_bytes]
     latent = Real.round(product.astype(np.float64), dtype).values
-    return Keys(latent, rope.values, np.concatenate(parts, axis=1))
+    return Keys(latent, rope, np.concatenate(parts, axis=1))
+
+
+def random_whole_rows(rng: np.random.Generator, n: int, dim: int, dtype: RealName) -> Keys:
+    """Keys of flashmla584: a latent of fp8, their last channels in 16 bits, exponents of scales."""
+    codes = random_fp8(rng, n, dim - ROTARY)
+    exponents = rng.integers(-10, -6, (n, dim // 64 - 1))
+    exponents[rng.random(exponents.shape) < 0.03] = -127
+    scales = np.repeat(np.exp2(exponents), 64, axis=1).astype(np.float32)
+    latent = Real.round(fp8(codes).astype(np.float32) * scales, dtype).values
+    rope, rope_bytes = random_rope(rng, n, ROTARY, dtype)
+    unused = rng.integers(0, 256, (n, 1))
+    rows = np.concatenate([codes, rope_bytes, exponents + 127, unused], axis=1).astype(np.uint8)
+    return Keys(np.concatenate([latent, rope], axis=1), np.zeros((n, 0)), rows)
+
+
+def scales_apart(rows: Bytes) -> Bytes:
+    """Pages [pages, keys, 1, W] with the scales of their keys after the last of them."""
+    scales = (rows.shape[-1] - 2 * ROTARY) // 65 + 1  # 65 bytes per 64 channels, and an unused one
+    parts = [rows[..., :-scales], rows[..., -scales:]]
+    parts = [part.reshape(len(rows), -1) for part in parts]
+    return np.concatenate(parts, axis=1).reshape(rows.shape)
 
 
 @dataclass
@@ -101,8 +144,10 @@ class Source:
                 found[self.prefix + name] = Real.round(values, call.dtype)
         else:
             rows = [k.rows.astype(float) for k in self.keys if k.rows is not None]
-            values = self.lay(rows, layout, seen, 255, 255)
-            found[self.prefix + "key"] = values.astype(np.uint8)
+            laid = self.lay(rows, layout, seen, 255, 255).astype(np.uint8)
+            if call.kind == "flashmla584":
+                laid = scales_apart(laid[None])[0] if layout == "TND" else scales_apart(laid)
+            found[self.prefix + "key"] = laid
         if layout == "PA_BSND":
             table = self.table()
             for b, row in enumerate(table):
@@ -131,9 +176,9 @@ class Source:
     ) -> Floats:
         """Key-like parts [n, width] in one tensor; `fill` where there is no key."""
         parts = [np.where(s[:, None], part, unseen) for s, part in zip(seen, parts, strict=True)]
-        if layout == "TND":
-            return np.concatenate(parts)[:, None]
         width = parts[0].shape[1]
+        if layout == "TND":
+            return np.concatenate([*parts, np.full((3, width), fill)])[:, None]
         if layout == "BSND":
             rows = np.full((len(parts), max([*(len(p) for p in parts), 1]), 1, width), fill)
             for row, part in zip(rows, parts, strict=True):
@@ -409,6 +454,8 @@ def random_call(seed: int, dtype: RealName, kind: str = "split") -> Call:
     heads = int(rng.integers(1, 40))
     dim = int(rng.choice([1, 30, 64])) if kind == "split" else 128 * int(rng.integers(1, 5))
     rope_dim = int(rng.choice([1, 8, 64]))
+    if kind == "flashmla584":
+        dim, rope_dim = 64 * int(rng.integers(2, 10)), 0
     batch = int(rng.integers(1, 4))
     q_lengths = rng.integers(0, 6, batch)
     q_lengths[0] += 1
@@ -507,12 +554,33 @@ def test_storage_accuracy_stays_within_its_bound(
 
 @pytest.mark.parametrize("kind", FORMATS[1:])
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("layout", ["TND/TND", "BSND/PA_BSND"])
+@pytest.mark.parametrize("layout", ["BSND/BSND", "TND/TND", "BSND/PA_BSND"])
 def test_rows_of_bytes_mean_what_their_parts_mean(
     runner: Runner, implementation: Implementation, layout: str, dtype: RealName, kind: str
 ) -> None:
     call = random_call(920, dtype, kind)
     check(call, call.run(runner, implementation, layout), implementation.family)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_a_single_key_of_any_scale_is_the_output(
+    runner: Runner, implementation: Implementation, dtype: RealName
+) -> None:
+    # DeepSeek-V4's sizes: key j has ones of scale j, and its own number in the rotary channels.
+    codes, scales = np.full((256, 448), 0x38), np.arange(256)
+    rope = Real.round(np.repeat(scales[:, None] - 100.0, ROTARY, axis=1), "bfloat16")
+    rope_bytes = np.frombuffer(rope.to_bytes(), np.uint8).reshape(256, -1)
+    scale_bytes = np.repeat(scales[:, None], 8, axis=1)
+    rows = np.concatenate([codes, rope_bytes, scale_bytes], axis=1).astype(np.uint8)
+    assert rows.shape[1] == 584
+    value = np.append(np.exp2(np.arange(-127, 128.0)), np.nan)
+    key = np.concatenate([np.repeat(value[:, None], 448, axis=1), rope.values], axis=1)
+    listed = Source([Keys(key, np.zeros((256, 0)), rows)], page=64)
+    call = Call([np.zeros((256, 1, 512))], listed, [scales[:, None]], 512, dtype, 1.0, mode=0)
+    call.kind = "flashmla584"
+    ((out, _, _),) = call.run(runner, implementation, "TND/PA_BSND")
+    assert np.array_equal(out[:255, 0], key[:255])
+    assert np.all(np.isnan(out[255]))  # its score is, too
 
 
 def test_a_long_selection_in_segments_of_its_own(
@@ -550,6 +618,15 @@ def test_a_window_with_storage_accuracy_stays_within_its_bound(
     call = with_window(1000, random_call(1001, dtype, kind))
     call = replace(call, accuracy="storage", statistics=False)
     layout = "BSND/BSND" if dtype == "float16" else "TND/PA_BSND"
+    check(call, call.run(runner, implementation, layout), implementation.family)
+
+
+@pytest.mark.parametrize("kind", FORMATS[1:])
+@pytest.mark.parametrize(("layout", "dtype"), list(zip(LAYOUTS, [*DTYPES, "float32"], strict=True)))
+def test_rows_of_bytes_in_list_and_window(
+    runner: Runner, implementation: Implementation, layout: str, dtype: RealName, kind: str
+) -> None:
+    call = with_window(1023, random_call(923, dtype, kind))
     check(call, call.run(runner, implementation, layout), implementation.family)
 
 

@@ -12,7 +12,15 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 import pytest
-from python_calls import call, layer_case, libraries, make_case, same_bits, to_library
+from python_calls import (
+    call,
+    layer_case,
+    libraries,
+    make_case,
+    same_bits,
+    to_library,
+    to_numpy,
+)
 
 import tamis
 
@@ -200,6 +208,51 @@ def test_strided_outputs_are_written_and_what_lies_between_stays() -> None:
     assert same_bits(wide[:, ::2], compress(x, w))
     assert found.base is wide
     assert (wide[:, 1::2] == 5).all()
+
+
+def pages_of_bytes(pages: int, count: int) -> Array:
+    """Pages of DeepSeek-V4's keys that a decoder filled one by one, each key with two copies."""
+    random = np.random.default_rng(11)
+    cache = np.zeros((pages, count * 584), np.uint8)
+    for page in cache:
+        latent = random.standard_normal((count, 448)).astype(np.float16)
+        rope = random.standard_normal((count, 64)).astype(np.float16)
+        for slot in range(count):
+            one = slice(slot, slot + 1)
+            row = tamis.pack_kv_rows(latent[one], rope[one], kv_format="flashmla584")[0]
+            page[slot * 576 : (slot + 1) * 576] = row[:576]
+            page[count * 576 + slot * 8 : count * 576 + (slot + 1) * 8] = row[576:]
+        whole = tamis.pack_kv_rows(latent, rope, kv_format="flashmla584")
+        assert same_bits(page.reshape(count, 584), whole)
+    return cache
+
+
+@pytest.mark.parametrize("library", list(libraries()))
+def test_pages_of_rows_and_their_scales_may_have_gaps_between_them(library: str) -> None:
+    dense = pages_of_bytes(3, 4)
+    # Pages begin at multiples of 576 bytes, as FlashMLA has them.
+    wide = to_library(library, np.pad(dense, ((0, 0), (0, 5 * 576 - 4 * 584)), constant_values=255))
+    random = np.random.default_rng(12)
+    arguments: dict[str, Array] = {
+        "query": random.standard_normal((1, 2, 3, 512)).astype(np.float16),
+        "sparse_indices": np.array([[[[8, 2, 5, 0]], [[7, 4, 9, 1]]]], np.int32),
+        "block_table": np.array([[2, 0, 1]], np.int32),
+        "actual_seq_lengths_kv": np.array([10], np.int32),
+    }
+
+    def attend(key: Any) -> Any:
+        given = {name: to_library(library, array) for name, array in arguments.items()}
+        return tamis.sparse_flash_attention(
+            key=key.reshape(3, 4, 1, 584),
+            **given,
+            scale_value=0.05,
+            layout_kv="PA_BSND",
+            kv_format="flashmla584",
+        )[0]
+
+    exact = attend(to_library(library, dense))
+    assert np.isfinite(to_numpy(exact)).all()
+    assert same_bits(attend(wide[:, : 4 * 584]), exact)
 
 
 def refused_outputs() -> dict[str, Array]:

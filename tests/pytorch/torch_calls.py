@@ -194,6 +194,28 @@ def _packed_attention() -> Case:
     return case
 
 
+def _spaced_pages(key: torch.Tensor) -> torch.Tensor:
+    """Pages of keys as rows of bytes and their scales, with other bytes between the pages."""
+    packed = [
+        torch.ops.tamis.pack_kv_rows(page[:, 0, :-64], page[:, 0, -64:], kv_format="flashmla584")
+        for page in key
+    ]
+    pages = torch.stack(packed).flatten(1)
+    memory = torch.full((len(key), pages.shape[1] + 9), 255, dtype=torch.uint8)
+    memory[:, : pages.shape[1]] = pages
+    return memory[:, : pages.shape[1]].view(*key.shape[:-1], -1)
+
+
+def _paged_bytes() -> Case:
+    """Keys whose rotary part is in them, in list and window."""
+    case = with_window(attention_case("TND", "PA_BSND", kv_format="flashmla584"), 6)
+    for name in ("query_rope", "key_rope", "window_key_rope"):
+        del case.tensors[name]
+    for name in ("key", "window_key"):
+        case.tensors[name] = _spaced_pages(case.tensors[name])
+    return case
+
+
 def _whole_compressed(folder: Path) -> Case:
     """Every tensor that nsa_compress_attention can have."""
     case = torch_case(folder, "nsa_compress_attention")
@@ -318,6 +340,7 @@ def forms(folder: Path) -> Iterator[tuple[str, Case]]:
         yield f"lightning_indexer, values of {dtype}", case
     yield "sparse_flash_attention of bytes", _packed_attention()
     yield "sparse_flash_attention of bytes, a window", with_window(_packed_attention(), 3)
+    yield "sparse_flash_attention of pages of bytes, a window", _paged_bytes()
     near = with_window(attention_case("TND", "TND", accuracy="fp32_scores"), -1)
     yield "sparse_flash_attention, a window", near
     yield "sparse_flash_attention in fp32, a window", in_fp32(near)
@@ -355,6 +378,11 @@ def forms(folder: Path) -> Iterator[tuple[str, Case]]:
     for dtype in ("bfloat16", "float16"):
         rows = torch.ops.tamis.pack_kv_rows(random(3, 256), random(3, 64))
         yield f"unpack_kv_rows to {dtype}", Case("unpack_kv_rows", {"rows": rows}, {"dtype": dtype})
+    for kv_format in ("flashmla656", "flashmla584"):
+        keys, how = {"latent": random(3, 256), "rope": random(3, 64)}, {"kv_format": kv_format}
+        yield f"pack_kv_rows to {kv_format}", Case("pack_kv_rows", keys, how)
+        rows = torch.ops.tamis.pack_kv_rows(**keys, **how)
+        yield f"unpack_kv_rows of {kv_format}", Case("unpack_kv_rows", {"rows": rows}, how)
     for out in ("input", "float32"):
         merge = torch_case(folder, "merge_attention_states")
         merge.attributes["out_dtype"] = out

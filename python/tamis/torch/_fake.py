@@ -199,12 +199,19 @@ def _indexer_prolog(sizes: Sizes) -> None:
 
 
 def _pack_kv_rows(sizes: Sizes) -> None:
-    """A byte per latent channel, four per 128 of them for their scale, two per rope channel."""
-    sizes["width"] = sizes["D"] + sizes["D"] // 128 * 4 + 2 * sizes["Dr"]
+    """A byte per latent channel, four per 128 of them for their scale, two per rope channel.
+
+    With flashmla584 a byte per 64 channels for their scale, and another.
+    """
+    apart = sizes["kv_format"] == "flashmla584"
+    scales = sizes["D"] // 64 + 1 if apart else sizes["D"] // 128 * 4
+    sizes["width"] = sizes["D"] + scales + 2 * sizes["Dr"]
 
 
 def _unpack_kv_rows(sizes: Sizes) -> None:
-    sizes["D"] = (sizes["width"] - 2 * sizes["rope_dim"]) // 132 * 128
+    latent = sizes["width"] - 2 * sizes["rope_dim"]  # with its scales
+    apart = sizes["kv_format"] == "flashmla584"
+    sizes["D"] = (latent - 1) // 65 * 64 if apart else latent // 132 * 128
 
 
 def _quantize_index_keys(sizes: Sizes) -> None:
