@@ -153,11 +153,12 @@ struct Fetches {
   TAMIS_INLINE void Key(int64_t k) const {
     if (k >= count) return;
     PrefetchBytes<kHint>(from.key + tile->key[k], key_bytes);
-    PrefetchBytes<kHint>(from.key_rope + tile->key_rope[k], rope_bytes);
+    if (rope_bytes > 0) PrefetchBytes<kHint>(from.key_rope + tile->key_rope[k], rope_bytes);
   }
   template <int kHint = 3>
   TAMIS_INLINE void Value(int64_t k) const {
-    if (k < count) PrefetchBytes<kHint>(from.value + tile->value[k], value_bytes);
+    if (k < count && value_bytes > 0)
+      PrefetchBytes<kHint>(from.value + tile->value[k], value_bytes);
   }
 };
 TAMIS_INLINE Fetches FetchesOf(const Item& it, const Tile& tile) {
