@@ -48,9 +48,10 @@ TAMIS_INLINE bool Scanned(const Item& it, const ScanSpace& space) {
   return BoundOf(it, StateOfToken(it, space, 0))->scanned != 0;
 }
 // Bounds of a sample, spread evenly over the `keys` from the first on; the share of it that would
-// need a score.
-inline float Sample(const Item& it, const ScanScratch& at, int64_t keys, float* scratch,
-                    float* state) {
+// need a score. Not inlined: in one function with all else, gcc 12 keeps an accumulator of the
+// scan's loop on the stack at level avx2_vnni.
+__attribute__((noinline)) float Sample(const Item& it, const ScanScratch& at, int64_t keys,
+                                       float* scratch, float* state) {
   int64_t panels = keys / 32;
   panels = panels < kLeastSample ? kLeastSample : panels > kMostSample ? kMostSample : panels;
   panels /= kShadowKeys;
