@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <limits>
 #include <string>
 
@@ -117,7 +116,8 @@ Status unpack_kv_rows::Room::Normalise(const Params& params, base::Dims* dims, P
                                                         : DType::kFloat32;
   const prim::KvRow one = FormatOf(params.kv_format, 0, 0, problem->dtype);
   const int64_t group_bytes = one.group + (one.scale == prim::KvScale::kE8M0 ? 1 : 4);
-  const int64_t latent_bytes = width - one.padding - 2 * std::min(params.rope_dim, width);
+  const bool roomy = params.rope_dim <= (width - one.padding) / 2;
+  const int64_t latent_bytes = roomy ? width - one.padding - 2 * params.rope_dim : -1;
   if (latent_bytes < 0 || latent_bytes % group_bytes != 0) {
     return base::Invalid("rows",
                          "2 rope_dim = " + std::to_string(params.rope_dim) +

@@ -338,6 +338,11 @@ TEST(KvRows, BadArgumentsAreRefusedByName) {
   for (int64_t rope_dim : {int64_t{63}, int64_t{329}, std::numeric_limits<int64_t>::max()})
     ExpectRefusedAfter(unpack, With("rope_dim", rope_dim), "rows");
   ExpectRefusedAfter(unpack, Filled("rows", DType::kInt32, {2, 656}), "rows");
+  for (const char* format : kFormats) {
+    TestCall empty = Unpack(format, DType::kBFloat16, 4);
+    empty.Tensor("rows", DType::kUInt8, {2, 0}, [](int64_t) { return 0.0; });
+    ExpectRefused(empty, StatusCode::kInvalidArgument, "rows");
+  }
 }
 
 }  // namespace
