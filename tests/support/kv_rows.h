@@ -29,7 +29,7 @@ inline std::vector<uint8_t> RandomKvRow(const prim::KvRow& row, DType dtype, Ran
     if (row.fp8 && (code & 0x7f) == 0x7f) code = 0x7e;  // not NaN
     bytes[static_cast<size_t>(c)] = code;
   }
-  uint8_t* const scales = bytes.data() + row.ScalesAt(0, 1);
+  uint8_t* const scales = bytes.data() + row.ScalesAt(0, 1, 0);
   for (int64_t g = 0; g < row.latent_dim / row.group; ++g) {
     const auto scale = static_cast<float>((0.5 + random->Uniform()) / (row.fp8 ? 200 : 100));
     if (row.scale == prim::KvScale::kE8M0) {
@@ -54,9 +54,9 @@ inline std::vector<uint8_t> RandomKvPages(const prim::KvRow& row, int64_t pages,
     if (!holds(r)) continue;
     const std::vector<uint8_t> one = RandomKvRow(row, dtype, random);
     const auto page = bytes.begin() + r / rows * page_bytes;
-    std::copy_n(one.begin(), row.row_bytes(), page + row.RowAt(r % rows));
-    std::copy_n(one.begin() + row.ScalesAt(0, 1), row.scale_bytes(),
-                page + row.ScalesAt(r % rows, rows));
+    std::copy_n(one.begin(), row.row_bytes(), page + row.RowAt(r % rows, row.width()));
+    std::copy_n(one.begin() + row.ScalesAt(0, 1, 0), row.scale_bytes(),
+                page + row.ScalesAt(r % rows, rows, row.width()));
   }
   return bytes;
 }

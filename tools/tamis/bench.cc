@@ -121,13 +121,12 @@ Row RowOf(const Candidate& candidate) {
   return row;
 }
 
-Status BenchExample(const BenchOptions& options, const Context& context, const base::Operator& op,
-                    const base::Example& example, bench::Calibration* calibration,
-                    std::vector<Row>* rows) {
+Status BenchExample(const BenchOptions& options, DType dtype, const Context& context,
+                    const base::Operator& op, const base::Example& example,
+                    bench::Calibration* calibration, std::vector<Row>* rows) {
   int32_t all = 0;
   TAMIS_RETURN_IF_ERROR(base::ResolveThreads(0, &all));
-  const Result<CaseData> data =
-      MakeExample(op, example, base::DTypeNamed(options.dtype), 1, std::max(all, context.threads));
+  const Result<CaseData> data = MakeExample(op, example, dtype, 1, std::max(all, context.threads));
   if (!data.ok()) return data.status();
   Result<registry::Call> call = BuildCall(*data);
   if (!call.ok()) return call.status();
@@ -151,7 +150,7 @@ Status BenchExample(const BenchOptions& options, const Context& context, const b
     Row row = RowOf(candidate);
     row.op = op.contract->name;
     row.shape = example.name;
-    row.dtype = base::DTypeNamed(options.dtype);
+    row.dtype = dtype;
     rows->push_back(std::move(row));
   }
   return Status::Ok();
@@ -229,8 +228,8 @@ Result<int> RunBench(const BenchOptions& options) {
   for (size_t i = 0; i < chosen.size(); ++i) {
     progress.Update(static_cast<int64_t>(i), static_cast<int64_t>(chosen.size()));
     const size_t before = rows.size();
-    TAMIS_RETURN_IF_ERROR(
-        BenchExample(options, *context, *chosen[i].first, *chosen[i].second, &*calibration, &rows));
+    TAMIS_RETURN_IF_ERROR(BenchExample(options, *dtype, *context, *chosen[i].first,
+                                       *chosen[i].second, &*calibration, &rows));
     progress.Clear();
     for (size_t r = before; r < rows.size(); ++r) PrintRow(rows[r]);
     std::fflush(stdout);

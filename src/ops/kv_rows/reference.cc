@@ -53,10 +53,10 @@ void unpack_kv_rows::Room::ReferenceRow(const Problem& p, const Params& in, int6
                                         size_t slot, base::Golden* golden) {
   const auto* rows = static_cast<const uint8_t*>(in.rows.data);
   const prim::KvRow& format = p.format;
-  const int64_t at = format.scales_apart ? format.RowAt(row) : row * in.rows.strides[0];
-  const int64_t scales =
-      format.scales_apart ? format.ScalesAt(row, p.count) : at + format.scales_at();
-  const std::vector<double> values = prim::DecodeKvRow(format, p.dtype, rows + at, rows + scales);
+  const int64_t stride = in.rows.strides[0];
+  const std::vector<double> values =
+      prim::DecodeKvRow(format, p.dtype, rows + format.RowAt(row, stride),
+                        rows + format.ScalesAt(row, p.count, stride));
   const auto rope = values.begin() + p.format.latent_dim;
   std::copy(values.begin(), rope, golden->outputs[0].Row(static_cast<int64_t>(slot)));
   std::copy(rope, values.end(), golden->outputs[1].Row(static_cast<int64_t>(slot)));

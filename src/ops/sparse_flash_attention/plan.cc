@@ -266,7 +266,7 @@ void BindKeys(const Problem& p, const prim::TokenProblem& at, const TensorView& 
   source->key_rope = source->key;
   source->key.row_stride = p.kv_row.row_bytes();
   source->key_rope.row_stride = p.kv_row.scale_bytes();
-  source->key_rope.data += p.kv_row.ScalesAt(0, key.shape[key.rank - 3]);
+  source->key_rope.data += p.kv_row.ScalesAt(0, key.shape[key.rank - 3], 0);
 }
 
 }  // namespace

@@ -29,11 +29,8 @@ prim::ReferenceKey KeyAt(const Problem& p, DType dtype, const Keys& keys,
   if (p.byte_rows) {
     const prim::KeyPlace place = keys.at.PlaceOf(keys.key, s, position);
     const auto* page = static_cast<const uint8_t*>(keys.key.data) + place.page;
-    const int64_t row =
-        p.kv_row.scales_apart ? p.kv_row.RowAt(place.slot) : place.slot * place.stride;
-    const int64_t scales = p.kv_row.scales_apart ? p.kv_row.ScalesAt(place.slot, place.rows)
-                                                 : row + p.kv_row.scales_at();
-    k.key = prim::DecodeKvRow(p.kv_row, dtype, page + row, page + scales);
+    k.key = prim::DecodeKvRow(p.kv_row, dtype, page + p.kv_row.RowAt(place.slot, place.stride),
+                              page + p.kv_row.ScalesAt(place.slot, place.rows, place.stride));
   } else {
     k.key = elements(keys.key, p.latent_dim);
     if (p.rope_dim > 0) {

@@ -74,10 +74,14 @@ struct KvRow {
     return latent_dim + (scales_first ? 0 : rope_bytes());
   }
 
-  /// Row `slot` of a page of `rows`, and its scales, in bytes from the page's first.
-  __attribute__((always_inline)) int64_t RowAt(int64_t slot) const { return slot * row_bytes(); }
-  __attribute__((always_inline)) int64_t ScalesAt(int64_t slot, int64_t rows) const {
-    return scales_apart ? rows * row_bytes() + slot * scale_bytes() : RowAt(slot) + scales_at();
+  /// Row `slot` of a page of `rows`, and its scales, in bytes from the page's first. Rows lie
+  /// `stride` apart; where scales do not lie in them, side by side.
+  __attribute__((always_inline)) int64_t RowAt(int64_t slot, int64_t stride) const {
+    return slot * (scales_apart ? row_bytes() : stride);
+  }
+  __attribute__((always_inline)) int64_t ScalesAt(int64_t slot, int64_t rows,
+                                                  int64_t stride) const {
+    return scales_apart ? rows * row_bytes() + slot * scale_bytes() : slot * stride + scales_at();
   }
 };
 

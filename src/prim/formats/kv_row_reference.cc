@@ -54,7 +54,7 @@ float LoadScale(const KvRow& format, const uint8_t* scales, int64_t group) {
 std::vector<uint8_t> EncodeKvRow(const KvRow& format, const std::vector<float>& latent,
                                  const uint16_t* rope) {
   std::vector<uint8_t> row(static_cast<size_t>(format.width()));
-  uint8_t* const scales = row.data() + format.ScalesAt(0, 1);
+  uint8_t* const scales = row.data() + format.ScalesAt(0, 1, 0);
   for (int64_t group = 0; group < format.latent_dim / format.group; ++group) {
     const float* x = latent.data() + group * format.group;
     float amax = 0;

@@ -15,7 +15,19 @@ float Largest(float* values, int64_t count, int64_t rank) {
   return *at;
 }
 
+// Of the last that is kept, in a sample of `count` out of `keys`.
+int64_t RankIn(int64_t count, int64_t keys, int64_t keep) {
+  return std::max<int64_t>(count * keep / keys, 1);
+}
+
 }  // namespace
+
+float ShareAlike(float* scores, int64_t count, int64_t keys, int64_t keep) {
+  const float least = Largest(scores, count, RankIn(count, keys, keep));
+  const auto alike =
+      std::count_if(scores, scores + count, [&](float score) { return score >= least; });
+  return static_cast<float>(alike) / static_cast<float>(count);
+}
 
 float Decide(float* lowers, const float* uppers, int64_t count, int64_t keys, int64_t keep,
              TokenBound* bound) {
@@ -23,7 +35,7 @@ float Decide(float* lowers, const float* uppers, int64_t count, int64_t keys, in
   bound->bins_per_unit = 0.0f;
   bound->floor = -std::numeric_limits<float>::infinity();
   if (keep >= keys || count == 0) return 1.0f;
-  const int64_t rank = std::max<int64_t>(count * keep / keys, 1);
+  const int64_t rank = RankIn(count, keys, keep);
   // Four times the rank is beyond a sample's chances: below it all keys would need scores.
   const int64_t above = std::min(4 * rank + 16, count);
   const float floor = Largest(lowers, count, above);

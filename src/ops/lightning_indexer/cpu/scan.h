@@ -112,4 +112,8 @@ inline ScanScratch LayOutScan(const KernelArgs& a, bool whole_chunks) {
 float Decide(float* lowers, const float* uppers, int64_t count, int64_t keys, int64_t keep,
              TokenBound* bound);
 
+/// The share of `count` scores, spread over `keys`, that are no lower than that of the last of the
+/// `keep` best among them. Reorders them; none may be NaN. In decide.cc.
+float ShareAlike(float* scores, int64_t count, int64_t keys, int64_t keep);
+
 }  // namespace tamis::lightning_indexer

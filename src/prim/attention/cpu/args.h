@@ -169,7 +169,7 @@ struct Args {
   int64_t head_block = 0;     // query heads of a group per item
   int64_t head_blocks = 1;    // of a group
   int64_t members = 1;        // kv heads per item; divides kv_heads, at most kMostMembers
-  bool ahead = false;         // rows are copied a tile ahead, between products: see MakeWork
+  bool ahead = false;         // rows are copied a tile ahead, between products: see call.cc
   bool tokens_first = false;  // items of a kv head follow each other, else those of a token
   bool segmented = false;     // states of segments, not one of all keys
   int64_t max_keys = 0;
