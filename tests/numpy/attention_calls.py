@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from case_file import Real, RealName, Tensor
@@ -328,6 +328,17 @@ class Infer:
         real = self.real_rows()
         assert np.all(output[~real] == empty)
         return np.asarray(output[real])
+
+
+def assert_scores_in_fp32(
+    call: Training | Infer, runner: Runner, implementation: Implementation
+) -> None:
+    """Accuracy "fp32_scores" changes no bit of accuracy "storage"."""
+    found, expected = (
+        replace(call, accuracy=accuracy).run(runner, implementation)
+        for accuracy in ("fp32_scores", "storage")
+    )
+    assert found.same_bits(expected)
 
 
 def paged(

@@ -10,6 +10,7 @@ from attention_calls import random_limits
 from case_file import Real, RealName, Tensor
 from formulation import Floats, Ints
 from key_shadow import shadow_of
+from pages import block_table, deal, hide, pad
 from precision import Family, assert_close, assert_ranking
 from runner import Implementation, Outputs, Runner
 
@@ -39,11 +40,6 @@ class Call:
     tokens: list[int] | None = None  # raw ones; per sequence, or one for all
     unseen: float = np.nan  # in place of keys before those that count
 
-    @property
-    def dim(self) -> int:
-        """Of a head."""
-        return int(self.keys[0].shape[1])
-
     def start(self, b: int) -> int:
         """The first key of a sequence that counts."""
         return 0 if self.starts is None else self.starts[b % len(self.starts)]
@@ -68,41 +64,17 @@ class Call:
 
     def pack(self, parts: list[Floats], layout: str, fill: float = np.nan) -> Floats:
         """What every token has, in one tensor."""
-        inner = parts[0].shape[1:]
         if layout == "TND":
-            return np.concatenate([*parts, np.full((SPARE, *inner), fill)])
-        longest = max([*(len(part) for part in parts), 1])
-        padded = np.full((len(parts), longest, *inner), fill)
-        for row, part in zip(padded, parts, strict=True):
-            row[: len(part)] = part
-        return padded
+            return np.concatenate([*parts, np.full((SPARE, *parts[0].shape[1:]), fill)])
+        return pad(parts, fill)
 
     def lay_keys(self, layout: str) -> Floats:
         """Keys in one tensor; what is not a key is NaN, those that do not count are `unseen`."""
-        parts = [part.copy() for part in self.keys]
-        for b, part in enumerate(parts):
-            part[: self.start(b)] = self.unseen
+        starts = [self.start(b) for b in range(len(self.keys))]
+        parts = [part[:, None] for part in hide(self.keys, starts, self.unseen)]
         if layout == "TND":
-            return np.concatenate(parts)[:, None]
-        if layout == "BSND":
-            return self.pack(parts, layout)[:, :, None]
-        table = self.table()
-        cache = np.full((int(table.max(initial=0)) + 2, self.page, 1, self.dim), np.nan)
-        for b, part in enumerate(parts):
-            for i in range(-(-len(part) // self.page)):
-                rows = part[i * self.page : (i + 1) * self.page]
-                cache[table[b, i], : len(rows), 0] = rows
-        return cache
-
-    def table(self) -> Ints:
-        """Pages dealt from the last one down; -1 past the end."""
-        needed = [-(-len(key) // self.page) for key in self.keys]
-        table = np.full((len(needed), max([*needed, 1])), -1)
-        free = sum(needed)
-        for b, count in enumerate(needed):
-            table[b, :count] = np.arange(free, free - count, -1)
-            free -= count
-        return table
+            return np.concatenate(parts)
+        return pad(parts) if layout == "BSND" else deal(parts, self.page)
 
     def tensors(self, query_layout: str, key_layout: str) -> dict[str, Tensor]:
         """All of a call."""
@@ -122,10 +94,8 @@ class Call:
             ).astype(np.int64),
         }
         if key_layout == "PA_BSND":
-            table = self.table()
-            for b, row in enumerate(table):
-                row[: self.start(b) // self.page] = 1 << 30  # pages of no key that counts
-            found["block_table"] = table.astype(np.int32)
+            unread = [self.start(b) // self.page for b in range(len(self.keys))]
+            found["block_table"] = block_table(n_lengths.tolist(), self.page, unread)
         if self.shadow:
             found["key_shadow"] = shadow_of(key.values)
         # Lengths may be of either type: take one here, the other in another layout.

@@ -10,6 +10,7 @@ from attention_calls import (
     MERGED,
     NSA,
     Training,
+    assert_scores_in_fp32,
     exact_scale,
     merge_states,
     random_limits,
@@ -102,12 +103,7 @@ def test_storage_accuracy_stays_within_its_bound(
 def test_scores_in_fp32_are_those_of_storage_accuracy(
     runner: Runner, implementation: Implementation, seed: int
 ) -> None:
-    call = random_call(seed)
-    found, expected = (
-        dataclasses.replace(call, accuracy=accuracy).run(runner, implementation)
-        for accuracy in ("fp32_scores", "storage")
-    )
-    assert found.same_bits(expected)
+    assert_scores_in_fp32(random_call(seed), runner, implementation)
 
 
 @pytest.mark.parametrize("group", [1, 2, 4, 8, 16, 32, 64])

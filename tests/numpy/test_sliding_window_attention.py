@@ -9,6 +9,7 @@ import pytest
 from attention_calls import random_limits
 from case_file import Real, RealName, Tensor
 from formulation import Floats, Ints
+from pages import block_table, deal, hide, pad
 from precision import Family, assert_close
 from runner import Implementation, Runner
 
@@ -41,47 +42,11 @@ class Call:
         own = len(self.keys[b]) - q + np.arange(q) + 1
         return own if self.limits is None else np.minimum(own, self.limits[b])
 
-    def counting(self, parts: list[Floats]) -> list[Floats]:
-        """Keys or values with NaN before those that count."""
-        parts = [part.copy() for part in parts]
-        for b, part in enumerate(parts):
-            part[: self.start(b)] = np.nan
-        return parts
-
-    def pad(self, parts: list[Floats], fill: float = np.nan) -> Floats:
-        """One tensor [B, longest, ...] with `fill` past the ends."""
-        longest = max([*(len(part) for part in parts), 1])
-        padded = np.full((len(parts), longest, *parts[0].shape[1:]), fill)
-        for row, part in zip(padded, parts, strict=True):
-            row[: len(part)] = part
-        return padded
-
-    def table(self) -> Ints:
-        """Pages dealt from the last one down; -1 past the end."""
-        needed = [-(-len(key) // self.page) for key in self.keys]
-        table = np.full((len(needed), max([*needed, 1])), -1)
-        free = sum(needed)
-        for b, count in enumerate(needed):
-            for i in range(count):
-                table[b, i] = free
-                free -= 1
-        return table
-
     def dead(self, b: int) -> int:
         """Pages of a sequence before every window; limits, which no plan knows, may be anywhere."""
         n, q = len(self.keys[b]), len(self.queries[b])
         first = 0 if self.limits is not None else n - q + 1 - self.window
         return max(first, self.start(b)) // self.page
-
-    def deal(self, parts: list[Floats]) -> Floats:
-        """The pages."""
-        table = self.table()
-        cache = np.full((int(table.max()) + 2, self.page, *parts[0].shape[1:]), np.nan)
-        for b, part in enumerate(parts):
-            for j, row in enumerate(part):
-                if j // self.page >= self.dead(b):
-                    cache[table[b, j // self.page], j % self.page] = row
-        return cache
 
     def stored(self) -> str:
         """The type of the output."""
@@ -92,13 +57,17 @@ class Call:
     ) -> list[tuple[Floats, Floats, Floats]]:
         """Attention [q, N, D2], max and sum [q, N] of every sequence."""
         query_layout, kv_layout = layout.split("/")
+        dead = [self.dead(b) for b in range(len(self.keys))]
 
         def lay(parts: list[Floats], how: str) -> Real:
             if parts is not self.queries:
-                parts = self.counting(parts)
+                parts = hide(parts, [self.start(b) for b in range(len(parts))])
             if how == "TND":
                 return Real.round(np.concatenate(parts), self.dtype)
-            return Real.round(self.pad(parts) if how == "BSND" else self.deal(parts), self.dtype)
+            if how == "BSND":
+                return Real.round(pad(parts), self.dtype)
+            parts = hide(parts, [count * self.page for count in dead])
+            return Real.round(deal(parts, self.page), self.dtype)
 
         q_lengths = np.array([len(q) for q in self.queries])
         n_lengths = np.array([len(k) for k in self.keys])
@@ -114,15 +83,12 @@ class Call:
             ).astype(np.int64),
         }
         if kv_layout == "PA_BSND":
-            table = self.table()
-            for b in range(len(table)):
-                table[b, : self.dead(b)] = 1 << 30
-            tensors["block_table"] = table.astype(np.int32)
+            tensors["block_table"] = block_table(n_lengths.tolist(), self.page, dead)
         if self.starts is not None:
             tensors["key_starts"] = np.array(self.starts, np.int64)
         if self.limits is not None:
             limits = [row.astype(float) for row in self.limits]
-            packed = np.concatenate(limits) if query_layout == "TND" else self.pad(limits, -(2**31))
+            packed = np.concatenate(limits) if query_layout == "TND" else pad(limits, -(2**31))
             tensors["key_limits"] = packed.astype(np.int32)
         attributes = {
             "scale_value": self.scale,
