@@ -262,6 +262,147 @@ TAMIS_C_API tamis_status tamis_nsa_compress_attention_infer_run(
 TAMIS_C_API tamis_status tamis_nsa_compress_attention_infer_renew(
     tamis_plan* plan, const tamis_nsa_compress_attention_infer_params* params);
 
+/* Attention of every query token over the blocks of raw keys selected for it.
+ * npu_nsa_select_attention; no document of its own. */
+typedef struct tamis_nsa_selected_attention_params {
+  /* sizeof(tamis_nsa_selected_attention_params) of the caller */
+  size_t struct_size;
+  /* input [T, N, D] float16, bfloat16, float32: sequences packed */
+  tamis_tensor query;
+  /* input [Tk, N2, D] as query: raw keys, sequences packed */
+  tamis_tensor key;
+  /* input [Tk, N2, D2] as query: raw values */
+  tamis_tensor value;
+  /* input [T, N2, K] int32: blocks of the token's sequence, in any order; a negative one ends a
+   * list */
+  tamis_tensor topk_indices;
+  /* required: factor of the scores */
+  double scale_value;
+  /* required: query heads N, a multiple of the key heads N2 */
+  int64_t head_num;
+  /* required: keys in a block (l') */
+  int64_t select_block_size;
+  /* required: ids of a list, the last dimension of topk_indices */
+  int64_t select_block_count;
+  /* required: inclusive prefix sums over query; the last is T */
+  tamis_int_list actual_seq_qlen;
+  /* required: inclusive prefix sums over key; the last is Tk */
+  tamis_int_list actual_seq_kvlen;
+  /* default 2: 0: all keys; 2: token i sees keys up to i (causal from the top left); 3: up to n
+   * - q + i (from the bottom right) */
+  int64_t sparse_mode;
+  /* one of storage, fp32, fp32_scores; NULL means storage: of the products of probabilities and
+   * values: storage lets a level use 16-bit integers, with an error below the rounding of a
+   * bfloat16 output; fp32_scores: the same, scores are in fp32 anyway */
+  const char* accuracy;
+  /* one of input, float32; NULL means input: dtype of attention_out */
+  const char* out_dtype;
+  /* 0 or 1, default false: also enforce the device's limits */
+  int64_t strict;
+  /* output [T, N, D2] as query, or by out_dtype: weighted sums of the selected values */
+  tamis_tensor attention_out;
+  /* output, optional [T, N] float32: largest scaled score */
+  tamis_tensor softmax_max;
+  /* output, optional [T, N] float32: sum of exp(score - max) */
+  tamis_tensor softmax_sum;
+} tamis_nsa_selected_attention_params;
+
+/* Sets struct_size and the defaults of the members that lie within `struct_size` bytes. */
+TAMIS_C_API tamis_status tamis_nsa_selected_attention_params_init_sized(
+    tamis_nsa_selected_attention_params* params, size_t struct_size);
+/* The same for the struct as this header knows it. */
+static inline tamis_status tamis_nsa_selected_attention_params_init(
+    tamis_nsa_selected_attention_params* params) {
+  return tamis_nsa_selected_attention_params_init_sized(params, sizeof(*params));
+}
+/* Checks and prepares a call: see tamis_plan_run and tamis_plan_destroy. */
+TAMIS_C_API tamis_status tamis_nsa_selected_attention_plan(
+    const tamis_context* context, const tamis_nsa_selected_attention_params* params,
+    tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_nsa_selected_attention_run(
+    const tamis_plan* plan, const tamis_nsa_selected_attention_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_nsa_selected_attention_renew(
+    tamis_plan* plan, const tamis_nsa_selected_attention_params* params);
+
+/* Attention of every query token over the selected blocks of a paged cache of raw keys.
+ * npu_nsa_select_attention_infer; no document of its own. */
+typedef struct tamis_nsa_selected_attention_infer_params {
+  /* sizeof(tamis_nsa_selected_attention_infer_params) of the caller */
+  size_t struct_size;
+  /* input TND [T, N, D]; BSND [B, S, N, D] float16, bfloat16, float32: TND: sequences packed;
+   * BSND: rows past a sequence's length are padding */
+  tamis_tensor query;
+  /* input [pages, page_block_size, key_value_head_num*D] as query: paged cache of raw keys */
+  tamis_tensor key;
+  /* input [pages, page_block_size, key_value_head_num*D2] as query: paged cache of raw values */
+  tamis_tensor value;
+  /* input TND [T, key_value_head_num, K]; BSND [B, S, key_value_head_num, K] int32: blocks of
+   * the token's sequence, in any order; a negative one ends a list */
+  tamis_tensor topk_indices;
+  /* input [B, max_pages] int32: page of each page_block_size keys; entries past a sequence's
+   * keys are not read */
+  tamis_tensor block_table;
+  /* required: factor of the scores */
+  double scale_value;
+  /* required: query heads N, a multiple of key_value_head_num */
+  int64_t head_num;
+  /* required: key heads N2 */
+  int64_t key_value_head_num;
+  /* required: keys in a block (l') */
+  int64_t select_block_size;
+  /* required: ids of a list, the last dimension of topk_indices */
+  int64_t select_block_count;
+  /* required: keys in a page */
+  int64_t page_block_size;
+  /* one of TND, BSND; NULL means TND: of query and the outputs */
+  const char* layout;
+  /* optional: query tokens per sequence; absent: one each */
+  tamis_int_list actual_seq_qlen;
+  /* required: keys per sequence */
+  tamis_int_list actual_seq_kvlen;
+  /* one of storage, fp32, fp32_scores; NULL means storage: of the products of probabilities and
+   * values: storage lets a level use 16-bit integers, with an error below the rounding of a
+   * bfloat16 output; fp32_scores: the same, scores are in fp32 anyway */
+  const char* accuracy;
+  /* one of input, float32; NULL means input: dtype of attention_out */
+  const char* out_dtype;
+  /* 0 or 1, default false: whether softmax_max and softmax_sum are wanted */
+  int64_t return_softmax_lse;
+  /* 0 or 1, default false: also enforce the device's limits */
+  int64_t strict;
+  /* output TND [T, N, D2]; BSND [B, S, N, D2] as query, or by out_dtype: 0 in padding rows */
+  tamis_tensor attention_out;
+  /* output, optional TND [T, N]; BSND [B, S, N] float32: largest scaled score; -inf in padding
+   * rows */
+  tamis_tensor softmax_max;
+  /* output, optional TND [T, N]; BSND [B, S, N] float32: sum of exp(score - max); 0 in padding
+   * rows */
+  tamis_tensor softmax_sum;
+} tamis_nsa_selected_attention_infer_params;
+
+/* Sets struct_size and the defaults of the members that lie within `struct_size` bytes. */
+TAMIS_C_API tamis_status tamis_nsa_selected_attention_infer_params_init_sized(
+    tamis_nsa_selected_attention_infer_params* params, size_t struct_size);
+/* The same for the struct as this header knows it. */
+static inline tamis_status tamis_nsa_selected_attention_infer_params_init(
+    tamis_nsa_selected_attention_infer_params* params) {
+  return tamis_nsa_selected_attention_infer_params_init_sized(params, sizeof(*params));
+}
+/* Checks and prepares a call: see tamis_plan_run and tamis_plan_destroy. */
+TAMIS_C_API tamis_status tamis_nsa_selected_attention_infer_plan(
+    const tamis_context* context, const tamis_nsa_selected_attention_infer_params* params,
+    tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_nsa_selected_attention_infer_run(
+    const tamis_plan* plan, const tamis_nsa_selected_attention_infer_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_nsa_selected_attention_infer_renew(
+    tamis_plan* plan, const tamis_nsa_selected_attention_infer_params* params);
+
 /* Causal attention of every query token over the last keys up to its own. Native Sparse
  * Attention's window branch; no document of its own. */
 typedef struct tamis_sliding_window_attention_params {

@@ -16,6 +16,8 @@ __all__ = [
     "MlaProlog",
     "NsaCompressAttention",
     "NsaCompressAttentionInfer",
+    "NsaSelectedAttention",
+    "NsaSelectedAttentionInfer",
     "SlidingWindowAttention",
     "SparseAttentionPto",
     "SparseFlashAttention",
@@ -30,6 +32,8 @@ __all__ = [
     "nsa_compress",
     "nsa_compress_attention",
     "nsa_compress_attention_infer",
+    "nsa_selected_attention",
+    "nsa_selected_attention_infer",
     "nz_to_nd",
     "pack_kv_rows",
     "quantize_index_keys",
@@ -820,6 +824,465 @@ def nsa_compress_attention_infer(
         threads,
     )
     return NsaCompressAttentionInfer(*results)
+
+
+class NsaSelectedAttention(NamedTuple, Generic[Array]):
+    """Outputs of `nsa_selected_attention`; None where one was not asked for."""
+
+    attention_out: Array
+    softmax_max: Array | Any
+    softmax_sum: Array | Any
+
+
+_NSA_SELECTED_ATTENTION = Operator(
+    "nsa_selected_attention",
+    inputs=(
+        "query",
+        "key",
+        "value",
+        "topk_indices",
+    ),
+    updated=(),
+    integers={
+        "topk_indices": ("int32",),
+    },
+    contiguous=(),
+    read_by_plan=(),
+    attributes=(
+        ("scale_value", "float"),
+        ("head_num", "int"),
+        ("select_block_size", "int"),
+        ("select_block_count", "int"),
+        ("actual_seq_qlen", "ints"),
+        ("actual_seq_kvlen", "ints"),
+        ("sparse_mode", "int"),
+        ("accuracy", "choice"),
+        ("out_dtype", "choice"),
+        ("strict", "bool"),
+    ),
+    outputs=(
+        "attention_out",
+        "softmax_max",
+        "softmax_sum",
+    ),
+    results=NsaSelectedAttention,
+)
+
+
+@overload
+def nsa_selected_attention(
+    query: NumpyArray,
+    key: NumpyArray,
+    value: NumpyArray,
+    topk_indices: Integers | Nested,
+    *,
+    scale_value: float,
+    head_num: int,
+    select_block_size: int,
+    select_block_count: int,
+    actual_seq_qlen: Integers,
+    actual_seq_kvlen: Integers,
+    sparse_mode: int = 2,
+    accuracy: Literal["storage", "fp32", "fp32_scores"] = "storage",
+    out_dtype: Literal["input", "float32"] = "input",
+    strict: bool = False,
+    attention_out: NumpyArray | None = None,
+    softmax_max: NumpyArray | Literal[False] | None = None,
+    softmax_sum: NumpyArray | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> NsaSelectedAttention[NumpyArray]: ...
+
+
+@overload
+def nsa_selected_attention(
+    query: Array,
+    key: Array,
+    value: Array,
+    topk_indices: Integers | Nested,
+    *,
+    scale_value: float,
+    head_num: int,
+    select_block_size: int,
+    select_block_count: int,
+    actual_seq_qlen: Integers,
+    actual_seq_kvlen: Integers,
+    sparse_mode: int = 2,
+    accuracy: Literal["storage", "fp32", "fp32_scores"] = "storage",
+    out_dtype: Literal["input", "float32"] = "input",
+    strict: bool = False,
+    attention_out: Array | None = None,
+    softmax_max: Array | Literal[False] | None = None,
+    softmax_sum: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> NsaSelectedAttention[Array]: ...
+
+
+def nsa_selected_attention(
+    query: Array,
+    key: Array,
+    value: Array,
+    topk_indices: Integers | Nested,
+    *,
+    scale_value: float,
+    head_num: int,
+    select_block_size: int,
+    select_block_count: int,
+    actual_seq_qlen: Integers,
+    actual_seq_kvlen: Integers,
+    sparse_mode: int = 2,
+    accuracy: Literal["storage", "fp32", "fp32_scores"] = "storage",
+    out_dtype: Literal["input", "float32"] = "input",
+    strict: bool = False,
+    attention_out: Array | None = None,
+    softmax_max: Array | Literal[False] | None = None,
+    softmax_sum: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> NsaSelectedAttention[Array]:
+    """Attention of every query token over the blocks of raw keys selected for it.
+
+    Source: npu_nsa_select_attention; no document of its own.
+
+    Parameters
+    ----------
+    query : array of float16, bfloat16, float32
+        [T, N, D]: sequences packed
+    key : array, dtype as query
+        [Tk, N2, D]: raw keys, sequences packed
+    value : array, dtype as query
+        [Tk, N2, D2]: raw values
+    topk_indices : array or nested sequence of int32
+        [T, N2, K]: blocks of the token's sequence, in any order; a negative one ends a list
+    scale_value : float
+        factor of the scores
+    head_num : int
+        query heads N, a multiple of the key heads N2
+    select_block_size : int
+        keys in a block (l')
+    select_block_count : int
+        ids of a list, the last dimension of topk_indices
+    actual_seq_qlen : sequence or array of int
+        inclusive prefix sums over query; the last is T
+    actual_seq_kvlen : sequence or array of int
+        inclusive prefix sums over key; the last is Tk
+    sparse_mode : int, default 2
+        0: all keys; 2: token i sees keys up to i (causal from the top left); 3: up to n - q + i
+        (from the bottom right)
+    accuracy : {"storage", "fp32", "fp32_scores"}, default "storage"
+        of the products of probabilities and values: storage lets a level use 16-bit integers, with
+        an error below the rounding of a bfloat16 output; fp32_scores: the same, scores are in fp32
+        anyway
+    out_dtype : {"input", "float32"}, default "input"
+        dtype of attention_out
+    strict : bool, default False
+        also enforce the device's limits
+    attention_out, softmax_max, softmax_sum : array, optional
+        where to write, never copied; None: allocated; False, for what may be left out: not computed
+    level : str, optional
+        "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
+        `TAMIS_LEVEL`, else the best of this processor
+    implementation : {"auto", "reference", "cpu"}, optional
+        "reference" is float64: the specification
+    threads : int, optional
+        by default what `set_num_threads` says; results do not depend on it
+
+    Returns
+    -------
+    attention_out : array, dtype as query, or by out_dtype
+        [T, N, D2]: weighted sums of the selected values
+    softmax_max : array of float32
+        [T, N]: largest scaled score
+    softmax_sum : array of float32
+        [T, N]: sum of exp(score - max)
+
+    Raises
+    ------
+    ValueError
+        an argument is absent or wrong; the message says which, what was expected and what came
+    NotImplementedError
+        the call is well formed, but nothing here can run it
+    MemoryError
+        an output or scratch cannot be allocated
+    """
+    results = _NSA_SELECTED_ATTENTION(
+        (
+            query,
+            key,
+            value,
+            topk_indices,
+        ),
+        (
+            scale_value,
+            head_num,
+            select_block_size,
+            select_block_count,
+            actual_seq_qlen,
+            actual_seq_kvlen,
+            sparse_mode,
+            accuracy,
+            out_dtype,
+            strict,
+        ),
+        (
+            attention_out,
+            softmax_max,
+            softmax_sum,
+        ),
+        level,
+        implementation,
+        threads,
+    )
+    return NsaSelectedAttention(*results)
+
+
+class NsaSelectedAttentionInfer(NamedTuple, Generic[Array]):
+    """Outputs of `nsa_selected_attention_infer`; None where one was not asked for."""
+
+    attention_out: Array
+    softmax_max: Array | Any
+    softmax_sum: Array | Any
+
+
+_NSA_SELECTED_ATTENTION_INFER = Operator(
+    "nsa_selected_attention_infer",
+    inputs=(
+        "query",
+        "key",
+        "value",
+        "topk_indices",
+        "block_table",
+    ),
+    updated=(),
+    integers={
+        "topk_indices": ("int32",),
+        "block_table": ("int32",),
+    },
+    contiguous=(),
+    read_by_plan=("block_table",),
+    attributes=(
+        ("scale_value", "float"),
+        ("head_num", "int"),
+        ("key_value_head_num", "int"),
+        ("select_block_size", "int"),
+        ("select_block_count", "int"),
+        ("page_block_size", "int"),
+        ("layout", "choice"),
+        ("actual_seq_qlen", "ints"),
+        ("actual_seq_kvlen", "ints"),
+        ("accuracy", "choice"),
+        ("out_dtype", "choice"),
+        ("return_softmax_lse", "bool"),
+        ("strict", "bool"),
+    ),
+    outputs=(
+        "attention_out",
+        "softmax_max",
+        "softmax_sum",
+    ),
+    results=NsaSelectedAttentionInfer,
+)
+
+
+@overload
+def nsa_selected_attention_infer(
+    query: NumpyArray,
+    key: NumpyArray,
+    value: NumpyArray,
+    topk_indices: Integers | Nested,
+    block_table: Integers | Nested,
+    *,
+    scale_value: float,
+    head_num: int,
+    key_value_head_num: int,
+    select_block_size: int,
+    select_block_count: int,
+    page_block_size: int,
+    actual_seq_kvlen: Integers,
+    layout: Literal["TND", "BSND"] = "TND",
+    actual_seq_qlen: Integers | None = None,
+    accuracy: Literal["storage", "fp32", "fp32_scores"] = "storage",
+    out_dtype: Literal["input", "float32"] = "input",
+    return_softmax_lse: bool = False,
+    strict: bool = False,
+    attention_out: NumpyArray | None = None,
+    softmax_max: NumpyArray | Literal[False] | None = None,
+    softmax_sum: NumpyArray | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> NsaSelectedAttentionInfer[NumpyArray]: ...
+
+
+@overload
+def nsa_selected_attention_infer(
+    query: Array,
+    key: Array,
+    value: Array,
+    topk_indices: Integers | Nested,
+    block_table: Integers | Nested,
+    *,
+    scale_value: float,
+    head_num: int,
+    key_value_head_num: int,
+    select_block_size: int,
+    select_block_count: int,
+    page_block_size: int,
+    actual_seq_kvlen: Integers,
+    layout: Literal["TND", "BSND"] = "TND",
+    actual_seq_qlen: Integers | None = None,
+    accuracy: Literal["storage", "fp32", "fp32_scores"] = "storage",
+    out_dtype: Literal["input", "float32"] = "input",
+    return_softmax_lse: bool = False,
+    strict: bool = False,
+    attention_out: Array | None = None,
+    softmax_max: Array | Literal[False] | None = None,
+    softmax_sum: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> NsaSelectedAttentionInfer[Array]: ...
+
+
+def nsa_selected_attention_infer(
+    query: Array,
+    key: Array,
+    value: Array,
+    topk_indices: Integers | Nested,
+    block_table: Integers | Nested,
+    *,
+    scale_value: float,
+    head_num: int,
+    key_value_head_num: int,
+    select_block_size: int,
+    select_block_count: int,
+    page_block_size: int,
+    actual_seq_kvlen: Integers,
+    layout: Literal["TND", "BSND"] = "TND",
+    actual_seq_qlen: Integers | None = None,
+    accuracy: Literal["storage", "fp32", "fp32_scores"] = "storage",
+    out_dtype: Literal["input", "float32"] = "input",
+    return_softmax_lse: bool = False,
+    strict: bool = False,
+    attention_out: Array | None = None,
+    softmax_max: Array | Literal[False] | None = None,
+    softmax_sum: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> NsaSelectedAttentionInfer[Array]:
+    """Attention of every query token over the selected blocks of a paged cache of raw keys.
+
+    Source: npu_nsa_select_attention_infer; no document of its own.
+
+    Parameters
+    ----------
+    query : array of float16, bfloat16, float32
+        TND [T, N, D]; BSND [B, S, N, D]: TND: sequences packed; BSND: rows past a sequence's length
+        are padding
+    key : array, dtype as query
+        [pages, page_block_size, key_value_head_num*D]: paged cache of raw keys
+    value : array, dtype as query
+        [pages, page_block_size, key_value_head_num*D2]: paged cache of raw values
+    topk_indices : array or nested sequence of int32
+        TND [T, key_value_head_num, K]; BSND [B, S, key_value_head_num, K]: blocks of the token's
+        sequence, in any order; a negative one ends a list
+    block_table : array or nested sequence of int32
+        [B, max_pages]: page of each page_block_size keys; entries past a sequence's keys are not
+        read
+    scale_value : float
+        factor of the scores
+    head_num : int
+        query heads N, a multiple of key_value_head_num
+    key_value_head_num : int
+        key heads N2
+    select_block_size : int
+        keys in a block (l')
+    select_block_count : int
+        ids of a list, the last dimension of topk_indices
+    page_block_size : int
+        keys in a page
+    actual_seq_kvlen : sequence or array of int
+        keys per sequence
+    layout : {"TND", "BSND"}, default "TND"
+        of query and the outputs
+    actual_seq_qlen : sequence or array of int, optional
+        query tokens per sequence; absent: one each
+    accuracy : {"storage", "fp32", "fp32_scores"}, default "storage"
+        of the products of probabilities and values: storage lets a level use 16-bit integers, with
+        an error below the rounding of a bfloat16 output; fp32_scores: the same, scores are in fp32
+        anyway
+    out_dtype : {"input", "float32"}, default "input"
+        dtype of attention_out
+    return_softmax_lse : bool, default False
+        whether softmax_max and softmax_sum are wanted
+    strict : bool, default False
+        also enforce the device's limits
+    attention_out, softmax_max, softmax_sum : array, optional
+        where to write, never copied; None: allocated; False, for what may be left out: not computed
+    level : str, optional
+        "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
+        `TAMIS_LEVEL`, else the best of this processor
+    implementation : {"auto", "reference", "cpu"}, optional
+        "reference" is float64: the specification
+    threads : int, optional
+        by default what `set_num_threads` says; results do not depend on it
+
+    Returns
+    -------
+    attention_out : array, dtype as query, or by out_dtype
+        TND [T, N, D2]; BSND [B, S, N, D2]: 0 in padding rows
+    softmax_max : array of float32, None without `return_softmax_lse`
+        TND [T, N]; BSND [B, S, N]: largest scaled score; -inf in padding rows
+    softmax_sum : array of float32, None without `return_softmax_lse`
+        TND [T, N]; BSND [B, S, N]: sum of exp(score - max); 0 in padding rows
+
+    Raises
+    ------
+    ValueError
+        an argument is absent or wrong; the message says which, what was expected and what came
+    NotImplementedError
+        the call is well formed, but nothing here can run it
+    MemoryError
+        an output or scratch cannot be allocated
+    """
+    results = _NSA_SELECTED_ATTENTION_INFER(
+        (
+            query,
+            key,
+            value,
+            topk_indices,
+            block_table,
+        ),
+        (
+            scale_value,
+            head_num,
+            key_value_head_num,
+            select_block_size,
+            select_block_count,
+            page_block_size,
+            layout,
+            actual_seq_qlen,
+            actual_seq_kvlen,
+            accuracy,
+            out_dtype,
+            return_softmax_lse,
+            strict,
+        ),
+        (
+            attention_out,
+            softmax_max,
+            softmax_sum,
+        ),
+        level,
+        implementation,
+        threads,
+    )
+    return NsaSelectedAttentionInfer(*results)
 
 
 class SlidingWindowAttention(NamedTuple, Generic[Array]):

@@ -32,7 +32,7 @@ constexpr std::pair<std::string_view, std::string_view> kWords[] = {
     {"Ni", "index heads"},  {"Q", "width"},       {"R", "rows"},        {"S", "query tokens"},
     {"S1", "query tokens"}, {"S2", "keys"},       {"S3", "keys"},       {"T", "tokens"},
     {"T1", "query tokens"}, {"T2", "keys"},       {"T3", "keys"},       {"Tc", "windows"},
-    {"W", "width"},
+    {"Tk", "keys"},         {"W", "width"},
 };
 
 bool HasTerm(std::string_view product, std::string_view name) {

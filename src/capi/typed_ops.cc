@@ -91,6 +91,52 @@ constexpr Member kNsaCompressAttentionInferMembers[] = {
 };
 constexpr Typed kNsaCompressAttentionInfer = {"nsa_compress_attention_infer", kNsaCompressAttentionInferMembers, sizeof(tamis_nsa_compress_attention_infer_params)};
 
+constexpr Member kNsaSelectedAttentionMembers[] = {
+    {"query", base::Type::kTensor, offsetof(tamis_nsa_selected_attention_params, query)},
+    {"key", base::Type::kTensor, offsetof(tamis_nsa_selected_attention_params, key)},
+    {"value", base::Type::kTensor, offsetof(tamis_nsa_selected_attention_params, value)},
+    {"topk_indices", base::Type::kTensor, offsetof(tamis_nsa_selected_attention_params, topk_indices)},
+    {"scale_value", base::Type::kFloat, offsetof(tamis_nsa_selected_attention_params, scale_value)},
+    {"head_num", base::Type::kInt, offsetof(tamis_nsa_selected_attention_params, head_num)},
+    {"select_block_size", base::Type::kInt, offsetof(tamis_nsa_selected_attention_params, select_block_size)},
+    {"select_block_count", base::Type::kInt, offsetof(tamis_nsa_selected_attention_params, select_block_count)},
+    {"actual_seq_qlen", base::Type::kInts, offsetof(tamis_nsa_selected_attention_params, actual_seq_qlen)},
+    {"actual_seq_kvlen", base::Type::kInts, offsetof(tamis_nsa_selected_attention_params, actual_seq_kvlen)},
+    {"sparse_mode", base::Type::kInt, offsetof(tamis_nsa_selected_attention_params, sparse_mode)},
+    {"accuracy", base::Type::kChoice, offsetof(tamis_nsa_selected_attention_params, accuracy)},
+    {"out_dtype", base::Type::kChoice, offsetof(tamis_nsa_selected_attention_params, out_dtype)},
+    {"strict", base::Type::kBool, offsetof(tamis_nsa_selected_attention_params, strict)},
+    {"attention_out", base::Type::kTensor, offsetof(tamis_nsa_selected_attention_params, attention_out)},
+    {"softmax_max", base::Type::kTensor, offsetof(tamis_nsa_selected_attention_params, softmax_max)},
+    {"softmax_sum", base::Type::kTensor, offsetof(tamis_nsa_selected_attention_params, softmax_sum)},
+};
+constexpr Typed kNsaSelectedAttention = {"nsa_selected_attention", kNsaSelectedAttentionMembers, sizeof(tamis_nsa_selected_attention_params)};
+
+constexpr Member kNsaSelectedAttentionInferMembers[] = {
+    {"query", base::Type::kTensor, offsetof(tamis_nsa_selected_attention_infer_params, query)},
+    {"key", base::Type::kTensor, offsetof(tamis_nsa_selected_attention_infer_params, key)},
+    {"value", base::Type::kTensor, offsetof(tamis_nsa_selected_attention_infer_params, value)},
+    {"topk_indices", base::Type::kTensor, offsetof(tamis_nsa_selected_attention_infer_params, topk_indices)},
+    {"block_table", base::Type::kTensor, offsetof(tamis_nsa_selected_attention_infer_params, block_table)},
+    {"scale_value", base::Type::kFloat, offsetof(tamis_nsa_selected_attention_infer_params, scale_value)},
+    {"head_num", base::Type::kInt, offsetof(tamis_nsa_selected_attention_infer_params, head_num)},
+    {"key_value_head_num", base::Type::kInt, offsetof(tamis_nsa_selected_attention_infer_params, key_value_head_num)},
+    {"select_block_size", base::Type::kInt, offsetof(tamis_nsa_selected_attention_infer_params, select_block_size)},
+    {"select_block_count", base::Type::kInt, offsetof(tamis_nsa_selected_attention_infer_params, select_block_count)},
+    {"page_block_size", base::Type::kInt, offsetof(tamis_nsa_selected_attention_infer_params, page_block_size)},
+    {"layout", base::Type::kChoice, offsetof(tamis_nsa_selected_attention_infer_params, layout)},
+    {"actual_seq_qlen", base::Type::kInts, offsetof(tamis_nsa_selected_attention_infer_params, actual_seq_qlen)},
+    {"actual_seq_kvlen", base::Type::kInts, offsetof(tamis_nsa_selected_attention_infer_params, actual_seq_kvlen)},
+    {"accuracy", base::Type::kChoice, offsetof(tamis_nsa_selected_attention_infer_params, accuracy)},
+    {"out_dtype", base::Type::kChoice, offsetof(tamis_nsa_selected_attention_infer_params, out_dtype)},
+    {"return_softmax_lse", base::Type::kBool, offsetof(tamis_nsa_selected_attention_infer_params, return_softmax_lse)},
+    {"strict", base::Type::kBool, offsetof(tamis_nsa_selected_attention_infer_params, strict)},
+    {"attention_out", base::Type::kTensor, offsetof(tamis_nsa_selected_attention_infer_params, attention_out)},
+    {"softmax_max", base::Type::kTensor, offsetof(tamis_nsa_selected_attention_infer_params, softmax_max)},
+    {"softmax_sum", base::Type::kTensor, offsetof(tamis_nsa_selected_attention_infer_params, softmax_sum)},
+};
+constexpr Typed kNsaSelectedAttentionInfer = {"nsa_selected_attention_infer", kNsaSelectedAttentionInferMembers, sizeof(tamis_nsa_selected_attention_infer_params)};
+
 constexpr Member kSlidingWindowAttentionMembers[] = {
     {"query", base::Type::kTensor, offsetof(tamis_sliding_window_attention_params, query)},
     {"key", base::Type::kTensor, offsetof(tamis_sliding_window_attention_params, key)},
@@ -333,7 +379,7 @@ constexpr Typed kLocalizeIndices = {"localize_indices", kLocalizeIndicesMembers,
 }  // namespace
 
 std::span<const Typed> AllTyped() {
-  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressAttention, kNsaCompressAttentionInfer, kSlidingWindowAttention, kMlaProlog, kIndexerProlog, kNdToNz, kNzToNd, kQuantizeIndexKeys, kLightningIndexer, kSparseFlashAttention, kSparseAttentionPto, kPackKvRows, kUnpackKvRows, kMergeAttentionStates, kMergeTopk, kLocalizeIndices};
+  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressAttention, kNsaCompressAttentionInfer, kNsaSelectedAttention, kNsaSelectedAttentionInfer, kSlidingWindowAttention, kMlaProlog, kIndexerProlog, kNdToNz, kNzToNd, kQuantizeIndexKeys, kLightningIndexer, kSparseFlashAttention, kSparseAttentionPto, kPackKvRows, kUnpackKvRows, kMergeAttentionStates, kMergeTopk, kLocalizeIndices};
   return kAll;
 }
 
@@ -408,6 +454,52 @@ tamis_status tamis_nsa_compress_attention_infer_run(
 tamis_status tamis_nsa_compress_attention_infer_renew(
     tamis_plan* plan, const tamis_nsa_compress_attention_infer_params* params) {
   return tamis::capi::RenewTyped(tamis::capi::kNsaCompressAttentionInfer, plan, params);
+}
+
+tamis_status tamis_nsa_selected_attention_params_init_sized(
+    tamis_nsa_selected_attention_params* params, size_t struct_size) {
+  return tamis::capi::InitParams(tamis::capi::kNsaSelectedAttention, params, struct_size);
+}
+
+tamis_status tamis_nsa_selected_attention_plan(
+    const tamis_context* context, const tamis_nsa_selected_attention_params* params,
+    tamis_plan** plan) {
+  return tamis::capi::PlanTyped(tamis::capi::kNsaSelectedAttention, context, params, plan);
+}
+
+tamis_status tamis_nsa_selected_attention_run(
+    const tamis_plan* plan, const tamis_nsa_selected_attention_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream) {
+  return tamis::capi::RunTyped(tamis::capi::kNsaSelectedAttention, plan, params, workspace, workspace_bytes,
+                               stream);
+}
+
+tamis_status tamis_nsa_selected_attention_renew(
+    tamis_plan* plan, const tamis_nsa_selected_attention_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kNsaSelectedAttention, plan, params);
+}
+
+tamis_status tamis_nsa_selected_attention_infer_params_init_sized(
+    tamis_nsa_selected_attention_infer_params* params, size_t struct_size) {
+  return tamis::capi::InitParams(tamis::capi::kNsaSelectedAttentionInfer, params, struct_size);
+}
+
+tamis_status tamis_nsa_selected_attention_infer_plan(
+    const tamis_context* context, const tamis_nsa_selected_attention_infer_params* params,
+    tamis_plan** plan) {
+  return tamis::capi::PlanTyped(tamis::capi::kNsaSelectedAttentionInfer, context, params, plan);
+}
+
+tamis_status tamis_nsa_selected_attention_infer_run(
+    const tamis_plan* plan, const tamis_nsa_selected_attention_infer_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream) {
+  return tamis::capi::RunTyped(tamis::capi::kNsaSelectedAttentionInfer, plan, params, workspace, workspace_bytes,
+                               stream);
+}
+
+tamis_status tamis_nsa_selected_attention_infer_renew(
+    tamis_plan* plan, const tamis_nsa_selected_attention_infer_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kNsaSelectedAttentionInfer, plan, params);
 }
 
 tamis_status tamis_sliding_window_attention_params_init_sized(

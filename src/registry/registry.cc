@@ -8,6 +8,7 @@
 #include "ops/nsa_compress/problem.h"
 #include "ops/nsa_compress_attention/problem.h"
 #include "ops/nsa_compress_attention_infer/problem.h"
+#include "ops/nsa_selected_attention/problem.h"
 #include "ops/quantize_index_keys/problem.h"
 #include "ops/sliding_window_attention/problem.h"
 #include "ops/sparse_attention_pto/problem.h"
@@ -22,6 +23,8 @@ std::span<const base::Operator> Operators() {
       prim::MakeOperator<nsa_compress::Room>(),
       prim::MakeOperator<nsa_compress_attention::Room>(),
       prim::MakeOperator<nsa_compress_attention_infer::Room>(),
+      prim::MakeOperator<nsa_selected_attention::Room>(),
+      prim::MakeOperator<nsa_selected_attention_infer::Room>(),
       prim::MakeOperator<sliding_window_attention::Room>(),
       prim::MakeOperator<mla_prolog::Room>(),
       prim::MakeOperator<indexer_prolog::Room>(),

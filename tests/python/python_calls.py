@@ -26,6 +26,8 @@ SHAPES: dict[str, str | None] = {
     "nsa_compress": "ragged",
     "nsa_compress_attention": "ragged",
     "nsa_compress_attention_infer": "mtp",
+    "nsa_selected_attention": "small",
+    "nsa_selected_attention_infer": "small",
     "sliding_window_attention": "small",
     "mla_prolog": "small",
     "indexer_prolog": "small",

@@ -248,6 +248,59 @@ def _whole_window() -> Case:
     return case
 
 
+def _selected(mode: int, **options: Any) -> Case:
+    """A small call of nsa_selected_attention over two sequences, one shorter than its tokens."""
+    ids = torch.tensor([[0, 2, -1], [3, 9, 1]], dtype=torch.int32)
+    tensors = {
+        "query": random(6, 4, 32),
+        "key": random(22, 2, 32),
+        "value": random(22, 2, 24),
+        "topk_indices": ids.expand(6, 2, 3).contiguous(),
+    }
+    attributes = {
+        "scale_value": 0.2,
+        "head_num": 4,
+        "select_block_size": 5,
+        "select_block_count": 3,
+        "actual_seq_qlen": [2, 6],
+        "actual_seq_kvlen": [20, 22],
+        "sparse_mode": mode,
+    }
+    return Case("nsa_selected_attention", tensors, attributes | options)
+
+
+def _selected_pages(layout: str, **options: Any) -> Case:
+    """A small call of nsa_selected_attention_infer; of BSND a row is padding."""
+    rows = (2, 2) if layout == "BSND" else (3,)
+    tensors = {
+        "query": random(*rows, 4, 32),
+        "key": random(5, 16, 2 * 32),
+        "value": random(5, 16, 2 * 24),
+        "topk_indices": torch.arange(3, dtype=torch.int32).expand(*rows, 2, 3).contiguous(),
+        "block_table": torch.tensor([[4, 1], [0, 3]], dtype=torch.int32),
+    }
+    attributes = {
+        "scale_value": 0.2,
+        "head_num": 4,
+        "key_value_head_num": 2,
+        "select_block_size": 8,
+        "select_block_count": 3,
+        "page_block_size": 16,
+        "layout": layout,
+        "actual_seq_qlen": [1, 2],
+        "actual_seq_kvlen": [30, 20],
+    }
+    return Case("nsa_selected_attention_infer", tensors, attributes | options)
+
+
+def _one_token_each(case: Case) -> Case:
+    """A call of nsa_selected_attention_infer without lengths of queries."""
+    del case.attributes["actual_seq_qlen"]
+    for name in ("query", "topk_indices"):
+        case.tensors[name] = case.tensors[name][:2].clone()
+    return case
+
+
 def _infer(layout: str, **options: Any) -> Case:
     rows = (2, 2) if layout == "BSND" else (4,)
     tensors = {
@@ -361,6 +414,17 @@ def forms(folder: Path) -> Iterator[tuple[str, Case]]:
         yield f"nsa_compress_attention_infer {layout} in fp32, block scores", scores
         none = _infer(layout, return_block_scores=True, actual_cmp_seq_kvlen=[0, 0])
         yield f"nsa_compress_attention_infer {layout}, block scores of no key", none
+    for mode in (0, 2, 3):
+        yield f"nsa_selected_attention, sparse_mode {mode}", _selected(mode)
+    yield "nsa_selected_attention to float32", _selected(3, out_dtype="float32")
+    yield "nsa_selected_attention in fp32", in_fp32(_selected(3))
+    for layout in ("TND", "BSND"):
+        yield f"nsa_selected_attention_infer {layout}", _selected_pages(layout)
+        statistics = _selected_pages(layout, return_softmax_lse=True, out_dtype="float32")
+        yield f"nsa_selected_attention_infer {layout}, statistics", statistics
+        yield f"nsa_selected_attention_infer {layout} in fp32", in_fp32(statistics)
+        alone = _one_token_each(_selected_pages(layout, return_softmax_lse=True))
+        yield f"nsa_selected_attention_infer {layout}, one token each", alone
     for rows in ((5,), (2, 3)):
         yield f"mla_prolog of {rows}", _prolog("mla_prolog", folder, rows)
         yield f"indexer_prolog of {rows}", _prolog("indexer_prolog", folder, rows)

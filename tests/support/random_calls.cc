@@ -141,6 +141,63 @@ void NsaCompressAttentionInfer(ContractCall* c) {
   if (c->Coin()) c->call().Tensor("atten_mask", DType::kUInt8, {2, 3}, [](int64_t) { return 1.0; });
 }
 
+// --- attention over selected blocks
+
+void SetSelection(ContractCall* c, int64_t longest) {
+  Random& random = c->random();
+  const int64_t block = random.Between(1, 9);
+  const int64_t count = random.Between(0, 8);
+  const int64_t blocks = longest / block + 2;
+  c->Set("select_block_size", block)
+      .Set("select_block_count", count)
+      .Set("scale_value", 0.05 + random.Uniform())
+      .Size("K", count)
+      .Size("D", c->SomeSize(24))
+      .Size("D2", c->SomeSize(24))
+      .Values("topk_indices", [&random, blocks](int64_t) {
+        return std::floor(static_cast<double>(blocks) * random.Uniform()) -
+               (random.Uniform() < 0.02 ? 1000 : 0);
+      });
+}
+
+void NsaSelectedAttention(ContractCall* c) {
+  Random& random = c->random();
+  SetHeads(c, "N2");
+  const int64_t sequences = random.Between(0, 3);
+  const std::vector<int64_t> q = Lengths(sequences, 6, &random);
+  const std::vector<int64_t> n = Lengths(sequences, 40, &random);
+  const int64_t modes[] = {0, 2, 3};
+  SetSelection(c, Most(n));
+  c->Set("actual_seq_qlen", Prefix(q))
+      .Set("actual_seq_kvlen", Prefix(n))
+      .Set("sparse_mode", modes[random.Below(3)])
+      .Size("T", Sum(q))
+      .Size("Tk", Sum(n));
+}
+
+void NsaSelectedAttentionInfer(ContractCall* c) {
+  Random& random = c->random();
+  c->Set("key_value_head_num", SetHeads(c, "N2"));
+  const bool several = c->Coin();
+  const int64_t batch = random.Between(0, 3);
+  const int64_t page = random.Between(1, 9);
+  const std::vector<int64_t> q =
+      several ? Lengths(batch, 4, &random) : std::vector<int64_t>(static_cast<size_t>(batch), 1);
+  const std::vector<int64_t> n = Lengths(batch, 40, &random);
+  const Pages pages(n, page, 2, &random);
+  SetPages(c, pages, batch);
+  SetSelection(c, Most(n));
+  c->Set("layout", std::string(c->Coin() ? "BSND" : "TND"))
+      .Set("page_block_size", page)
+      .Set("actual_seq_kvlen", n)
+      .Set("return_softmax_lse", random.Below(3) != 0)
+      .Size("B", batch)
+      .Size("S", std::max<int64_t>(Most(q), several ? 0 : 1) + random.Below(3))
+      .Size("T", Sum(q))
+      .Size("pages", pages.count);
+  if (several || c->Coin()) c->Set("actual_seq_qlen", q);
+}
+
 // --- the prologs
 // ----------------------------------------------------------------------------------
 
@@ -528,6 +585,8 @@ struct Recipe {
 constexpr Recipe kRecipes[] = {{"nsa_compress", &NsaCompress},
                                {"nsa_compress_attention", &NsaCompressAttention},
                                {"nsa_compress_attention_infer", &NsaCompressAttentionInfer},
+                               {"nsa_selected_attention", &NsaSelectedAttention},
+                               {"nsa_selected_attention_infer", &NsaSelectedAttentionInfer},
                                {"sliding_window_attention", &SlidingWindowAttention},
                                {"mla_prolog", &MlaProlog},
                                {"indexer_prolog", &IndexerProlog},

@@ -36,8 +36,10 @@ struct Rows {
 struct List {
   const int32_t* ids = nullptr;  // null: all positions, in order
   Tokens at = {};
+  int64_t head_stride = 0;  // to the ids of the next kv head; 0: all have the same
   int64_t slots = 0;
   int64_t block = 1;
+  bool all = false;  // slots are looked at, however few blocks a token sees
 };
 
 /// The staircase of keys that each stand for `block` tokens, one every `stride` tokens: of `tokens`

@@ -46,9 +46,10 @@ inline Range SeenBy(const Args& a, const Sequence& s, int64_t i, int64_t token, 
   return {begin > keys.first ? begin : keys.first, end};
 }
 
-/// How many slots of a list are looked at: where it has more than there are blocks, the first so
-/// many.
+/// How many slots of a list are looked at: unless all, where it has more than there are blocks, the
+/// first so many.
 inline int64_t SlotsOf(const List& list, const Range& seen) {
+  if (list.all) return list.slots;
   const int64_t blocks = (seen.end + list.block - 1) / list.block;
   return list.slots < blocks ? list.slots : blocks;
 }

@@ -33,7 +33,8 @@ inline Cursor StartOf(const Item& it, int64_t i) {
   if (i >= it.a.source_count) return {i, 0, 0, nullptr, 0};
   const List& list = it.a.sources[i].list;
   if (list.ids == nullptr) return {i, it.span[i].begin, 0, nullptr, 0};
-  return {i, 0, 0, list.ids + it.OffsetOf(list.at, 0), SlotsOf(list, it.span[i])};
+  const int32_t* ids = list.ids + it.OffsetOf(list.at, 0) + it.kv_head * list.head_stride;
+  return {i, 0, 0, ids, SlotsOf(list, it.span[i])};
 }
 
 // The next run of at most `most` adjacent positions of the list, from *begin; returns its length, 0
