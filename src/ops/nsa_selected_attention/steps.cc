@@ -62,9 +62,15 @@ void Steps::MakeWork(Problem& p, const Tensors& in, const prim::CpuTarget& targe
   a.sources[0].list.slots = p.top_k;
   a.sources[0].list.block = p.block_size;
   a.sources[0].list.all = true;
+  a.sources[0].list.shared = true;
   AddSequences(p, p.causal, &p);
   a.kv_heads = p.kv_heads;
   a.group = a.head_block = p.group;
+  a.tokens_first = true;
+  int64_t most_tokens = 1;
+  for (const prim::TokenSequence& s : p.sequences) most_tokens = std::max(most_tokens, s.rows);
+  a.tokens_per_item =
+      std::min(std::max<int64_t>(prim::attention::kRowsPerItem / p.group, 1), most_tokens);
   a.dim = p.qk_dim;
   a.value_dim = p.v_dim;
   a.scale = static_cast<float>(p.scale);
@@ -76,7 +82,8 @@ void Steps::MakeWork(Problem& p, const Tensors& in, const prim::CpuTarget& targe
 }
 
 std::string Steps::Blocking(const Problem& p) {
-  return "a token x " + std::to_string(p.group) + " heads of a kv head per item, tiles of " +
+  return std::to_string(p.args.tokens_per_item) + " tokens x " + std::to_string(p.group) +
+         " heads of a kv head per item, those with one list walked together, tiles of " +
          std::to_string(kKeyTile) + " keys";
 }
 

@@ -25,12 +25,13 @@ TEST(NsaSelectedAttention, AgreesOverRandomShapesLengthsAndModes) {
     s.count = random.Between(0, 12);
     s.block = random.Between(1, 40);
     s.mode = std::vector<int64_t>{0, 2, 3}[static_cast<size_t>(random.Below(3))];
+    s.alike = random.Below(2) == 0 ? 1 : random.Between(2, 9);
     s.gap = random.Between(0, 1) * 5;
     s.out_float32 = random.Below(3) == 0;
     s.q.clear();
     s.n.clear();
     for (int64_t b = random.Between(1, 3); b > 0; --b) {
-      s.q.push_back(random.Between(0, 5));
+      s.q.push_back(random.Between(0, s.alike > 1 ? 20 : 5));
       s.n.push_back(random.Between(0, 200));
     }
     TestCall call = Attention(s, random.Next());
@@ -157,18 +158,12 @@ TEST(NsaSelectedAttention, KeysThatNoTokenReadsAreNotRead) {
   }
 }
 
-TEST(NsaSelectedAttention, ARowGivesTheSameBitsAloneAndAmongMany) {
-  Shape s;
-  s.q = {40};
-  s.n = {300};
-  s.group = 16;
-  s.mode = 3;
-  TestCall many = Attention(s, 1206);
-  ASSERT_TRUE(many.Run({}).ok());
+// Of a token of `many`, alone with the keys that it sees.
+TestCall Alone(const TestCall& many, const Shape& s, int64_t token) {
   Shape one = s;
   one.q = {1};
-  one.n = {300 - 39 + 17};
-  TestCall alone = Attention(one, 1206);
+  one.n = {s.n[0] - s.q[0] + 1 + token};
+  TestCall alone = Attention(one, 1);
   const auto take = [&](const char* name, int64_t first, int64_t rows) {
     const TensorView view = many.view(name);
     const int64_t width = view.shape[1] * view.shape[2];
@@ -176,17 +171,61 @@ TEST(NsaSelectedAttention, ARowGivesTheSameBitsAloneAndAmongMany) {
       return base::LoadAsDouble(view.data, view.dtype, first * width + i);
     });
   };
-  take("query", 17, 1);
-  take("topk_indices", 17, 1);
+  take("query", token, 1);
+  take("topk_indices", token, 1);
   take("key", 0, one.n[0]);
   take("value", 0, one.n[0]);
-  for (Level level : TestedLevels()) {
-    for (int32_t threads : {1, 3}) {
-      ASSERT_TRUE(many.Run({.threads = threads, .level = level}).ok());
-      ASSERT_TRUE(alone.Run({.threads = threads, .level = level}).ok());
+  return alone;
+}
+
+// Tokens with one list are walked together, up to the end of the last block that they see.
+TEST(NsaSelectedAttention, ARowGivesTheSameBitsAloneAndAmongMany) {
+  for (DType dtype : kDTypes) {
+    for (const auto& [alike, block] :
+         {std::pair<int64_t, int64_t>{1, 8}, {40, 8}, {3, 8}, {40, 150}}) {
+      Shape s;
+      s.dtype = dtype;
+      s.q = {40};
+      s.n = {300};
+      s.group = 16;
+      s.mode = 3;
+      s.alike = alike;
+      s.block = block;
+      TestCall many = Attention(s, 1206);
+      for (int64_t token : {0, 3, 17, 18, 19, 20, 39}) {
+        TestCall alone = Alone(many, s, token);
+        for (Level level : TestedLevels()) {
+          for (int32_t threads : {1, 3}) {
+            ASSERT_TRUE(many.Run({.threads = threads, .level = level}).ok());
+            ASSERT_TRUE(alone.Run({.threads = threads, .level = level}).ok());
+            const int64_t width = s.kv_heads * s.group * s.value_dim;
+            for (int64_t i = 0; i < width; ++i)
+              ASSERT_EQ(alone.Got("attention_out", i),
+                        many.Got("attention_out", token * width + i));
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(NsaSelectedAttention, AValueThatIsNotFiniteReachesOnlyTokensThatSeeIt) {
+  for (DType dtype : kDTypes) {
+    Shape s;
+    s.dtype = dtype;
+    s.q = {8};
+    s.n = {70};
+    s.group = 8;
+    s.mode = 3;
+    TestCall call = Attention(s, 1208);
+    SetIds(&call, s, {8, 7, 1});
+    const TensorView value = call.view("value");
+    base::StoreDouble(value.data, dtype, 66 * s.kv_heads * s.value_dim, INFINITY);
+    for (Level level : TestedLevels()) {
+      ASSERT_TRUE(call.Run({.level = level}).ok());
       const int64_t width = s.kv_heads * s.group * s.value_dim;
-      for (int64_t i = 0; i < width; ++i)
-        ASSERT_EQ(alone.Got("attention_out", i), many.Got("attention_out", 17 * width + i));
+      for (int64_t token = 0; token < 8; ++token)
+        ASSERT_EQ(std::isfinite(call.Got("attention_out", token * width)), 63 + token <= 66);
     }
   }
 }

@@ -21,6 +21,7 @@ struct Shape {
   int64_t count = 6;
   int64_t block = 8;
   int64_t mode = 2;
+  int64_t alike = 1;  // so many tokens after each other have the same lists
   int64_t gap = 0;
   bool out_float32 = false;
 };
@@ -41,12 +42,18 @@ inline TestCall Attention(const Shape& s, uint64_t seed) {
   const auto normal = [&](int64_t) { return random.Normal(); };
   const int64_t tokens = Prefix(s.q).back();
   const int64_t keys = Prefix(s.n).back();
+  const auto id = SomeIds(*std::max_element(s.n.begin(), s.n.end()), s.block, &random);
+  const int64_t lists = s.kv_heads * s.count;  // ids of a token
+  std::vector<double> ids(static_cast<size_t>((tokens / s.alike + 1) * lists));
+  for (double& i : ids) i = id(0);
   TestCall call("nsa_selected_attention");
   call.Strided("query", s.dtype, {tokens, s.kv_heads * s.group, s.dim}, s.gap, normal)
       .Strided("key", s.dtype, {keys, s.kv_heads, s.dim}, s.gap, normal)
       .Strided("value", s.dtype, {keys, s.kv_heads, s.value_dim}, s.gap, normal)
       .Strided("topk_indices", DType::kInt32, {tokens, s.kv_heads, s.count}, s.gap,
-               SomeIds(*std::max_element(s.n.begin(), s.n.end()), s.block, &random))
+               [&](int64_t i) {
+                 return ids[static_cast<size_t>(i / (lists * s.alike) * lists + i % lists)];
+               })
       .Set("scale_value", 0.3)
       .Set("head_num", s.kv_heads * s.group)
       .Set("select_block_size", s.block)

@@ -39,7 +39,8 @@ struct List {
   int64_t head_stride = 0;  // to the ids of the next kv head; 0: all have the same
   int64_t slots = 0;
   int64_t block = 1;
-  bool all = false;  // slots are looked at, however few blocks a token sees
+  bool all = false;     // slots are looked at, however few blocks a token sees
+  bool shared = false;  // tokens of an item that have the same list are walked together
 };
 
 /// The staircase of keys that each stand for `block` tokens, one every `stride` tokens: of `tokens`

@@ -66,6 +66,7 @@ struct Item {
   int64_t vectors;    // of them
   int64_t columns;    // of a key
   int64_t dim_pairs;  // of a key in integers
+  bool ahead;         // rows are copied a tile ahead
   bool loaded;        // whole values are copied into scratch, a tile ahead
   bool int16;         // values are summed in 16-bit integers, where they are in range
   bool int16_scores;

@@ -31,18 +31,43 @@ namespace attention {
 struct Place {
   const Sequence& s;
   int64_t token;
+  int64_t tokens;
   int64_t kv_head;
   int64_t head_block;
 };
 inline Place PlaceOf(const Args& a, int64_t index) {
   const Sequence& s =
       a.sequences[LastBeginningBy(a.sequences, a.sequence_count, &Sequence::item_begin, index)];
-  const int64_t tokens = (s.rows + a.tokens_per_item - 1) / a.tokens_per_item;
+  const int64_t items = (s.rows + a.tokens_per_item - 1) / a.tokens_per_item;
   const int64_t heads = a.kv_heads / a.members;
   const int64_t block = (index - s.item_begin) / a.head_blocks;
-  const int64_t token = a.tokens_first ? block % tokens : block / heads;
-  const int64_t head = a.tokens_first ? block / tokens : block % heads;
-  return {s, token * a.tokens_per_item, head * a.members, (index - s.item_begin) % a.head_blocks};
+  const int64_t token = (a.tokens_first ? block % items : block / heads) * a.tokens_per_item;
+  const int64_t rest = s.rows - token;
+  return {.s = s,
+          .token = token,
+          .tokens = rest < a.tokens_per_item ? rest : a.tokens_per_item,
+          .kv_head = (a.tokens_first ? block / items : block % heads) * a.members,
+          .head_block = (index - s.item_begin) % a.head_blocks};
+}
+
+// How many of the item's tokens one walk serves, from its first on: lists are compared, and which
+// block is the last that a token sees.
+inline int64_t TokensOfOneWalk(const Args& a, const Place& place) {
+  const List& list = a.sources[0].list;
+  if (!list.shared) return place.tokens;
+  const auto ids = [&](int64_t token) {
+    return list.ids + OffsetOf(list.at, place.s.batch, place.s.token + token) +
+           place.kv_head * list.head_stride;
+  };
+  const auto blocks = [&](int64_t token) {
+    return (SeenBy(a, place.s, 0, token, true).end + list.block - 1) / list.block;
+  };
+  const int64_t end = place.token + place.tokens;
+  int64_t token = place.token + 1;
+  while (token < end && blocks(token) == blocks(place.token) &&
+         __builtin_memcmp(ids(token), ids(place.token), static_cast<size_t>(list.slots) * 4) == 0)
+    ++token;
+  return token - place.token;
 }
 
 TAMIS_INLINE const uint8_t* BaseOf(const Args& a, const Source& source, const Rows& rows,
@@ -65,12 +90,12 @@ inline Item MakeItem(const Args& a, const Scratch& at, const Place& place, int64
   const int64_t kv_head = place.kv_head + member;
   const int64_t first = place.head_block * a.head_block;
   const int64_t heads = a.group - first < a.head_block ? a.group - first : a.head_block;
-  const int64_t rest = s.rows - place.token;
-  const int64_t tokens = rest < a.tokens_per_item ? rest : a.tokens_per_item;
-  const int64_t rows = tokens * heads;
+  const int64_t rows = place.tokens * heads;
   const bool int16 = kInt16 && heads >= a.least_int16_heads;
   // A block of few heads takes columns where others take integers.
   const bool int16_scores = !kBf16Pairs && int16 && a.int16_scores;
+  // Keys that tokens share are in caches more often.
+  const bool ahead = a.ahead && (place.tokens == 1 || !a.sources[0].list.shared);
   const bool queries_packed = packed != nullptr && int16_scores == a.int16_scores;
   float* state = scratch + at.states + member * at.state_floats;
   float* queries = queries_packed ? packed : state + at.packed_queries;
@@ -84,12 +109,13 @@ inline Item MakeItem(const Args& a, const Scratch& at, const Place& place, int64
       .head = kv_head * a.group + first,
       .heads = heads,
       .token = place.token,
-      .tokens = tokens,
+      .tokens = place.tokens,
       .rows = rows,
       .vectors = (rows + kLanes - 1) / kLanes,
       .columns = ColumnsOf(a.dim) + ColumnsOf(a.rope_dim),
       .dim_pairs = DimPairsOf(a.dim) + DimPairsOf(a.rope_dim),
-      .loaded = a.ahead && !a.value_in_key && !(int16 && a.storage),
+      .ahead = ahead,
+      .loaded = ahead && !a.value_in_key && !(int16 && a.storage),
       .int16 = int16 && a.storage,
       .int16_scores = int16_scores,
       .queries_packed = queries_packed,
@@ -266,23 +292,14 @@ inline State PartialAt(const Item& it, int64_t partial, void* shared) {
                     partial * it.at.state);
 }
 
-constexpr int64_t kGroupVectors = kHeadGroup / kLanes;
-
-}  // namespace attention
-}  // namespace
-
-void Attention(const void* args, int64_t item, void* scratch, void*) {
-  using namespace attention;
-  const auto& a = *static_cast<const Args*>(args);
-  auto* floats = static_cast<float*>(scratch);
-  const Scratch at(a);
-  const Place place = PlaceOf(a, item);
+// All of an item's tokens with one walk.
+inline void AttendTokens(const Args& a, const Scratch& at, const Place& place, float* floats) {
   const Item first = MakeItem(a, at, place, 0, 0, floats, nullptr, nullptr);
   const auto make = [&](int64_t member, int64_t slot) {
     return MakeItem(a, at, place, member < a.members ? member : 0, slot, floats, nullptr,
                     first.span);
   };
-  if (!a.ahead)
+  if (!first.ahead)
     return Finish(first, Attend(first, 0, first.segments.count, first.Total(), first.Segment()));
   if (a.members == 1) {
     const Item other = make(0, 1);
@@ -294,6 +311,24 @@ void Attention(const void* args, int64_t item, void* scratch, void*) {
                                        {make(0, 1), make(1, 1), make(2, 1), make(3, 1)}};
   const bool any = AttendAhead({slots[0], slots[1]}, 0, 1, first.Total(), first.Segment());
   for (int64_t m = 0; m < a.members; ++m) Finish(slots[0][m], any);
+}
+
+constexpr int64_t kGroupVectors = kHeadGroup / kLanes;
+
+}  // namespace attention
+}  // namespace
+
+void Attention(const void* args, int64_t item, void* scratch, void*) {
+  using namespace attention;
+  const auto& a = *static_cast<const Args*>(args);
+  const Scratch at(a);
+  Place place = PlaceOf(a, item);
+  const int64_t end = place.token + place.tokens;
+  for (; place.token < end; place.token += place.tokens) {
+    place.tokens = end - place.token;
+    place.tokens = TokensOfOneWalk(a, place);
+    AttendTokens(a, at, place, static_cast<float*>(scratch));
+  }
 }
 
 void AttentionQueries(const void* args, int64_t item, void* scratch, void* shared) {

@@ -95,14 +95,19 @@ inline void HideKey(const Item& it, float* scores, int64_t t, int64_t k) {
   for (int64_t h = 0; h < it.heads; ++h) rows[h] = it.a.hidden_score;
 }
 
+// The keys of a tile that token t sees, masks left out.
+TAMIS_INLINE Range SeenOfTile(const Item& it, const Tile& tile, int64_t t) {
+  const Range& seen = SeenOf(it, tile.source)[t];
+  const bool list = it.a.sources[tile.source].list.ids != nullptr;
+  return {list ? 0 : seen.begin - tile.begin, seen.end - tile.begin};
+}
+
 inline void HideKeys(const Item& it, const Tile& tile, float* scores) {
   const bool masked = it.a.sources[tile.source].hidden != nullptr;
   for (int64_t t = 0; t < it.tokens; ++t) {
-    const Range& seen = SeenOf(it, tile.source)[t];
-    const int64_t begin = seen.begin - tile.begin;
-    const int64_t end = seen.end - tile.begin;
-    for (int64_t k = 0; k < tile.count && k < begin; ++k) HideKey(it, scores, t, k);
-    for (int64_t k = end < 0 ? 0 : end; k < tile.count; ++k) HideKey(it, scores, t, k);
+    const Range seen = SeenOfTile(it, tile, t);
+    for (int64_t k = 0; k < tile.count && k < seen.begin; ++k) HideKey(it, scores, t, k);
+    for (int64_t k = seen.end < 0 ? 0 : seen.end; k < tile.count; ++k) HideKey(it, scores, t, k);
     if (!masked) continue;
     const uint8_t* mask = MaskOf(it, t) + tile.begin;
     for (int64_t k = 0; k < tile.count; ++k) {
@@ -117,12 +122,11 @@ inline void HideKeys(const Item& it, const Tile& tile, float* scores) {
   }
 }
 
-// Whether token t sees key k of a tile of adjacent positions.
+// Whether token t sees key k of a tile.
 inline bool Sees(const Item& it, const Tile& tile, int64_t t, int64_t k) {
-  const Range& seen = SeenOf(it, tile.source)[t];
-  const int64_t position = tile.begin + k;
-  if (position < seen.begin || position >= seen.end) return false;
-  return it.a.sources[tile.source].hidden == nullptr || MaskOf(it, t)[position] == 0;
+  const Range seen = SeenOfTile(it, tile, t);
+  if (k < seen.begin || k >= seen.end) return false;
+  return it.a.sources[tile.source].hidden == nullptr || MaskOf(it, t)[tile.begin + k] == 0;
 }
 
 // --- values

@@ -13,7 +13,8 @@ namespace attention {
 struct Tile {
   int64_t count;
   int64_t source;
-  int64_t begin;  // the first position, where they are adjacent
+  int64_t begin;  // the first position, where they are adjacent: key k is at begin + k. Of a list
+                  // this holds for the last run
   bool whole;     // every token sees all of it
   int64_t key[kMostKeyTile];
   int64_t key_rope[kMostKeyTile];
@@ -92,21 +93,30 @@ inline void Put(const Item& it, Tile* tile, int64_t begin, int64_t count) {
   }
 }
 
-inline void NextOfList(const Item& it, Cursor* cursor, Tile* tile) {
-  while (tile->count < it.a.key_tile) {
-    int64_t begin = 0;
-    const int64_t run = NextRun(it, cursor, it.a.key_tile - tile->count, &begin);
-    if (run == 0) return;
-    Put(it, tile, begin, run);
-  }
-}
-
 TAMIS_INLINE bool AllSee(const Item& it, int64_t source, int64_t begin, int64_t end) {
   if (it.a.sources[source].hidden != nullptr) return false;
   for (int64_t t = 0; t < it.tokens; ++t) {
     if (begin < SeenOf(it, source)[t].begin || end > SeenOf(it, source)[t].end) return false;
   }
   return true;
+}
+
+// Tokens that share a list see the same blocks, and of the last one different parts: a run that
+// reaches its end ends the tile, so that a row meets the same keys in the same tiles whether other
+// tokens are in its item or not, and what a token does not see lies in the last run.
+inline void NextOfList(const Item& it, Cursor* cursor, Tile* tile) {
+  const bool shared = it.a.sources[cursor->source].list.shared;
+  const Range& span = it.span[cursor->source];
+  int64_t end = 0;
+  while (tile->count < it.a.key_tile && !(shared && end == span.end)) {
+    int64_t begin = 0;
+    const int64_t run = NextRun(it, cursor, it.a.key_tile - tile->count, &begin);
+    if (run == 0) break;
+    Put(it, tile, begin, run);
+    end = begin + run;
+  }
+  tile->begin = end - tile->count;
+  tile->whole = !shared || AllSee(it, cursor->source, span.begin, end);
 }
 
 // Tiles begin at multiples of their size, so that a row meets the same ones whatever other tokens
