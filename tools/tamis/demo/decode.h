@@ -1,5 +1,5 @@
-// Questions against paged caches: selection by compressed attention, attention over the selected
-// raw tokens, and dense attention over all of them; all three by nsa_compress_attention_infer.
+// Questions against paged caches: compressed attention selects blocks, selected attention reads
+// their raw tokens; dense attention over all of them beside it.
 #pragma once
 
 #include <cstdint>
@@ -40,8 +40,7 @@ struct Check {
 
 class Decoder {
  public:
-  /// Deals the compressed rows to pages of 128 (all heads of a row together), the raw rows to pages
-  /// of 64 tokens of one head: a selected block is a page.
+  /// Deals compressed rows to pages of 128, raw rows to pages of 64, all heads of a row together.
   Decoder(const Context& context, const Memory& memory);
 
   int64_t compressed_pages() const { return compressed_.pages; }
@@ -55,25 +54,16 @@ class Decoder {
  private:
   Status Select(const std::vector<uint16_t>& query, int64_t questions, Step* step,
                 const Check* check);
-  /// Pages of the raw cache for sequences (question, kv head), and their tokens.
-  struct RawPages {
-    std::vector<int32_t> table;  // [sequences, pages]
-    std::vector<int64_t> tokens;
-  };
-  RawPages SelectedPages(const std::vector<int32_t>& selected) const;
-  RawPages AllPages(int64_t questions) const;
-  int32_t RawPage(int64_t block, size_t sequence) const;
-
-  /// Plain attention of the 16 query heads of every (question, kv head) over its raw pages.
-  Status Attend(const std::vector<uint16_t>& query, const RawPages& pages,
-                std::vector<uint16_t>* out, Measured* measured, int64_t checked_questions,
+  Status Attend(const std::vector<uint16_t>& query, int64_t questions, Step* step,
                 const Check* check);
+  Status AttendToAll(const std::vector<uint16_t>& query, int64_t questions, Step* step,
+                     const Check* check);
 
   Context context_;
   int64_t tokens_;
   int64_t windows_;
   PagedCache compressed_;
-  PagedCache raw_;  // logical page: block * kKeyHeads + head
+  PagedCache raw_;
   Workspace workspace_;
 };
 

@@ -142,11 +142,11 @@ void PrintBatch(const Demo& demo) {
   const std::string queries = std::to_string(demo.question_count()) + " x 64 queries, ";
   std::printf("The %lld questions as one batch: sequences whose block tables share pages.\n%s",
               static_cast<long long>(demo.question_count()),
-              CallTable({{"select, infer over compressed keys",
+              CallTable({{"select, nsa_compress_attention_infer",
                           queries + std::to_string(demo.memory.windows) + " keys", batch.select},
-                         {"attend, infer over selected blocks",
-                          queries + std::to_string(kBlocksPerHead) + " pages of 64", batch.attend},
-                         {"dense, infer over raw keys",
+                         {"attend, nsa_selected_attention_infer",
+                          queries + std::to_string(kBlocksPerHead) + " blocks of 64", batch.attend},
+                         {"dense, over raw keys",
                           queries + std::to_string(demo.memory.tokens) + " keys", batch.dense}})
                   .c_str());
   std::printf("%s\n\n", demo.same_alone ? "The batch gives the same bits as each question alone."
