@@ -1,4 +1,4 @@
-"""Both layers compile into one graph, with the bits of eager calls, for all steps."""
+"""The layers compile into one graph, with the bits of eager calls, for all steps."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import test_nn_compressed
 import test_nn_deepseek
 import test_nn_native
 import torch
@@ -56,6 +57,13 @@ def heads(counts: list[int], dtype: torch.dtype = torch.bfloat16) -> list[Tensor
     return [torch.randn(sum(counts), *shape).to(dtype) for shape in ((8, 48), (2, 48), (2, 32))]
 
 
+def assert_same_caches(one: PagedCache, other: PagedCache) -> None:
+    assert one.lengths == other.lengths
+    assert torch.equal(one.block_table(), other.block_table())
+    for name, pages in one.tensors.items():
+        assert torch.equal(pages, other.tensors[name])
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("form", [list, torch.tensor])
@@ -67,10 +75,23 @@ def test_deepseek_compiled_equals_eager(backend: str, dtype: torch.dtype, form: 
     for counts in STEPS:
         x = hidden(counts, dtype)
         assert torch.equal(compiled(x, form(counts), one), layer(x, counts, other))
-        assert one.lengths == other.lengths
-    assert torch.equal(one.block_table(), other.block_table())
-    for name, pages in one.tensors.items():
-        assert torch.equal(pages, other.tensors[name])
+    assert_same_caches(one, other)
+    assert compiler.graphs == GRAPHS
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("form", [list, torch.tensor])
+def test_compressed_compiled_equals_eager(backend: str, dtype: torch.dtype, form: Any) -> None:
+    torch.manual_seed(2)
+    layer, compiler = test_nn_compressed.new_layer(dtype), Compiler(backend)
+    compiled = compiler.compile(layer)
+    one, other = (test_nn_compressed.new_cache(layer) for _ in range(2))
+    for counts in STEPS:
+        new = heads(counts, dtype)
+        found, want = compiled(*new, form(counts), one), layer(*new, counts, other)
+        assert all(map(torch.equal, found, want))
+    assert_same_caches(one, other)
     assert compiler.graphs == GRAPHS
 
 
@@ -78,20 +99,14 @@ def test_deepseek_compiled_equals_eager(backend: str, dtype: torch.dtype, form: 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("form", [list, torch.tensor])
 def test_native_compiled_equals_eager(backend: str, dtype: torch.dtype, form: Any) -> None:
-    torch.manual_seed(2)
+    torch.manual_seed(6)
     layer, compiler = test_nn_native.new_layer(dtype), Compiler(backend)
     compiled = compiler.compile(layer)
     one, other = (test_nn_native.new_cache(layer) for _ in range(2))
     for counts in STEPS:
-        new = heads(counts, dtype)
-        found, want = compiled(*new, form(counts), one), layer(*new, counts, other)
-        assert all(map(torch.equal, found, want))
-        assert (one.lengths, one.windows.lengths) == (other.lengths, other.windows.lengths)
-        assert all(map(torch.equal, one.key_tails, other.key_tails))
-        assert all(map(torch.equal, one.value_tails, other.value_tails))
-    for name, pages in one.windows.tensors.items():
-        assert torch.equal(pages, other.windows.tensors[name])
-    assert one.windows.lengths == [5, 1]
+        x = torch.randn(sum(counts), 96).to(dtype)
+        assert torch.equal(compiled(x, form(counts), one), layer(x, counts, other))
+    assert_same_caches(one, other)
     assert compiler.graphs == GRAPHS
 
 
@@ -136,35 +151,37 @@ def test_a_compiled_deepseek_call_that_is_refused_changes_nothing(backend: str) 
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_compiled_native_call_that_is_refused_changes_nothing(backend: str) -> None:
+def test_a_compiled_compressed_call_that_is_refused_changes_nothing(backend: str) -> None:
     torch.manual_seed(5)
-    layer = test_nn_native.new_layer(torch.bfloat16)
-    compiled, cache = Compiler(backend).compile(layer), test_nn_native.new_cache(layer)
+    layer = test_nn_compressed.new_layer()
+    compiled, cache = Compiler(backend).compile(layer), test_nn_compressed.new_cache(layer)
     compiled(*heads([40, 9]), torch.tensor([40, 9]), cache)
-    tails = [tail.clone() for tail in (*cache.key_tails, *cache.value_tails)]
     query, key, value = heads([20, 3])
     for new, counts, message in (
         ([query, key, value], [20, 2], "query: expected 22 rows, as counts, got 23"),
         ([query[:, :, 1:], key, value], [20, 3], "query: expected shape"),
-        (heads([900, 0]), [900, 0], "counts: expected at most 11 new pages"),
+        (heads([900, 0]), [900, 0], "counts: expected at most 9 new pages"),
     ):
         with pytest.raises((ValueError, MemoryError), match=message):
             compiled(*new, torch.tensor(counts), cache)
-        assert (cache.lengths, cache.windows.lengths) == ([40, 9], [1, 0])
-        assert all(map(torch.equal, tails, (*cache.key_tails, *cache.value_tails)))
+        assert (cache.lengths, cache.table.unused) == ([40, 9], 9)
 
 
 def test_the_operators_of_the_layers_do_what_their_schemas_say() -> None:
-    layer, native = deepseek(), test_nn_native.new_layer(torch.bfloat16)
-    table, cache = PageTable(sequences=2, pages=20, page_size=4), test_nn_native.new_cache(native)
+    layer, part = deepseek(), test_nn_compressed.new_layer()
+    table, cache = PageTable(sequences=2, pages=20, page_size=4), test_nn_compressed.new_cache(part)
     table.append([3, 9])
-    native(*heads([70, 30]), [70, 30], cache)
-    weights = native.key_weight, native.value_weight
-    new = (torch.tensor([9, 33]), *heads([9, 33]), *weights, *cache.state(), 8, 16, 64, 4)
+    part(*heads([70, 30]), [70, 30], cache)
+    rows = cache.table.reserve([9, 33])
+    query, *_ = heads([9, 33])
+    where = rows.ends, rows.lengths, cache.block_table()
+    weights, blocks = (part.key_weight, part.value_weight), torch.zeros(42, 2, 4).int()
+    key, value, *windows = cache.tensors.values()
     calls: dict[str, tuple[Any, ...]] = {
         "reserve": (torch.tensor([2, 5]), "x", 7, *table.state()),
         "turn": (torch.arange(7), layer.rope.frequencies, 1.5, torch.bfloat16),
-        "compressed_attention": new,
+        "compressed_attention": (query, key, value, *windows, *weights, *where, *part.how.values()),
+        "selected_attention": (query, key, value, blocks, *where, 64),
     }
     for name, arguments in calls.items():
         operator = getattr(torch.ops.tamis_nn, name).default

@@ -1,4 +1,4 @@
-"""What both layers and their caches share: counts of any kind, and sizes that they print."""
+"""What the layers and their caches share: counts of any kind, and sizes that they print."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import test_nn_compressed
 import test_nn_deepseek
-import test_nn_native
 import torch
 
-from tamis.nn import DeepSeekSparseAttention, NativeCompressedAttention, PagedCache
+from tamis.nn import (
+    DeepSeekSparseAttention,
+    NativeCompressedAttention,
+    NativeSparseAttention,
+    PagedCache,
+)
 
 COUNTS: dict[str, Callable[[list[int]], Any]] = {
     "a tuple": tuple,
@@ -36,12 +41,12 @@ def test_counts_may_be_tensors(kind: str) -> None:
     pool = PagedCache({"row": (1,)}, sequences=2, pages=2)
     assert pool.append(make([2, 1]))[1].tolist() == [0, 1, 0]
 
-    native = test_nn_native.new_layer(torch.bfloat16)
-    parts = test_nn_native.pack(test_nn_native.tokens(torch.bfloat16))
-    pools = [test_nn_native.new_cache(native) for _ in range(2)]
-    for counts in (test_nn_native.LENGTHS, [1, 2]):
-        new = [part[: sum(counts)] for part in parts]
-        found, want = native(*new, make(counts), pools[0]), native(*new, counts, pools[1])
+    part = test_nn_compressed.new_layer()
+    parts = test_nn_compressed.pack(test_nn_compressed.tokens())
+    pools = [test_nn_compressed.new_cache(part) for _ in range(2)]
+    for counts in (test_nn_compressed.LENGTHS, [1, 2]):
+        new = [kind[: sum(counts)] for kind in parts]
+        found, want = part(*new, make(counts), pools[0]), part(*new, counts, pools[1])
         assert all(map(torch.equal, found, want))
 
 
@@ -73,21 +78,26 @@ def test_layers_print_their_sizes() -> None:
         "cache_bytes_per_token=1.375 KiB)"
     )
     assert sum(p.nbytes for p in released.parameters()) == pytest.approx(383.5 * 2**20, rel=1e-3)
-    assert repr(NativeCompressedAttention(heads=8, kv_heads=2)) == (
+    part = repr(NativeCompressedAttention(heads=8, kv_heads=2))
+    assert part == (
         "NativeCompressedAttention(heads=8, kv_heads=2, qk_dim=192, v_dim=128, "
         "compress_block_size=32, compress_stride=16, select_block_size=64, select_block_count=16, "
-        "dtype=torch.bfloat16, bytes=256 B, cache_bytes_per_window=1.25 KiB)"
+        "importance=exact_overlap, dtype=torch.bfloat16, bytes=256 B, "
+        "cache_bytes_per_token=1.328 KiB)"
+    )
+    with torch.device("meta"):
+        paper = NativeSparseAttention()
+    assert repr(paper).startswith(
+        "NativeSparseAttention(\n  hidden=2560, window_size=512, rope=default, "
     )
 
 
 def test_caches_print_their_sizes_and_what_is_left() -> None:
     layer = NativeCompressedAttention(heads=8, kv_heads=2)
     cache = layer.make_cache(sequences=2, pages=4, page_size=16)
-    cache.windows.append([17, 3])
-    assert repr(cache.windows) == (
+    cache.append([17, 3])
+    assert repr(cache) == (
         "PagedCache(sequences=2, lengths=[17, 3], page_size=16, pages=4, unused=1, "
-        "dtype=torch.bfloat16, bytes=80 KiB, rows={'key': [384], 'value': [256]})"
-    )
-    assert repr(layer.make_cache(sequences=2, pages=4, page_size=16)) == (
-        "CompressedCache(lengths=[0, 0], kept=[0, 0], bytes=160 KiB)"
+        "dtype=torch.bfloat16, bytes=85 KiB, rows={'key': [2, 192], 'value': [2, 128], "
+        "'key_windows': [2, 192], 'value_windows': [2, 128]})"
     )

@@ -1,8 +1,8 @@
 """Attention layers of torch, made of the operators: inference only, until there is a backward.
 
-`DeepSeekSparseAttention` is the attention of DeepSeek-V3.2, from hidden states to hidden states.
-`NativeCompressedAttention` is the compressed branch of Native Sparse Attention, from queries, keys
-and values to attention and the blocks that it selects.
+`DeepSeekSparseAttention` is the attention of DeepSeek-V3.2, `NativeSparseAttention` that of the
+paper of its name; both go from hidden states to hidden states. `NativeCompressedAttention` is the
+compressed branch of the latter, from queries, keys and values to attention and selected blocks.
 
 Batches are packed: the new tokens of all sequences one after the other, and `counts`, how many are
 of each. A cache remembers the rest, so a long prompt may come in chunks, and a step of decoding is
@@ -10,16 +10,19 @@ a call with one new token, or a few, per sequence. `torch.compile(layer, fullgra
 same bits.
 """
 
-from tamis.nn.deepseek import DeepSeekSparseAttention, Step
+from tamis.nn.compressed import NativeCompressedAttention
+from tamis.nn.deepseek import DeepSeekSparseAttention
 from tamis.nn.memory import empty_in_huge_pages
-from tamis.nn.native import CompressedCache, NativeCompressedAttention
+from tamis.nn.native import Branches, NativeSparseAttention
 from tamis.nn.page_table import PageTable
 from tamis.nn.paged_cache import PagedCache
+from tamis.nn.step import Step
 
 __all__ = [
-    "CompressedCache",
+    "Branches",
     "DeepSeekSparseAttention",
     "NativeCompressedAttention",
+    "NativeSparseAttention",
     "PageTable",
     "PagedCache",
     "Step",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from tamis.nn.memory import sizes
 from tamis.nn.page_table import PageTable, Rows
 from tamis.nn.paged_cache import PagedCache
 from tamis.nn.rope import rope_of
+from tamis.nn.step import Step, new_step, run_step, step_of
 
 # Weights of a linear layer, by their names in the checkpoint, where they are transposed.
 _LINEAR = {
@@ -43,31 +44,6 @@ YARN: dict[str, Any] = {
     "mscale": 1.0,
     "mscale_all_dim": 1.0,
 }
-
-
-class Step(NamedTuple):
-    """What all layers of a model take in one step: T new tokens of B sequences.
-
-    Parameters
-    ----------
-    slots : Tensor [T] of int64
-        where each token's row lies in the caches
-    sin, cos : Tensor [T, rope_dim]
-        of its position
-    ends : Tensor [B] of int32
-        where the new tokens of each sequence end among the T
-    lengths : Tensor [B] of int32
-        tokens of each sequence, the new ones included
-    block_table : Tensor [B, pages_per_sequence] of int32
-        of the `PageTable`
-    """
-
-    slots: Tensor
-    sin: Tensor
-    cos: Tensor
-    ends: Tensor
-    lengths: Tensor
-    block_table: Tensor
 
 
 class DeepSeekSparseAttention(torch.nn.Module):
@@ -194,7 +170,7 @@ class DeepSeekSparseAttention(torch.nn.Module):
         **sizes : int
             without `table`: `sequences`, `pages` and so on of a `PageTable`
         """
-        return PagedCache(self.cache_rows, table, dtype=self.w_dq.dtype, **sizes)
+        return PagedCache(self.cache_rows, table, strides=None, dtype=self.w_dq.dtype, **sizes)
 
     def step(self, counts: Counts, table: PageTable) -> Step:
         """Makes room for new tokens in the caches of all layers that share a table.
@@ -216,9 +192,7 @@ class DeepSeekSparseAttention(torch.nn.Module):
         TypeError, ValueError, MemoryError
             As `PageTable.append`.
         """
-        rows = table.reserve(counts)
-        table.commit(rows)
-        return self._step(rows, table)
+        return new_step(counts, table, self._step)
 
     def forward(self, x: Tensor, counts: Counts | Step, cache: PagedCache) -> Tensor:
         """Attention of new tokens to themselves and to all before them.
@@ -247,23 +221,10 @@ class DeepSeekSparseAttention(torch.nn.Module):
         The bits of a token's row do not depend on how its sequence was cut into calls. A call with
         counts that is refused leaves the cache's lengths as they were.
         """
-        if isinstance(counts, Step):
-            if counts.block_table is not cache.block_table():
-                raise ValueError("counts: expected a step of the cache's table, got another's")
-            return self._attend(x, counts, cache)
-        if cache.shared:
-            raise ValueError("counts: expected what step() made of them, as layers share the table")
-        rows = cache.table.reserve(counts, x=x)
-        out = self._attend(x, self._step(rows, cache.table), cache)
-        cache.table.commit(rows)
-        return out
+        return run_step(counts, cache, self._step, lambda s: self._attend(x, s, cache), x=x)
 
     def _step(self, rows: Rows, table: PageTable) -> Step:
-        rope, dtype = self.rope, self.w_dq.dtype
-        sin, cos = torch.ops.tamis_nn.turn(
-            rows.positions, rope.frequencies, rope.attention_factor, dtype
-        )
-        return Step(rows.slots, sin, cos, rows.ends, rows.lengths, table.block_table())
+        return step_of(rows, table, self.rope, self.w_dq.dtype)
 
     def _attend(self, x: Tensor, step: Step, cache: PagedCache) -> Tensor:
         ops, kv, kr, index_k = torch.ops.tamis, *cache.tensors.values()

@@ -1,99 +1,84 @@
-"""The compressed branch of Native Sparse Attention: coarse attention, and where to look closely."""
+"""Native Sparse Attention: compressed, selected and sliding-window attention, and their gates."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from tamis.nn import compressed_step
+from tamis.nn.compressed import Importance, NativeCompressedAttention
 from tamis.nn.counts import Counts
 from tamis.nn.memory import sizes
+from tamis.nn.page_table import PageTable, Rows
 from tamis.nn.paged_cache import PagedCache
+from tamis.nn.rope import rope_of, rotate
+from tamis.nn.step import Step, new_step, run_step, step_of
+
+# What gates start at, before the sigmoid: compressed, selected, window. The selected branch speaks
+# first; where all begin alike, training does not learn to select.
+_GATES = (0.0, 2.0, -1.0)
 
 
-class CompressedCache:
-    """What decoding needs of the past.
+class Branches(NamedTuple):
+    """What the branches give for T tokens.
 
     Parameters
     ----------
-    windows : PagedCache
-        compressed keys and values: `key` and `value`
-    key_rows, value_rows : Tensor [sequences, compress_block_size, N2, D or D2]
-        room for the raw tokens of each sequence that windows to come will hold
-    stride : int
-        of windows
+    compressed, selected, window : Tensor [T, N, D2]
+        attention
+    blocks : Tensor [T, N2, select_block_count] of int32
+        those that the selected branch read, -1 past the last
     """
 
-    def __init__(
-        self, windows: PagedCache, key_rows: Tensor, value_rows: Tensor, stride: int
-    ) -> None:
-        self.windows = windows
-        self._rows, self._stride = (key_rows, value_rows), stride
-        self._lengths = torch.zeros(len(key_rows), dtype=torch.int64)
-
-    def __repr__(self) -> str:
-        """Sizes, not contents."""
-        kept = [len(tail) for tail in self.key_tails]
-        held = sum(t.nbytes for t in (*self.windows.tensors.values(), *self._rows))
-        return f"CompressedCache({sizes(lengths=self.lengths, kept=kept, bytes=held)})"
-
-    @property
-    def lengths(self) -> list[int]:
-        """Raw tokens of each sequence so far."""
-        lengths: list[int] = self._lengths.tolist()
-        return lengths
-
-    @property
-    def key_tails(self) -> list[Tensor]:
-        """Raw keys of each sequence that windows to come will hold, fewer than a window."""
-        return self._tails(self._rows[0])
-
-    @property
-    def value_tails(self) -> list[Tensor]:
-        """Raw values, as `key_tails`."""
-        return self._tails(self._rows[1])
-
-    def state(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, int]:
-        """All that a step reads and changes, as `compressed_step.run` takes it."""
-        windows = self.windows.tensors["key"], self.windows.tensors["value"]
-        return self._lengths, *self._rows, *windows, *self.windows.table.state()
-
-    def free(self, sequence: int) -> None:
-        """Gives the pages of a sequence back, which is then empty."""
-        self.windows.free(sequence)
-        self._lengths[sequence] = 0
-
-    def _tails(self, rows: Tensor) -> list[Tensor]:
-        complete = zip(rows, self.lengths, self.windows.lengths, strict=True)
-        return [row[: n - windows * self._stride] for row, n, windows in complete]
+    compressed: Tensor
+    selected: Tensor
+    window: Tensor
+    blocks: Tensor
 
 
-class NativeCompressedAttention(torch.nn.Module):
-    """Attention over compressed keys, and the blocks of raw keys that it points at.
+class NativeSparseAttention(torch.nn.Module):
+    """Attention to compressed keys, to blocks that those select, and to a window of the last keys.
 
-    Every window of `compress_block_size` tokens, one every `compress_stride`, becomes one key and
-    one value: sums of its tokens, weighted by `key_weight` and `value_weight` [block, kv heads].
-    A query attends to the windows that end before it, or with it, and selects blocks by the
-    attention that their windows get. Queries before the end of the first window attend to nothing:
-    0. Inference only: the operators refuse tensors that require grad.
+    Every branch has keys and values of its own, projected from the same hidden states; gates of the
+    hidden states, one per head and branch, weigh their outputs. Positions turn the queries and keys
+    of the selected and the window branch; compressed keys are sums over windows of tokens, and have
+    none. The defaults are those of the paper's 27B model ("Native Sparse Attention", Yuan et al.,
+    2025). Inference only: parameters do not require grad, and the operators refuse tensors that do.
 
     Parameters
     ----------
-    heads, kv_heads : int, default 64, 4
-        N, a multiple of N2
-    qk_dim, v_dim : int, default 192, 128
-        D, D2
-    compress_block_size, compress_stride : int, default 32, 16
-        l, a multiple of d
-    select_block_size, select_block_count : int, default 64, 16
-        l', a multiple of d, and how many blocks to select
+    hidden : int, default 2560
+        H
+    heads, kv_heads, qk_dim, v_dim : int
+        N, a multiple of N2, D, D2
+    compress_block_size, compress_stride, select_block_size, select_block_count, importance
+        of `NativeCompressedAttention`
+    window_size : int, default 512
+        keys that the window branch sees, the token's own among them
+    rope_dim : int, default 64
+        channels of a head that turn, the first ones; 0: none
+    rope_scaling : mapping, optional
+        how positions turn, as `DeepSeekSparseAttention` takes it; None: default
+    rope_theta : float, optional
+        base of the frequencies; 10000 if `rope_scaling` has none
     dtype : torch.dtype, default torch.bfloat16
-        or torch.float16
+        of weights, activations and caches; or torch.float16, torch.float32
+
+    Attributes
+    ----------
+    q_proj, k_proj, v_proj, g_proj, o_proj : torch.nn.Linear
+        to N x D; to 3 x N2 x D and 3 x N2 x D2, branch by branch in the order of `Branches`; gates
+        to N x 3, with a bias; from N x D2
+    compressed : NativeCompressedAttention
+        the compressed branch, with the weights of its windows
     """
 
     def __init__(
         self,
         *,
+        hidden: int = 2560,
         heads: int = 64,
         kv_heads: int = 4,
         qk_dim: int = 192,
@@ -102,93 +87,204 @@ class NativeCompressedAttention(torch.nn.Module):
         compress_stride: int = 16,
         select_block_size: int = 64,
         select_block_count: int = 16,
+        importance: Importance = "exact_overlap",
+        window_size: int = 512,
+        rope_dim: int = 64,
+        rope_scaling: Mapping[str, Any] | None = None,
+        rope_theta: float | None = None,
         dtype: torch.dtype = torch.bfloat16,
     ) -> None:
         super().__init__()
-        self.heads, self.kv_heads = heads, kv_heads
-        self.qk_dim, self.v_dim = qk_dim, v_dim
-        self.stride = compress_stride
-        self.compression = {
-            "compress_block_size": compress_block_size,
-            "compress_stride": compress_stride,
-        }
-        self.selection = {
-            "select_block_size": select_block_size,
-            "select_block_count": select_block_count,
-        }
-        mean = torch.full((compress_block_size, kv_heads), 1 / compress_block_size, dtype=dtype)
-        self.key_weight = torch.nn.Parameter(mean, requires_grad=False)
-        self.value_weight = torch.nn.Parameter(mean.clone(), requires_grad=False)
-
-    def make_cache(self, **sizes: int) -> CompressedCache:
-        """An empty cache; a page holds `page_size` windows.
-
-        Parameters
-        ----------
-        **sizes : int
-            `sequences`, `pages`, `page_size`, `pages_per_sequence` of a `PageTable`
-        """
-        dtype, kv_heads = self.key_weight.dtype, self.kv_heads
-        dims = {"key": self.qk_dim, "value": self.v_dim}
-        rows = {name: (kv_heads * dim,) for name, dim in dims.items()}
-        windows = PagedCache(rows, None, dtype=dtype, **sizes)
-        room = len(windows.lengths), len(self.key_weight), kv_heads
-        keys, values = (torch.zeros(*room, dim, dtype=dtype) for dim in dims.values())
-        return CompressedCache(windows, keys, values, self.stride)
-
-    def extra_repr(self) -> str:
-        """Sizes, as `repr` shows them."""
-        dtype = self.key_weight.dtype
-        window = self.kv_heads * (self.qk_dim + self.v_dim) * dtype.itemsize
-        return sizes(
-            heads=self.heads,
-            kv_heads=self.kv_heads,
-            qk_dim=self.qk_dim,
-            v_dim=self.v_dim,
-            **self.compression,
-            **self.selection,
+        if rope_dim % 2 or not 0 <= rope_dim <= qk_dim:
+            raise ValueError(f"rope_dim: expected an even number up to {qk_dim}, got {rope_dim}")
+        self.window_size = window_size
+        self.rope = rope_of(rope_scaling, rope_theta, rope_dim)
+        self.scale_value = qk_dim**-0.5
+        self.compressed = NativeCompressedAttention(
+            heads=heads,
+            kv_heads=kv_heads,
+            qk_dim=qk_dim,
+            v_dim=v_dim,
+            compress_block_size=compress_block_size,
+            compress_stride=compress_stride,
+            select_block_size=select_block_size,
+            select_block_count=select_block_count,
+            importance=importance,
             dtype=dtype,
-            bytes=sum(p.nbytes for p in self.parameters()),
-            cache_bytes_per_window=window,
         )
+        raw = {"key": (kv_heads, qk_dim), "value": (kv_heads, v_dim)}
+        self.cache_rows = self.compressed.cache_rows | {
+            f"{branch}_{name}": row
+            for branch in ("selected", "window")
+            for name, row in raw.items()
+        }
 
-    def forward(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        counts: Counts,
-        cache: CompressedCache,
-    ) -> tuple[Tensor, Tensor]:
-        """Attention of new tokens to the windows of their sequence.
+        def linear(width: int, out: int, bias: bool = False) -> torch.nn.Linear:
+            return torch.nn.Linear(width, out, bias=bias, dtype=dtype)
 
-        The first tokens of all sequences are a prefill; later calls are steps of decoding, or
-        further chunks. Attention is the same either way, selected blocks are not quite: a prefill
-        selects for each token the first block, its own and the one before, whatever their score;
-        a later call selects, for all of its tokens, the first block and the last two over which
-        windows reach (see the pages of the two operators). Both list blocks that a token has not
-        reached where there are not enough others: whoever attends to the blocks hides the future.
+        self.q_proj = linear(hidden, heads * qk_dim)
+        self.k_proj = linear(hidden, 3 * kv_heads * qk_dim)
+        self.v_proj = linear(hidden, 3 * kv_heads * v_dim)
+        self.g_proj = linear(hidden, heads * 3, bias=True)
+        self.o_proj = linear(heads * v_dim, hidden)
+        torch.nn.init.normal_(self.g_proj.weight, std=0.1 * hidden**-0.5)
+        with torch.no_grad():
+            self.g_proj.bias.view(heads, 3).copy_(torch.tensor(_GATES))
+        self.requires_grad_(False)
+
+    def make_cache(self, table: PageTable | None = None, **sizes: int) -> PagedCache:
+        """An empty cache for this layer, all branches in the same pages.
 
         Parameters
         ----------
-        query, key, value : Tensor [T, N, D], [T, N2, D], [T, N2, D2]
-            of the new tokens, packed, T = sum(counts)
+        table : PageTable, optional
+            one for all layers of a model; a page has a multiple of `compress_stride` tokens
+        **sizes : int
+            without `table`: `sequences`, `pages` and so on of a `PageTable`
+        """
+        strides, dtype = self.compressed.cache_strides, self.q_proj.weight.dtype
+        return PagedCache(self.cache_rows, table, strides=strides, dtype=dtype, **sizes)
+
+    def step(self, counts: Counts, table: PageTable) -> Step:
+        """Makes room for new tokens in the caches of all layers that share a table.
+
+        Parameters
+        ----------
         counts : sequence or array of int
-            new tokens of each sequence of the cache, 0 for none
-        cache : CompressedCache
-            of `make_cache`; the new tokens are appended
+            new tokens of each sequence, 0 for none
+        table : PageTable
+            the new tokens are appended
 
         Returns
         -------
-        attention : Tensor [T, N, D2]
-            over compressed keys
-        blocks : Tensor [T, N2, select_block_count] of int32
-            numbers of select blocks, best first, then -1
+        Step
+            for this layer, and all others whose positions turn as this one's
+
+        Raises
+        ------
+        TypeError, ValueError, MemoryError
+            As `PageTable.append`.
         """
-        call = (query, key, value, self.key_weight, self.value_weight, *cache.state())
-        sizes = (self.heads, self.stride, *self.selection.values())
-        if torch.compiler.is_compiling():
-            given = counts if isinstance(counts, Tensor) else torch.tensor(counts)
-            attention, blocks = torch.ops.tamis_nn.compressed_attention(given, *call, *sizes)
-            return attention, blocks
-        return compressed_step.run(counts, *call, *sizes)
+        return new_step(counts, table, self._step)
+
+    def forward(self, x: Tensor, counts: Counts | Step, cache: PagedCache) -> Tensor:
+        """Attention of new tokens to themselves and to all before them.
+
+        Projections are products of torch, whose rounding depends on the number of rows; `attend`
+        does not. A call that is refused leaves the cache's lengths as they were.
+
+        Parameters
+        ----------
+        x : Tensor [sum(counts), H]
+            hidden states of the new tokens, packed
+        counts : sequence or array of int, or Step
+            new tokens of each sequence of the cache, 0 for none, which are appended; or, where
+            layers share a table, what `step` made of them
+        cache : PagedCache
+            of `make_cache`
+
+        Returns
+        -------
+        Tensor [sum(counts), H]
+            hidden states
+        """
+
+        def attend(step: Step) -> Tensor:
+            part, branches = self.compressed, self._attend(*self.project(x), step, cache)
+            gates = torch.sigmoid(self.g_proj(x).float()).unflatten(1, (part.heads, 3, 1))
+            mixed = sum(gates[:, :, b] * branches[b].float() for b in range(3))
+            return self.o_proj(mixed.to(x.dtype).flatten(1))
+
+        return run_step(counts, cache, self._step, attend, x=x)
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of all branches, as `attend` takes them."""
+        part = self.compressed
+        query = self.q_proj(x).unflatten(1, (part.heads, part.qk_dim))
+        key = self.k_proj(x).unflatten(1, (3, part.kv_heads, part.qk_dim))
+        value = self.v_proj(x).unflatten(1, (3, part.kv_heads, part.v_dim))
+        return query, key, value
+
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, counts: Counts | Step, cache: PagedCache
+    ) -> Branches:
+        """The branches alone, before gates.
+
+        The bits of a token's rows, and its blocks, do not depend on how its sequence was cut into
+        calls.
+
+        Parameters
+        ----------
+        query, key, value : Tensor [T, N, D], [T, 3, N2, D], [T, 3, N2, D2]
+            of the new tokens, not turned; keys and values branch by branch
+        counts, cache
+            as `forward` takes them
+
+        Returns
+        -------
+        Branches
+        """
+        return run_step(
+            counts,
+            cache,
+            self._step,
+            lambda step: self._attend(query, key, value, step, cache),
+            query=query,
+        )
+
+    def _step(self, rows: Rows, table: PageTable) -> Step:
+        return step_of(rows, table, self.rope, torch.float32)
+
+    def _attend(
+        self, query: Tensor, key: Tensor, value: Tensor, step: Step, cache: PagedCache
+    ) -> Branches:
+        compressed, blocks = self.compressed.attend(query, key[:, 0], value[:, 0], step, cache)
+        query, key = (rotate(t, step.sin, step.cos) for t in (query, key[:, 1:]))
+        cache.write(
+            step.slots,
+            selected_key=key[:, 0],
+            selected_value=value[:, 1],
+            window_key=key[:, 1],
+            window_value=value[:, 2],
+        )
+        pools = cache.tensors
+        selected = torch.ops.tamis_nn.selected_attention(
+            query,
+            pools["selected_key"],
+            pools["selected_value"],
+            blocks,
+            step.ends,
+            step.lengths,
+            step.block_table,
+            self.compressed.how["select_block_size"],
+        )
+        window = torch.ops.tamis.sliding_window_attention(
+            query,
+            pools["window_key"],
+            pools["window_value"],
+            step.block_table,
+            step.ends,
+            step.lengths,
+            scale_value=self.scale_value,
+            window_size=self.window_size,
+            layout_query="TND",
+            layout_kv="PA_BSND",
+        )[0]
+        return Branches(compressed, selected, window, blocks)
+
+    def extra_repr(self) -> str:
+        """Sizes, as `repr` shows them."""
+        weight = self.q_proj.weight
+        row = sum(
+            kv_heads * dim / self.compressed.cache_strides.get(name, 1)
+            for name, (kv_heads, dim) in self.cache_rows.items()
+        )
+        return sizes(
+            hidden=weight.shape[1],
+            window_size=self.window_size,
+            rope=self.rope.kind,
+            rope_dim=2 * len(self.rope.frequencies),
+            dtype=weight.dtype,
+            bytes=sum(p.nbytes for p in self.parameters()),
+            cache_bytes_per_token=int(row * weight.itemsize),
+        )

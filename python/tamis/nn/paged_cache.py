@@ -16,7 +16,8 @@ class PagedCache:
     """The rows of one layer, in a pool of pages, and the table that says where they lie.
 
     Row `p` of sequence `b` lies in page `block_table()[b, p // page_size]` at `p % page_size`, the
-    same in every tensor. Pages are taken from the pool as sequences grow.
+    same in every tensor. Pages are taken from the pool as sequences grow. Of a tensor with a stride
+    a page has fewer rows: row `i` lies in the page of row `i * stride` of the others.
 
     Parameters
     ----------
@@ -24,6 +25,8 @@ class PagedCache:
         shape of one row of each tensor, by its name
     table : PageTable, optional
         of a whole model: it is appended to once per step, for the caches of all layers
+    strides : mapping of str to int, optional
+        of tensors that have one row for so many: page_size / stride in a page
     dtype : torch.dtype, default torch.bfloat16
         of the tensors
     **sizes : int
@@ -45,6 +48,7 @@ class PagedCache:
         rows: Mapping[str, Sequence[int]],
         table: PageTable | None = None,
         *,
+        strides: Mapping[str, int] | None = None,
         dtype: torch.dtype = torch.bfloat16,
         **sizes: int,
     ) -> None:
@@ -52,8 +56,16 @@ class PagedCache:
             raise TypeError(f"{', '.join(sizes)}: expected no sizes beside table, which has them")
         self.shared = table is not None
         self.table = table if table is not None else PageTable(**sizes)
+        strides = strides or {}
+        for name, stride in strides.items():
+            if self.page_size % stride:
+                raise ValueError(
+                    f"page_size: expected a multiple of {stride}, the stride of {name}, "
+                    f"got {self.page_size}"
+                )
+        held = {name: self.page_size // strides.get(name, 1) for name in rows}
         self.tensors = {
-            name: empty_in_huge_pages((self.table.pages, self.page_size, *row), dtype).zero_()
+            name: empty_in_huge_pages((self.table.pages, held[name], *row), dtype).zero_()
             for name, row in rows.items()
         }
 
@@ -83,6 +95,33 @@ class PagedCache:
     def page_size(self) -> int:
         """Rows in a page."""
         return self.table.page_size
+
+    def write(self, slots: Tensor, **rows: Tensor) -> None:
+        """Puts rows into tensors of the cache.
+
+        Parameters
+        ----------
+        slots : Tensor [T] of int64
+            of `append`, or of a step
+        **rows : Tensor [T, ...]
+            new rows, by the tensors' names
+
+        Raises
+        ------
+        ValueError
+            Rows are not as many as slots, or have another shape or dtype than the tensor's;
+            nothing has changed.
+        """
+        for name, new in rows.items():
+            pool = self.tensors[name]
+            expected = (len(slots), *pool.shape[2:])
+            if tuple(new.shape) != expected or new.dtype != pool.dtype:
+                raise ValueError(
+                    f"{name}: expected {pool.dtype} of shape {list(expected)}, "
+                    f"got {new.dtype} of {list(new.shape)}"
+                )
+        for name, new in rows.items():
+            self.tensors[name].flatten(0, 1)[slots] = new
 
     def append(self, counts: Counts) -> tuple[Tensor, Tensor]:
         """Makes room for new rows, see `PageTable.append`."""

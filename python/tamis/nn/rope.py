@@ -51,6 +51,10 @@ class Rope:
     softmax_factor: float = 1.0
 
 
+# Turns nothing.
+NO_ROPE = Rope("default", torch.empty(0, dtype=torch.float64))
+
+
 def rope_of(config: Mapping[str, Any] | None, theta: float | None, rope_dim: int) -> Rope:
     """What a config says of positions.
 
@@ -214,3 +218,25 @@ def _fake_turn(
 
 torch.library.custom_op("tamis_nn::turn", turn, mutates_args=())
 torch.library.register_fake("tamis_nn::turn", _fake_turn)
+
+
+def rotate(x: Tensor, sin: Tensor, cos: Tensor) -> Tensor:
+    """The first channels of every head turned, in pairs of one half and the other.
+
+    Parameters
+    ----------
+    x : Tensor [T, ..., D]
+    sin, cos : Tensor [T, rope_dim] of float32
+        of `turn`; rope_dim is even, at most D
+
+    Returns
+    -------
+    Tensor [T, ..., D]
+        rounded once
+    """
+    width = sin.shape[1]
+    sin, cos = (part.reshape(len(x), *[1] * (x.dim() - 2), width) for part in (sin, cos))
+    turned = x[..., :width].float()
+    one, other = turned.chunk(2, -1)
+    turned = turned * cos + torch.cat((-other, one), -1) * sin
+    return torch.cat((turned.to(x.dtype), x[..., width:]), -1)
