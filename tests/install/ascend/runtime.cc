@@ -91,8 +91,14 @@ void CheckHandles() {
   Expect(aclrtCreateContext(&context, 0) == ACL_SUCCESS, "aclrtCreateContext");
   Expect(aclrtSetCurrentContext(context) == ACL_SUCCESS, "aclrtSetCurrentContext");
   Expect(aclrtDestroyContext(context) == ACL_SUCCESS, "aclrtDestroyContext");
+  Expect(aclrtDestroyContext(&context) == ACL_SUCCESS, "what is no context is not freed");
   ExpectRefused(aclrtCreateContext(&context, 1), ACL_ERROR_RT_INVALID_DEVICEID, "deviceId");
   ExpectRefused(aclrtCreateStream(nullptr), ACL_ERROR_INVALID_PARAM, "stream");
+  aclrtStream stream = nullptr, other = nullptr;
+  Expect(aclrtCreateStream(&stream) == ACL_SUCCESS && aclrtCreateStream(&other) == ACL_SUCCESS,
+         "aclrtCreateStream");
+  Expect(stream != nullptr && other != nullptr && stream != other, "every stream is another");
+  Expect(aclrtDestroyStream(&stream) == ACL_SUCCESS, "what is no stream is not freed");
   Expect(aclrtCreateEvent(&event) == ACL_SUCCESS, "aclrtCreateEvent");
   Expect(aclrtRecordEvent(event, nullptr) == ACL_SUCCESS, "aclrtRecordEvent");
   Expect(aclrtSynchronizeEvent(event) == ACL_SUCCESS, "aclrtSynchronizeEvent");
