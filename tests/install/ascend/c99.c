@@ -9,6 +9,8 @@
 #include <tamis/compat/aclnnop/aclnn_nsa_compress.h>
 #include <tamis/compat/aclnnop/aclnn_nsa_compress_attention.h>
 #include <tamis/compat/aclnnop/aclnn_nsa_compress_attention_infer.h>
+#include <tamis/compat/aclnnop/aclnn_nsa_selected_attention.h>
+#include <tamis/compat/aclnnop/aclnn_nsa_selected_attention_infer.h>
 #include <tamis/compat/aclnnop/aclnn_sparse_flash_attention.h>
 #include <tamis/compat/aclnnop/aclnn_sparse_flash_attention_v2.h>
 
@@ -26,6 +28,8 @@
 #include "aclnnop/aclnn_nsa_compress.h"
 #include "aclnnop/aclnn_nsa_compress_attention.h"
 #include "aclnnop/aclnn_nsa_compress_attention_infer.h"
+#include "aclnnop/aclnn_nsa_selected_attention.h"
+#include "aclnnop/aclnn_nsa_selected_attention_infer.h"
 #include "aclnnop/aclnn_sparse_flash_attention.h"
 #include "aclnnop/aclnn_sparse_flash_attention_v2.h"
 #include "securec.h"

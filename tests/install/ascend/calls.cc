@@ -9,6 +9,8 @@
 #include "aclnnop/aclnn_mla_prolog_v3_weight_nz.h"
 #include "aclnnop/aclnn_nsa_compress_attention.h"
 #include "aclnnop/aclnn_nsa_compress_attention_infer.h"
+#include "aclnnop/aclnn_nsa_selected_attention.h"
+#include "aclnnop/aclnn_nsa_selected_attention_infer.h"
 #include "aclnnop/aclnn_sparse_flash_attention.h"
 #include "aclnnop/aclnn_sparse_flash_attention_v2.h"
 #include "checks.h"
@@ -162,6 +164,116 @@ void NsaCompressAttentionInfer(const char* layout) {
                tamis_nsa_compress_attention_infer_plan(Reference(), &params, &plan), &plan);
   ExpectEqual("attention over pages", out, expected);
   ExpectEqual("blocks over pages", best, best_expected);
+}
+
+// With a mask, whose elements are of no type that Tamis has, causal where the mode says so; without
+// one, all keys.
+void NsaSelectedAttention(bool mask, int64_t mode) {
+  const int64_t tokens = 7, heads = 4, blocks = 3;
+  const Tensor query({tokens, heads, 32}, ACL_BF16, 35), key({21, 2, 32}, ACL_BF16, 36),
+      value({21, 2, 16}, ACL_BF16, 37);
+  const Tensor lists({tokens, 2, blocks},
+                     {0, 1, 2, 1, 0,  -1, 2, 0, 9, 0, -1, 1, 0, 1, 1, 2, 1,  0, 1, 0, 2,
+                      0, 2, 1, 0, -1, -1, 1, 2, 0, 2, 2,  0, 0, 1, 2, 2, -1, 0, 0, 1, -1});
+  const Tensor unread({1}, ACL_STRING, 0);
+  const Tensor out({tokens, heads, 16}, ACL_BF16, 0), expected({tokens, heads, 16}, ACL_BF16, 0);
+  const Tensor maximum({tokens, heads, 8}, ACL_FLOAT, 0), sum({tokens, heads, 8}, ACL_FLOAT, 0);
+  const Tensor maxima({tokens, heads}, ACL_FLOAT, 0), sums({tokens, heads}, ACL_FLOAT, 0);
+  const Ints q_lengths({3, 7}), kv_lengths({9, 21});
+  uint64_t size = 0;
+  aclOpExecutor* executor = nullptr;
+  const int status = aclnnNsaSelectedAttentionGetWorkspaceSize(
+      query.acl, key.acl, value.acl, lists.acl, mask ? unread.acl : nullptr, q_lengths.acl,
+      kv_lengths.acl, 0.25, heads, Text("TND"), mode, 4, blocks, maximum.acl, sum.acl, out.acl,
+      &size, &executor);
+  Run("aclnnNsaSelectedAttention", status, aclnnNsaSelectedAttention, size, executor);
+
+  tamis_nsa_selected_attention_params params;
+  tamis_plan* plan = nullptr;
+  tamis_nsa_selected_attention_params_init(&params);
+  params.query = query.View();
+  params.key = key.View();
+  params.value = value.View();
+  params.topk_indices = lists.View();
+  params.scale_value = 0.25;
+  params.head_num = heads;
+  params.select_block_size = 4;
+  params.select_block_count = blocks;
+  params.actual_seq_qlen = q_lengths.View();
+  params.actual_seq_kvlen = kv_lengths.View();
+  params.sparse_mode = mask && mode == 2 ? 2 : 0;
+  params.attention_out = expected.View();
+  params.softmax_max = maxima.View();
+  params.softmax_sum = sums.View();
+  RunReference("nsa_selected_attention",
+               tamis_nsa_selected_attention_plan(Reference(), &params, &plan), &plan);
+  ExpectEqual("attention over selected blocks", out, expected);
+  const Tensor maxima_8_times({tokens, heads, 8}, ACL_FLOAT, 0),
+      sums_8_times({tokens, heads, 8}, ACL_FLOAT, 0);
+  for (int64_t i = 0; i < tokens * heads * 8; ++i) {
+    static_cast<float*>(maxima_8_times.memory)[i] = static_cast<const float*>(maxima.memory)[i / 8];
+    static_cast<float*>(sums_8_times.memory)[i] = static_cast<const float*>(sums.memory)[i / 8];
+  }
+  ExpectEqual("maxima, each 8 times", maximum, maxima_8_times);
+  ExpectEqual("sums, each 8 times", sum, sums_8_times);
+}
+
+// `short_lists`: of one token a sequence, without its dimension.
+void NsaSelectedAttentionInfer(const std::string& layout, bool short_lists) {
+  using Shape = std::vector<int64_t>;
+  const int64_t heads = 4, kv_heads = 2, blocks = 2, steps = short_lists ? 1 : 2;
+  const bool packed = layout == "TND";
+  const auto of = [&](int64_t dim) {
+    if (packed) return Shape{2 * steps, heads, dim};
+    return layout == "BSH" ? Shape{2, steps, heads * dim} : Shape{2, steps, heads, dim};
+  };
+  const auto pages_of = [&](int64_t dim) {
+    return layout == "BSND" ? Shape{3, 16, kv_heads, dim} : Shape{3, 16, kv_heads * dim};
+  };
+  const Tensor query(of(32), ACL_FLOAT16, 38), key(pages_of(32), ACL_FLOAT16, 39),
+      value(pages_of(16), ACL_FLOAT16, 40), table({2, 2}, {2, 0, 1, 2});
+  const std::vector<int32_t> ids = {0, 1, 1, -1, 2, 0, 0, 2, 1, 0, 0, -1, 0, 1, 1, 1};
+  const std::vector<int32_t> some(ids.begin(), ids.begin() + 8 * steps);
+  const Tensor lists(packed || short_lists ? Shape{2 * steps, kv_heads, blocks}
+                                           : Shape{2, steps, kv_heads, blocks},
+                     some);
+  const Tensor out(of(16), ACL_FLOAT16, 0), expected(of(16), ACL_FLOAT16, 0),
+      unread({1}, ACL_STRING, 0);
+  const Ints q_lengths({steps, steps}), kv_lengths({20, 9});
+  uint64_t size = 0;
+  aclOpExecutor* executor = nullptr;
+  const int status = aclnnNsaSelectedAttentionInferGetWorkspaceSize(
+      query.acl, key.acl, value.acl, lists.acl, unread.acl, table.acl, q_lengths.acl,
+      kv_lengths.acl, Text(layout.c_str()), heads, kv_heads, 8, blocks, 16, 0.25, 7, out.acl, &size,
+      &executor);
+  Run("aclnnNsaSelectedAttentionInfer", status, aclnnNsaSelectedAttentionInfer, size, executor);
+
+  // The same memory as packed tokens: no row is padding.
+  const auto packed_view = [&](const Tensor& tensor, const Shape& shape) {
+    return tamis_dense_tensor(tensor.memory, tensor.View().dtype,
+                              static_cast<int32_t>(shape.size()), shape.data());
+  };
+  tamis_nsa_selected_attention_infer_params params;
+  tamis_plan* plan = nullptr;
+  tamis_nsa_selected_attention_infer_params_init(&params);
+  params.query = packed_view(query, {2 * steps, heads, 32});
+  params.key = packed_view(key, {3, 16, kv_heads * 32});
+  params.value = packed_view(value, {3, 16, kv_heads * 16});
+  params.topk_indices = packed_view(lists, {2 * steps, kv_heads, blocks});
+  params.block_table = table.View();
+  params.scale_value = 0.25;
+  params.head_num = heads;
+  params.key_value_head_num = kv_heads;
+  params.select_block_size = 8;
+  params.select_block_count = blocks;
+  params.page_block_size = 16;
+  params.layout = "TND";
+  params.actual_seq_qlen = q_lengths.View();
+  params.actual_seq_kvlen = kv_lengths.View();
+  params.attention_out = packed_view(expected, {2 * steps, heads, 16});
+  RunReference("nsa_selected_attention_infer",
+               tamis_nsa_selected_attention_infer_plan(Reference(), &params, &plan), &plan);
+  ExpectEqual("attention over selected blocks in pages, " + layout, out, expected);
 }
 
 void LightningIndexer(bool values) {
@@ -446,6 +558,13 @@ void CheckCalls() {
   NsaCompressAttention(true);
   NsaCompressAttentionInfer("TND");
   NsaCompressAttentionInfer("BSND");
+  NsaSelectedAttention(false, 2);
+  NsaSelectedAttention(true, 0);
+  NsaSelectedAttention(true, 2);
+  for (const char* layout : {"TND", "BSND", "BSH"}) {
+    NsaSelectedAttentionInfer(layout, false);
+    NsaSelectedAttentionInfer(layout, true);
+  }
   LightningIndexer(true);
   LightningIndexer(false);
   for (const bool packed : {false, true}) {

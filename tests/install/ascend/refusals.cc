@@ -5,6 +5,8 @@
 #include "aclnnop/aclnn_mla_prolog_v3_weight_nz.h"
 #include "aclnnop/aclnn_nsa_compress_attention.h"
 #include "aclnnop/aclnn_nsa_compress_attention_infer.h"
+#include "aclnnop/aclnn_nsa_selected_attention.h"
+#include "aclnnop/aclnn_nsa_selected_attention_infer.h"
 #include "aclnnop/aclnn_sparse_flash_attention.h"
 #include "checks.h"
 
@@ -197,6 +199,82 @@ void CheckInfer() {
   ExpectNothingGiven(size, executor, "aclnnNsaCompressAttentionInfer");
 }
 
+void CheckSelectedAttention() {
+  const Tensor query({2, 2, 32}, ACL_FLOAT16, 1), key({8, 1, 32}, ACL_FLOAT16, 2);
+  const Tensor lists({2, 1, 2}, {0, 1, 1, 0}), out({2, 2, 32}, ACL_FLOAT16, 0);
+  const Tensor maximum({2, 2, 8}, ACL_FLOAT, 0), sum({2, 2, 8}, ACL_FLOAT, 0);
+  const Tensor narrow({2, 2, 1}, ACL_FLOAT, 0);
+  const Ints q_lengths({2}), kv_lengths({8});
+  char tnd[] = "TND", bsnd[] = "BSND";
+  uint64_t size = 0;
+  aclOpExecutor* executor = nullptr;
+  const auto plan = [&](const aclTensor* ids, const aclIntArray* n, char* layout, int64_t mode,
+                        int64_t block, int64_t count, const aclTensor* mx, const aclTensor* su,
+                        const aclTensor* o) {
+    return aclnnNsaSelectedAttentionGetWorkspaceSize(query.acl, key.acl, key.acl, ids, nullptr,
+                                                     q_lengths.acl, n, 1.0, 2, layout, mode, block,
+                                                     count, mx, su, o, &size, &executor);
+  };
+  const aclTensor *i = lists.acl, *mx = maximum.acl, *su = sum.acl, *o = out.acl;
+  const aclIntArray* n = kv_lengths.acl;
+  ExpectRefused(plan(nullptr, n, tnd, 2, 4, 2, mx, su, o), kNull, "topkIndices");
+  ExpectRefused(plan(i, nullptr, tnd, 2, 4, 2, mx, su, o), kNull, "actualSeqKvLenOptional");
+  ExpectRefused(plan(i, n, nullptr, 2, 4, 2, mx, su, o), kNull, "inputLayout");
+  ExpectRefused(plan(i, n, bsnd, 2, 4, 2, mx, su, o), kInvalid, "inputLayout",
+                "inputLayout: expected TND, got BSND");
+  ExpectRefused(plan(i, n, tnd, 3, 4, 2, mx, su, o), kInvalid, "sparseMode",
+                "sparseMode: expected 0 or 2, got 3");
+  ExpectRefused(plan(i, n, tnd, 2, 0, 2, mx, su, o), kInvalid, "selectedBlockSize");
+  ExpectRefused(plan(i, n, tnd, 2, 4, 3, mx, su, o), kInvalid, "selectedBlockCount");
+  ExpectRefused(plan(i, n, tnd, 2, 4, 2, nullptr, su, o), kNull, "softmaxMaxOut");
+  ExpectRefused(plan(i, n, tnd, 2, 4, 2, mx, narrow.acl, o), kInvalid, "softmaxSumOut",
+                "softmaxSumOut: expected dense float [2, 2, 8], got another tensor");
+  ExpectRefused(plan(i, n, tnd, 2, 4, 2, mx, su, nullptr), kNull, "attentionOut");
+  ExpectNothingGiven(size, executor, "aclnnNsaSelectedAttention");
+}
+
+void CheckSelectedAttentionInfer() {
+  const Tensor query({1, 1, 2, 32}, ACL_FLOAT16, 1), rows({1, 1, 64}, ACL_FLOAT16, 1);
+  const Tensor pages({1, 16, 2, 32}, ACL_FLOAT16, 2), flat({1, 16, 64}, ACL_FLOAT16, 2);
+  const Tensor lists({1, 2, 1}, {0, 0}), table({1, 1}, {0}), out({1, 1, 2, 32}, ACL_FLOAT16, 0);
+  const Ints lengths({9});
+  char bsnd[] = "BSND", bsh[] = "BSH", bnsd[] = "BNSD";
+  uint64_t size = 0;
+  aclOpExecutor* executor = nullptr;
+  const auto plan = [&](const aclTensor* q, const aclTensor* k, const aclTensor* t, char* layout,
+                        int64_t heads, int64_t kv_heads, const aclTensor* o) {
+    return aclnnNsaSelectedAttentionInferGetWorkspaceSize(q, k, k, lists.acl, nullptr, t, nullptr,
+                                                          lengths.acl, layout, heads, kv_heads, 16,
+                                                          1, 16, 1.0, 0, o, &size, &executor);
+  };
+  const aclTensor *q = query.acl, *k = pages.acl, *t = table.acl, *o = out.acl;
+  ExpectRefused(plan(nullptr, k, t, bsnd, 2, 2, o), kNull, "query");
+  ExpectRefused(plan(q, nullptr, t, bsnd, 2, 2, o), kNull, "key");
+  ExpectRefused(plan(q, k, nullptr, bsnd, 2, 2, o), kNull, "blockTableOptional");
+  ExpectRefused(plan(q, k, t, nullptr, 2, 2, o), kNull, "layoutOptional");
+  ExpectRefused(plan(q, k, t, bsnd, 2, 2, nullptr), kNull, "output");
+  ExpectRefused(plan(q, k, t, bnsd, 2, 2, o), kInvalid, "layoutOptional",
+                "layoutOptional: expected BSH, BSND or TND, got BNSD");
+  ExpectRefused(plan(q, k, t, bsnd, 3, 2, o), kInvalid, "numHeads");
+  ExpectRefused(plan(q, flat.acl, t, bsnd, 2, 2, o), kInvalid, "key",
+                "key: expected shape [pages, pageBlockSize, numKeyValueHeads = 2, D], "
+                "got [1, 16, 64]");
+  for (const int64_t heads : {int64_t{0}, int64_t{1}, INT64_MIN, INT64_MAX}) {
+    ExpectRefused(plan(q, k, t, bsnd, 2, heads, o), kInvalid, "key");
+  }
+  ExpectRefused(plan(q, flat.acl, t, bsh, 2, 2, o), kInvalid, "query",
+                "query: expected shape [B, S, numHeads*D] of numHeads = 2, got [1, 1, 2, 32]");
+  ExpectRefused(plan(rows.acl, flat.acl, t, bsh, 2, 2, o), kInvalid, "output");
+  ExpectRefused(plan(rows.acl, flat.acl, t, bsh, 3, 1, rows.acl), kInvalid, "query");
+  ExpectRefused(plan(rows.acl, flat.acl, t, bsh, 0, 2, rows.acl), kInvalid, "numHeads",
+                "numHeads: expected at least 1, got 0");
+  pages.acl->strides[2] = 64;
+  ExpectRefused(plan(q, k, t, bsnd, 2, 2, o), kInvalid, "key",
+                "key: expected the heads of a row next to each other, got strides "
+                "[1024, 64, 64, 1]");
+  ExpectNothingGiven(size, executor, "aclnnNsaSelectedAttentionInfer");
+}
+
 void CheckIndexer() {
   const Tensor query({1, 2, 1, 64}, ACL_BF16, 1), weights({1, 2, 1}, ACL_BF16, 2);
   const Tensor indices({1, 2, 1, 4}, ACL_INT32, 0), scores({1, 2, 1, 4}, ACL_BF16, 0);
@@ -317,6 +395,8 @@ void CheckRefusals() {
   CheckAttention();
   CheckWorkspace();
   CheckInfer();
+  CheckSelectedAttention();
+  CheckSelectedAttentionInfer();
   CheckIndexer();
   CheckSparseAttention();
   CheckRows();
