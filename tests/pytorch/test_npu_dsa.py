@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import torch
 from python_calls import layer_case, to_library
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch_calls import attention_case, indexer_case
+from torch_calls import accuracies_of, attention_case, indexer_case
 
 import tamis.npu_compat
 from tamis.npu_compat import calls
@@ -202,30 +201,6 @@ def test_other_rows_of_bytes_are_refused(change: dict[str, Any], line: str) -> N
 
 
 # --- enable ---------------------------------------------------------------------------------------
-
-
-class Accuracies(TorchDispatchMode):
-    """Which `accuracy` the operators of Tamis are given meanwhile."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        """Notes what is asked for, and runs the operator."""
-        if any(argument.name == "accuracy" for argument in func._schema.arguments):
-            self.found.append((kwargs or {}).get("accuracy", "storage"))  # defaults are left out
-        return func(*args, **(kwargs or {}))
-
-
-def accuracies_of(call: Any, arguments: dict[str, Any]) -> list[str]:
-    """With which `accuracy` the operator inside a call is called."""
-    mode = Accuracies()
-    with mode:
-        call(**arguments)
-    return mode.found
 
 
 @pytest.mark.parametrize("accuracy", ["storage", "fp32"])

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from python_calls import SHAPES, make_case, to_library
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import tamis
 import tamis.torch
@@ -40,6 +41,30 @@ def to_torch(case: Case) -> dict[str, torch.Tensor]:
         name: t if isinstance(t, torch.Tensor) else to_library("torch", t)
         for name, t in case.tensors.items()
     }
+
+
+class Accuracies(TorchDispatchMode):
+    """Which `accuracy` the operators of Tamis are given meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Notes what is asked for, and runs the operator."""
+        if any(argument.name == "accuracy" for argument in func._schema.arguments):
+            self.found.append((kwargs or {}).get("accuracy", "storage"))  # defaults are left out
+        return func(*args, **(kwargs or {}))
+
+
+def accuracies_of(call: Any, arguments: dict[str, Any]) -> list[str]:
+    """With which `accuracy` the operator inside a call is called."""
+    mode = Accuracies()
+    with mode:
+        call(**arguments)
+    return mode.found
 
 
 def optional_tensors(op: str) -> set[str]:

@@ -68,6 +68,15 @@ SCHEMAS: dict[str, tuple[str, ...]] = {
         "int compress_stride, Tensor? atten_mask=None, Tensor? block_table=None, "
         "Tensor? topk_mask=None, int[]? actual_seq_qlen=None, int[]? actual_cmp_seq_kvlen=None, "
         "int[]? actual_sel_seq_kvlen=None, *, str layout='TND') -> (Tensor, Tensor)",
+        "npu_nsa_select_attention(Tensor query, Tensor key, Tensor value, Tensor topk_indices, "
+        "float scale_value, int head_num, int select_block_size, int select_block_count, *, "
+        "Tensor? atten_mask=None, int[]? actual_seq_qlen=None, int[]? actual_seq_kvlen=None) "
+        "-> (Tensor, Tensor, Tensor)",
+        "npu_nsa_select_attention_infer(Tensor query, Tensor key, Tensor value, "
+        "Tensor topk_indices, float scale_value, int head_num, int key_value_head_num, "
+        "int select_block_size, int select_block_count, int page_block_size, *, "
+        "str layout='BSND', Tensor? atten_mask=None, Tensor? block_table=None, "
+        "int[]? actual_seq_qlen=None, int[]? actual_seq_kvlen=None) -> Tensor",
         "npu_lightning_indexer(Tensor query, Tensor key, Tensor weights, *, "
         "Tensor? actual_seq_lengths_query=None, Tensor? actual_seq_lengths_key=None, "
         "Tensor? block_table=None, str layout_query='BSND', str layout_key='BSND', "

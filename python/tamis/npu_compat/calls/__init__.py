@@ -12,13 +12,15 @@ from collections.abc import Callable
 from typing import Any
 
 import tamis.torch  # noqa: F401  (registers torch.ops.tamis)
-from tamis.npu_compat.calls import custom, custom_pypto, dsa, mla_prolog, nsa
+from tamis.npu_compat.calls import custom, custom_pypto, dsa, mla_prolog, nsa, nsa_select
 
 CALLS: dict[str, tuple[Callable[..., Any], ...]] = {
     "npu": (
         nsa.npu_nsa_compress,
         nsa.npu_nsa_compress_attention,
         nsa.npu_nsa_compress_attention_infer,
+        nsa_select.npu_nsa_select_attention,
+        nsa_select.npu_nsa_select_attention_infer,
         dsa.npu_lightning_indexer,
         dsa.npu_sparse_flash_attention,
         mla_prolog.npu_mla_prolog,
