@@ -14,6 +14,7 @@ import pytest
 import torch
 from python_calls import layer_case, to_library
 from torch import Tensor
+from torch_calls import accuracies_of
 
 import tamis.npu_compat
 from tamis.npu_compat.options import options
@@ -122,6 +123,15 @@ def test_decoding_takes_both_layouts_and_ignores_topk_mask() -> None:
     # Counts per sequence, not prefix sums: three tokens, two of them in the first sequence.
     many, _ = infer("TND", random(3, 4, 32), actual_seq_qlen=[2, 1])
     assert many.shape == (3, 4, 32)
+
+
+@pytest.mark.parametrize("accuracy", ["storage", "fp32"])
+def test_accuracy_is_the_users_choice(accuracy: str) -> None:
+    tamis.npu_compat.enable(accuracy=accuracy)
+    query, key = random(3, 4, 32), random(5, 2, 32)
+    given = {"query": query, "key": key, "q_prefix": [3], "n_prefix": [5]}
+    assert accuracies_of(attention, given) == [accuracy]
+    assert accuracies_of(infer, {"layout": "TND", "query": query[:2]}) == [accuracy]
 
 
 def test_inputs_need_not_be_contiguous() -> None:

@@ -80,6 +80,7 @@ def npu_nsa_compress_attention(
         actual_sel_seq_kvlen=actual_sel_seq_kvlen,
         atten_mask=atten_mask,
         topk_mask=topk_mask,
+        accuracy=options.accuracy,
         strict=options.strict,
     )
     return (
@@ -134,6 +135,7 @@ def npu_nsa_compress_attention_infer(
         layout=layout,
         actual_seq_qlen=actual_seq_qlen,
         actual_sel_seq_kvlen=actual_sel_seq_kvlen,
+        accuracy=options.accuracy,
         strict=options.strict,
     )
     return out, blocks
