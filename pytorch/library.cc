@@ -44,10 +44,16 @@ void KernelOut(StableIValue* stack, uint64_t /*arguments*/, uint64_t /*results*/
   tamis::torch_ops::CallOut(kOperators[kIndex], stack);
 }
 
+template <size_t kIndex>
+void ImplementOne(torch::stable::detail::StableLibrary* library) {
+  constexpr const auto& kOperator = kOperators[kIndex];
+  library->impl(kOperator.name, Kernel<kIndex>);
+  if constexpr (!kOperator.outputs.empty()) library->impl(kOperator.out_name, KernelOut<kIndex>);
+}
+
 template <size_t... kIndices>
 void Implement(torch::stable::detail::StableLibrary* library, std::index_sequence<kIndices...>) {
-  (library->impl(kOperators[kIndices].name, Kernel<kIndices>), ...);
-  (library->impl(kOperators[kIndices].out_name, KernelOut<kIndices>), ...);
+  (ImplementOne<kIndices>(library), ...);
 }
 
 }  // namespace
@@ -55,7 +61,7 @@ void Implement(torch::stable::detail::StableLibrary* library, std::index_sequenc
 STABLE_TORCH_LIBRARY(tamis, library) {
   for (const auto& op : kOperators) {
     library.def(op.schema);
-    library.def(op.out_schema);
+    if (!op.outputs.empty()) library.def(op.out_schema);
   }
 }
 

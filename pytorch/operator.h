@@ -33,13 +33,14 @@ inline constexpr size_t kMostArguments = 48;
 inline constexpr size_t kMostStrings = 8;
 
 /// Two overloads: one gives its outputs as results, `out` takes them after its other arguments.
+/// An operator without outputs, which only updates tensors in place, has no `out`.
 struct Operator {
   const char* name;
   const char* schema;
-  const char* out_name;
-  const char* out_schema;
+  const char* out_name = nullptr;
+  const char* out_schema = nullptr;
   std::span<const Argument> arguments;  ///< In the schemas' order.
-  std::span<const Argument> outputs;
+  std::span<const Argument> outputs = {};
 };
 
 }  // namespace tamis::torch_ops

@@ -20,6 +20,19 @@ inline constexpr Argument kNsaCompress[] = {
 inline constexpr Argument kNsaCompressOutputs[] = {
     {.name = "output", .kind = Kind::kUpdatedTensor},
 };
+inline constexpr Argument kNsaCompressInfer[] = {
+    {.name = "input", .kind = Kind::kTensor},
+    {.name = "weight", .kind = Kind::kTensor},
+    {.name = "slot_mapping", .kind = Kind::kTensor, .read_by_plan = true},
+    {.name = "block_table", .kind = Kind::kInt32Tensor, .read_by_plan = true},
+    {.name = "cache", .kind = Kind::kUpdatedTensor},
+    {.name = "act_seq_len", .kind = Kind::kInts},
+    {.name = "compress_block_size", .kind = Kind::kInt},
+    {.name = "compress_stride", .kind = Kind::kInt},
+    {.name = "page_block_size", .kind = Kind::kInt},
+    {.name = "actual_seq_qlen", .kind = Kind::kOptionalInts},
+    {.name = "strict", .kind = Kind::kBool},
+};
 inline constexpr Argument kNsaCompressAttention[] = {
     {.name = "query", .kind = Kind::kTensor},
     {.name = "key", .kind = Kind::kTensor},
@@ -383,6 +396,9 @@ inline constexpr Operator kOperators[] = {
      .out_schema = "nsa_compress.out(Tensor input, Tensor weight, *, SymInt[] act_seq_len, SymInt compress_block_size, SymInt compress_stride, str layout=\"TND\", SymInt act_seq_len_type=0, bool strict=False, Tensor(a!) output) -> ()",
      .arguments = kNsaCompress,
      .outputs = kNsaCompressOutputs},
+    {.name = "nsa_compress_infer",
+     .schema = "nsa_compress_infer(Tensor input, Tensor weight, Tensor slot_mapping, Tensor block_table, Tensor(a!) cache, *, SymInt[] act_seq_len, SymInt compress_block_size, SymInt compress_stride, SymInt page_block_size, SymInt[]? actual_seq_qlen=None, bool strict=False) -> ()",
+     .arguments = kNsaCompressInfer},
     {.name = "nsa_compress_attention",
      .schema = "nsa_compress_attention(Tensor query, Tensor key, Tensor value, Tensor? atten_mask=None, Tensor? topk_mask=None, Tensor? key_limits=None, Tensor? global_max=None, Tensor? global_sum=None, *, float scale_value, SymInt head_num, SymInt compress_block_size, SymInt compress_stride, SymInt select_block_size, SymInt select_block_count, SymInt[] actual_seq_qlen, SymInt[] actual_cmp_seq_kvlen, SymInt[]? actual_sel_seq_kvlen=None, bool causal=False, SymInt[]? actual_raw_seq_kvlen=None, str importance=\"cann\", str masked_rows=\"uniform\", str accuracy=\"storage\", str out_dtype=\"input\", bool return_block_scores=False, bool strict=False) -> (Tensor attention_out, Tensor topk_indices, Tensor softmax_max, Tensor softmax_sum, Tensor block_scores)",
      .out_name = "nsa_compress_attention.out",

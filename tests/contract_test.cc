@@ -488,6 +488,7 @@ TEST(OperatorContracts, EveryMemberOfParamsIsAField) {
       {"sparse_attention_pto", CountMembers<sparse_attention_pto::Params>()},
       {"sparse_flash_attention", CountMembers<sparse_flash_attention::Params>()},
       {"nsa_compress_attention_infer", CountMembers<nsa_compress_attention_infer::Params>()},
+      {"nsa_compress_infer", CountMembers<nsa_compress_infer::Params>()},
       {"nsa_selected_attention", CountMembers<nsa_selected_attention::Params>()},
       {"nsa_selected_attention_infer", CountMembers<nsa_selected_attention_infer::Params>()},
       {"nz_to_nd", CountMembers<nz_to_nd::Params>()},

@@ -13,7 +13,8 @@
 #include "tamis/ops/nsa_compress.hpp"                  // IWYU pragma: export
 #include "tamis/ops/nsa_compress_attention.hpp"        // IWYU pragma: export
 #include "tamis/ops/nsa_compress_attention_infer.hpp"  // IWYU pragma: export
-#include "tamis/ops/nsa_selected_attention.hpp"  // IWYU pragma: export
+#include "tamis/ops/nsa_compress_infer.hpp"            // IWYU pragma: export
+#include "tamis/ops/nsa_selected_attention.hpp"        // IWYU pragma: export
 #include "tamis/ops/nsa_selected_attention_infer.hpp"  // IWYU pragma: export
 #include "tamis/ops/pack_kv_rows.hpp"                  // IWYU pragma: export
 #include "tamis/ops/quantize_index_keys.hpp"           // IWYU pragma: export

@@ -55,6 +55,58 @@ TAMIS_C_API tamis_status tamis_nsa_compress_run(
 TAMIS_C_API tamis_status tamis_nsa_compress_renew(
     tamis_plan* plan, const tamis_nsa_compress_params* params);
 
+/* Window sums that new tokens complete, from a paged cache into a cache of compressed rows.
+ * npu_nsa_compress_infer; no document of its own. */
+typedef struct tamis_nsa_compress_infer_params {
+  /* sizeof(tamis_nsa_compress_infer_params) of the caller */
+  size_t struct_size;
+  /* input [pages, page_block_size, N, D] float16, bfloat16, float32: paged cache of raw rows,
+   * the new tokens' included */
+  tamis_tensor input;
+  /* input [compress_block_size, N] as input: weight of each token of a window, per head */
+  tamis_tensor weight;
+  /* input [T] int32, int64: row of cache for the window that ends at each new token; not looked
+   * at where none does; negative: not written; of equal ones the last wins; read when planning */
+  tamis_tensor slot_mapping;
+  /* input [B, max_pages] int32: page of each page_block_size tokens; entries of no window that
+   * is written are not read */
+  tamis_tensor block_table;
+  /* updated in place [R, N, D] as input: compressed rows, updated at the slots */
+  tamis_tensor cache;
+  /* required: tokens per sequence, the new ones included */
+  tamis_int_list act_seq_len;
+  /* required: tokens in a window (l) */
+  int64_t compress_block_size;
+  /* required: tokens between the starts of windows (d); at most l */
+  int64_t compress_stride;
+  /* required: tokens in a page */
+  int64_t page_block_size;
+  /* optional: new tokens per sequence, its last ones; absent: one each */
+  tamis_int_list actual_seq_qlen;
+  /* 0 or 1, default false: also enforce the device's limits */
+  int64_t strict;
+} tamis_nsa_compress_infer_params;
+
+/* Sets struct_size and the defaults of the members that lie within `struct_size` bytes. */
+TAMIS_C_API tamis_status tamis_nsa_compress_infer_params_init_sized(
+    tamis_nsa_compress_infer_params* params, size_t struct_size);
+/* The same for the struct as this header knows it. */
+static inline tamis_status tamis_nsa_compress_infer_params_init(
+    tamis_nsa_compress_infer_params* params) {
+  return tamis_nsa_compress_infer_params_init_sized(params, sizeof(*params));
+}
+/* Checks and prepares a call: see tamis_plan_run and tamis_plan_destroy. */
+TAMIS_C_API tamis_status tamis_nsa_compress_infer_plan(
+    const tamis_context* context, const tamis_nsa_compress_infer_params* params,
+    tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_nsa_compress_infer_run(
+    const tamis_plan* plan, const tamis_nsa_compress_infer_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_nsa_compress_infer_renew(
+    tamis_plan* plan, const tamis_nsa_compress_infer_params* params);
+
 /* Attention over compressed keys, with the select blocks of highest importance.
  * npu_nsa_compress_attention (document 002). */
 typedef struct tamis_nsa_compress_attention_params {

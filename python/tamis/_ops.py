@@ -32,6 +32,7 @@ __all__ = [
     "nsa_compress",
     "nsa_compress_attention",
     "nsa_compress_attention_infer",
+    "nsa_compress_infer",
     "nsa_selected_attention",
     "nsa_selected_attention_infer",
     "nz_to_nd",
@@ -183,6 +184,165 @@ def nsa_compress(
         threads,
     )[0]
     return result
+
+
+_NSA_COMPRESS_INFER = Operator(
+    "nsa_compress_infer",
+    inputs=(
+        "input",
+        "weight",
+        "slot_mapping",
+        "block_table",
+        "cache",
+    ),
+    updated=("cache",),
+    integers={
+        "slot_mapping": ("int32", "int64"),
+        "block_table": ("int32",),
+    },
+    contiguous=(),
+    read_by_plan=(
+        "slot_mapping",
+        "block_table",
+    ),
+    attributes=(
+        ("act_seq_len", "ints"),
+        ("compress_block_size", "int"),
+        ("compress_stride", "int"),
+        ("page_block_size", "int"),
+        ("actual_seq_qlen", "ints"),
+        ("strict", "bool"),
+    ),
+    outputs=(),
+    results=None,
+)
+
+
+@overload
+def nsa_compress_infer(
+    input: NumpyArray,
+    weight: NumpyArray,
+    slot_mapping: Integers | Nested,
+    block_table: Integers | Nested,
+    cache: NumpyArray,
+    *,
+    act_seq_len: Integers,
+    compress_block_size: int,
+    compress_stride: int,
+    page_block_size: int,
+    actual_seq_qlen: Integers | None = None,
+    strict: bool = False,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> None: ...
+
+
+@overload
+def nsa_compress_infer(
+    input: Array,
+    weight: Array,
+    slot_mapping: Integers | Nested,
+    block_table: Integers | Nested,
+    cache: Array,
+    *,
+    act_seq_len: Integers,
+    compress_block_size: int,
+    compress_stride: int,
+    page_block_size: int,
+    actual_seq_qlen: Integers | None = None,
+    strict: bool = False,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> None: ...
+
+
+def nsa_compress_infer(
+    input: Array,
+    weight: Array,
+    slot_mapping: Integers | Nested,
+    block_table: Integers | Nested,
+    cache: Array,
+    *,
+    act_seq_len: Integers,
+    compress_block_size: int,
+    compress_stride: int,
+    page_block_size: int,
+    actual_seq_qlen: Integers | None = None,
+    strict: bool = False,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> None:
+    """Window sums that new tokens complete, from a paged cache into a cache of compressed rows.
+
+    Source: npu_nsa_compress_infer; no document of its own.
+
+    Parameters
+    ----------
+    input : array of float16, bfloat16, float32
+        [pages, page_block_size, N, D]: paged cache of raw rows, the new tokens' included
+    weight : array, dtype as input
+        [compress_block_size, N]: weight of each token of a window, per head
+    slot_mapping : array or nested sequence of int32, int64
+        [T]: row of cache for the window that ends at each new token; not looked at where none does;
+        negative: not written; of equal ones the last wins; read when planning
+    block_table : array or nested sequence of int32
+        [B, max_pages]: page of each page_block_size tokens; entries of no window that is written
+        are not read
+    cache : array, dtype as input, updated in place
+        [R, N, D]: compressed rows, updated at the slots
+    act_seq_len : sequence or array of int
+        tokens per sequence, the new ones included
+    compress_block_size : int
+        tokens in a window (l)
+    compress_stride : int
+        tokens between the starts of windows (d); at most l
+    page_block_size : int
+        tokens in a page
+    actual_seq_qlen : sequence or array of int, optional
+        new tokens per sequence, its last ones; absent: one each
+    strict : bool, default False
+        also enforce the device's limits
+    level : str, optional
+        "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
+        `TAMIS_LEVEL`, else the best of this processor
+    implementation : {"auto", "reference", "cpu"}, optional
+        "reference" is float64: the specification
+    threads : int, optional
+        by default what `set_num_threads` says; results do not depend on it
+
+    Raises
+    ------
+    ValueError
+        an argument is absent or wrong; the message says which, what was expected and what came
+    NotImplementedError
+        the call is well formed, but nothing here can run it
+    MemoryError
+        an output or scratch cannot be allocated
+    """
+    _NSA_COMPRESS_INFER(
+        (
+            input,
+            weight,
+            slot_mapping,
+            block_table,
+            cache,
+        ),
+        (
+            act_seq_len,
+            compress_block_size,
+            compress_stride,
+            page_block_size,
+            actual_seq_qlen,
+            strict,
+        ),
+        (),
+        level,
+        implementation,
+        threads,
+    )
 
 
 class NsaCompressAttention(NamedTuple, Generic[Array]):

@@ -140,6 +140,8 @@ class Plan:
         results = allocate_outputs(self._plan, op.outputs, outputs, library)
         run(self._plan, [*views, *pack_outputs(op.outputs, results, keep)])
         results = as_library(library, outputs, results)
+        if not op.outputs:
+            return None
         return results[0] if op.results is None else op.results(*results)
 
     def renew(self, **integers: Any) -> None:

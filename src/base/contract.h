@@ -160,6 +160,7 @@ class Contract {
   std::string layout_attribute;  ///< Selects among shape forms; empty if there is one form only.
   std::string layout_tensor;     ///< Or: the tensor whose rank selects.
   RowDimsByLayout row_dims;      ///< Of every output that brings none of its own.
+  std::string rows;              ///< Where every output is updated in place: how many rows, a dim.
   std::shared_ptr<const void> default_params;  ///< A default-constructed params struct.
   size_t params_size = 0;
   /// A default-constructed params struct in memory of params_size bytes, and its end.
@@ -362,6 +363,11 @@ class ContractBuilder {
   }
   ContractBuilder& RowDims(RowDimsByLayout row_dims) {
     contract_.row_dims = std::move(row_dims);
+    return *this;
+  }
+  /// The dimension that counts rows of results where every output is updated in place.
+  ContractBuilder& Rows(const char* dimension) {
+    contract_.rows = dimension;
     return *this;
   }
   ContractBuilder& Strict(const char* argument, const char* quantity, Limit::Rule rule,

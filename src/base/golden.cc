@@ -38,7 +38,7 @@ bool WritesAny(const Contract& contract, const void* params) {
 }
 
 Status CountRows(const Contract& contract, const void* params, const Dims& dims, int64_t* rows) {
-  *rows = 0;
+  *rows = contract.rows.empty() ? 0 : dims[contract.rows];
   for (const Field& field : contract.fields) {
     if (!field.is_output() || field.is_updated()) continue;
     DType dtype = DType::kNone;

@@ -21,6 +21,21 @@ constexpr Member kNsaCompressMembers[] = {
 };
 constexpr Typed kNsaCompress = {"nsa_compress", kNsaCompressMembers, sizeof(tamis_nsa_compress_params)};
 
+constexpr Member kNsaCompressInferMembers[] = {
+    {"input", base::Type::kTensor, offsetof(tamis_nsa_compress_infer_params, input)},
+    {"weight", base::Type::kTensor, offsetof(tamis_nsa_compress_infer_params, weight)},
+    {"slot_mapping", base::Type::kTensor, offsetof(tamis_nsa_compress_infer_params, slot_mapping)},
+    {"block_table", base::Type::kTensor, offsetof(tamis_nsa_compress_infer_params, block_table)},
+    {"cache", base::Type::kTensor, offsetof(tamis_nsa_compress_infer_params, cache)},
+    {"act_seq_len", base::Type::kInts, offsetof(tamis_nsa_compress_infer_params, act_seq_len)},
+    {"compress_block_size", base::Type::kInt, offsetof(tamis_nsa_compress_infer_params, compress_block_size)},
+    {"compress_stride", base::Type::kInt, offsetof(tamis_nsa_compress_infer_params, compress_stride)},
+    {"page_block_size", base::Type::kInt, offsetof(tamis_nsa_compress_infer_params, page_block_size)},
+    {"actual_seq_qlen", base::Type::kInts, offsetof(tamis_nsa_compress_infer_params, actual_seq_qlen)},
+    {"strict", base::Type::kBool, offsetof(tamis_nsa_compress_infer_params, strict)},
+};
+constexpr Typed kNsaCompressInfer = {"nsa_compress_infer", kNsaCompressInferMembers, sizeof(tamis_nsa_compress_infer_params)};
+
 constexpr Member kNsaCompressAttentionMembers[] = {
     {"query", base::Type::kTensor, offsetof(tamis_nsa_compress_attention_params, query)},
     {"key", base::Type::kTensor, offsetof(tamis_nsa_compress_attention_params, key)},
@@ -379,7 +394,7 @@ constexpr Typed kLocalizeIndices = {"localize_indices", kLocalizeIndicesMembers,
 }  // namespace
 
 std::span<const Typed> AllTyped() {
-  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressAttention, kNsaCompressAttentionInfer, kNsaSelectedAttention, kNsaSelectedAttentionInfer, kSlidingWindowAttention, kMlaProlog, kIndexerProlog, kNdToNz, kNzToNd, kQuantizeIndexKeys, kLightningIndexer, kSparseFlashAttention, kSparseAttentionPto, kPackKvRows, kUnpackKvRows, kMergeAttentionStates, kMergeTopk, kLocalizeIndices};
+  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressInfer, kNsaCompressAttention, kNsaCompressAttentionInfer, kNsaSelectedAttention, kNsaSelectedAttentionInfer, kSlidingWindowAttention, kMlaProlog, kIndexerProlog, kNdToNz, kNzToNd, kQuantizeIndexKeys, kLightningIndexer, kSparseFlashAttention, kSparseAttentionPto, kPackKvRows, kUnpackKvRows, kMergeAttentionStates, kMergeTopk, kLocalizeIndices};
   return kAll;
 }
 
@@ -408,6 +423,29 @@ tamis_status tamis_nsa_compress_run(
 tamis_status tamis_nsa_compress_renew(
     tamis_plan* plan, const tamis_nsa_compress_params* params) {
   return tamis::capi::RenewTyped(tamis::capi::kNsaCompress, plan, params);
+}
+
+tamis_status tamis_nsa_compress_infer_params_init_sized(
+    tamis_nsa_compress_infer_params* params, size_t struct_size) {
+  return tamis::capi::InitParams(tamis::capi::kNsaCompressInfer, params, struct_size);
+}
+
+tamis_status tamis_nsa_compress_infer_plan(
+    const tamis_context* context, const tamis_nsa_compress_infer_params* params,
+    tamis_plan** plan) {
+  return tamis::capi::PlanTyped(tamis::capi::kNsaCompressInfer, context, params, plan);
+}
+
+tamis_status tamis_nsa_compress_infer_run(
+    const tamis_plan* plan, const tamis_nsa_compress_infer_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream) {
+  return tamis::capi::RunTyped(tamis::capi::kNsaCompressInfer, plan, params, workspace, workspace_bytes,
+                               stream);
+}
+
+tamis_status tamis_nsa_compress_infer_renew(
+    tamis_plan* plan, const tamis_nsa_compress_infer_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kNsaCompressInfer, plan, params);
 }
 
 tamis_status tamis_nsa_compress_attention_params_init_sized(

@@ -21,6 +21,7 @@ namespace tamis::registry {
 std::span<const base::Operator> Operators() {
   static const base::Operator kOperators[] = {
       prim::MakeOperator<nsa_compress::Room>(),
+      prim::MakeOperator<nsa_compress_infer::Room>(),
       prim::MakeOperator<nsa_compress_attention::Room>(),
       prim::MakeOperator<nsa_compress_attention_infer::Room>(),
       prim::MakeOperator<nsa_selected_attention::Room>(),

@@ -53,6 +53,42 @@ void NsaCompress(ContractCall* c) {
       .Size("D", c->SomeSize(40));
 }
 
+void NsaCompressInfer(ContractCall* c) {
+  Random& random = c->random();
+  const bool several = c->Coin();
+  const int64_t batch = random.Between(0, 3);
+  const int64_t page = random.Between(1, 9);
+  const int64_t block = random.Between(1, 10);
+  const int64_t stride = random.Between(1, block);
+  const int64_t rows = random.Between(0, 12);
+  const std::vector<int64_t> n = Lengths(batch, 40, &random);
+  const Pages pages(n, page, 2, &random);
+  SetPages(c, pages, batch);
+  std::vector<int64_t> q;
+  std::vector<int64_t> slots;
+  for (const int64_t length : n) {
+    q.push_back(several ? random.Between(0, std::min<int64_t>(length, 12)) : 1);
+    const std::vector<int64_t> drawn = RandomSlots(q.back(), rows, &random);
+    for (int64_t i = 0; i < q.back(); ++i) {
+      const int64_t end = length - q.back() + i + 1;
+      const bool ends_one = end >= block && (end - block) % stride == 0;
+      slots.push_back(ends_one ? drawn[static_cast<size_t>(i)] : rows + random.Below(1000));
+    }
+  }
+  c->Set("compress_block_size", block)
+      .Set("compress_stride", stride)
+      .Set("page_block_size", page)
+      .Set("act_seq_len", n)
+      .Size("B", batch)
+      .Size("T", Sum(q))
+      .Size("R", rows)
+      .Size("pages", pages.count)
+      .Size("N", c->SomeSize(5))
+      .Size("D", c->SomeSize(40))
+      .Values("slot_mapping", Elements(slots));
+  if (several) c->Set("actual_seq_qlen", q);
+}
+
 // Windows, blocks and heads of both attention operators; returns the strides of a select block.
 int64_t SetWindows(ContractCall* c) {
   Random& random = c->random();
@@ -585,6 +621,7 @@ struct Recipe {
 constexpr Recipe kRecipes[] = {{"nsa_compress", &NsaCompress},
                                {"nsa_compress_attention", &NsaCompressAttention},
                                {"nsa_compress_attention_infer", &NsaCompressAttentionInfer},
+                               {"nsa_compress_infer", &NsaCompressInfer},
                                {"nsa_selected_attention", &NsaSelectedAttention},
                                {"nsa_selected_attention_infer", &NsaSelectedAttentionInfer},
                                {"sliding_window_attention", &SlidingWindowAttention},

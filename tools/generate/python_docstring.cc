@@ -113,8 +113,10 @@ std::string PythonDocstring(const Contract& contract) {
     text += TensorDoc(*field, IsUpdated(*field) ? ", updated in place, optional" : ", optional");
   for (const Field* field : Fields(contract, IsOptionalAttribute))
     text += AttributeDoc(contract, *field);
+  const std::vector<const Field*> results = Fields(contract, IsResult);
+  if (results.empty()) return text + kHowToRun + kRaises;
   text += OutputsDoc(contract) + kHowToRun + "\n    Returns\n    -------\n";
-  for (const Field* field : Fields(contract, IsResult)) text += ResultDoc(*field);
+  for (const Field* field : results) text += ResultDoc(*field);
   return text + kRaises;
 }
 

@@ -30,7 +30,7 @@ from tamis._typing import Array, Implementation, Integers, Level, Nested, NumpyA
 
 std::string ResultClass(const Contract& contract) {
   const std::vector<const Field*> results = Fields(contract, IsResult);
-  if (results.size() == 1) return "";
+  if (results.size() <= 1) return "";
   std::string text = "\n\nclass " + PascalCase(contract.name) +
                      "(NamedTuple, Generic[Array]):\n    \"\"\"Outputs of `" + contract.name +
                      "`; None where one was not asked for.\"\"\"\n\n";
@@ -67,17 +67,18 @@ std::string Constant(const Contract& contract) {
 }
 
 std::string Body(const Contract& contract) {
-  const bool single = Fields(contract, IsResult).size() == 1;
+  const size_t results = Fields(contract, IsResult).size();
   const Lines parts = {PythonTuple("        ", Names(contract, IsInput, false)),
                        PythonTuple("        ", Names(contract, IsAttribute, false)),
                        PythonTuple("        ", Names(contract, IsResult, false)),
                        "level",
                        "implementation",
                        "threads"};
-  return std::string(single ? "    result: Array = _" : "    results = _") +
-         UpperCase(contract.name) + "(\n        " + Join(parts, ",\n        ") + ",\n    )" +
-         (single ? "[0]\n    return result\n"
-                 : "\n    return " + PascalCase(contract.name) + "(*results)\n");
+  const std::string call =
+      "_" + UpperCase(contract.name) + "(\n        " + Join(parts, ",\n        ") + ",\n    )";
+  if (results == 0) return "    " + call + "\n";
+  if (results == 1) return "    result: Array = " + call + "[0]\n    return result\n";
+  return "    results = " + call + "\n    return " + PascalCase(contract.name) + "(*results)\n";
 }
 
 }  // namespace

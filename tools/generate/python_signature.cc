@@ -30,7 +30,9 @@ std::string OutputAnnotation(const Field& field, const std::string& array) {
 
 // `array` is the type of all arrays.
 std::string ResultType(const Contract& contract, const std::string& array) {
-  if (Fields(contract, IsResult).size() == 1) return array;
+  const size_t results = Fields(contract, IsResult).size();
+  if (results == 0) return "None";
+  if (results == 1) return array;
   return PascalCase(contract.name) + "[" + array + "]";
 }
 

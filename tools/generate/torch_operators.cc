@@ -83,6 +83,9 @@ std::string Schema(const Contract& contract, bool out) {
          Join(attributes, ", ") + ") -> " + returned;
 }
 
+// Without results there is nothing that the overload `out` could do beside the other.
+bool HasResults(const Contract& contract) { return !Fields(contract, IsResult).empty(); }
+
 std::string Kind(const Field& field) {
   switch (field.type) {
     case Type::kTensor: break;
@@ -108,7 +111,9 @@ std::string Arguments(const Contract& contract) {
   const std::string name = PascalCase(contract.name);
   std::string text = "inline constexpr Argument k" + name + "[] = {\n";
   for (const Field* field : InOrder(contract)) text += Row(*field, Kind(*field));
-  text += "};\ninline constexpr Argument k" + name + "Outputs[] = {\n";
+  text += "};\n";
+  if (!HasResults(contract)) return text;
+  text += "inline constexpr Argument k" + name + "Outputs[] = {\n";
   for (const Field* field : Fields(contract, IsResult))
     text += Row(*field, field->is_required() ? "kUpdatedTensor" : "kOptionalUpdatedTensor");
   return text + "};\n";
@@ -124,11 +129,14 @@ std::string TorchOperators() {
     const std::string constant = "k" + PascalCase(contract.name);
     text += Arguments(contract);
     table += "    {.name = " + Quoted(contract.name) +
-             ",\n     .schema = " + Quoted(Schema(contract, false)) +
-             ",\n     .out_name = " + Quoted(contract.name + ".out") +
-             ",\n     .out_schema = " + Quoted(Schema(contract, true));
+             ",\n     .schema = " + Quoted(Schema(contract, false));
+    if (HasResults(contract)) {
+      table += ",\n     .out_name = " + Quoted(contract.name + ".out") +
+               ",\n     .out_schema = " + Quoted(Schema(contract, true));
+    }
     table.append(",\n     .arguments = ").append(constant);
-    table.append(",\n     .outputs = ").append(constant) += "Outputs},\n";
+    if (HasResults(contract)) table.append(",\n     .outputs = ").append(constant) += "Outputs";
+    table += "},\n";
   }
   return text + table + "};\n\n}  // namespace tamis::torch_ops\n";
 }

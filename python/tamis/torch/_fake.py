@@ -27,9 +27,16 @@ def register(operator: str) -> None:
     """
     contract = tamis.describe(operator)
     overloads = getattr(torch.ops.tamis, operator)
-    for overload, give in ((overloads.default, _results), (overloads.out, _nothing)):
+    # One that only updates tensors in place has no results, and no overload `out`.
+    give = {"default": _results, "out": _nothing} if _outputs(contract) else {"default": _nothing}
+    for name, kernel in give.items():
+        overload = getattr(overloads, name)
         order = [argument.name for argument in overload._schema.arguments]
-        torch.library.register_fake(overload, functools.partial(give, contract, order))
+        torch.library.register_fake(overload, functools.partial(kernel, contract, order))
+
+
+def _outputs(contract: dict[str, Any]) -> list[dict[str, Any]]:
+    return [f for f in contract["arguments"] if f["role"] in ("output", "optional_output")]
 
 
 def _called(contract: dict[str, Any], order: list[str], positional: Any, named: Any) -> _Call:
@@ -44,8 +51,7 @@ def _nothing(contract: dict[str, Any], order: list[str], *positional: Any, **nam
 
 def _results(contract: dict[str, Any], order: list[str], *positional: Any, **named: Any) -> Any:
     call = _called(contract, order, positional, named)
-    outputs = [f for f in contract["arguments"] if f["role"] in ("output", "optional_output")]
-    results = tuple(call.result(field) for field in outputs)
+    results = tuple(call.result(field) for field in _outputs(contract))
     return results[0] if len(results) == 1 else results
 
 

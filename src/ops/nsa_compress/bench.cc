@@ -34,3 +34,61 @@ const std::vector<base::Example>& Room::examples() {
 }
 
 }  // namespace tamis::nsa_compress
+
+namespace tamis::nsa_compress_infer {
+namespace {
+
+std::string Json(const std::vector<int64_t>& values) {
+  std::string text;
+  for (const int64_t value : values) text += (text.empty() ? "[" : ", ") + std::to_string(value);
+  return text + "]";
+}
+
+}  // namespace
+
+const std::vector<base::Example>& Room::examples() {
+  using base::Fill;
+  // The last token of 20 sequences ends a window in each.
+  static const std::vector<base::Example> kExamples = {
+      {.name = "decode",
+       .doc = "the window that a token ends in each of 20 sequences of 4096, pages of 128",
+       .tensors = {{"input", {640, 128, 4, 192}},
+                   {"weight", {32, 4}, Fill::kWindowWeight},
+                   {"slot_mapping", {20}, Fill::kPageTable},
+                   {"block_table", {20, 32}, Fill::kPageTable},
+                   {"cache", {5100, 4, 192}}},
+       .attributes = {{"act_seq_len", Json(std::vector<int64_t>(20, 4096))},
+                      {"compress_block_size", "32"},
+                      {"compress_stride", "16"},
+                      {"page_block_size", "128"}},
+       .timed = true},
+      {.name = "prefill",
+       .doc = "a text of 65536 tokens at once, pages of 128",
+       .tensors = {{"input", {512, 128, 4, 192}},
+                   {"weight", {32, 4}, Fill::kWindowWeight},
+                   {"slot_mapping", {65536}, Fill::kPageTable},
+                   {"block_table", {1, 512}, Fill::kPageTable},
+                   {"cache", {65536, 4, 192}}},
+       .attributes = {{"act_seq_len", "[65536]"},
+                      {"compress_block_size", "32"},
+                      {"compress_stride", "16"},
+                      {"page_block_size", "128"},
+                      {"actual_seq_qlen", "[65536]"}},
+       .timed = true},
+      {.name = "small",
+       .doc = "three sequences, steps of several tokens, windows across pages of 5",
+       .tensors = {{"input", {12, 5, 3, 20}},
+                   {"weight", {8, 3}, Fill::kWindowWeight},
+                   {"slot_mapping", {9}, Fill::kPageTable},
+                   {"block_table", {3, 4}, Fill::kPageTable},
+                   {"cache", {12, 3, 20}}},
+       .attributes = {{"act_seq_len", "[18, 7, 11]"},
+                      {"compress_block_size", "8"},
+                      {"compress_stride", "3"},
+                      {"page_block_size", "5"},
+                      {"actual_seq_qlen", "[6, 2, 1]"}}},
+  };
+  return kExamples;
+}
+
+}  // namespace tamis::nsa_compress_infer

@@ -16,24 +16,22 @@ int64_t FirstToken(const Problem& problem, int64_t window) {
   return -1;
 }
 
-double At(const TensorView& view, int64_t i, int64_t j, int64_t k) {
-  return base::LoadAsDouble(view.data, view.dtype, i * view.strides[0] + j * view.strides[1] + k);
-}
-
 }  // namespace
 
-void Room::ReferenceRow(const Problem& problem, const Params& in, int64_t row, size_t slot,
-                        base::Golden* golden) {
-  base::GoldenOutput& output = golden->outputs[0];
-  double* value = output.Row(static_cast<int64_t>(slot));
-  double* bound = output.BoundRow(static_cast<int64_t>(slot));
-  const int64_t token = FirstToken(problem, row);
+void Steps::PutWindow(const Problem& problem, const TensorView& input,
+                      const std::vector<int64_t>& tokens, int64_t head_stride,
+                      const TensorView& weight, size_t slot, base::GoldenOutput* output) {
+  double* value = output->Row(static_cast<int64_t>(slot));
+  double* bound = output->BoundRow(static_cast<int64_t>(slot));
   for (int64_t h = 0; h < problem.heads; ++h) {
     for (int64_t c = 0; c < problem.dim; ++c) {
       double sum = 0;
       double magnitude = 0;
       for (int64_t w = 0; w < problem.block; ++w) {
-        const double term = At(in.weight, w, 0, h) * At(in.input, token + w, h, c);
+        const int64_t at = tokens[static_cast<size_t>(w)] + h * head_stride + c;
+        const double term =
+            base::LoadAsDouble(weight.data, weight.dtype, w * weight.strides[0] + h) *
+            base::LoadAsDouble(input.data, input.dtype, at);
         sum += term;
         magnitude += std::fabs(term);
       }
@@ -42,6 +40,14 @@ void Room::ReferenceRow(const Problem& problem, const Params& in, int64_t row, s
           base::Fp32SumBound(static_cast<double>(problem.block), magnitude);
     }
   }
+}
+
+void Room::ReferenceRow(const Problem& problem, const Params& in, int64_t row, size_t slot,
+                        base::Golden* golden) {
+  const int64_t first = FirstToken(problem, row);
+  std::vector<int64_t> tokens;
+  for (int64_t w = 0; w < problem.block; ++w) tokens.push_back((first + w) * in.input.strides[0]);
+  PutWindow(problem, in.input, tokens, in.input.strides[1], in.weight, slot, &golden->outputs[0]);
 }
 
 }  // namespace tamis::nsa_compress

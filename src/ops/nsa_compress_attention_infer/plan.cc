@@ -10,21 +10,14 @@
 namespace tamis::nsa_compress_attention_infer {
 namespace {
 
-Status CheckCount(const char* name, const IntList& list, int64_t batch) {
-  if (list.size() == batch) return Status::Ok();
-  return base::Invalid(name, "one entry per sequence of block_table = " + std::to_string(batch),
-                       list.size());
-}
-
 // The four sources of lengths, against each other and the shapes.
 Status ReadLengths(const Params& params, const base::Dims& dims, Problem* problem) {
   std::vector<Lengths>* const lengths = &problem->lengths;
   std::vector<prim::Span>& spans = problem->key_spans;
   const int64_t batch = dims["B"];
   const bool padded = params.layout == Layout::kBsnd;
-  TAMIS_RETURN_IF_ERROR(CheckCount("actual_cmp_seq_kvlen", params.actual_cmp_seq_kvlen, batch));
-  TAMIS_RETURN_IF_ERROR(
-      prim::SpansFromCounts("actual_cmp_seq_kvlen", params.actual_cmp_seq_kvlen, -1, "", &spans));
+  TAMIS_RETURN_IF_ERROR(prim::SpansFromCountsOf(batch, "actual_cmp_seq_kvlen",
+                                                params.actual_cmp_seq_kvlen, -1, "", &spans));
   lengths->assign(static_cast<size_t>(batch), {});
   for (size_t b = 0; b < lengths->size(); ++b) (*lengths)[b].keys = spans[b].length;
 
@@ -40,9 +33,8 @@ Status ReadLengths(const Params& params, const base::Dims& dims, Problem* proble
     }
     for (Lengths& l : *lengths) l.queries = 1;
   } else {
-    TAMIS_RETURN_IF_ERROR(CheckCount("actual_seq_qlen", params.actual_seq_qlen, batch));
-    TAMIS_RETURN_IF_ERROR(prim::SpansFromCounts("actual_seq_qlen", params.actual_seq_qlen,
-                                                padded ? -1 : dims["T"], "T", &spans));
+    TAMIS_RETURN_IF_ERROR(prim::SpansFromCountsOf(batch, "actual_seq_qlen", params.actual_seq_qlen,
+                                                  padded ? -1 : dims["T"], "T", &spans));
     for (size_t b = 0; b < lengths->size(); ++b) {
       (*lengths)[b].queries = spans[b].length;
       if (padded && spans[b].length > dims["S"]) {
@@ -58,9 +50,8 @@ Status ReadLengths(const Params& params, const base::Dims& dims, Problem* proble
                : Status(StatusCode::kNullArgument,
                         "actual_sel_seq_kvlen: required with atten_mask, but absent");
   }
-  TAMIS_RETURN_IF_ERROR(CheckCount("actual_sel_seq_kvlen", params.actual_sel_seq_kvlen, batch));
-  TAMIS_RETURN_IF_ERROR(
-      prim::SpansFromCounts("actual_sel_seq_kvlen", params.actual_sel_seq_kvlen, -1, "", &spans));
+  TAMIS_RETURN_IF_ERROR(prim::SpansFromCountsOf(batch, "actual_sel_seq_kvlen",
+                                                params.actual_sel_seq_kvlen, -1, "", &spans));
   for (size_t b = 0; b < lengths->size(); ++b) (*lengths)[b].tokens = spans[b].length;
   return Status::Ok();
 }

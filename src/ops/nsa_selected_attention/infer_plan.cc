@@ -25,19 +25,12 @@ selected_attention::Tensors TensorsOf(const selected_attention::Problem& p, cons
           in.softmax_sum};
 }
 
-Status CheckCount(const char* name, const IntList& list, int64_t batch) {
-  if (list.size() == batch) return Status::Ok();
-  return base::Invalid(name, "one entry per sequence of block_table = " + std::to_string(batch),
-                       list.size());
-}
-
 // Query tokens and keys of each sequence.
 Status ReadLengths(const Params& params, const base::Dims& d, selected_attention::Problem* p) {
   const int64_t batch = d["B"];
   const bool padded = params.layout == Layout::kBsnd;
-  TAMIS_RETURN_IF_ERROR(CheckCount("actual_seq_kvlen", params.actual_seq_kvlen, batch));
-  TAMIS_RETURN_IF_ERROR(
-      prim::SpansFromCounts("actual_seq_kvlen", params.actual_seq_kvlen, -1, "", &p->key_spans));
+  TAMIS_RETURN_IF_ERROR(prim::SpansFromCountsOf(batch, "actual_seq_kvlen", params.actual_seq_kvlen,
+                                                -1, "", &p->key_spans));
   if (params.actual_seq_qlen.absent()) {
     if (!padded && d["T"] != batch) {
       return base::Invalid(
@@ -51,9 +44,8 @@ Status ReadLengths(const Params& params, const base::Dims& d, selected_attention
     p->query_spans.assign(static_cast<size_t>(batch), {0, 1});
     return Status::Ok();
   }
-  TAMIS_RETURN_IF_ERROR(CheckCount("actual_seq_qlen", params.actual_seq_qlen, batch));
-  TAMIS_RETURN_IF_ERROR(prim::SpansFromCounts("actual_seq_qlen", params.actual_seq_qlen,
-                                              padded ? -1 : d["T"], "T", &p->query_spans));
+  TAMIS_RETURN_IF_ERROR(prim::SpansFromCountsOf(batch, "actual_seq_qlen", params.actual_seq_qlen,
+                                                padded ? -1 : d["T"], "T", &p->query_spans));
   for (size_t b = 0; padded && b < p->query_spans.size(); ++b) {
     if (p->query_spans[b].length <= d["S"]) continue;
     return base::Invalid(base::Indexed("actual_seq_qlen", static_cast<int64_t>(b)),

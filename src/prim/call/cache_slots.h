@@ -13,10 +13,17 @@
 
 namespace tamis::prim {
 
-/// The slot that every token of `cache_index` ([T] or [B, S1], int32 or int64) writes, in order;
-/// -1: it writes nothing, because its slot is negative or a later token has the same one. A slot at
-/// or past `capacity` is refused. `order` is scratch: with lists that were as long before, nothing
-/// is allocated.
+/// The slot of a token of `slots` ([T], where `batch` is 0, or [B, S1], int32 or int64); -1 where
+/// it is negative. One at or past `capacity` is refused. Errors call the tensor `name`.
+Status ReadSlot(const char* name, const TensorView& slots, int64_t batch, int64_t token,
+                int64_t capacity, int64_t* slot);
+
+/// Of tokens with the same slot the last keeps it, the others get -1. `order` is scratch: with
+/// lists that were as long before, nothing is allocated.
+void KeepLastOfEach(std::vector<int64_t>* slots, std::vector<size_t>* order);
+
+/// The slot that every token of `cache_index` writes, in order; -1: it writes nothing, because its
+/// slot is negative or a later token has the same one.
 Status CacheSlots(const TensorView& cache_index, int64_t capacity, std::vector<int64_t>* slots,
                   std::vector<size_t>* order);
 

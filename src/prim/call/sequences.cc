@@ -52,4 +52,14 @@ Status SpansFromCounts(std::string_view argument, const IntList& counts, int64_t
   return Status::Ok();
 }
 
+Status SpansFromCountsOf(int64_t batch, std::string_view argument, const IntList& counts,
+                         int64_t total, std::string_view total_name, std::vector<Span>* spans) {
+  if (counts.size() != batch) {
+    return base::Invalid(argument,
+                         "one entry per sequence of block_table = " + std::to_string(batch),
+                         counts.size());
+  }
+  return SpansFromCounts(argument, counts, total, total_name, spans);
+}
+
 }  // namespace tamis::prim

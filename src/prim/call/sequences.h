@@ -27,4 +27,8 @@ Status SpansFromPrefix(std::string_view argument, const IntList& prefix, int64_t
 Status SpansFromCounts(std::string_view argument, const IntList& counts, int64_t total,
                        std::string_view total_name, std::vector<Span>* spans);
 
+/// The same, one for each of `batch` rows of a block table.
+Status SpansFromCountsOf(int64_t batch, std::string_view argument, const IntList& counts,
+                         int64_t total, std::string_view total_name, std::vector<Span>* spans);
+
 }  // namespace tamis::prim

@@ -1,4 +1,5 @@
-// nsa_compress, one level: an item is a run of consecutive windows of the packed output, all heads.
+// nsa_compress and nsa_compress_infer, one level: an item is a run of consecutive windows, all
+// heads.
 #include "ops/nsa_compress/cpu/kernel.h"
 #include "prim/blocks/elements-inl.h"
 #include "prim/blocks/find-inl.h"
@@ -32,21 +33,74 @@ struct Strip {
   }
 };
 
+TAMIS_INLINE int64_t Smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// Rows a token stride apart.
+template <class Element>
+struct Run {
+  const Stored<Element>* row;
+  int64_t count;
+};
+
+// Tokens of a sequence from one on, packed or in pages, at one column of one head.
+template <class Element>
+struct Tokens {
+  const KernelArgs& a;
+  int64_t table_offset;
+  int64_t first;
+  int64_t count;
+  int64_t column = 0;
+
+  TAMIS_INLINE Tokens At(int64_t head, int64_t c) const {
+    return {a, table_offset, first, count, head * a.input_head_stride + c};
+  }
+  // From token `t` on, as far as they lie side by side.
+  TAMIS_INLINE Run<Element> RunFrom(int64_t t) const {
+    if (t >= count) return {nullptr, 0};
+    const auto* const input = static_cast<const Stored<Element>*>(a.input) + column;
+    const int64_t token = first + t;
+    if (a.table == nullptr) return {input + token * a.input_token_stride, count - t};
+    const int64_t page = token / a.page_size;
+    const int64_t slot = token - page * a.page_size;
+    return {
+        input + a.table[table_offset + page] * a.input_page_stride + slot * a.input_token_stride,
+        Smaller(count - t, a.page_size - slot)};
+  }
+};
+
+// Calls step(row, t) for tokens [begin, end), and asks for those of `ahead` meanwhile.
+template <class S, class Element, class Step>
+TAMIS_INLINE void ForTokens(const Tokens<Element>& tokens, const Tokens<Element>& ahead,
+                            int64_t begin, int64_t end, Step&& step) {
+  const int64_t stride = tokens.a.input_token_stride;
+  while (begin < end) {
+    Run<Element> run = tokens.RunFrom(begin);
+    const Run<Element> next = ahead.RunFrom(begin);
+    int64_t stop = begin + Smaller(end - begin, run.count);
+    if (next.count > 0) stop = begin + Smaller(stop - begin, next.count);
+    const Stored<Element>* fetched = next.count > 0 ? next.row : run.row;
+    for (; begin < stop; ++begin) {
+      S::Prefetch(fetched);
+      step(run.row, begin);
+      run.row += stride;
+      fetched += stride;
+    }
+  }
+}
+
 // One window of one head. Sums run in the order of the tokens on every path and at every width, so
 // the result depends on neither.
 template <class Element, int kVectors, bool kPartial>
-TAMIS_INLINE void WindowStrip(const Stored<Element>* tokens, int64_t token_stride,
+TAMIS_INLINE void WindowStrip(const Tokens<Element>& tokens, const Tokens<Element>& ahead,
                               const float* weights, int64_t block, Stored<Element>* out,
                               int count) {
   using S = Strip<Element, kVectors, kPartial>;
   V sum[kVectors];
   for (int v = 0; v < kVectors; ++v) sum[v] = Zero();
-  for (int64_t w = 0; w < block; ++w) {
-    const Stored<Element>* row = tokens + w * token_stride;
-    S::Prefetch(row + block * token_stride);
+  ForTokens<S>(tokens, ahead, 0, block, [&](const Stored<Element>* row, int64_t w) {
     const V weight = Set(weights[w]);
     for (int v = 0; v < kVectors; ++v) sum[v] = Fma(S::LoadTokens(row, v, count), weight, sum[v]);
-  }
+  });
   S::StoreRow(out, sum, count);
 }
 
@@ -60,9 +114,8 @@ struct Overlap {
 };
 
 template <class Element, int kVectors, bool kPartial>
-TAMIS_INLINE void OverlapStrip(const Stored<Element>* tokens, int64_t token_stride,
-                               const Overlap& o, int64_t stride, float* carry, Stored<Element>* out,
-                               int count) {
+TAMIS_INLINE void OverlapStrip(const Tokens<Element>& tokens, const Tokens<Element>& ahead,
+                               const Overlap& o, float* carry, Stored<Element>* out, int count) {
   using S = Strip<Element, kVectors, kPartial>;
   V begin[kVectors];
   V end[kVectors];
@@ -70,10 +123,7 @@ TAMIS_INLINE void OverlapStrip(const Stored<Element>* tokens, int64_t token_stri
     begin[v] = Zero();
     end[v] = o.end_count > 0 ? Load(carry + v * kLanes) : Zero();
   }
-  int64_t t = 0;
-  for (; t < o.end_count; ++t) {
-    const Stored<Element>* row = tokens + t * token_stride;
-    S::Prefetch(row + stride * token_stride);
+  ForTokens<S>(tokens, ahead, 0, o.end_count, [&](const Stored<Element>* row, int64_t t) {
     const V begin_weight = Set(t < o.begin_count ? o.begin_weights[t] : 0.0f);
     const V end_weight = Set(o.end_weights[t]);
     for (int v = 0; v < kVectors; ++v) {
@@ -81,15 +131,13 @@ TAMIS_INLINE void OverlapStrip(const Stored<Element>* tokens, int64_t token_stri
       begin[v] = Fma(x, begin_weight, begin[v]);
       end[v] = Fma(x, end_weight, end[v]);
     }
-  }
-  for (; t < o.begin_count; ++t) {
-    const Stored<Element>* row = tokens + t * token_stride;
-    S::Prefetch(row + stride * token_stride);
-    const V weight = Set(o.begin_weights[t]);
-    for (int v = 0; v < kVectors; ++v) {
-      begin[v] = Fma(S::LoadTokens(row, v, count), weight, begin[v]);
-    }
-  }
+  });
+  ForTokens<S>(tokens, ahead, o.end_count, o.begin_count,
+               [&](const Stored<Element>* row, int64_t t) {
+                 const V weight = Set(o.begin_weights[t]);
+                 for (int v = 0; v < kVectors; ++v)
+                   begin[v] = Fma(S::LoadTokens(row, v, count), weight, begin[v]);
+               });
   if (o.end_count > 0) S::StoreRow(out, end, count);
   for (int v = 0; v < kVectors; ++v) Store(carry + v * kLanes, begin[v]);
 }
@@ -108,17 +156,51 @@ TAMIS_INLINE void ForColumns(int64_t dim, Step&& step) {
   if (c < dim) step.template operator()<1, true>(c, static_cast<int>(dim - c));
 }
 
-// Windows [first, first + count) of a sequence, each on its own.
+// Windows [first, first + count) of a sequence, of an item that ends before window `item_end`.
+struct Part {
+  int64_t sequence;
+  int64_t first;
+  int64_t count;
+  int64_t item_end;
+};
+
+// Of a sequence from a token on. Packed, they never end: what lies behind is asked for, too.
 template <class Element>
-void Windows(const KernelArgs& a, const Stored<Element>* tokens, int64_t count,
-             const float* weights, Stored<Element>* out) {
-  for (int64_t i = 0; i < count; ++i) {
+TAMIS_INLINE Tokens<Element> TokensFrom(const KernelArgs& a, int64_t sequence, int64_t token) {
+  const Sequence& s = a.sequences[sequence];
+  const int64_t all = a.table == nullptr ? INT64_MAX : (s.windows - 1) * a.stride + a.block;
+  return {a, s.table_offset, s.token_begin + token, all - token};
+}
+
+// What is read some time after: the sequence from `token` on, else the item's next one.
+template <class Element>
+TAMIS_INLINE Tokens<Element> Ahead(const KernelArgs& a, const Part& part, int64_t token) {
+  const Tokens<Element> tokens = TokensFrom<Element>(a, part.sequence, token);
+  const int64_t next = part.sequence + 1;
+  if (tokens.count > 0 || next == a.sequence_count ||
+      a.sequences[next].window_begin >= part.item_end)
+    return tokens;
+  return TokensFrom<Element>(a, next, 0);
+}
+
+template <class Element>
+TAMIS_INLINE Stored<Element>* OutputRow(const KernelArgs& a, int64_t window, int64_t head) {
+  const int64_t row = a.output_rows == nullptr ? window : a.output_rows[window];
+  return static_cast<Stored<Element>*>(a.output) + row * a.output_row_stride +
+         head * a.output_head_stride;
+}
+
+// Each window on its own.
+template <class Element>
+void Windows(const KernelArgs& a, const Part& part, const float* weights) {
+  for (int64_t i = part.first; i < part.first + part.count; ++i) {
+    const auto tokens = TokensFrom<Element>(a, part.sequence, i * a.stride);
+    const auto ahead = Ahead<Element>(a, part, i * a.stride + a.block);
     for (int64_t h = 0; h < a.heads; ++h) {
-      const Stored<Element>* in =
-          tokens + i * a.stride * a.input_token_stride + h * a.input_head_stride;
-      Stored<Element>* to = out + i * a.output_row_stride + h * a.output_head_stride;
+      Stored<Element>* const to =
+          OutputRow<Element>(a, a.sequences[part.sequence].window_begin + i, h);
       ForColumns(a.dim, [&]<int kVectors, bool kPartial>(int64_t c, int n) {
-        WindowStrip<Element, kVectors, kPartial>(in + c, a.input_token_stride,
+        WindowStrip<Element, kVectors, kPartial>(tokens.At(h, c), ahead.At(h, c),
                                                  weights + h * a.block, a.block, to + c, n);
       });
     }
@@ -128,20 +210,21 @@ void Windows(const KernelArgs& a, const Stored<Element>* tokens, int64_t count,
 // The same, stride by stride; `carry` holds what the window begun last has so far, [head][padded
 // dim].
 template <class Element>
-void OverlappingWindows(const KernelArgs& a, const Stored<Element>* tokens, int64_t count,
-                        const float* weights, float* carry, Stored<Element>* out) {
-  for (int64_t i = 0; i <= count; ++i) {
+void OverlappingWindows(const KernelArgs& a, const Part& part, const float* weights, float* carry) {
+  const int64_t window_begin = a.sequences[part.sequence].window_begin;
+  for (int64_t i = 0; i <= part.count; ++i) {
+    const int64_t at = part.first + i;
+    const auto tokens = TokensFrom<Element>(a, part.sequence, at * a.stride);
+    const auto ahead = Ahead<Element>(a, part, (at + 1) * a.stride);
     for (int64_t h = 0; h < a.heads; ++h) {
       const float* w = weights + h * a.block;
       const Overlap overlap = {.begin_weights = w,
-                               .begin_count = i < count ? a.stride : 0,
+                               .begin_count = i < part.count ? a.stride : 0,
                                .end_weights = w + a.stride,
                                .end_count = i > 0 ? a.block - a.stride : 0};
-      const Stored<Element>* in =
-          tokens + i * a.stride * a.input_token_stride + h * a.input_head_stride;
-      Stored<Element>* to = out + (i - 1) * a.output_row_stride + h * a.output_head_stride;
+      Stored<Element>* const to = OutputRow<Element>(a, window_begin + at - (i > 0 ? 1 : 0), h);
       ForColumns(a.dim, [&]<int kVectors, bool kPartial>(int64_t c, int n) {
-        OverlapStrip<Element, kVectors, kPartial>(in + c, a.input_token_stride, overlap, a.stride,
+        OverlapStrip<Element, kVectors, kPartial>(tokens.At(h, c), ahead.At(h, c), overlap,
                                                   carry + h * PaddedDim(a) + c, to + c, n);
       });
     }
@@ -174,14 +257,11 @@ void Item(const KernelArgs& a, int64_t item, float* scratch) {
     const Sequence& sequence = a.sequences[s];
     const int64_t sequence_end = sequence.window_begin + sequence.windows;
     const int64_t count = (end < sequence_end ? end : sequence_end) - window;
-    const int64_t token = sequence.token_begin + (window - sequence.window_begin) * a.stride;
-    const Stored<Element>* tokens =
-        static_cast<const Stored<Element>*>(a.input) + token * a.input_token_stride;
-    Stored<Element>* out = static_cast<Stored<Element>*>(a.output) + window * a.output_row_stride;
-    if (a.stride < a.block && a.block <= 2 * a.stride) {
-      OverlappingWindows<Element>(a, tokens, count, scratch, carry, out);
+    const Part part = {s, window - sequence.window_begin, count, end};
+    if (count > 1 && a.stride < a.block && a.block <= 2 * a.stride) {
+      OverlappingWindows<Element>(a, part, scratch, carry);
     } else {
-      Windows<Element>(a, tokens, count, scratch, out);
+      Windows<Element>(a, part, scratch);
     }
     window += count;
   }

@@ -9,19 +9,25 @@
 
 namespace tamis::nsa_compress {
 
+/// Windows of a sequence, each a stride of tokens after the one before.
 struct Sequence {
-  int64_t token_begin;
-  int64_t window_begin;  // in the packed output
+  int64_t token_begin;   // of the packed tokens, or of the sequence's own
+  int64_t window_begin;  // of all windows
   int64_t windows;
+  int64_t table_offset;  // of the sequence's first entry in the table
 };
 
 struct KernelArgs {
-  const void* input;  // strides in elements
+  const void* input;     // strides in elements
+  const int32_t* table;  // pages of the sequences; null: tokens are packed
+  int64_t page_size;
+  int64_t input_page_stride;
   int64_t input_token_stride;
   int64_t input_head_stride;
   const void* weight;
   int64_t weight_row_stride;
   void* output;
+  const int64_t* output_rows;  // of every window; null: their own order
   int64_t output_row_stride;
   int64_t output_head_stride;
   const Sequence* sequences;
