@@ -23,14 +23,30 @@ def operator_call(operator: str, tensors: Tensors, attributes: Attributes) -> Ca
     """torch.ops.tamis.<operator> with these arguments."""
     function = getattr(torch.ops.tamis, operator).default
     given = tensors | attributes
-    return lambda: as_tuple(function(**given))
+    if function._schema.returns:
+        return lambda: as_tuple(function(**given))
+    written = tuple(tensors[name] for name in _updated(operator))
+
+    def call() -> Outputs:
+        function(**given)
+        return written
+
+    return call
+
+
+def _updated(operator: str) -> list[str]:
+    """What the operator updates in place."""
+    fields = tamis.describe(operator)["arguments"]
+    return [field["name"] for field in fields if field["role"] in ("inout", "optional_inout")]
 
 
 def reference_call(operator: str, tensors: Tensors, attributes: Attributes) -> Outputs:
     """The float64 reference, on all processors."""
-    return as_tuple(
-        getattr(tamis, operator)(**tensors, **attributes, implementation="reference", threads=0)
+    own = {name: tensors[name].clone() for name in _updated(operator) if name in tensors}
+    returned = getattr(tamis, operator)(
+        **tensors | own, **attributes, implementation="reference", threads=0
     )
+    return tuple(own.values()) if returned is None else as_tuple(returned)
 
 
 def contender(shape: Shape, pool: Pool, name: str = "tamis", **changed: Any) -> Contender:

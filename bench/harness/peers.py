@@ -145,6 +145,17 @@ def nsa_compress_as_sum(c: Call) -> Outputs:
     return ((first + second).to(c["input"].dtype),)
 
 
+def nsa_compress_infer(c: Call) -> Outputs:
+    """The last window of every sequence, which its last token ends, gathered for one product."""
+    size, page = c.attributes["compress_block_size"], c.attributes["page_block_size"]
+    ends = torch.tensor(c.attributes["act_seq_len"])[:, None]
+    places = ends - size + torch.arange(size)
+    rows = c["block_table"].gather(1, places // page) * page + places % page
+    windows = c["input"].flatten(0, 1).index_select(0, rows.flatten()).unflatten(0, rows.shape)
+    sums = torch.einsum("bwhd,wh->bhd", c.wide(windows), c.wide(c["weight"]))
+    return (c["cache"].index_copy_(0, c["slot_mapping"], sums.to(c["cache"].dtype)),)
+
+
 # --- attention over compressed keys ---------------------------------------------------------------
 
 
@@ -452,6 +463,12 @@ PEERS: dict[str, list[Peer]] = {
         lightning_indexer, lightning_indexer_at_once, ("query", "key", "weights")
     ),
     "nsa_compress": _pair(nsa_compress, nsa_compress_as_sum, ("input", "weight")),
+    "nsa_compress_infer": _pair(
+        nsa_compress_infer,
+        nsa_compress_infer,
+        ("input", "weight", "slot_mapping", "block_table"),
+        ((("cache",), _own_caches),),
+    ),
     "nsa_compress_attention": [
         *_pair(nsa_compress_attention, nsa_compress_attention_by_quarters, _MASKS, (_BY_HEAD,)),
         Peer("SDPA, attention alone", nsa_compress_attention_sdpa, _MASKS, _ONE, own_dtype=True),

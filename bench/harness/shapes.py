@@ -203,6 +203,28 @@ def compress(tokens: int, heads: int = GROUPS, dim: int = DIM) -> Shape:
     )
 
 
+def compress_step(batch: int, tokens: int, page: int = 128, sets: int = 4) -> Shape:
+    """The window that the last token of every sequence ends, from one cache into another."""
+    pages, windows = batch * (tokens // page), (tokens - BLOCK) // STRIDE + 1
+
+    def make(dtype: torch.dtype) -> Pool:
+        own = [
+            {
+                "input": table(dtype, pages * page, GROUPS * DIM).view(pages, page, GROUPS, DIM),
+                "weight": random(dtype, BLOCK, GROUPS) / BLOCK,
+                "slot_mapping": torch.randperm(batch * windows)[:batch].int(),
+                "block_table": torch.randperm(pages).int().view(batch, -1),
+                "cache": torch.zeros(batch * windows, GROUPS, DIM, dtype=dtype),
+            }
+            for _ in range(sets)
+        ]
+        attributes: Attributes = {"act_seq_len": [tokens] * batch, "page_block_size": page}
+        return Pool(own, attributes | WINDOWS)
+
+    size = batch * BLOCK * GROUPS * DIM
+    return Shape("nsa_compress_infer", f"B {batch}, {tokens} tokens", 2.0 * size, 2.0 * size, make)
+
+
 def decode(batch: int, keys: int, count: int = 16, page: int = 128, sets: int = 2) -> Shape:
     """A token of every sequence over its paged compressed keys."""
     pages = batch * (keys // page)
@@ -477,6 +499,7 @@ def shapes() -> list[Shape]:
         prefill(65536, 4096, causal=False, largest=True),
         decode(20, 4096),
         compress(65536),
+        compress_step(64, 512),
         *(
             make(tokens, weight_format)
             for make in (mla, index_prolog)
@@ -497,6 +520,7 @@ def small_shapes() -> list[Shape]:
         prefill(96, 40, causal=False, largest=True, count=4),
         decode(3, 256, count=8, page=64),
         compress(256),
+        compress_step(3, 64, page=16, sets=2),
         *(
             make(tokens, weight_format, SMALL_LAYER)
             for make in (mla, index_prolog)

@@ -24,6 +24,7 @@ BINARY = Path(os.environ.get("TAMIS_BINARY", ROOT / "build/release/bin/tamis"))
 # The smallest named example of each operator; None: made here.
 SHAPES: dict[str, str | None] = {
     "nsa_compress": "ragged",
+    "nsa_compress_infer": "small",
     "nsa_compress_attention": "ragged",
     "nsa_compress_attention_infer": "mtp",
     "nsa_selected_attention": "small",
@@ -160,8 +161,8 @@ def outputs(op: str, result: Any) -> dict[str, Any]:
     if isinstance(result, tuple):
         named = result._asdict()  # type: ignore[attr-defined]
         return {name: value for name, value in named.items() if value is not None}
-    (name,) = (a["name"] for a in tamis.describe(op)["arguments"] if "output" in a["role"])
-    return {name: result}
+    names = [a["name"] for a in tamis.describe(op)["arguments"] if "output" in a["role"]]
+    return dict(zip(names, [] if result is None else [result], strict=True))
 
 
 def call(case: Case, **options: Any) -> dict[str, Any]:

@@ -63,6 +63,34 @@ def test_modules_and_namespaces_lead_to_the_same_calls() -> None:
         assert torch.equal(compress(x, weight, 32, 16, actual_seq_len=[80]), expected)
 
 
+def test_decoding_compresses_into_the_cache_that_it_returns() -> None:
+    pages, weight = random(5, 16, 2, 16), random(32, 2)
+    table = torch.tensor([[2, 0, 4], [1, 3, -1]], dtype=torch.int32)
+    cache = random(6, 2, 16)
+    before = cache.clone()
+    how: dict[str, Any] = {"block_table": table, "actual_seq_len": [48, 31]}
+    slots = torch.tensor([4, 1], dtype=torch.int32)
+    for compress in (torch_npu.npu_nsa_compress_infer, torch.ops.npu.npu_nsa_compress_infer.cache):
+        cache.copy_(before)
+        assert compress(pages, weight, slots, 32, 16, 16, **how, cache=cache) is cache
+        rows = torch.cat([pages[0], pages[4]])  # tokens 16 to 47 of the first sequence
+        window = tamis.nsa_compress(
+            rows, weight, act_seq_len=[32], compress_block_size=32, compress_stride=16
+        )
+        assert torch.equal(cache[4:5], window)
+        rest = torch.tensor([0, 1, 2, 3, 5])  # the second sequence is too short
+        assert torch.equal(cache[rest], before[rest])
+    for name in how:
+        with pytest.raises(ValueError, match=rf"^{name}: required, but absent$"):
+            torch_npu.npu_nsa_compress_infer(
+                pages, weight, slots, 32, 16, 16, **(how | {name: None}), cache=cache
+            )
+    with pytest.raises(ValueError, match=r"^actual_seq_len: expected one entry per sequence"):
+        torch_npu.npu_nsa_compress_infer(
+            pages, weight, slots, 32, 16, 16, **(how | {"actual_seq_len": [48]}), cache=cache
+        )
+
+
 def test_statistics_lie_as_the_device_lays_them_down() -> None:
     lengths, heads = [2, 3], 2
     query, key = random(5, heads, 32), random(20, heads, 32)

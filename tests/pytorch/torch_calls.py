@@ -73,9 +73,14 @@ def optional_tensors(op: str) -> set[str]:
     return {a["name"] for a in tamis.describe(op)["arguments"] if a["role"] in roles}
 
 
+def has_results(op: str) -> bool:
+    """Whether the operator gives anything beside the tensors that it updates in place."""
+    return bool(overload(op)._schema.returns)
+
+
 def results(op: str, returned: Any) -> dict[str, torch.Tensor]:
     """What an operator returned, by the names of its schema."""
-    values = returned if isinstance(returned, tuple) else (returned,)
+    values = returned if isinstance(returned, tuple) else () if returned is None else (returned,)
     names = [field.name for field in overload(op)._schema.returns]
     return dict(zip(names, values, strict=True))
 
@@ -379,6 +384,24 @@ def _prolog(op: str, folder: Path, rows: tuple[int, ...], without: tuple[str, ..
     return case
 
 
+def _compress_infer(**options: Any) -> Case:
+    """A small call of nsa_compress_infer: new tokens end a window in each sequence."""
+    tensors = {
+        "input": random(5, 16, 2, 20),
+        "weight": random(8, 2),
+        "slot_mapping": torch.tensor([99, 4], dtype=torch.int32),
+        "block_table": torch.tensor([[4, 1], [0, 3]], dtype=torch.int32),
+        "cache": random(6, 2, 20),
+    }
+    attributes = {
+        "act_seq_len": [23, 20],
+        "compress_block_size": 8,
+        "compress_stride": 4,
+        "page_block_size": 16,
+    }
+    return Case("nsa_compress_infer", tensors, attributes | options)
+
+
 def _compress(lengths: list[int], kind: int) -> Case:
     attributes = {
         "act_seq_len": lengths,
@@ -406,6 +429,11 @@ def forms(folder: Path) -> Iterator[tuple[str, Case]]:
     yield "sparse_flash_attention with the fewest tensors", _plain_attention()
     for lengths, kind in (([20, 31, 100], 0), ([20, 47, 33], 1), ([100], 0)):
         yield f"nsa_compress of {lengths}, type {kind}", _compress(lengths, kind)
+    yield "nsa_compress_infer, one token each", _compress_infer()
+    steps = _compress_infer(actual_seq_qlen=[4, 2])
+    steps.tensors["slot_mapping"] = torch.tensor([5, 5, 1, 5, 9, 1])
+    yield "nsa_compress_infer, several tokens", steps
+    yield "nsa_compress_infer in fp32", in_fp32(steps)
     for layout, key in (("BSND", "BSND"), ("BSND", "PA_BSND"), ("TND", "TND"), ("TND", "PA_BSND")):
         yield f"lightning_indexer {layout} {key}", indexer_case(layout, key)
         yield f"lightning_indexer {layout} {key}, a shadow", _shadowed_indexer(layout, key)

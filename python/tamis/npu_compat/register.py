@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from tamis.npu_compat import calls
-from tamis.npu_compat.schemas import SCHEMAS, is_opaque, name_of, signature_of
+from tamis.npu_compat.schemas import SCHEMAS, is_opaque, name_of, overload_of, signature_of
 
 _libraries: list[torch.library.Library] = []  # what is registered lives as long as these
 
@@ -29,7 +29,7 @@ def register() -> None:
                 torch.library.register_fake(f"{namespace}::{name}", function, lib=library)
             else:
                 # Composite: compilers and exporters see the operators of Tamis inside.
-                library.impl(name, function, "CompositeImplicitAutograd")
+                library.impl(overload_of(schema), function, "CompositeImplicitAutograd")
 
 
 def calls_of(namespace: str) -> dict[str, Callable[..., Any]]:

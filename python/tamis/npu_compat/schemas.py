@@ -56,6 +56,9 @@ SCHEMAS: dict[str, tuple[str, ...]] = {
     "npu": (
         "npu_nsa_compress(Tensor input, Tensor weight, int compress_block_size, "
         "int compress_stride, *, int[]? actual_seq_len=None) -> Tensor",
+        "npu_nsa_compress_infer.cache(Tensor input, Tensor weight, Tensor slot_mapping, "
+        "int compress_block_size, int compress_stride, int page_block_size, *, "
+        "Tensor? block_table=None, int[]? actual_seq_len=None, Tensor(a!) cache) -> Tensor(a!)",
         # document 002
         "npu_nsa_compress_attention(Tensor query, Tensor key, Tensor value, float scale_value, "
         "int head_num, int compress_block_size, int compress_stride, int select_block_size, "
@@ -154,6 +157,11 @@ READ_WEIGHTS: dict[str, tuple[str, ...]] = {
 
 def name_of(schema: str) -> str:
     """The call that a schema describes."""
+    return overload_of(schema).partition(".")[0]
+
+
+def overload_of(schema: str) -> str:
+    """The same, with the name of the overload where the device has one."""
     return schema.partition("(")[0]
 
 

@@ -17,6 +17,7 @@ from tamis.npu_compat.calls import custom, custom_pypto, dsa, mla_prolog, nsa, n
 CALLS: dict[str, tuple[Callable[..., Any], ...]] = {
     "npu": (
         nsa.npu_nsa_compress,
+        nsa.npu_nsa_compress_infer,
         nsa.npu_nsa_compress_attention,
         nsa.npu_nsa_compress_attention_infer,
         nsa_select.npu_nsa_select_attention,

@@ -1,4 +1,4 @@
-"""Native Sparse Attention: documents 000, 001 and 002."""
+"""Native Sparse Attention: documents 000, 001 and 002, and what op-plugin has beside them."""
 
 from __future__ import annotations
 
@@ -41,6 +41,39 @@ def npu_nsa_compress(
         strict=options.strict,
     )
     return out
+
+
+def npu_nsa_compress_infer(
+    input: Tensor,  # noqa: A002  (the device's name)
+    weight: Tensor,
+    slot_mapping: Tensor,
+    compress_block_size: int,
+    compress_stride: int,
+    page_block_size: int,
+    *,
+    block_table: Tensor | None = None,
+    actual_seq_len: list[int] | None = None,
+    cache: Tensor,
+) -> Tensor:
+    """`tamis.nsa_compress_infer` of one new token per sequence: `cache`, updated in place.
+
+    `block_table` and `actual_seq_len`, lengths of the sequences, are required.
+    """
+    run(
+        {"act_seq_len": "actual_seq_len"},
+        torch.ops.tamis.nsa_compress_infer,
+        input=input,
+        weight=weight,
+        slot_mapping=slot_mapping,
+        block_table=required("block_table", block_table),
+        cache=cache,
+        act_seq_len=required("actual_seq_len", actual_seq_len),
+        compress_block_size=compress_block_size,
+        compress_stride=compress_stride,
+        page_block_size=page_block_size,
+        strict=options.strict,
+    )
+    return cache
 
 
 def npu_nsa_compress_attention(
