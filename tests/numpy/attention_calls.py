@@ -15,6 +15,7 @@ from formulation import (
     Ints,
     MaskedRows,
     Row,
+    Selection,
     Statistics,
     compress_attention,
     compress_attention_infer,
@@ -93,6 +94,7 @@ class Training:
     topk_mask: Bools | None = None
     kind: Importance = "cann"
     masked_rows: MaskedRows = "uniform"
+    selection: Selection = "device"
     mask_dtype: type = np.bool_
     accuracy: str = "fp32"
     key_limits: Ints | None = None
@@ -125,6 +127,7 @@ class Training:
             "actual_cmp_seq_kvlen": np.cumsum(self.kv_lengths).tolist(),
             "importance": self.kind,
             "masked_rows": self.masked_rows,
+            "selection": self.selection,
             "accuracy": self.accuracy,
             "causal": self.causal,
             "out_dtype": self.out_dtype,
@@ -152,6 +155,7 @@ class Training:
             self.key_limits,
             raw_lengths if self.causal else None,
             self.whole,
+            self.selection,
         )
 
     def check(self, runner: Runner, implementation: Implementation) -> Outputs:
@@ -166,7 +170,12 @@ class Training:
         assert ("block_scores" in outputs.tensors) == self.block_scores
         block_scores = outputs.floats("block_scores") if self.block_scores else None
         if block_scores is not None:
-            most = self.blocks.training_count(max(self.kv_lengths))
+            raw = self.q_lengths if self.raw_lengths is None else self.raw_lengths
+            most = (
+                self.blocks.causal_count(max(raw))
+                if self.selection == "causal"
+                else self.blocks.training_count(max(self.kv_lengths))
+            )
             assert block_scores.shape == (tokens, kv_heads, most)
         assert_attention(
             self.rows(),
@@ -200,6 +209,7 @@ class Infer:
     layout: str = "TND"
     kind: Importance = "cann"
     masked_rows: MaskedRows = "uniform"
+    selection: Selection = "device"
     accuracy: str = "fp32"
     key_limits: Ints | None = None  # [T]
     whole: Statistics | None = None  # [T, N]
@@ -255,6 +265,7 @@ class Infer:
             "actual_cmp_seq_kvlen": self.cmp_lengths,
             "importance": self.kind,
             "masked_rows": self.masked_rows,
+            "selection": self.selection,
             "accuracy": self.accuracy,
             "out_dtype": self.out_dtype,
             "return_softmax_lse": self.statistics,
@@ -279,11 +290,12 @@ class Infer:
             self.counts,
             self.cmp_lengths,
             self.blocks,
-            self.sel_lengths if self.masked else None,
+            self.sel_lengths if self.masked or self.selection == "causal" else None,
             self.kind,
             self.masked_rows,
             self.key_limits,
             self.whole,
+            self.selection,
         )
 
     def check(self, runner: Runner, implementation: Implementation) -> Outputs:
@@ -308,6 +320,8 @@ class Infer:
         assert topk.shape == (tokens, self.kv_heads, self.top_k)
         if block_scores is not None:
             most = self.blocks.infer_count(max(self.cmp_lengths))
+            if self.selection == "causal" and self.sel_lengths is not None:
+                most = self.blocks.causal_count(max(self.sel_lengths))
             assert block_scores.shape == (tokens, self.kv_heads, most)
         assert_attention(
             self.rows(),

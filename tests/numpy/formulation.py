@@ -17,6 +17,7 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Importance = Literal["cann", "exact_overlap"]
 MaskedRows = Literal["uniform", "zero"]
+Selection = Literal["device", "causal"]
 Statistics = tuple[Floats, Floats]  # the largest score, and the sum of e^(score - largest)
 
 FLT_MAX = float(np.finfo(np.float32).max)
@@ -66,6 +67,15 @@ class Blocks:
     def infer_count(self, n: int) -> int:
         """Candidate select blocks over n compressed tokens, as decoding counts them."""
         return -(-((n - 1) * self.stride + self.compress) // self.select) if n > 0 else 0
+
+    def causal_count(self, visible: int) -> int:
+        """Select blocks that hold one of the first `visible` raw tokens."""
+        return len({token // self.select for token in range(visible)})
+
+
+def causal_forced(count: int) -> Bools:
+    """The first block, the last, which is the query's own, and the one before: [count]."""
+    return np.array([j == 0 or j >= count - 2 for j in range(count)], bool)
 
 
 def importance(p: Floats, blocks: Blocks, count: int, kind: Importance = "cann") -> Floats:
@@ -144,6 +154,7 @@ def attend(
     kind: Importance,
     masked_rows: MaskedRows,
     whole: Statistics | None = None,
+    selection: Selection = "device",
 ) -> Row:
     """One row from query [G, D], key [n, D], value [n, D2], hidden [n] and forced [J].
 
@@ -166,13 +177,13 @@ def attend(
         n=n,
         band=group * band,
     )
+    row.scores[forced] = np.inf
     if n == 0:
         return row
     x = scale * (query @ key.T)
     x[:, hidden] = -FLT_MAX
     row.maximum = x.max(axis=1)
     if hidden.all() and masked_rows == "zero":
-        row.scores[forced] = np.inf
         return row
     e = np.exp(x - row.maximum[:, None])
     row.total = e.sum(axis=1)
@@ -186,6 +197,8 @@ def attend(
         p = np.exp(x - whole[0][:, None]) / whole[1][:, None]
         row.whole_magnitude = np.zeros(group) if hidden.all() else np.abs(whole[0])
         row.whole_share = np.exp(row.maximum - whole[0]) / whole[1]
+    if selection == "causal" and hidden.all():
+        return row  # nothing that the token sees is important
     for head in range(group):
         row.importance += importance(p[head], blocks, len(forced), kind)
     row.scores = np.where(forced, np.inf, row.importance)
@@ -213,10 +226,11 @@ def compress_attention(
     key_limits: Ints | None = None,
     raw_lengths: list[int] | None = None,
     whole: Statistics | None = None,
+    selection: Selection = "device",
 ) -> list[list[Row]]:
     """nsa_compress_attention: a Row per query token [Tq] and kv head [N2].
 
-    `raw_lengths` only where the call is causal.
+    `raw_lengths` only where the call is causal, and always where its selection is.
     """
     kv_heads = key.shape[1]
     group = query.shape[1] // kv_heads
@@ -234,6 +248,9 @@ def compress_attention(
                     last = i * blocks.stride + blocks.compress - 1
                     hidden[i] |= last > position
             forced = np.zeros(count, bool) if topk_mask is None else topk_mask[t, :count]
+            if selection == "causal":
+                assert raw_lengths is not None
+                forced = causal_forced(blocks.causal_count(raw_lengths[b] - q_len + t + 1))
             rows.append(
                 [
                     attend(
@@ -247,6 +264,7 @@ def compress_attention(
                         kind,
                         masked_rows,
                         of_heads(whole, q_begin + t, g, group),
+                        selection,
                     )
                     for g in range(kv_heads)
                 ]
@@ -284,8 +302,12 @@ def compress_attention_infer(
     masked_rows: MaskedRows = "uniform",
     key_limits: Ints | None = None,
     whole: Statistics | None = None,
+    selection: Selection = "device",
 ) -> list[list[Row]]:
-    """nsa_compress_attention_infer, queries packed; `sel_lengths` only where a mask is given."""
+    """nsa_compress_attention_infer, queries packed.
+
+    `sel_lengths` only where a mask is given or selection is causal.
+    """
     group = query.shape[1] // kv_heads
     rows = []
     for b, (q_begin, q_len) in enumerate(spans(q_lengths)):
@@ -303,6 +325,8 @@ def compress_attention_infer(
                 seen = sel_lengths[b] - (q_len - 1 - t)
                 for i in range(n):
                     hidden[i] = i * blocks.stride + blocks.compress > seen
+                if selection == "causal":
+                    forced = causal_forced(blocks.causal_count(seen))
             if key_limits is not None:
                 hidden |= np.arange(n) >= key_limits[q_begin + t]
             rows.append(
@@ -318,6 +342,7 @@ def compress_attention_infer(
                         kind,
                         masked_rows,
                         of_heads(whole, q_begin + t, g, group),
+                        selection,
                     )
                     for g in range(kv_heads)
                 ]

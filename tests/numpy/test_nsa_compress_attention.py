@@ -80,6 +80,8 @@ def random_call(seed: int) -> Training:
         out_dtype="float32" if rng.random() < 0.5 else "input",
         block_scores=bool(rng.random() < 0.6),
     )
+    if causal and rng.random() < 0.6:
+        call.selection, call.topk_mask = "causal", None
     if rng.random() < 0.4:
         call.whole = random_whole(rng, call.rows())
     return call

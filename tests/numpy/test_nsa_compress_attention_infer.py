@@ -82,6 +82,8 @@ def random_call(seed: int) -> Infer:
         block_scores=bool(rng.random() < 0.6),
     )
     if rng.random() < 0.4:
+        call.selection, call.sel_lengths = "causal", sel_lengths
+    if rng.random() < 0.4:
         call.whole = random_whole(rng, call.rows())
     return call
 

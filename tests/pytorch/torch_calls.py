@@ -423,6 +423,11 @@ def forms(folder: Path) -> Iterator[tuple[str, Case]]:
     scores.attributes |= {"return_block_scores": True, "out_dtype": "float32"}
     yield "nsa_compress_attention, block scores", scores
     yield "nsa_compress_attention in fp32", in_fp32(scores)
+    causal = {"causal": True, "selection": "causal"}
+    raw = {"actual_raw_seq_kvlen": [300, 700, 711]}
+    for options in (causal, causal | raw):
+        case = Case(scores.op, scores.tensors, scores.attributes | options)
+        yield f"nsa_compress_attention, causal selection, {len(options)} options", case
     yield "lightning_indexer with all tensors", _whole_indexer()
     yield "lightning_indexer in fp32", in_fp32(indexer_case("TND", "TND", return_value=True))
     yield "sparse_flash_attention with all tensors", _whole_attention()
@@ -467,6 +472,9 @@ def forms(folder: Path) -> Iterator[tuple[str, Case]]:
         yield f"nsa_compress_attention_infer {layout} in fp32, block scores", scores
         none = _infer(layout, return_block_scores=True, actual_cmp_seq_kvlen=[0, 0])
         yield f"nsa_compress_attention_infer {layout}, block scores of no key", none
+        causal = {"selection": "causal", "actual_sel_seq_kvlen": [340, 500]}
+        case = _infer(layout, return_block_scores=True, **causal)
+        yield f"nsa_compress_attention_infer {layout}, causal selection", case
     for mode in (0, 2, 3):
         yield f"nsa_selected_attention, sparse_mode {mode}", _selected(mode)
     yield "nsa_selected_attention to float32", _selected(3, out_dtype="float32")

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/checked.h"
 #include "base/dtype.h"
 #include "prim/formats/key_shadow.h"
 #include "registry/registry.h"
@@ -132,8 +133,19 @@ void NsaCompressAttention(ContractCall* c) {
   if (c->Coin()) c->Set("actual_sel_seq_kvlen", Prefix(n));  // accepted and not used
   const bool causal = random.Below(4) != 0;
   c->Set("causal", causal);
-  if (causal && random.Below(4) != 0)
-    c->Set("actual_raw_seq_kvlen", Prefix(Lengths(sequences, 300, &random)));
+  std::vector<int64_t> raw = q;
+  if (causal && random.Below(4) != 0) {
+    raw = Lengths(sequences, 300, &random);
+    c->Set("actual_raw_seq_kvlen", Prefix(raw));
+  }
+  int64_t blocks = base::CeilDiv(Most(n), select);
+  c->Size("max_blocks", blocks);
+  const bool causal_selection = causal && c->Coin();
+  c->Set("selection", std::string(causal_selection ? "causal" : "device"));
+  if (causal_selection) {
+    c->Omit("topk_mask");
+    blocks = base::CeilDiv(Most(raw), c->size("select_block_size"));
+  }
   SetPart(c, Most(n));
   c->Set("actual_seq_qlen", Prefix(q))
       .Set("actual_cmp_seq_kvlen", Prefix(n))
@@ -141,8 +153,7 @@ void NsaCompressAttention(ContractCall* c) {
       .Size("Tc", Sum(n))
       .Size("max_q", Most(q))
       .Size("max_n", Most(n))
-      .Size("max_blocks", (Most(n) + select - 1) / select)
-      .Size("blocks", (Most(n) + select - 1) / select);
+      .Size("blocks", blocks);
 }
 
 void NsaCompressAttentionInfer(ContractCall* c) {
@@ -172,7 +183,9 @@ void NsaCompressAttentionInfer(ContractCall* c) {
       .Size("pages", pages.count)
       .Omit("atten_mask");
   if (several || c->Coin()) c->Set("actual_seq_qlen", q);
-  if (random.Below(3) == 0) return;
+  const bool causal = c->Coin();
+  c->Set("selection", std::string(causal ? "causal" : "device"));
+  if (!causal && random.Below(3) == 0) return;
   c->Set("actual_sel_seq_kvlen", tokens);
   if (c->Coin()) c->call().Tensor("atten_mask", DType::kUInt8, {2, 3}, [](int64_t) { return 1.0; });
 }

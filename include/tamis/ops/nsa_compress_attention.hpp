@@ -21,6 +21,12 @@ namespace tamis::nsa_compress_attention {
 /// of a sequence is its last raw token: actual_raw_seq_kvlen are prefix sums over raw tokens, by
 /// default actual_seq_qlen. So a causal call needs no mask of T x n bytes.
 ///
+/// `selection` causal, with `causal`: a token that sees v = p + 1 raw tokens has the candidates
+/// [0, ceil(v / select_block_size)), the blocks that hold one of them. The first, the last (its
+/// own) and the one before come first, in order of index, then the others by importance. Of a token
+/// that sees no key importance is 0. A sequence gives the same bits whole, in chunks, and in
+/// nsa_compress_attention_infer; attention_out of tokens that see no key, with masked_rows zero.
+///
 /// global_max and global_sum, where the keys of the call are a part of all, are the statistics of
 /// the softmax over all of them: importance is then of P = exp(x - global_max) / global_sum. Block
 /// scores of parts that have all keys, each hiding those of the others, add up to those of all; of
@@ -51,6 +57,7 @@ struct Params {
   IntList actual_raw_seq_kvlen = {};  // inclusive prefix sums over raw tokens; with causal
   Importance importance = Importance::kCann;
   MaskedRows masked_rows = MaskedRows::kUniform;
+  Selection selection = Selection::kDevice;  // causal: with `causal`, without topk_mask
   Accuracy accuracy = Accuracy::kStorage;
   OutDtype out_dtype = OutDtype::kInput;
   bool return_block_scores = false;
@@ -59,8 +66,9 @@ struct Params {
   OutputView topk_indices = {};   // [T, N2, select_block_count] int32
   OutputView softmax_max = {};    // [T, N] fp32, may be absent
   OutputView softmax_sum = {};    // [T, N] fp32, may be absent
-  OutputView block_scores = {};   // [T, N2, ceil(max_n / M)] fp32: importance; 0 past the blocks of
-                                  // the sequence; with return_block_scores
+  OutputView block_scores = {};   // [T, N2, blocks] fp32: importance; blocks = ceil(max_n / M), or
+                                  // with selection causal ceil(max_raw / select_block_size); 0 past
+                                  // the candidates of the token; with return_block_scores
 };
 
 /// Checks, normalises and chooses an implementation. Errors name the argument, what was expected

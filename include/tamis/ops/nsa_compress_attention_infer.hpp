@@ -14,10 +14,12 @@ enum class Layout : int32_t { kTnd = 0, kBsnd = 1 };
 /// Attention and block importance as in nsa_compress_attention, over keys that block_table finds in
 /// pages. Blocks 0, J-2 and J-1 are always selected and come first. `atten_mask` is a switch whose
 /// content is not read: when given, query token q of a step of L tokens does not see compressed
-/// keys whose window ends after actual_sel_seq_kvlen - (L - 1 - q). key_limits, global_max and
-/// global_sum are as in nsa_compress_attention. All lengths are counts, one per
-/// sequence. Only table entries below ceil(n / page_block_size) and rows below n are read.
-/// Deterministic, bit for bit, for any number of threads. Outputs must not overlap inputs.
+/// keys whose window ends after actual_sel_seq_kvlen - (L - 1 - q). `selection` causal hides them,
+/// too, and candidates and forced blocks are then those of so many raw tokens, as in
+/// nsa_compress_attention. key_limits, global_max and global_sum are as there. All lengths are
+/// counts, one per sequence. Only table entries below ceil(n / page_block_size) and rows below n
+/// are read. Deterministic, bit for bit, for any number of threads. Outputs must not overlap
+/// inputs.
 struct Params {
   static constexpr const char* kOperator = "nsa_compress_attention_infer";
 
@@ -40,9 +42,11 @@ struct Params {
   Layout layout = Layout::kTnd;
   IntList actual_seq_qlen = {};       // absent: one query per sequence
   IntList actual_cmp_seq_kvlen = {};  // compressed keys per sequence
-  IntList actual_sel_seq_kvlen = {};  // raw tokens per sequence; needed with atten_mask
+  IntList actual_sel_seq_kvlen = {};  // raw tokens per sequence; needed with atten_mask and with
+                                      // selection causal
   Importance importance = Importance::kCann;
   MaskedRows masked_rows = MaskedRows::kUniform;
+  Selection selection = Selection::kDevice;
   Accuracy accuracy = Accuracy::kStorage;
   OutDtype out_dtype = OutDtype::kInput;
   bool return_softmax_lse = false;
@@ -53,7 +57,7 @@ struct Params {
   OutputView softmax_max = {};    // TND [T, N], BSND [B, S, N] fp32; with return_softmax_lse
   OutputView softmax_sum = {};    // the same
   OutputView block_scores = {};   // TND [T, N2, J], BSND [B, S, N2, J] fp32: importance, J of the
-                                  // longest sequence; 0 past a sequence's own; with
+                                  // longest sequence; 0 past the candidates of the token; with
                                   // return_block_scores
 };
 

@@ -185,14 +185,22 @@ def _nsa_compress_attention(sizes: Sizes) -> None:
     """Select blocks of the longest sequence, where block scores are wanted."""
     if sizes["return_block_scores"]:
         select = sizes["select_block_size"]
-        tokens = _longest(_counts(list(sizes["actual_cmp_seq_kvlen"]))) * sizes["compress_stride"]
+        if sizes["selection"] == "causal":
+            raw = sizes.get("actual_raw_seq_kvlen") or sizes["actual_seq_qlen"]
+            tokens = _longest(_counts(list(raw)))
+        else:
+            keys = _longest(_counts(list(sizes["actual_cmp_seq_kvlen"])))
+            tokens = keys * sizes["compress_stride"]
         sizes["blocks"] = (tokens + select - 1) // select
 
 
 def _nsa_compress_attention_infer(sizes: Sizes) -> None:
-    """The same, up to the end of the last window: none without a window."""
+    """The same, up to the last token or to the end of the last window: none without a window."""
     if sizes["return_block_scores"]:
         select, block = sizes["select_block_size"], sizes["compress_block_size"]
+        if sizes["selection"] == "causal":
+            sizes["blocks"] = (_longest(list(sizes["actual_sel_seq_kvlen"])) + select - 1) // select
+            return
         keys = _longest(list(sizes["actual_cmp_seq_kvlen"]))
         tokens = (keys - 1) * sizes["compress_stride"] + block
         sizes["blocks"] = torch.sym_min(keys, 1) * ((tokens + select - 1) // select)

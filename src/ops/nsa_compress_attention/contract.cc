@@ -80,6 +80,12 @@ const base::Contract& Room::contract() {
           .Choice("masked_rows", &Params::masked_rows, {"uniform", "zero"},
                   "a row whose keys are all hidden: the mean of all values, as the device, or zero")
           .InStrict({.default_only = true})
+          .Choice(
+              "selection", &Params::selection, {"device", "causal"},
+              "candidates and forced blocks: device, the blocks of the keys, those of topk_mask "
+              "forced; causal (with causal, without topk_mask), the blocks of the raw tokens "
+              "that the query sees, the first and the last two forced")
+          .InStrict({.default_only = true})
           .Choice("accuracy", &Params::accuracy, {"storage", "fp32", "fp32_scores"},
                   "of the products of probabilities and values: storage lets a level use 16-bit "
                   "integers, with an error below the rounding of a bfloat16 output; fp32_scores: "
@@ -110,8 +116,8 @@ const base::Contract& Room::contract() {
           .OptionalOutput(
               "block_scores", &Params::block_scores,
               {.shape = "T, N2, blocks",
-               .doc = "importance of the sequence's blocks, before any is forced; blocks "
-                      "= ceil(max_n / M)",
+               .doc = "importance of the candidates, before any is forced, then 0; blocks = "
+                      "ceil(max_n / M), with selection causal those of the most raw tokens",
                .dtypes = {DType::kFloat32},
                .wanted_by = "return_block_scores"})
           .RowDims({{"", 1}})

@@ -52,6 +52,15 @@ Status FindRawTokens(const Params& params, const std::vector<prim::Span>& querie
                        static_cast<int64_t>(raw->size()));
 }
 
+// Causal candidates are those of the query's position, and forced by it.
+Status CheckSelection(const Params& params) {
+  if (params.selection != Selection::kCausal) return Status::Ok();
+  if (!params.causal) return base::Invalid("selection", "device without causal", "causal");
+  if (params.topk_mask.absent()) return Status::Ok();
+  return base::Invalid("topk_mask", "none with selection causal",
+                       "shape " + base::ShapeText(params.topk_mask));
+}
+
 }  // namespace
 
 Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
@@ -70,10 +79,15 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
 
   std::vector<prim::Span>& raw = problem->raw_spans;
   TAMIS_RETURN_IF_ERROR(FindRawTokens(params, queries, &raw));
+  TAMIS_RETURN_IF_ERROR(CheckSelection(params));
 
+  const char* const blocks_of = !problem->causal_selection             ? "actual_cmp_seq_kvlen"
+                                : params.actual_raw_seq_kvlen.absent() ? "actual_seq_qlen"
+                                                                       : "actual_raw_seq_kvlen";
   problem->sequences.clear();
   int64_t max_q = 0;
   int64_t max_n = 0;
+  int64_t max_blocks = 0;
   int64_t min_n = queries.empty() ? 0 : INT64_MAX;
   for (size_t b = 0; b < queries.size(); ++b) {
     prim::AttentionSequence s = {};
@@ -82,11 +96,13 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
     s.token = s.row_begin;
     s.key_begin = keys[b].begin;
     s.keys = keys[b].length;
-    s.blocks = base::CeilDiv(s.keys, problem->geometry.select_strides);
+    s.blocks = problem->causal_selection ? base::CeilDiv(raw[b].length, problem->select_block())
+                                         : base::CeilDiv(s.keys, problem->geometry.select_strides);
     s.visible_tokens = params.causal ? raw[b].length : -1;
-    TAMIS_RETURN_IF_ERROR(prim::CheckBlocks("actual_cmp_seq_kvlen", s.blocks));
+    TAMIS_RETURN_IF_ERROR(prim::CheckBlocks(blocks_of, s.blocks));
     max_q = std::max(max_q, s.rows);
     max_n = std::max(max_n, s.keys);
+    max_blocks = std::max(max_blocks, s.blocks);
     min_n = std::min(min_n, s.keys);
     problem->sequences.push_back(s);
   }
@@ -95,7 +111,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
                                   base::CeilDiv(max_n, problem->geometry.select_strides)));
   prim::AddEnds(queries, &dims->NewEnds("T"));
   dims->Set("B", static_cast<int64_t>(queries.size()));
-  dims->Set("blocks", base::CeilDiv(max_n, problem->geometry.select_strides));
+  dims->Set("blocks", max_blocks);
   if (params.strict)
     TAMIS_RETURN_IF_ERROR(CheckSelectLengths(params.actual_sel_seq_kvlen, queries.size()));
   dims->Set("keys of the shortest sequence", min_n);

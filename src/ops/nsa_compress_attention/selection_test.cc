@@ -2,8 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
+#include <string>
 
 #include "base/golden.h"
 #include "ops/nsa_compress_attention/test_calls.h"
@@ -177,6 +179,108 @@ TEST(NsaCompressAttention, SelectionIsDistinctInRangeAndFilledWithMinusOne) {
     std::sort(row.begin(), row.begin() + 6);
     for (int64_t i = 0; i < 6; ++i) EXPECT_EQ(row[static_cast<size_t>(i)], i);
   }
+}
+
+// --- causal selection
+
+TEST(NsaCompressAttention, CausalSelectionAgreesOverRandomShapesAndLengths) {
+  Random random(46);
+  for (int i = 0; i < 36; ++i) {
+    Shape s;
+    constexpr std::array kDTypes = {DType::kBFloat16, DType::kFloat16, DType::kFloat32};
+    s.dtype = kDTypes[static_cast<size_t>(i % 3)];
+    s.kv_heads = random.Between(1, 3);
+    s.group = random.Between(1, 9);
+    s.stride = random.Between(1, 16);
+    s.block = random.Between(s.stride, 4 * s.stride);
+    s.select = s.stride * random.Between(1, 6);
+    s.count = random.Between(0, 8);
+    s.queries = {random.Between(0, 12), random.Between(1, 90)};
+    s.keys = {random.Between(0, 150), random.Between(0, 9)};
+    TestCall call = Attention(s, random.Next());
+    HideByPosition(call, s, &random);
+    call.Set("selection", "causal");
+    if (random.Below(3) == 0)
+      AddRandomMask(call, "atten_mask", s.max_q(), s.max_n(), 0.5, random.Next());
+    if (random.Below(3) == 0) AddLimits(call, s, &random);
+    if (random.Below(3) == 0) AddGlobals(call, s, &random);
+    call.Set("importance", random.Below(2) == 0 ? "cann" : "exact_overlap");
+    call.Set("masked_rows", random.Below(2) == 0 ? "uniform" : "zero");
+    call.Set("return_block_scores", random.Below(2) == 0);
+    SCOPED_TRACE("case " + std::to_string(i));
+    ExpectConforms(call);
+  }
+}
+
+// 32/16/64: the first 31 tokens see no window, token 300 lies in block 4.
+TEST(NsaCompressAttention, CausalCandidatesHoldATokenThatTheQuerySees) {
+  Shape s;
+  s.kv_heads = 1;
+  s.count = 4;
+  s.queries = {301};
+  s.keys = {17};
+  TestCall call = Attention(s, 47);
+  call.Set("causal", true).Set("selection", "causal").Set("return_block_scores", true);
+  for (const char* masked_rows : {"uniform", "zero"}) {
+    call.Set("masked_rows", masked_rows);
+    ExpectConforms(call);
+    ASSERT_TRUE(call.Run({}).ok());
+    ASSERT_EQ(call.OutputElems("block_scores"), 301 * 5);
+    const std::vector<int64_t> got = call.GotInts("topk_indices");
+    const auto list = [&](int64_t token) {
+      return std::vector<int64_t>(got.begin() + token * 4, got.begin() + token * 4 + 4);
+    };
+    EXPECT_EQ(list(0), (std::vector<int64_t>{0, -1, -1, -1}));
+    EXPECT_EQ(list(63), (std::vector<int64_t>{0, -1, -1, -1}));
+    EXPECT_EQ(list(64), (std::vector<int64_t>{0, 1, -1, -1}));
+    EXPECT_EQ(list(191), (std::vector<int64_t>{0, 1, 2, -1}));
+    EXPECT_EQ(list(192), (std::vector<int64_t>{0, 2, 3, 1}));
+    const std::vector<int64_t> last = list(300);
+    EXPECT_EQ(std::vector<int64_t>(last.begin(), last.begin() + 3),
+              (std::vector<int64_t>{0, 3, 4}));
+    EXPECT_EQ(last[3], call.Got("block_scores", 1501) >= call.Got("block_scores", 1502) ? 1 : 2);
+    for (int64_t i = 0; i < 31 * 5; ++i) EXPECT_EQ(call.Got("block_scores", i), 0.0);
+    EXPECT_GT(call.Got("block_scores", 31 * 5), 0.0);
+    for (int64_t j = 1; j < 5; ++j) EXPECT_EQ(call.Got("block_scores", 63 * 5 + j), 0.0);
+  }
+}
+
+// A text shorter than a window: the forced blocks, then the others in order.
+TEST(NsaCompressAttention, CausalSelectionNeedsNoKeys) {
+  Shape s;
+  s.kv_heads = 1;
+  s.count = 7;
+  s.block = 90;
+  s.select = 16;
+  s.queries = {2};
+  s.keys = {0};
+  TestCall call = Attention(s, 48);
+  call.Set("causal", true)
+      .Set("selection", "causal")
+      .Set("actual_raw_seq_kvlen", std::vector<int64_t>{81})
+      .Set("return_block_scores", true);
+  ExpectConforms(call);
+  ASSERT_TRUE(call.Run({}).ok());
+  EXPECT_EQ(call.GotInts("topk_indices"),
+            (std::vector<int64_t>{0, 3, 4, 1, 2, -1, -1, 0, 4, 5, 1, 2, 3, -1}));
+  for (int64_t i = 0; i < call.OutputElems("block_scores"); ++i)
+    EXPECT_EQ(call.Got("block_scores", i), 0.0);
+  for (int64_t i = 0; i < call.OutputElems("attention_out"); ++i)
+    EXPECT_EQ(call.Got("attention_out", i), 0.0);
+}
+
+TEST(NsaCompressAttention, CausalSelectionWantsCausalityAndForcesItsOwn) {
+  Shape s;
+  TestCall call = Attention(s, 49);
+  call.Set("causal", true).Set("selection", "causal");
+  ExpectRefusedAfter(call, With("causal", false), "selection");
+  ExpectRefusedAfter(call, Filled("topk_mask", DType::kBool, {9, 6}), "topk_mask");
+  ExpectRefusedAfter(call, With("selection", std::string("future")), "selection");
+  call.Set("select_block_size", 16).Set("compress_block_size", 16);
+  const auto raw = [](int64_t tokens) {
+    return With("actual_raw_seq_kvlen", std::vector<int64_t>{tokens});
+  };
+  ExpectRefusedAfter(call, raw(int64_t{1} << 35), "actual_raw_seq_kvlen");
 }
 
 }  // namespace

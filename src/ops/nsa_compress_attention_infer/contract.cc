@@ -76,13 +76,18 @@ const base::Contract& Room::contract() {
           .Required("actual_cmp_seq_kvlen", &Params::actual_cmp_seq_kvlen,
                     "compressed keys per sequence")
           .Optional("actual_sel_seq_kvlen", &Params::actual_sel_seq_kvlen,
-                    "raw tokens per sequence; needed with atten_mask")
+                    "raw tokens per sequence; needed with atten_mask and with selection causal")
           .Choice("importance", &Params::importance, {"cann", "exact_overlap"},
                   "how compressed tokens count towards a block: as the device (shifted by one "
                   "token), or by overlap")
           .InStrict({.default_only = true})
           .Choice("masked_rows", &Params::masked_rows, {"uniform", "zero"},
                   "a row whose keys are all hidden: the mean of all values, as the device, or zero")
+          .InStrict({.default_only = true})
+          .Choice(
+              "selection", &Params::selection, {"device", "causal"},
+              "candidates: device, the blocks of the keys; causal, the blocks of the raw tokens "
+              "that the query sees, and windows that end later are hidden")
           .InStrict({.default_only = true})
           .Choice("accuracy", &Params::accuracy, {"storage", "fp32", "fp32_scores"},
                   "of the products of probabilities and values: storage lets a level use 16-bit "
@@ -118,7 +123,7 @@ const base::Contract& Room::contract() {
                           wanted("sum of exp(score - max); 0 in padding rows"))
           .OptionalOutput(
               "block_scores", &Params::block_scores,
-              {.doc = "importance of the sequence's blocks, before any is forced; blocks of the "
+              {.doc = "importance of the candidates, before any is forced, then 0; blocks of the "
                       "longest sequence",
                .dtypes = {DType::kFloat32},
                .forms = {{"TND", "T, key_value_head_num, blocks"},

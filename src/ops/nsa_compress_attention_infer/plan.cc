@@ -45,10 +45,11 @@ Status ReadLengths(const Params& params, const base::Dims& dims, Problem* proble
   }
 
   if (params.actual_sel_seq_kvlen.absent()) {
-    return params.atten_mask.absent()
-               ? Status::Ok()
-               : Status(StatusCode::kNullArgument,
-                        "actual_sel_seq_kvlen: required with atten_mask, but absent");
+    const bool causal = params.selection == Selection::kCausal;
+    if (params.atten_mask.absent() && !causal) return Status::Ok();
+    return {StatusCode::kNullArgument, std::string("actual_sel_seq_kvlen: required with ") +
+                                           (causal ? "selection causal" : "atten_mask") +
+                                           ", but absent"};
   }
   TAMIS_RETURN_IF_ERROR(prim::SpansFromCountsOf(batch, "actual_sel_seq_kvlen",
                                                 params.actual_sel_seq_kvlen, -1, "", &spans));
@@ -79,11 +80,13 @@ Status CheckAgreement(const Params& params, const std::vector<Lengths>& lengths)
   return Status::Ok();
 }
 
-// J: the last window reaches ceil(((n - 1) d + l) / l') blocks.
-int64_t CountBlocks(const prim::AttentionProblem& problem, int64_t keys) {
-  if (keys == 0) return 0;
+// J: the last window reaches ceil(((n - 1) d + l) / l') blocks; causal candidates reach to the last
+// token.
+int64_t CountBlocks(const prim::AttentionProblem& problem, const Lengths& lengths) {
+  if (problem.causal_selection) return base::CeilDiv(lengths.tokens, problem.select_block());
+  if (lengths.keys == 0) return 0;
   const int64_t strides = base::CeilDiv(problem.compress_block, problem.compress_stride);
-  return base::CeilDiv(keys - 1 + strides, problem.geometry.select_strides);
+  return base::CeilDiv(lengths.keys - 1 + strides, problem.geometry.select_strides);
 }
 
 // What the document asks of steps of several query tokens.
@@ -165,9 +168,10 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
     prim::AttentionSequence& s = add(b, 0, l.queries);
     s.keys = l.keys;
     s.table_offset = problem->page_table.offset(b);
-    s.blocks = CountBlocks(*problem, l.keys);
-    if (!params.atten_mask.absent()) s.visible_tokens = l.tokens;
-    TAMIS_RETURN_IF_ERROR(prim::CheckBlocks("actual_cmp_seq_kvlen", s.blocks));
+    s.blocks = CountBlocks(*problem, l);
+    if (!params.atten_mask.absent() || problem->causal_selection) s.visible_tokens = l.tokens;
+    TAMIS_RETURN_IF_ERROR(prim::CheckBlocks(
+        problem->causal_selection ? "actual_sel_seq_kvlen" : "actual_cmp_seq_kvlen", s.blocks));
     max_q = std::max(max_q, l.queries);
     min_n = std::min(min_n, s.keys);
     // Padding rows are rows without keys.

@@ -137,6 +137,7 @@ TEST(NsaCompressAttentionInfer, StrictRefusesASequenceWithoutKeys) {
 TEST(NsaCompressAttentionInfer, StrictKeepsToWhatTheDocumentsCallCanSay) {
   ExpectRefusedByStrictAlone(Changed(With("importance", "exact_overlap")), "importance");
   ExpectRefusedByStrictAlone(Changed(With("masked_rows", "zero")), "masked_rows");
+  ExpectRefusedByStrictAlone(Changed(With("selection", "causal")), "selection");
   ExpectAllowedByStrict(Changed(With("accuracy", "fp32")));
 }
 

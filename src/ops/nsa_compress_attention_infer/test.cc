@@ -38,6 +38,7 @@ TEST(NsaCompressAttentionInfer, AgreesOverRandomShapesLayoutsAndSteps) {
     TestCall call = Infer(s, random.Next(), random.Next());
     call.Set("importance", random.Below(2) == 0 ? "cann" : "exact_overlap");
     call.Set("masked_rows", random.Below(2) == 0 ? "uniform" : "zero");
+    call.Set("selection", random.Below(3) == 0 ? "causal" : "device");
     AskForMore(call, &random);
     SCOPED_TRACE("case " + std::to_string(i));
     ExpectConforms(call);
@@ -137,6 +138,36 @@ TEST(NsaCompressAttentionInfer, SelectionStartsWithTheForcedBlocks) {
     for (size_t i = 0; i < std::min<size_t>(3, static_cast<size_t>(count)); ++i)
       EXPECT_EQ(indices[i], forced[i]);
   }
+}
+
+// 32/16/64, three tokens a step. The mask is a switch that causal selection has on.
+TEST(NsaCompressAttentionInfer, CausalSelectionFollowsWhatEachTokenSees) {
+  Shape s;
+  s.kv_heads = 1;
+  s.queries = {3, 3};
+  s.tokens = {258, 33};
+  s.keys = {s.Windows(258), s.Windows(33)};
+  TestCall call = Infer(s, 46);
+  call.Set("selection", "causal").Set("masked_rows", "zero").Set("return_block_scores", true);
+  ExpectConforms(call);
+  ASSERT_TRUE(call.Run({}).ok());
+  const std::vector<int64_t> got = call.GotInts("topk_indices");
+  const auto list = [&](int64_t row) {
+    return std::vector<int64_t>(got.begin() + row * 4, got.begin() + row * 4 + 4);
+  };
+  EXPECT_EQ(list(0), (std::vector<int64_t>{0, 2, 3, 1}));  // 256 tokens
+  for (int64_t row : {1, 2}) {
+    const std::vector<int64_t> selected = list(row);
+    EXPECT_EQ(std::vector<int64_t>(selected.begin(), selected.begin() + 3),
+              (std::vector<int64_t>{0, 3, 4}));
+  }
+  for (int64_t row : {3, 4, 5}) EXPECT_EQ(list(row), (std::vector<int64_t>{0, -1, -1, -1}));
+  EXPECT_EQ(call.Got("block_scores", 3 * 5), 0.0);  // 31 tokens
+  EXPECT_GT(call.Got("block_scores", 4 * 5), 0.0);  // 32 tokens
+  TestCall masked = Infer(s, 46);
+  masked.Set("selection", "causal").Set("masked_rows", "zero").Set("return_block_scores", true);
+  masked.Tensor("atten_mask", DType::kBool, {3, 40}, [](int64_t) { return 0.0; });
+  ExpectSameBytes(call, masked);
 }
 
 TEST(NsaCompressAttentionInfer, PermutingPagesChangesNoBit) {
@@ -337,6 +368,11 @@ TEST(NsaCompressAttentionInfer, BadArgumentsAreRefusedByName) {
   };
   using Ints = std::vector<int64_t>;
   refuse(Without("block_table"), "block_table", StatusCode::kNullArgument);
+  refuse(
+      [](TestCall& c) {
+        c.Set("selection", "causal").Without("atten_mask").Without("actual_sel_seq_kvlen");
+      },
+      "actual_sel_seq_kvlen", StatusCode::kNullArgument);
   refuse(Without("actual_cmp_seq_kvlen"), "actual_cmp_seq_kvlen", StatusCode::kNullArgument);
   refuse(Without("actual_sel_seq_kvlen"), "actual_sel_seq_kvlen", StatusCode::kNullArgument);
   refuse(Filled("block_table", DType::kInt64, {2, 4}, 1), "block_table");

@@ -214,6 +214,7 @@ void CompressedAttentionRoom::MakeWork(AttentionProblem& p, const AttentionTenso
   a.selection.count = p.top_k;
   a.selection.geometry = p.geometry;
   a.selection.force_ends = p.force_ends;
+  a.selection.block_tokens = p.causal_selection ? p.select_block() : 0;
 
   int64_t most_tokens = 1;
   for (const AttentionSequence& s : p.sequences) {

@@ -52,10 +52,14 @@ struct AttentionProblem : attention::Call {
   int64_t compress_stride = 0;
   BlockGeometry geometry;
   bool force_ends = false;
+  bool causal_selection = false;  // candidates are the blocks of the raw tokens that a query sees
   bool zero_masked_rows = false;
   std::vector<Span> query_spans;  // scratch of the rooms
   std::vector<Span> key_spans;
   std::vector<Span> raw_spans;
+
+  /// l'
+  int64_t select_block() const { return geometry.select_strides * compress_stride; }
 
   /// Where the tokens of a tensor with the queries' leading dimensions lie.
   Tokens TokensOf(const TensorView& view) const {
@@ -142,6 +146,8 @@ Status TakeCommon(const Params& params, const base::Dims& dims, int64_t kv_heads
   problem->scale = params.scale_value;
   problem->storage = params.accuracy != Accuracy::kFp32 && params.query.dtype != DType::kFloat32;
   problem->zero_masked_rows = params.masked_rows == MaskedRows::kZero;
+  problem->causal_selection = params.selection == Selection::kCausal;
+  problem->force_ends = problem->causal_selection;
   return Status::Ok();
 }
 
@@ -176,7 +182,7 @@ struct CompressedAttentionRoom {
 };
 
 /// What a room adds to the reference: which keys are hidden from a query token beside those that
-/// its position or limit hides, and which blocks are forced on it.
+/// its position or limit hides, and which blocks are forced on it where selection is not causal.
 struct AttentionRules {
   std::function<bool(const AttentionSequence&, int64_t token, int64_t key)> hidden;
   std::function<bool(const AttentionSequence&, int64_t token, int64_t block)> forced;

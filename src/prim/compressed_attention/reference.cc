@@ -124,6 +124,11 @@ HeadResult Attend(const AttentionProblem& p, const AttentionTensors& in, const A
   return r;
 }
 
+// Raw tokens that query t sees.
+int64_t VisibleTokens(const AttentionSequence& s, int64_t t) {
+  return s.visible_tokens - (s.rows - 1 - t);
+}
+
 bool IsHiddenByPosition(const AttentionProblem& p, const AttentionTensors& in,
                         const AttentionSequence& s, int64_t t, int64_t key) {
   if (!in.key_limits.absent()) {
@@ -132,7 +137,7 @@ bool IsHiddenByPosition(const AttentionProblem& p, const AttentionTensors& in,
     if (key >= limit) return true;
   }
   const int64_t window_end = key * p.compress_stride + p.compress_block;
-  return s.visible_tokens >= 0 && window_end > s.visible_tokens - (s.rows - 1 - t);
+  return s.visible_tokens >= 0 && window_end > VisibleTokens(s, t);
 }
 
 // What a probability among the call's keys is multiplied by to be one among all keys.
@@ -170,6 +175,14 @@ double Importance(const BlockGeometry& g, const std::vector<double>& probabiliti
   return sum;
 }
 
+// Blocks that query t may select: those of the sequence, or those that hold a token which it sees.
+int64_t CandidatesOf(const AttentionProblem& p, const AttentionSequence& s, int64_t t) {
+  if (!p.causal_selection) return s.blocks;
+  int64_t candidates = 0;
+  while (candidates < s.blocks && candidates * p.select_block() < VisibleTokens(s, t)) ++candidates;
+  return candidates;
+}
+
 // Indices by falling score, equal scores by index, NaN last; -1 past the last.
 void Rank(const std::vector<double>& scores, int64_t k, double* indices) {
   std::vector<size_t> order(scores.size());
@@ -205,6 +218,16 @@ void CompressedAttentionReferenceRow(const AttentionProblem& p, const AttentionT
   base::GoldenOutput& block_scores = golden->outputs[4];
   int64_t most_blocks = 0;
   for (const AttentionSequence& of : p.sequences) most_blocks = std::max(most_blocks, of.blocks);
+  const int64_t candidates = CandidatesOf(p, s, t);
+  const auto forced = [&](int64_t block) {
+    return p.causal_selection ? block == 0 || block >= candidates - 2 : rules.forced(s, t, block);
+  };
+  // Causal importance is of what the token sees.
+  const bool none = std::find(hidden.begin(), hidden.end(), false) == hidden.end();
+  const auto counts = [&](size_t key) {
+    return !p.causal_selection ||
+           !(none || IsHiddenByPosition(p, in, s, t, static_cast<int64_t>(key)));
+  };
   for (int64_t kv_head = 0; kv_head < p.kv_heads; ++kv_head) {
     std::vector<double> grouped(static_cast<size_t>(s.keys), 0.0);
     double probability_bound = 0;
@@ -219,22 +242,23 @@ void CompressedAttentionReferenceRow(const AttentionProblem& p, const AttentionT
       golden->outputs[3].Row(at)[head] = r.sum;
       golden->outputs[3].BoundRow(at)[head] = r.sum * r.probability_bound;
       const double share = ShareOfAll(p, in, s, t, head, r);
-      for (size_t i = 0; i < grouped.size(); ++i) grouped[i] += r.probabilities[i] * share;
+      for (size_t i = 0; i < grouped.size(); ++i)
+        if (counts(i)) grouped[i] += r.probabilities[i] * share;
       probability_bound = std::max(probability_bound, r.probability_bound);
     }
-    std::vector<double> scores(static_cast<size_t>(s.blocks));
+    std::vector<double> scores(static_cast<size_t>(candidates));
     double highest = 0;
-    for (int64_t j = 0; j < s.blocks; ++j) {
+    for (int64_t j = 0; j < candidates; ++j) {
       double& score = scores[static_cast<size_t>(j)];
       score = Importance(p.geometry, grouped, j);
       highest = std::max(highest, score);
       block_scores.Row(at)[kv_head * most_blocks + j] = score;
-      if (rules.forced(s, t, j)) score = kForcedScore;
+      if (forced(j)) score = kForcedScore;
     }
     const auto terms =
         static_cast<double>(p.group + p.geometry.select_strides + p.geometry.compress_strides);
     const double bound = highest * (probability_bound + base::Fp32SumBound(terms, 1));
-    std::fill_n(block_scores.BoundRow(at) + kv_head * most_blocks, s.blocks, bound);
+    std::fill_n(block_scores.BoundRow(at) + kv_head * most_blocks, candidates, bound);
     if (p.top_k == 0) continue;
     Rank(scores, p.top_k, indices.Row(at) + kv_head * p.top_k);
     const auto list = slot * static_cast<size_t>(p.kv_heads) + static_cast<size_t>(kv_head);

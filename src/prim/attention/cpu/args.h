@@ -115,8 +115,10 @@ struct Selection {
   const uint8_t* forced = nullptr;  // [token of the sequence, block]: not 0 always selects; null:
                                     // none
   int64_t forced_stride = 0;
-  bool force_ends = false;  // blocks 0, J-2, J-1 are always selected
-  float* scores = nullptr;  // [kv head][max_blocks], before any is forced; null: not wanted
+  bool force_ends = false;   // the first candidate and the last two are always selected
+  int64_t block_tokens = 0;  // of a block, where a query token has those blocks as candidates that
+                             // hold a token of its staircase; 0: it has all of the sequence
+  float* scores = nullptr;   // [kv head][max_blocks], before any is forced; null: not wanted
   Tokens scores_at = {};
   int64_t scores_head_stride = 0;
   const float* max =

@@ -58,28 +58,30 @@ inline void SumGroups(const Item& it, const float* e, const float* factor, int64
   }
 }
 
-// Of a tile, or of its first keys: no row sees the others.
-inline void SumGroupsOfTile(const Item& it, const Tile& tile) {
-  float* scores = ScoresOf(it, tile);
-  const State state = it.Total();
-  if (it.a.keep_scores) {
-    float* factor = it.tile_max + tile.begin / it.a.key_tile * it.at.rows;
-    for (int64_t v = 0; v < it.vectors * kLanes; v += kLanes) {
-      const V shrink = ExpNonPositive(Sub(Load(factor + v), Load(state.max + v)));
-      Store(factor + v, Mul(shrink, Load(it.alpha + v)));
-    }
-    return SumGroups(it, scores, factor, tile.begin, tile.count);
-  }
+// The e of a tile once more, by the same maxima: the same bits.
+inline void ExponentialsOfTile(const Item& it, const Tile& tile, const float* max, float* scores) {
   LoadTile(it, tile, false);
   Scores<false>(it, tile.count, scores, nullptr);
   if (!tile.whole) HideKeys(it, tile, scores);
   for (int64_t k = 0; k < tile.count; ++k) {
     for (int64_t v = 0; v < it.vectors * kLanes; v += kLanes) {
       float* score = scores + k * it.at.score_stride + v;
-      Store(score, ExpNonPositive(Sub(Load(score), Load(state.max + v))));
+      Store(score, ExpNonPositive(Sub(Load(score), Load(max + v))));
     }
   }
-  SumGroups(it, scores, it.alpha, tile.begin, tile.count);
+}
+
+// Of a tile, or of its first keys: no row sees the others.
+inline void SumGroupsOfTile(const Item& it, const Tile& tile) {
+  float* scores = ScoresOf(it, tile);
+  float* factor = it.tile_max + tile.begin / it.a.key_tile * it.at.rows;
+  if (!it.a.keep_scores) ExponentialsOfTile(it, tile, factor, scores);
+  const State state = it.Total();
+  for (int64_t v = 0; v < it.vectors * kLanes; v += kLanes) {
+    const V shrink = ExpNonPositive(Sub(Load(factor + v), Load(state.max + v)));
+    Store(factor + v, Mul(shrink, Load(it.alpha + v)));
+  }
+  SumGroups(it, scores, factor, tile.begin, tile.count);
 }
 
 // The band of a block as floats, where it is as short as bands are (5 at the documents' sizes).
@@ -97,13 +99,14 @@ struct Band {
   }
 };
 
-// sum over x of band[last - x] * probabilities[x], from the last token back.
-inline float BlockScore(const Item& it, const Band& band, const float* probabilities, int64_t j) {
+// sum over x of band[last - x] * probabilities[x], from the last of `keys` tokens back.
+inline float BlockScore(const Item& it, const Band& band, const float* probabilities, int64_t keys,
+                        int64_t j) {
   const prim::BlockGeometry& g = it.a.selection.geometry;
   const int64_t last = g.LastToken(j);
   const int64_t first = g.FirstToken(j) > 0 ? g.FirstToken(j) : 0;
   float sum = 0.0f;
-  for (int64_t x = last < it.s.of[0].keys ? last : it.s.of[0].keys - 1; x >= first; --x) {
+  for (int64_t x = last < keys ? last : keys - 1; x >= first; --x) {
     const float coefficient =
         band.data != nullptr ? band.data[last - x] : static_cast<float>(g.Coefficient(last - x));
     sum += coefficient * probabilities[x];
@@ -125,19 +128,20 @@ inline void SumBands(const Band& band, int64_t keys, float* probabilities) {
   }
 }
 
-// The scores of all blocks. `probabilities` is lost.
-inline void ScoreBlocks(const Item& it, const Band& band, float* probabilities) {
+// The scores of the first blocks, by the first keys. `probabilities` is lost.
+inline void ScoreBlocks(const Item& it, const Band& band, float* probabilities, int64_t keys,
+                        int64_t blocks) {
   const prim::BlockGeometry& g = it.a.selection.geometry;
-  const int64_t blocks = it.s.blocks;
   int64_t whole = 0;  // blocks [whole, cut) hear tokens inside [0, keys) only
   while (whole < blocks && g.FirstToken(whole) < 0) ++whole;
   int64_t cut = band.data != nullptr ? blocks : whole;
-  while (cut > whole && g.LastToken(cut - 1) >= it.s.of[0].keys) --cut;
-  for (int64_t j = 0; j < whole; ++j) it.block_scores[j] = BlockScore(it, band, probabilities, j);
+  while (cut > whole && g.LastToken(cut - 1) >= keys) --cut;
+  for (int64_t j = 0; j < whole; ++j)
+    it.block_scores[j] = BlockScore(it, band, probabilities, keys, j);
   for (int64_t j = cut; j < blocks; ++j)
-    it.block_scores[j] = BlockScore(it, band, probabilities, j);
+    it.block_scores[j] = BlockScore(it, band, probabilities, keys, j);
   if (cut == whole) return;
-  SumBands(band, it.s.of[0].keys, probabilities);
+  SumBands(band, keys, probabilities);
   for (int64_t j = whole; j < cut; ++j) it.block_scores[j] = probabilities[g.LastToken(j)];
 }
 
@@ -187,27 +191,39 @@ inline void FindShares(const Item& it) {
   }
 }
 
-inline void WriteScores(const Item& it, int64_t t) {
+// The candidates of token t.
+inline int64_t CandidatesOf(const Item& it, int64_t t) {
+  const int64_t block_tokens = it.a.selection.block_tokens;
+  if (block_tokens == 0) return it.s.blocks;
+  const int64_t visible = VisibleTokens(it.s.of[0], it.token + t);
+  const int64_t blocks = visible > 0 ? (visible - 1) / block_tokens + 1 : 0;
+  return blocks < it.s.blocks ? blocks : it.s.blocks;
+}
+
+// How many keys count towards blocks. Where candidates follow what a token sees, so do these.
+inline int64_t KeysThatCount(const Item& it, int64_t t) {
+  if (it.nothing[t] != 0) return 0;
+  if (it.a.selection.block_tokens == 0) return it.s.of[0].keys;
+  return SeesNone(it, 0, t) ? 0 : SeenOf(it, 0)[t].end;
+}
+
+inline void WriteScores(const Item& it, int64_t t, int64_t blocks) {
   const prim::attention::Selection& selection = it.a.selection;
   float* to = selection.scores + it.OffsetOf(selection.scores_at, t) +
               it.kv_head * selection.scores_head_stride;
-  __builtin_memcpy(to, it.block_scores, static_cast<size_t>(it.s.blocks) * sizeof(float));
-  for (int64_t j = it.s.blocks; j < it.a.max_blocks; ++j) to[j] = 0.0f;
+  __builtin_memcpy(to, it.block_scores, static_cast<size_t>(blocks) * sizeof(float));
+  for (int64_t j = blocks; j < it.a.max_blocks; ++j) to[j] = 0.0f;
 }
 
 inline void SelectBlocks(const Item& it) {
   const prim::attention::Selection& selection = it.a.selection;
   FindShares(it);
   SumAllGroups(it);
-  const int64_t blocks = it.s.blocks;
   const Band band(selection.geometry);
   for (int64_t t = 0; t < it.tokens; ++t) {
-    if (it.nothing[t] != 0) {
-      for (int64_t j = 0; j < blocks; ++j) it.block_scores[j] = 0.0f;
-    } else {
-      ScoreBlocks(it, band, it.group_sums + t * it.at.keys);
-    }
-    if (selection.scores != nullptr) WriteScores(it, t);
+    const int64_t blocks = CandidatesOf(it, t);
+    ScoreBlocks(it, band, it.group_sums + t * it.at.keys, KeysThatCount(it, t), blocks);
+    if (selection.scores != nullptr) WriteScores(it, t, blocks);
     if (selection.indices == nullptr) continue;
     const uint8_t* forced = selection.forced != nullptr
                                 ? selection.forced + (it.token + t) * selection.forced_stride

@@ -31,6 +31,7 @@ using prim::attention::SequenceKeys;
 using prim::attention::SlotsOf;
 using prim::attention::Source;
 using prim::attention::Task;
+using prim::attention::VisibleTokens;
 
 constexpr float kMinusInfinity = -__builtin_inff();
 // Where a row's maximum begins: above -inf, so that exp(-inf - maximum) is 0 for a row that has met
@@ -155,6 +156,13 @@ inline void FindNeeded(const Item& it, const Range& span, bool every) {
   }
 }
 
+// Whether token t sees no key of source `i`, what its position lets it see being known.
+inline bool SeesNone(const Item& it, int64_t i, int64_t t) {
+  const Range& seen = SeenOf(it, i)[t];
+  const bool masked = i == 0 && it.a.sources[0].hidden != nullptr;
+  return seen.begin == seen.end || (masked && PastLastZero(MaskOf(it, t), seen.end) <= seen.begin);
+}
+
 // Fills in what each token sees of source `i`, and whether it sees nothing. Returns the positions
 // that any of them needs, from the first to the last; a token that averages needs every key.
 inline Range FindSeen(const Item& it, int64_t i) {
@@ -165,8 +173,7 @@ inline Range FindSeen(const Item& it, int64_t i) {
   for (int64_t t = 0; t < it.tokens; ++t) {
     const Range seen = SeenBy(it.a, it.s, i, it.token + t, true);
     SeenOf(it, i)[t] = seen;
-    const bool none =
-        seen.begin == seen.end || (masked && PastLastZero(MaskOf(it, t), seen.end) <= seen.begin);
+    const bool none = SeesNone(it, i, t);
     const bool averages = none && keys > 0 && Averages(it);
     every = every || averages;
     it.nothing[t] = none && !averages && (i == 0 || it.nothing[t] != 0) ? 1 : 0;

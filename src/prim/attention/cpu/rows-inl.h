@@ -267,6 +267,17 @@ inline bool PairUpTile(const Item& it, const Tile& tile) {
   return paired;
 }
 
+// Of values that are not all in range, those before the first that is not. Returns how many.
+inline int64_t PairUpFirst(const Item& it, const Tile& tile) {
+  const Bases from = BasesOf(it, tile);
+  int64_t k = 0;
+  while (k < tile.count && PairUpValues(it, from, tile, k)) k += 2;
+  if (k >= tile.count) return tile.count;
+  Tile single = tile;
+  single.count = k + 1;
+  return PairUpValues(it, from, single, k) ? k + 1 : k;
+}
+
 // Columns [c, c + width) of value k; zeros up to `padded`.
 template <class Element>
 TAMIS_INLINE void WidenPartAs(const Item& it, const Bases& from, const Tile& tile, int64_t k,

@@ -58,7 +58,7 @@ struct Scratch {
   int64_t packed_queries;  // begin of what stands for the queries: `query`, or those three
   int64_t packed_query_floats;
   int64_t scores;         // [keys or key_tile][score_stride]
-  int64_t tile_max;       // [tiles][rows], where scores are kept
+  int64_t tile_max;       // [tiles][rows], where importance is wanted
   int64_t alpha;          // [rows]
   int64_t group_sums;     // [tokens][keys]
   int64_t total_state;    // a state: out [rows][out_stride], max [rows], sum [rows]
@@ -89,7 +89,7 @@ struct Scratch {
     packed_queries = a.int16_scores ? int16_query : query;
     packed_query_floats = of_member.Total() - packed_queries;
     scores = of_member.Take(Times(a.keep_scores ? keys : a.key_tile, score_stride));
-    tile_max = of_member.Take(a.keep_scores ? Times(tiles, rows) : 0);
+    tile_max = of_member.Take(select ? Times(tiles, rows) : 0);
     alpha = of_member.Take(rows);
     group_sums = of_member.Take(select ? Times(a.tokens_per_item, keys) : 0);
     state = Times(rows, Plus(out_stride, 2));

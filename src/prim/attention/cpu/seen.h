@@ -26,12 +26,17 @@ inline constexpr int64_t kMostSegments = 16;
 
 namespace {  // inline functions: no level's copy may be merged with another's
 
+/// Tokens of keys that query token `token` of a sequence sees, by its position.
+inline int64_t VisibleTokens(const SequenceKeys& keys, int64_t token) {
+  return keys.visible + token * keys.visible_step;
+}
+
 /// The keys of source `i` that query token `token` of a sequence sees, masks and lists left out,
 /// and unless `limited` limits too: of those a plan knows nothing.
 inline Range SeenBy(const Args& a, const Sequence& s, int64_t i, int64_t token, bool limited) {
   const Source& source = a.sources[i];
   const SequenceKeys& keys = s.of[i];
-  int64_t end = keys.visible + token * keys.visible_step;
+  int64_t end = VisibleTokens(keys, token);
   if (source.staircase.block != 1 || source.staircase.stride != 1) {
     const int64_t beyond = end - source.staircase.block;
     end = beyond < 0 ? 0 : beyond / source.staircase.stride + 1;

@@ -297,24 +297,84 @@ __attribute__((noinline)) void SumValues(const Item& it, const State& state, con
   });
 }
 
-__attribute__((noinline)) void SumInt16Values(const Item& it, const State& state, bool first,
-                                              int64_t count, float* scores, RowCopy* copy) {
-  // Where scores are not kept, their weights take their place.
-  int32_t* weights = it.a.keep_scores ? it.weights : reinterpret_cast<int32_t*>(scores);
-  PairWeights(it.vectors, it.at.score_stride, count, scores, it.inverse, it.factor, weights);
-  const int64_t key_pairs = (count + 1) / 2;
+// Rows [begin, end), kRows at a time.
+template <int kRows>
+TAMIS_INLINE void Int16ValueRows(const Item& it, const State& state, bool first,
+                                 const int32_t* weights, int64_t key_pairs, int64_t begin,
+                                 int64_t end, RowCopy* copy) {
   ForWidths((it.a.value_dim + kLanes - 1) / kLanes, [&](auto width,
                                                         int64_t v) __attribute__((always_inline)) {
     constexpr int kWidth = decltype(width)::value;
     const int64_t c = v * kLanes;
-    for (int64_t row = 0; row < it.rows; row += kTileHeight) {
-      Int16ValueTile<kTileHeight, kWidth>(
-          first, weights + row, it.at.score_stride, reinterpret_cast<const int32_t*>(it.value) + c,
-          it.at.value_stride, key_pairs, it.alpha + row, it.factor + row,
-          state.out + row * it.at.out_stride + c, it.at.out_stride);
-      if (copy != nullptr) copy->Step(key_pairs * kTileHeight * kWidth);
+    for (int64_t row = begin; row < end; row += kRows) {
+      Int16ValueTile<kRows, kWidth>(first, weights + row, it.at.score_stride,
+                                    reinterpret_cast<const int32_t*>(it.value) + c,
+                                    it.at.value_stride, key_pairs, it.alpha + row, it.factor + row,
+                                    state.out + row * it.at.out_stride + c, it.at.out_stride);
+      if (copy != nullptr) copy->Step(key_pairs * kRows * kWidth);
     }
   });
+}
+
+// Weights of a tile's first keys. Where scores are not kept, they take their place.
+TAMIS_INLINE int32_t* WeightsOf(const Item& it, int64_t count, float* scores) {
+  int32_t* weights = it.a.keep_scores ? it.weights : reinterpret_cast<int32_t*>(scores);
+  PairWeights(it.vectors, it.at.score_stride, count, scores, it.inverse, it.factor, weights);
+  return weights;
+}
+
+__attribute__((noinline)) void SumInt16Values(const Item& it, const State& state, bool first,
+                                              int64_t count, float* scores, RowCopy* copy) {
+  const int32_t* weights = WeightsOf(it, count, scores);
+  Int16ValueRows<kTileHeight>(it, state, first, weights, (count + 1) / 2, 0, it.rows, copy);
+}
+
+// How many of the tile's first keys token t needs: all up to the last that it sees.
+inline int64_t NeededBy(const Item& it, const Tile& tile, int64_t t) {
+  if (SeesNone(it, tile.source, t)) return it.nothing[t] != 0 ? 0 : tile.count;
+  const int64_t end = SeenOf(it, tile.source)[t].end - tile.begin;
+  const int64_t count = end < 0 ? 0 : end < tile.count ? end : tile.count;
+  if (it.a.sources[tile.source].hidden == nullptr) return count;
+  return PastLastZero(MaskOf(it, t) + tile.begin, count);
+}
+
+// Of token t alone: its rows, and of the tile what it needs.
+inline void SumValuesOfToken(const Item& it, const State& state, Tile tile, bool first,
+                             const float* scores, int64_t t) {
+  const int64_t row = t * it.heads;
+  Item one = it;
+  one.token += t;
+  one.tokens = 1;
+  one.rows = it.heads;
+  one.seen += t;
+  one.alpha += row;
+  tile.count = NeededBy(it, tile, t);
+  tile.whole = it.a.sources[tile.source].hidden == nullptr;
+  SumValues(one, {state.out + row * it.at.out_stride, state.max + row, state.sum + row}, tile,
+            first, scores + row, nullptr);
+}
+
+// Of a tile whose values are not all in range, and that not every token sees whole: tokens whose
+// own keys are get integers, as they do where they are in an item of their own.
+__attribute__((noinline)) void SumMixedValues(const Item& it, const State& state, const Tile& tile,
+                                              bool first, float* scores) {
+  const int64_t count = PairUpFirst(it, tile);
+  for (int64_t t = 0; t < it.tokens; ++t) {
+    if (NeededBy(it, tile, t) > count) SumValuesOfToken(it, state, tile, first, scores, t);
+  }
+  PairUpFirst(it, tile);  // again: those took its place
+  for (int64_t v = 0; v < it.vectors * kLanes; v += kLanes) {
+    WeightRange range = {it.inverse, it.factor};
+    range.Begin();
+    for (int64_t k = 0; k < count; ++k) range.Take(k, Load(scores + k * it.at.score_stride + v));
+    range.End(v);
+  }
+  const int32_t* weights = WeightsOf(it, count, scores);
+  for (int64_t t = 0; t < it.tokens; ++t) {
+    if (NeededBy(it, tile, t) > count) continue;
+    Int16ValueRows<1>(it, state, first, weights, (count + 1) / 2, t * it.heads, (t + 1) * it.heads,
+                      nullptr);
+  }
 }
 
 // --- softmax
@@ -334,12 +394,14 @@ TAMIS_INLINE void AddTile(const Item& it, const State& state, const Tile& tile, 
   } else {
     SoftmaxTile(it.vectors, it.at.score_stride, tile.count, scores, state.max, state.sum, it.alpha);
   }
-  if (it.a.keep_scores) {
+  if (it.a.selection.wanted) {
     float* max = it.tile_max + tile.begin / it.a.key_tile * it.at.rows;
     for (int64_t i = 0; i < it.at.rows; ++i) max[i] = state.max[i];
   }
   if (paired) {
     SumInt16Values(it, state, first, tile.count, scores, copy);
+  } else if (it.int16 && !tile.whole) {
+    SumMixedValues(it, state, tile, first, scores);
   } else {
     SumValues(it, state, tile, first, scores, copy);
   }
