@@ -160,6 +160,10 @@ typedef struct tamis_nsa_compress_attention_params {
   /* one of uniform, zero; NULL means uniform: a row whose keys are all hidden: the mean of all
    * values, as the device, or zero */
   const char* masked_rows;
+  /* one of device, causal; NULL means device: candidates and forced blocks: device, the blocks
+   * of the keys, those of topk_mask forced; causal (with causal, without topk_mask), the blocks
+   * of the raw tokens that the query sees, the first and the last two forced */
+  const char* selection;
   /* one of storage, fp32, fp32_scores; NULL means storage: of the products of probabilities and
    * values: storage lets a level use 16-bit integers, with an error below the rounding of a
    * bfloat16 output; fp32_scores: the same, scores are in fp32 anyway */
@@ -180,8 +184,8 @@ typedef struct tamis_nsa_compress_attention_params {
   tamis_tensor softmax_max;
   /* output, optional [T, N] float32: sum of exp(score - max) */
   tamis_tensor softmax_sum;
-  /* output, optional [T, N2, blocks] float32: importance of the sequence's blocks, before any is
-   * forced; blocks = ceil(max_n / M) */
+  /* output, optional [T, N2, blocks] float32: importance of the candidates, before any is
+   * forced, then 0; blocks = ceil(max_n / M), with selection causal those of the most raw tokens */
   tamis_tensor block_scores;
 } tamis_nsa_compress_attention_params;
 
@@ -255,7 +259,7 @@ typedef struct tamis_nsa_compress_attention_infer_params {
   tamis_int_list actual_seq_qlen;
   /* required: compressed keys per sequence */
   tamis_int_list actual_cmp_seq_kvlen;
-  /* optional: raw tokens per sequence; needed with atten_mask */
+  /* optional: raw tokens per sequence; needed with atten_mask and with selection causal */
   tamis_int_list actual_sel_seq_kvlen;
   /* one of cann, exact_overlap; NULL means cann: how compressed tokens count towards a block: as
    * the device (shifted by one token), or by overlap */
@@ -263,6 +267,10 @@ typedef struct tamis_nsa_compress_attention_infer_params {
   /* one of uniform, zero; NULL means uniform: a row whose keys are all hidden: the mean of all
    * values, as the device, or zero */
   const char* masked_rows;
+  /* one of device, causal; NULL means device: candidates: device, the blocks of the keys;
+   * causal, the blocks of the raw tokens that the query sees, and windows that end later are
+   * hidden */
+  const char* selection;
   /* one of storage, fp32, fp32_scores; NULL means storage: of the products of probabilities and
    * values: storage lets a level use 16-bit integers, with an error below the rounding of a
    * bfloat16 output; fp32_scores: the same, scores are in fp32 anyway */
@@ -289,7 +297,7 @@ typedef struct tamis_nsa_compress_attention_infer_params {
    * rows */
   tamis_tensor softmax_sum;
   /* output, optional TND [T, key_value_head_num, blocks]; BSND [B, S, key_value_head_num,
-   * blocks] float32: importance of the sequence's blocks, before any is forced; blocks of the
+   * blocks] float32: importance of the candidates, before any is forced, then 0; blocks of the
    * longest sequence */
   tamis_tensor block_scores;
 } tamis_nsa_compress_attention_infer_params;

@@ -387,6 +387,7 @@ _NSA_COMPRESS_ATTENTION = Operator(
         ("actual_raw_seq_kvlen", "ints"),
         ("importance", "choice"),
         ("masked_rows", "choice"),
+        ("selection", "choice"),
         ("accuracy", "choice"),
         ("out_dtype", "choice"),
         ("return_block_scores", "bool"),
@@ -427,6 +428,7 @@ def nsa_compress_attention(
     actual_raw_seq_kvlen: Integers | None = None,
     importance: Literal["cann", "exact_overlap"] = "cann",
     masked_rows: Literal["uniform", "zero"] = "uniform",
+    selection: Literal["device", "causal"] = "device",
     accuracy: Literal["storage", "fp32", "fp32_scores"] = "storage",
     out_dtype: Literal["input", "float32"] = "input",
     return_block_scores: bool = False,
@@ -466,6 +468,7 @@ def nsa_compress_attention(
     actual_raw_seq_kvlen: Integers | None = None,
     importance: Literal["cann", "exact_overlap"] = "cann",
     masked_rows: Literal["uniform", "zero"] = "uniform",
+    selection: Literal["device", "causal"] = "device",
     accuracy: Literal["storage", "fp32", "fp32_scores"] = "storage",
     out_dtype: Literal["input", "float32"] = "input",
     return_block_scores: bool = False,
@@ -504,6 +507,7 @@ def nsa_compress_attention(
     actual_raw_seq_kvlen: Integers | None = None,
     importance: Literal["cann", "exact_overlap"] = "cann",
     masked_rows: Literal["uniform", "zero"] = "uniform",
+    selection: Literal["device", "causal"] = "device",
     accuracy: Literal["storage", "fp32", "fp32_scores"] = "storage",
     out_dtype: Literal["input", "float32"] = "input",
     return_block_scores: bool = False,
@@ -569,6 +573,10 @@ def nsa_compress_attention(
         overlap
     masked_rows : {"uniform", "zero"}, default "uniform"
         a row whose keys are all hidden: the mean of all values, as the device, or zero
+    selection : {"device", "causal"}, default "device"
+        candidates and forced blocks: device, the blocks of the keys, those of topk_mask forced;
+        causal (with causal, without topk_mask), the blocks of the raw tokens that the query sees,
+        the first and the last two forced
     accuracy : {"storage", "fp32", "fp32_scores"}, default "storage"
         of the products of probabilities and values: storage lets a level use 16-bit integers, with
         an error below the rounding of a bfloat16 output; fp32_scores: the same, scores are in fp32
@@ -601,8 +609,8 @@ def nsa_compress_attention(
     softmax_sum : array of float32
         [T, N]: sum of exp(score - max)
     block_scores : array of float32, None without `return_block_scores`
-        [T, N2, blocks]: importance of the sequence's blocks, before any is forced; blocks =
-        ceil(max_n / M)
+        [T, N2, blocks]: importance of the candidates, before any is forced, then 0; blocks =
+        ceil(max_n / M), with selection causal those of the most raw tokens
 
     Raises
     ------
@@ -638,6 +646,7 @@ def nsa_compress_attention(
             actual_raw_seq_kvlen,
             importance,
             masked_rows,
+            selection,
             accuracy,
             out_dtype,
             return_block_scores,
@@ -701,6 +710,7 @@ _NSA_COMPRESS_ATTENTION_INFER = Operator(
         ("actual_sel_seq_kvlen", "ints"),
         ("importance", "choice"),
         ("masked_rows", "choice"),
+        ("selection", "choice"),
         ("accuracy", "choice"),
         ("out_dtype", "choice"),
         ("return_softmax_lse", "bool"),
@@ -743,6 +753,7 @@ def nsa_compress_attention_infer(
     actual_sel_seq_kvlen: Integers | None = None,
     importance: Literal["cann", "exact_overlap"] = "cann",
     masked_rows: Literal["uniform", "zero"] = "uniform",
+    selection: Literal["device", "causal"] = "device",
     accuracy: Literal["storage", "fp32", "fp32_scores"] = "storage",
     out_dtype: Literal["input", "float32"] = "input",
     return_softmax_lse: bool = False,
@@ -784,6 +795,7 @@ def nsa_compress_attention_infer(
     actual_sel_seq_kvlen: Integers | None = None,
     importance: Literal["cann", "exact_overlap"] = "cann",
     masked_rows: Literal["uniform", "zero"] = "uniform",
+    selection: Literal["device", "causal"] = "device",
     accuracy: Literal["storage", "fp32", "fp32_scores"] = "storage",
     out_dtype: Literal["input", "float32"] = "input",
     return_softmax_lse: bool = False,
@@ -824,6 +836,7 @@ def nsa_compress_attention_infer(
     actual_sel_seq_kvlen: Integers | None = None,
     importance: Literal["cann", "exact_overlap"] = "cann",
     masked_rows: Literal["uniform", "zero"] = "uniform",
+    selection: Literal["device", "causal"] = "device",
     accuracy: Literal["storage", "fp32", "fp32_scores"] = "storage",
     out_dtype: Literal["input", "float32"] = "input",
     return_softmax_lse: bool = False,
@@ -887,12 +900,15 @@ def nsa_compress_attention_infer(
     actual_seq_qlen : sequence or array of int, optional
         query tokens per sequence; absent: one each
     actual_sel_seq_kvlen : sequence or array of int, optional
-        raw tokens per sequence; needed with atten_mask
+        raw tokens per sequence; needed with atten_mask and with selection causal
     importance : {"cann", "exact_overlap"}, default "cann"
         how compressed tokens count towards a block: as the device (shifted by one token), or by
         overlap
     masked_rows : {"uniform", "zero"}, default "uniform"
         a row whose keys are all hidden: the mean of all values, as the device, or zero
+    selection : {"device", "causal"}, default "device"
+        candidates: device, the blocks of the keys; causal, the blocks of the raw tokens that the
+        query sees, and windows that end later are hidden
     accuracy : {"storage", "fp32", "fp32_scores"}, default "storage"
         of the products of probabilities and values: storage lets a level use 16-bit integers, with
         an error below the rounding of a bfloat16 output; fp32_scores: the same, scores are in fp32
@@ -929,7 +945,7 @@ def nsa_compress_attention_infer(
         TND [T, N]; BSND [B, S, N]: sum of exp(score - max); 0 in padding rows
     block_scores : array of float32, None without `return_block_scores`
         TND [T, key_value_head_num, blocks]; BSND [B, S, key_value_head_num, blocks]: importance of
-        the sequence's blocks, before any is forced; blocks of the longest sequence
+        the candidates, before any is forced, then 0; blocks of the longest sequence
 
     Raises
     ------
@@ -966,6 +982,7 @@ def nsa_compress_attention_infer(
             actual_sel_seq_kvlen,
             importance,
             masked_rows,
+            selection,
             accuracy,
             out_dtype,
             return_softmax_lse,
