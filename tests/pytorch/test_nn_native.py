@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from test_nn_compressed import LENGTHS, STEPS, assert_near
 from torch import Tensor
 
 from tamis.nn import Branches, NativeSparseAttention, PagedCache, PageTable
-from tamis.nn.rope import rotate
+from tamis.nn.rope import rotate, turn
 
 SMALL: dict[str, Any] = test_nn_compressed.SMALL | {
     "hidden": 96,
@@ -37,13 +38,28 @@ def hidden(dtype: torch.dtype, lengths: list[int] = LENGTHS) -> list[Tensor]:
     return [torch.randn(n, 96).to(dtype) for n in lengths]
 
 
+def attend(
+    layer: NativeSparseAttention, parts: Sequence[Tensor], counts: Any, cache: PagedCache
+) -> Branches:
+    query, key, value = parts
+    return layer.attend(query, key, value, counts, cache)
+
+
 def turned(layer: NativeSparseAttention, x: Tensor) -> Tensor:
-    """Positions from 0 on, pairs as complex numbers: another formulation than the layer's."""
-    half = len(layer.rope.frequencies)
-    angles = torch.arange(len(x)).double()[:, None] * layer.rope.frequencies
-    turn = torch.polar(torch.ones_like(angles), angles)[:, None]
-    pairs = torch.complex(x[..., :half].double(), x[..., half : 2 * half].double()) * turn
-    return torch.cat((pairs.real, pairs.imag, x[..., 2 * half :].double()), -1).to(x.dtype)
+    """Positions from 0 on."""
+    rope, positions = layer.rope, torch.arange(len(x))
+    return rotate(x, *turn(positions, rope.frequencies, rope.attention_factor, torch.float32))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_positions_turn_pairs_of_channels(dtype: torch.dtype) -> None:
+    torch.manual_seed(7)
+    layer, x = new_layer(dtype), torch.randn(90, 2, 48).to(dtype)
+    angles = torch.arange(90).double()[:, None] * layer.rope.frequencies
+    pairs = torch.complex(x[..., :8].double(), x[..., 8:16].double())
+    pairs = pairs * torch.polar(torch.ones_like(angles), angles)[:, None]
+    want = torch.cat((pairs.real, pairs.imag, x[..., 16:].double()), -1)
+    assert_near(turned(layer, x), want, dtype, 2.0**-20)
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, seen: Tensor) -> Tensor:
@@ -60,7 +76,7 @@ def test_the_branches_follow_their_formulas(dtype: torch.dtype) -> None:
     layer = new_layer(dtype)
     parts = [layer.project(x) for x in hidden(dtype)]
     packed = [torch.cat(kind) for kind in zip(*parts, strict=True)]
-    found = layer.attend(*packed, LENGTHS, new_cache(layer))
+    found = attend(layer, packed, LENGTHS, new_cache(layer))
     begin = 0
     for query, key, value in parts:
         n = len(query)
@@ -111,9 +127,8 @@ def test_steps_give_the_bits_of_one_prefill(
     torch.manual_seed(3)
     layer = new_layer(dtype)
     parts = [layer.project(x) for x in hidden(dtype)]
-    whole = layer.attend(
-        *(torch.cat(kind) for kind in zip(*parts, strict=True)), LENGTHS, new_cache(layer)
-    )
+    packed = [torch.cat(kind) for kind in zip(*parts, strict=True)]
+    whole = attend(layer, packed, LENGTHS, new_cache(layer))
     cache, begins = new_cache(layer), [0, 0]
     found: list[list[list[Tensor]]] = [[[] for _ in Branches._fields] for _ in LENGTHS]
     for counts in steps:
@@ -122,7 +137,7 @@ def test_steps_give_the_bits_of_one_prefill(
             torch.cat([kind[b:e] for kind, b, e in zip(kinds, begins, ends, strict=True)])
             for kinds in zip(*parts, strict=True)
         ]
-        for i, out in enumerate(layer.attend(*new, counts, cache)):
+        for i, out in enumerate(attend(layer, new, counts, cache)):
             for b, rows in enumerate(torch.split(out, list(counts))):
                 found[b][i].append(rows)
         begins = ends
@@ -150,7 +165,7 @@ def test_a_freed_or_truncated_sequence_goes_on_as_if_it_had_never_been_longer() 
     layer.attend(*parts, [200, 0], cache)
     for kept in (199, 140, 33, 0):
         cache.truncate([kept, 0])
-        again = layer.attend(*(kind[kept:] for kind in parts), [200 - kept, 0], cache)
+        again = attend(layer, [kind[kept:] for kind in parts], [200 - kept, 0], cache)
         assert all(torch.equal(one, two[kept:]) for one, two in zip(again, want, strict=True))
     cache.free(0)
     assert cache.table.unused == 12

@@ -60,7 +60,9 @@ def test_people_call_what_the_table_says(prototype: str) -> None:
     assert plain == list(signature_of(schema).parameters.values())
     operator = getattr(getattr(torch.ops, namespace), name)
     assert operator.overloads() == (overload or ["default"])
-    assert getattr(operator, operator.overloads()[0])._schema == torch._C.parse_schema(f"{namespace}::{schema}")
+    assert getattr(operator, operator.overloads()[0])._schema == torch._C.parse_schema(
+        f"{namespace}::{schema}"
+    )
 
 
 UPDATED = {

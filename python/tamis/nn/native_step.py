@@ -55,7 +55,7 @@ def _compressed_attention(
     counts, tokens = _counts(ends), lengths.tolist()
     windows = [max(n - block + compress_stride, 0) // compress_stride for n in tokens]
     sizes = {"compress_block_size": block, "compress_stride": compress_stride}
-    slots = _window_slots(ends, lengths, block_table, page_size, **sizes)
+    slots = _window_slots(ends, lengths, block_table, page_size, block, compress_stride)
     for rows, weight, compressed in (
         (key, key_weight, key_windows),
         (value, value_weight, value_windows),
