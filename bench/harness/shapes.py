@@ -212,7 +212,7 @@ def compress_step(batch: int, tokens: int, page: int = 128, sets: int = 4) -> Sh
             {
                 "input": table(dtype, pages * page, GROUPS * DIM).view(pages, page, GROUPS, DIM),
                 "weight": random(dtype, BLOCK, GROUPS) / BLOCK,
-                "slot_mapping": torch.randperm(batch * windows)[:batch].int(),
+                "slot_mapping": torch.randperm(batch * windows)[:batch],
                 "block_table": torch.randperm(pages).int().view(batch, -1),
                 "cache": torch.zeros(batch * windows, GROUPS, DIM, dtype=dtype),
             }

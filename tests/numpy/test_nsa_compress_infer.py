@@ -162,8 +162,9 @@ def test_slots_of_64_bits_and_more_threads_change_no_bit(
 ) -> None:
     step = random_step(1511, "bfloat16")
     expected = run(runner, implementation, step, "bfloat16", "--threads", "1")
-    assert expected.to_bytes() == run(
-        runner, implementation, step, "bfloat16", "--threads", "7"
-    ).to_bytes()
+    assert (
+        expected.to_bytes()
+        == run(runner, implementation, step, "bfloat16", "--threads", "7").to_bytes()
+    )
     wide = runner.run("nsa_compress_infer", implementation, *step.call("bfloat16", "int64"))
     assert expected.to_bytes() == wide.real("cache").to_bytes()

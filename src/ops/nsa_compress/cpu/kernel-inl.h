@@ -43,7 +43,7 @@ struct Run {
 };
 
 // Tokens of a sequence from one on, packed or in pages, at one column of one head.
-template <class Element>
+template <class Element, bool kPaged>
 struct Tokens {
   const KernelArgs& a;
   int64_t table_offset;
@@ -54,12 +54,13 @@ struct Tokens {
   TAMIS_INLINE Tokens At(int64_t head, int64_t c) const {
     return {a, table_offset, first, count, head * a.input_head_stride + c};
   }
-  // From token `t` on, as far as they lie side by side.
+  // From token `t` on, as far as they lie side by side. What lies behind packed ones is theirs,
+  // too, as far as this can tell.
   TAMIS_INLINE Run<Element> RunFrom(int64_t t) const {
-    if (t >= count) return {nullptr, 0};
     const auto* const input = static_cast<const Stored<Element>*>(a.input) + column;
     const int64_t token = first + t;
-    if (a.table == nullptr) return {input + token * a.input_token_stride, count - t};
+    if (!kPaged) return {input + token * a.input_token_stride, INT64_MAX};
+    if (t >= count) return {nullptr, 0};
     const int64_t page = token / a.page_size;
     const int64_t slot = token - page * a.page_size;
     return {
@@ -69,9 +70,10 @@ struct Tokens {
 };
 
 // Calls step(row, t) for tokens [begin, end), and asks for those of `ahead` meanwhile.
-template <class S, class Element, class Step>
-TAMIS_INLINE void ForTokens(const Tokens<Element>& tokens, const Tokens<Element>& ahead,
-                            int64_t begin, int64_t end, Step&& step) {
+template <class S, class Element, bool kPaged, class Step>
+TAMIS_INLINE void ForTokens(const Tokens<Element, kPaged>& tokens,
+                            const Tokens<Element, kPaged>& ahead, int64_t begin, int64_t end,
+                            Step&& step) {
   const int64_t stride = tokens.a.input_token_stride;
   while (begin < end) {
     Run<Element> run = tokens.RunFrom(begin);
@@ -90,10 +92,10 @@ TAMIS_INLINE void ForTokens(const Tokens<Element>& tokens, const Tokens<Element>
 
 // One window of one head. Sums run in the order of the tokens on every path and at every width, so
 // the result depends on neither.
-template <class Element, int kVectors, bool kPartial>
-TAMIS_INLINE void WindowStrip(const Tokens<Element>& tokens, const Tokens<Element>& ahead,
-                              const float* weights, int64_t block, Stored<Element>* out,
-                              int count) {
+template <class Element, int kVectors, bool kPartial, bool kPaged>
+TAMIS_INLINE void WindowStrip(const Tokens<Element, kPaged>& tokens,
+                              const Tokens<Element, kPaged>& ahead, const float* weights,
+                              int64_t block, Stored<Element>* out, int count) {
   using S = Strip<Element, kVectors, kPartial>;
   V sum[kVectors];
   for (int v = 0; v < kVectors; ++v) sum[v] = Zero();
@@ -113,9 +115,10 @@ struct Overlap {
   int64_t end_count;           // 0: none ends here; else at most begin_count where one begins
 };
 
-template <class Element, int kVectors, bool kPartial>
-TAMIS_INLINE void OverlapStrip(const Tokens<Element>& tokens, const Tokens<Element>& ahead,
-                               const Overlap& o, float* carry, Stored<Element>* out, int count) {
+template <class Element, int kVectors, bool kPartial, bool kPaged>
+TAMIS_INLINE void OverlapStrip(const Tokens<Element, kPaged>& tokens,
+                               const Tokens<Element, kPaged>& ahead, const Overlap& o, float* carry,
+                               Stored<Element>* out, int count) {
   using S = Strip<Element, kVectors, kPartial>;
   V begin[kVectors];
   V end[kVectors];
@@ -164,23 +167,24 @@ struct Part {
   int64_t item_end;
 };
 
-// Of a sequence from a token on. Packed, they never end: what lies behind is asked for, too.
-template <class Element>
-TAMIS_INLINE Tokens<Element> TokensFrom(const KernelArgs& a, int64_t sequence, int64_t token) {
+template <class Element, bool kPaged>
+TAMIS_INLINE Tokens<Element, kPaged> TokensFrom(const KernelArgs& a, int64_t sequence,
+                                                int64_t token) {
   const Sequence& s = a.sequences[sequence];
-  const int64_t all = a.table == nullptr ? INT64_MAX : (s.windows - 1) * a.stride + a.block;
+  const int64_t all = (s.windows - 1) * a.stride + a.block;
   return {a, s.table_offset, s.token_begin + token, all - token};
 }
 
-// What is read some time after: the sequence from `token` on, else the item's next one.
-template <class Element>
-TAMIS_INLINE Tokens<Element> Ahead(const KernelArgs& a, const Part& part, int64_t token) {
-  const Tokens<Element> tokens = TokensFrom<Element>(a, part.sequence, token);
+// What is read some time after: the sequence from `token` on; in pages, where it has ended, the
+// item's next one.
+template <class Element, bool kPaged>
+TAMIS_INLINE Tokens<Element, kPaged> Ahead(const KernelArgs& a, const Part& part, int64_t token) {
+  const auto tokens = TokensFrom<Element, kPaged>(a, part.sequence, token);
   const int64_t next = part.sequence + 1;
-  if (tokens.count > 0 || next == a.sequence_count ||
+  if (!kPaged || tokens.count > 0 || next == a.sequence_count ||
       a.sequences[next].window_begin >= part.item_end)
     return tokens;
-  return TokensFrom<Element>(a, next, 0);
+  return TokensFrom<Element, kPaged>(a, next, 0);
 }
 
 template <class Element>
@@ -191,11 +195,11 @@ TAMIS_INLINE Stored<Element>* OutputRow(const KernelArgs& a, int64_t window, int
 }
 
 // Each window on its own.
-template <class Element>
+template <class Element, bool kPaged>
 void Windows(const KernelArgs& a, const Part& part, const float* weights) {
   for (int64_t i = part.first; i < part.first + part.count; ++i) {
-    const auto tokens = TokensFrom<Element>(a, part.sequence, i * a.stride);
-    const auto ahead = Ahead<Element>(a, part, i * a.stride + a.block);
+    const auto tokens = TokensFrom<Element, kPaged>(a, part.sequence, i * a.stride);
+    const auto ahead = Ahead<Element, kPaged>(a, part, i * a.stride + a.block);
     for (int64_t h = 0; h < a.heads; ++h) {
       Stored<Element>* const to =
           OutputRow<Element>(a, a.sequences[part.sequence].window_begin + i, h);
@@ -209,13 +213,13 @@ void Windows(const KernelArgs& a, const Part& part, const float* weights) {
 
 // The same, stride by stride; `carry` holds what the window begun last has so far, [head][padded
 // dim].
-template <class Element>
+template <class Element, bool kPaged>
 void OverlappingWindows(const KernelArgs& a, const Part& part, const float* weights, float* carry) {
   const int64_t window_begin = a.sequences[part.sequence].window_begin;
   for (int64_t i = 0; i <= part.count; ++i) {
     const int64_t at = part.first + i;
-    const auto tokens = TokensFrom<Element>(a, part.sequence, at * a.stride);
-    const auto ahead = Ahead<Element>(a, part, (at + 1) * a.stride);
+    const auto tokens = TokensFrom<Element, kPaged>(a, part.sequence, at * a.stride);
+    const auto ahead = Ahead<Element, kPaged>(a, part, (at + 1) * a.stride);
     for (int64_t h = 0; h < a.heads; ++h) {
       const float* w = weights + h * a.block;
       const Overlap overlap = {.begin_weights = w,
@@ -244,7 +248,7 @@ void WidenWeights(const KernelArgs& a, float* weights) {
   }
 }
 
-template <class Element>
+template <class Element, bool kPaged>
 void Item(const KernelArgs& a, int64_t item, float* scratch) {
   WidenWeights<Element>(a, scratch);
   const int64_t begin = item * a.windows_per_item;
@@ -259,9 +263,9 @@ void Item(const KernelArgs& a, int64_t item, float* scratch) {
     const int64_t count = (end < sequence_end ? end : sequence_end) - window;
     const Part part = {s, window - sequence.window_begin, count, end};
     if (count > 1 && a.stride < a.block && a.block <= 2 * a.stride) {
-      OverlappingWindows<Element>(a, part, scratch, carry);
+      OverlappingWindows<Element, kPaged>(a, part, scratch, carry);
     } else {
-      Windows<Element>(a, part, scratch);
+      Windows<Element, kPaged>(a, part, scratch);
     }
     window += count;
   }
@@ -274,7 +278,9 @@ void NsaCompress(const void* args, int64_t item, void* scratch, void*) {
   const auto& a = *static_cast<const tamis::nsa_compress::KernelArgs*>(args);
   WithElement(
       a.element, [&](auto e) __attribute__((always_inline)) {
-        compress::Item<decltype(e)>(a, item, static_cast<float*>(scratch));
+        auto* const floats = static_cast<float*>(scratch);
+        if (a.table != nullptr) return compress::Item<decltype(e), true>(a, item, floats);
+        compress::Item<decltype(e), false>(a, item, floats);
       });
 }
 
