@@ -140,7 +140,7 @@ void NsaCompressAttention(ContractCall* c) {
   }
   int64_t blocks = base::CeilDiv(Most(n), select);
   c->Size("max_blocks", blocks);
-  const bool causal_selection = causal && c->Coin();
+  const bool causal_selection = causal && random.Below(3) == 0;
   c->Set("selection", std::string(causal_selection ? "causal" : "device"));
   if (causal_selection) {
     c->Omit("topk_mask");
