@@ -313,6 +313,110 @@ def prefill(
     )
 
 
+def selected_pairs(tokens: int, count: int) -> int:
+    """Keys that the tokens of a causal sequence see of their lists."""
+    ends = (min(t // SELECT, count - 1) * SELECT + t % SELECT + 1 for t in range(tokens))
+    return sum(ends)
+
+
+def block_lists(own: Tensor, count: int) -> Tensor:
+    """Blocks of tokens by their own: that, the one before, the first, and any of those between.
+
+    [tokens, kv heads, count], ended by -1 where there are fewer.
+    """
+    rank = torch.rand(len(own), GROUPS, int(own.max()) + 1 if len(own) else 0)
+    block, last = torch.arange(rank.shape[-1]), own[:, None, None]
+    forced = (block == 0) | (block == last) | (block == last - 1)
+    rank.masked_fill_(forced, 2.0).masked_fill_(block > last, -1.0)
+    best = rank.topk(min(count, rank.shape[-1]), dim=-1)
+    lists = best.indices.masked_fill(best.values < 0, -1).int()
+    return torch.nn.functional.pad(lists, (0, count - lists.shape[-1]), value=-1)
+
+
+def select(tokens: int, *, shared: int = 1, largest: bool = False, count: int = 16) -> Shape:
+    """Attention of all tokens over the blocks that were selected for them.
+
+    `shared` tokens have the same lists. The largest has no peers: they take minutes there, and are
+    no stronger than over fewer tokens.
+    """
+
+    def make(dtype: torch.dtype) -> Pool:
+        own = torch.arange(0, tokens, shared) // SELECT
+        lists = torch.cat([block_lists(part, count) for part in own.split(4096)])
+        tensors = {
+            "query": table(dtype, tokens, HEADS * DIM).view(tokens, HEADS, DIM),
+            "key": table(dtype, tokens, GROUPS * DIM).view(tokens, GROUPS, DIM),
+            "value": table(dtype, tokens, GROUPS * V_DIM).view(tokens, GROUPS, V_DIM),
+            "topk_indices": lists.repeat_interleave(shared, dim=0),
+        }
+        attributes: Attributes = {
+            "scale_value": DIM**-0.5,
+            "head_num": HEADS,
+            "select_block_size": SELECT,
+            "select_block_count": count,
+            "actual_seq_qlen": [tokens],
+            "actual_seq_kvlen": [tokens],
+        }
+        return Pool([tensors], attributes)
+
+    def probe(pool: Pool) -> Probe:
+        """The last tokens: sparse_mode 3 knows where they stand."""
+        at = torch.arange(max(tokens - 32, 0), tokens)
+        asked = {name: pool.sets[0][name][at] for name in ("query", "topk_indices")}
+        changed = {"actual_seq_qlen": [len(at)], "sparse_mode": 3}
+        return Probe(pool.sets[0] | asked, pool.attributes | changed, at)
+
+    lists = "lists of every token" if shared == 1 else f"lists of {shared} tokens"
+    return Shape(
+        "nsa_selected_attention",
+        f"{spell(tokens)}, {count} blocks of {SELECT}, {lists}",
+        2.0 * HEADS * selected_pairs(tokens, count) * (DIM + V_DIM),
+        2.0 * tokens * (HEADS * DIM + GROUPS * (DIM + V_DIM)),
+        make,
+        peers=not largest,
+        largest=largest,
+        probe=probe,
+        variants={"tamis, accuracy fp32": {"accuracy": "fp32"}},
+    )
+
+
+def select_decode(batch: int, keys: int, count: int = 16, page: int = 128, sets: int = 2) -> Shape:
+    """A token of every sequence over the selected blocks of its paged keys."""
+    pages = batch * (keys // page)
+
+    def make(dtype: torch.dtype) -> Pool:
+        own = [
+            {
+                "query": random(dtype, batch, HEADS, DIM),
+                "key": table(dtype, pages * page, GROUPS * DIM).view(pages, page, -1),
+                "value": table(dtype, pages * page, GROUPS * V_DIM).view(pages, page, -1),
+                "topk_indices": block_lists(torch.full((batch,), (keys - 1) // SELECT), count),
+                "block_table": torch.randperm(pages).int().view(batch, -1),
+            }
+            for _ in range(sets)
+        ]
+        attributes: Attributes = {
+            "scale_value": DIM**-0.5,
+            "head_num": HEADS,
+            "key_value_head_num": GROUPS,
+            "select_block_size": SELECT,
+            "select_block_count": count,
+            "page_block_size": page,
+            "actual_seq_kvlen": [keys] * batch,
+        }
+        return Pool(own, attributes)
+
+    size = batch * count * SELECT * (DIM + V_DIM)
+    return Shape(
+        "nsa_selected_attention_infer",
+        f"B {batch}, {count} blocks of {SELECT} of {keys} keys",
+        2.0 * HEADS * size,
+        2.0 * GROUPS * size,
+        make,
+        variants={"tamis, accuracy fp32": {"accuracy": "fp32"}},
+    )
+
+
 # --- prologs and the layer ------------------------------------------------------------------------
 
 
@@ -498,6 +602,11 @@ def shapes() -> list[Shape]:
         prefill(8192, 511, causal=True),
         prefill(65536, 4096, causal=False, largest=True),
         decode(20, 4096),
+        select(8192),
+        select(8192, shared=64),
+        select(65536, largest=True),
+        select(65536, shared=64, largest=True),
+        select_decode(20, 4096),
         compress(65536),
         compress_step(64, 512),
         *(
@@ -519,6 +628,10 @@ def small_shapes() -> list[Shape]:
         prefill(1024, 63, causal=True, count=4),
         prefill(96, 40, causal=False, largest=True, count=4),
         decode(3, 256, count=8, page=64),
+        select(256, count=3),
+        select(256, shared=64, count=3),
+        select(192, largest=True, count=4),
+        select_decode(3, 256, count=3),
         compress(256),
         compress_step(3, 64, page=16, sets=2),
         *(
