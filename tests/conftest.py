@@ -4,4 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 
-collect_ignore = [] if importlib.util.find_spec("torch") else ["pytorch"]
+NEEDS = {"pytorch": ("torch",), "peers": ("fla", "native_sparse_attention_pytorch", "triton")}
+collect_ignore = [
+    folder
+    for folder, packages in NEEDS.items()
+    if not all(importlib.util.find_spec(package) for package in packages)
+]

@@ -100,3 +100,11 @@ def test_every_line_of_the_family_names_tests_that_exist() -> None:
     written = written_tests()
     for row in found:
         assert_held(row, written)
+
+
+def test_every_test_beside_a_peer_has_a_line_and_every_line_a_test() -> None:
+    section = PAGE.split("\n## Peers\n")[1].split("\n## ")[0]
+    named = re.findall(r" \| `(test_\w+\.py::test_\w+)` \|$", section, re.M)
+    files = {path.name for path in (ROOT / "tests/peers").glob("test_*.py")}
+    written = {name for name in written_tests() if name.split("::")[0] in files}
+    assert sorted(named) == sorted(written)
