@@ -331,7 +331,7 @@ def nsa_selected_attention(c: Call) -> Outputs:
             )
             for name in ("key", "value")
         )
-        query = c["query"][token] * c.attributes["scale_value"]
+        query = c["query"][begin : begin + len(part)] * c.attributes["scale_value"]
         scores = torch.bmm(c.wide(query.view(len(key), -1, dim)), key.mT)
         seen = _in_the_list(part, token).view(len(key), 1, -1)
         scores.masked_fill_(~seen, -math.inf)

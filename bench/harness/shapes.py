@@ -324,7 +324,7 @@ def block_lists(own: Tensor, count: int) -> Tensor:
 
     [tokens, kv heads, count], ended by -1 where there are fewer.
     """
-    rank = torch.rand(len(own), GROUPS, int(own.max()) + 1 if len(own) else 0)
+    rank = torch.rand(len(own), GROUPS, int(own.max()) + 1)
     block, last = torch.arange(rank.shape[-1]), own[:, None, None]
     forced = (block == 0) | (block == last) | (block == last - 1)
     rank.masked_fill_(forced, 2.0).masked_fill_(block > last, -1.0)

@@ -21,7 +21,6 @@ from typing import Any
 
 import pytest
 import torch
-from agreement import assert_agree, attention_error, unit
 from fla.ops.nsa.compression import parallel_nsa_compression
 from fla.ops.nsa.naive import (
     naive_nsa,
@@ -35,6 +34,8 @@ from precision import FP32
 from torch import Tensor
 
 import tamis
+
+from .peer_bounds import assert_agree, attention_error, unit
 
 KV_HEADS, GROUP, DIM, VALUE_DIM = 2, 16, 40, 24
 BLOCK, COUNT = 16, 8

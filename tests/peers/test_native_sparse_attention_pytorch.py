@@ -24,13 +24,14 @@ from typing import Any
 
 import pytest
 import torch
-from agreement import assert_agree, attention_error, unit
 from native_sparse_attention_pytorch import SparseAttention
 from precision import FP32
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 import tamis
+
+from .peer_bounds import assert_agree, attention_error, unit
 
 BATCH, TOKENS, HEADS, KV_HEADS, DIM = 2, 77, 8, 2, 16
 MEMORY, WINDOW, COUNT = 2, 12, 3
@@ -140,7 +141,7 @@ def forward_pass(rules: Rules) -> Pass:
         strategy_combine_mlp=nn.Linear(64, 3 * HEADS),
     )
     for parameter in (module.compress_mem_kv, module.k_compress.weight, module.v_compress.weight):
-        nn.init.normal_(parameter)
+        nn.init.normal_(parameter, std=rules.size**-0.5)
     module.to(rules.dtype)
     seen: dict[str, Any] = {}
     for name in ("to_qkv", "k_compress", "v_compress", "to_strategy_combine"):

@@ -107,6 +107,26 @@ def test_what_a_call_reads_and_multiplies() -> None:
         7168 * 1536 + 1536 * 128 * 192 + 128 * 128 * 512 + 7168 * 576
     )
     assert shapes.compress(65536).read_bytes == 65536 * 4 * 192 * 2
+    # With two blocks: all keys of the first 128 tokens, then a whole block and part of one.
+    assert shapes.select(130, count=2).flops == 2 * 64 * 320 * (128 * 129 // 2 + 65 + 66)
+    assert shapes.select_decode(20, 4096).flops == 2 * 64 * 320 * 20 * 1024
+
+
+@pytest.mark.parametrize("shared", [1, 64])
+def test_lists_hold_the_first_block_the_own_and_the_one_before(shared: int) -> None:
+    torch.manual_seed(1)
+    pool = shapes.select(640, shared=shared, count=5).make(torch.bfloat16)
+    lists = pool.sets[0]["topk_indices"]
+    for token, of_heads in enumerate(lists.tolist()):
+        own = token // 64
+        for of_head in of_heads:
+            named = [block for block in of_head if block >= 0]
+            assert len(set(named)) == len(named) == min(own + 1, 5)
+            assert {0, max(own - 1, 0), own} <= set(named) <= set(range(own + 1))
+            assert of_head[len(named) :] == [-1] * (5 - len(named))
+    per_block = lists.view(10, 64, 4, 5)
+    same = [bool((part == part[0]).all()) for part in per_block[5:]]
+    assert same == [shared == 64] * 5
 
 
 def test_sets_do_not_repeat_and_share_what_they_may() -> None:

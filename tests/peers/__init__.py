@@ -1,0 +1,1 @@
+"""Tamis beside other implementations of the same attention: the packages themselves."""
