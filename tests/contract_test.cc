@@ -582,6 +582,17 @@ TEST(OperatorContracts, ReferToWhatExists) {
   }
 }
 
+// Else nobody knows how many rows the reference has.
+TEST(OperatorContracts, RowsHaveADimensionOfTheirOwnWhereNothingIsReturned) {
+  for (const Operator& op : registry::Operators()) {
+    const std::vector<Field>& fields = op.contract->fields;
+    const bool returns = std::any_of(fields.begin(), fields.end(), [](const Field& field) {
+      return field.is_output() && !field.is_updated();
+    });
+    EXPECT_EQ(op.contract->rows.empty(), returns) << op.contract->name;
+  }
+}
+
 std::map<std::string, std::string> DimsOf(const Field& field) {
   std::map<std::string, std::string> dims;
   for (const ShapeForm& form : field.shapes) dims.emplace(form.when, form.dims);

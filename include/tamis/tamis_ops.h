@@ -68,8 +68,8 @@ typedef struct tamis_nsa_compress_infer_params {
   /* input [T] int32, int64: row of cache for the window that ends at each new token; not looked
    * at where none does; negative: not written; of equal ones the last wins; read when planning */
   tamis_tensor slot_mapping;
-  /* input [B, max_pages] int32: page of each page_block_size tokens; entries of no window that
-   * is written are not read */
+  /* input [B, max_pages] int32: page of each page_block_size tokens; entries before a sequence's
+   * first window that is written, and after its last, are not read */
   tamis_tensor block_table;
   /* updated in place [R, N, D] as input: compressed rows, updated at the slots */
   tamis_tensor cache;

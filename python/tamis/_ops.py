@@ -289,8 +289,8 @@ def nsa_compress_infer(
         [T]: row of cache for the window that ends at each new token; not looked at where none does;
         negative: not written; of equal ones the last wins; read when planning
     block_table : array or nested sequence of int32
-        [B, max_pages]: page of each page_block_size tokens; entries of no window that is written
-        are not read
+        [B, max_pages]: page of each page_block_size tokens; entries before a sequence's first
+        window that is written, and after its last, are not read
     cache : array, dtype as input, updated in place
         [R, N, D]: compressed rows, updated at the slots
     act_seq_len : sequence or array of int

@@ -84,8 +84,9 @@ const base::Contract& Room::contract() {
           .Input(
               "block_table", &Params::block_table,
               {.shape = "B, max_pages",
-               .doc = "page of each page_block_size tokens; entries of no window that is written "
-                      "are not read",
+               .doc =
+                   "page of each page_block_size tokens; entries before a sequence's first window "
+                   "that is written, and after its last, are not read",
                .dtypes = {DType::kInt32},
                .read_by_plan = true,
                .page_table = true})
