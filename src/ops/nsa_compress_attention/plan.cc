@@ -52,7 +52,7 @@ Status FindRawTokens(const Params& params, const std::vector<prim::Span>& querie
                        static_cast<int64_t>(raw->size()));
 }
 
-// Causal candidates are those of the query's position, and forced by it.
+// Causal selection is by the query's position: it needs one, and forces blocks itself.
 Status CheckSelection(const Params& params) {
   if (params.selection != Selection::kCausal) return Status::Ok();
   if (!params.causal) return base::Invalid("selection", "device without causal", "causal");

@@ -242,8 +242,9 @@ void CompressedAttentionReferenceRow(const AttentionProblem& p, const AttentionT
       golden->outputs[3].Row(at)[head] = r.sum;
       golden->outputs[3].BoundRow(at)[head] = r.sum * r.probability_bound;
       const double share = ShareOfAll(p, in, s, t, head, r);
-      for (size_t i = 0; i < grouped.size(); ++i)
+      for (size_t i = 0; i < grouped.size(); ++i) {
         if (counts(i)) grouped[i] += r.probabilities[i] * share;
+      }
       probability_bound = std::max(probability_bound, r.probability_bound);
     }
     std::vector<double> scores(static_cast<size_t>(candidates));

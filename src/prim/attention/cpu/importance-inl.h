@@ -200,7 +200,8 @@ inline int64_t CandidatesOf(const Item& it, int64_t t) {
   return blocks < it.s.blocks ? blocks : it.s.blocks;
 }
 
-// How many keys count towards blocks. Where candidates follow what a token sees, so do these.
+// How many keys count towards blocks: where candidates follow what the token sees, those that it
+// sees, so that a NaN of its own reaches no block that only later keys touch.
 inline int64_t KeysThatCount(const Item& it, int64_t t) {
   if (it.nothing[t] != 0) return 0;
   if (it.a.selection.block_tokens == 0) return it.s.of[0].keys;
