@@ -297,36 +297,24 @@ __attribute__((noinline)) void SumValues(const Item& it, const State& state, con
   });
 }
 
-// Rows [begin, end), kRows at a time.
-template <int kRows>
-TAMIS_INLINE void Int16ValueRows(const Item& it, const State& state, bool first,
-                                 const int32_t* weights, int64_t key_pairs, int64_t begin,
-                                 int64_t end, RowCopy* copy) {
+__attribute__((noinline)) void SumInt16Values(const Item& it, const State& state, bool first,
+                                              int64_t count, float* scores, RowCopy* copy) {
+  // Where scores are not kept, their weights take their place.
+  int32_t* weights = it.a.keep_scores ? it.weights : reinterpret_cast<int32_t*>(scores);
+  PairWeights(it.vectors, it.at.score_stride, count, scores, it.inverse, it.factor, weights);
+  const int64_t key_pairs = (count + 1) / 2;
   ForWidths((it.a.value_dim + kLanes - 1) / kLanes, [&](auto width,
                                                         int64_t v) __attribute__((always_inline)) {
     constexpr int kWidth = decltype(width)::value;
     const int64_t c = v * kLanes;
-    for (int64_t row = begin; row < end; row += kRows) {
-      Int16ValueTile<kRows, kWidth>(first, weights + row, it.at.score_stride,
-                                    reinterpret_cast<const int32_t*>(it.value) + c,
-                                    it.at.value_stride, key_pairs, it.alpha + row, it.factor + row,
-                                    state.out + row * it.at.out_stride + c, it.at.out_stride);
-      if (copy != nullptr) copy->Step(key_pairs * kRows * kWidth);
+    for (int64_t row = 0; row < it.rows; row += kTileHeight) {
+      Int16ValueTile<kTileHeight, kWidth>(
+          first, weights + row, it.at.score_stride, reinterpret_cast<const int32_t*>(it.value) + c,
+          it.at.value_stride, key_pairs, it.alpha + row, it.factor + row,
+          state.out + row * it.at.out_stride + c, it.at.out_stride);
+      if (copy != nullptr) copy->Step(key_pairs * kTileHeight * kWidth);
     }
   });
-}
-
-// Weights of a tile's first keys. Where scores are not kept, they take their place.
-TAMIS_INLINE int32_t* WeightsOf(const Item& it, int64_t count, float* scores) {
-  int32_t* weights = it.a.keep_scores ? it.weights : reinterpret_cast<int32_t*>(scores);
-  PairWeights(it.vectors, it.at.score_stride, count, scores, it.inverse, it.factor, weights);
-  return weights;
-}
-
-__attribute__((noinline)) void SumInt16Values(const Item& it, const State& state, bool first,
-                                              int64_t count, float* scores, RowCopy* copy) {
-  const int32_t* weights = WeightsOf(it, count, scores);
-  Int16ValueRows<kTileHeight>(it, state, first, weights, (count + 1) / 2, 0, it.rows, copy);
 }
 
 // How many of the tile's first keys token t needs: all up to the last that it sees.
@@ -369,11 +357,16 @@ __attribute__((noinline)) void SumMixedValues(const Item& it, const State& state
     for (int64_t k = 0; k < count; ++k) range.Take(k, Load(scores + k * it.at.score_stride + v));
     range.End(v);
   }
-  const int32_t* weights = WeightsOf(it, count, scores);
-  for (int64_t t = 0; t < it.tokens; ++t) {
-    if (NeededBy(it, tile, t) > count) continue;
-    Int16ValueRows<1>(it, state, first, weights, (count + 1) / 2, t * it.heads, (t + 1) * it.heads,
-                      nullptr);
+  int32_t* weights = it.a.keep_scores ? it.weights : reinterpret_cast<int32_t*>(scores);
+  PairWeights(it.vectors, it.at.score_stride, count, scores, it.inverse, it.factor, weights);
+  for (int64_t row = 0; row < it.rows; ++row) {
+    if (NeededBy(it, tile, row / it.heads) > count) continue;
+    for (int64_t c = 0; c < it.a.value_dim; c += kLanes) {
+      Int16ValueTile<1, 1>(first, weights + row, it.at.score_stride,
+                           reinterpret_cast<const int32_t*>(it.value) + c, it.at.value_stride,
+                           (count + 1) / 2, it.alpha + row, it.factor + row,
+                           state.out + row * it.at.out_stride + c, it.at.out_stride);
+    }
   }
 }
 
