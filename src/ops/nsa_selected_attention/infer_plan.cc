@@ -98,7 +98,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
     return base::Invalid("key_value_head_num", "at least 1", params.key_value_head_num);
   if (params.page_block_size < 1)
     return base::Invalid("page_block_size", "at least 1", params.page_block_size);
-  TAMIS_RETURN_IF_ERROR(CheckHeads(params.head_num, d["N"], params.key_value_head_num, &p));
+  TAMIS_RETURN_IF_ERROR(prim::CheckHeads(params.head_num, d["N"], params.key_value_head_num, &p));
   TAMIS_RETURN_IF_ERROR(
       CheckBlocks(params.select_block_size, params.select_block_count, d["K"], &p));
   p.padded_queries = params.layout == Layout::kBsnd;

@@ -24,7 +24,7 @@ int64_t TokensOf(int64_t sparse_mode, int64_t queries, int64_t keys) {
 Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
   const base::Dims& d = *dims;
   Problem& p = *problem;
-  TAMIS_RETURN_IF_ERROR(CheckHeads(params.head_num, d["N"], d["N2"], &p));
+  TAMIS_RETURN_IF_ERROR(prim::CheckHeads(params.head_num, d["N"], d["N2"], &p));
   TAMIS_RETURN_IF_ERROR(
       CheckBlocks(params.select_block_size, params.select_block_count, d["K"], &p));
   if (params.sparse_mode != 0 && params.sparse_mode != 2 && params.sparse_mode != 3)

@@ -7,6 +7,7 @@
 
 #include "base/operator.h"
 #include "prim/attention/call.h"
+#include "prim/call/heads.h"
 #include "prim/call/token_sequences.h"
 #include "prim/call/work.h"
 #include "tamis/ops/nsa_selected_attention.hpp"
@@ -19,9 +20,7 @@ inline constexpr int64_t kKeyTile = 128;  // at most prim::attention::kMostKeyTi
 inline constexpr int64_t kMostBlock = int64_t{1} << 31;
 
 /// Of either operator. Visible positions end where the token problem's sequences say.
-struct Problem : prim::TokenProblem, prim::attention::Call {
-  int64_t kv_heads = 1;
-  int64_t group = 1;  // query heads of a kv head
+struct Problem : prim::TokenProblem, prim::HeadGroups, prim::attention::Call {
   int64_t qk_dim = 0;
   int64_t v_dim = 0;
   int64_t top_k = 0;
@@ -44,7 +43,6 @@ struct Tensors {
 
 /// What both operators do alike.
 struct Steps {
-  static Status CheckHeads(int64_t head_num, int64_t heads, int64_t kv_heads, Problem* problem);
   static Status CheckBlocks(int64_t block_size, int64_t block_count, int64_t slots,
                             Problem* problem);
   static void BindTensors(const Problem& p, const Tensors& in, prim::attention::Args* args);

@@ -32,7 +32,6 @@ void Steps::ReferenceRowOf(const Problem& p, const Tensors& in, int64_t row, siz
   const prim::TokenSequence& s = *found;
   const int64_t token = row - s.row_begin;
   const auto at = static_cast<int64_t>(slot);
-  std::vector<base::GoldenOutput>& outputs = golden->outputs;
   const int64_t key_head = in.key.strides[in.key.rank - 2];
   const int64_t value_head = in.value.strides[in.value.rank - 2];
   for (int64_t g = 0; g < p.kv_heads; ++g) {
@@ -50,14 +49,7 @@ void Steps::ReferenceRowOf(const Problem& p, const Tensors& in, int64_t row, siz
           in.query, p.TokenOffset(in.query, s, token) + h * p.HeadStride(in.query), p.qk_dim);
       const prim::ReferenceHead r = prim::AttendReference(query, keys, p.scale, nullptr, p.v_dim,
                                                           in.query.dtype, {p.storage, false});
-      std::copy(r.out.begin(), r.out.end(), outputs[0].Row(at) + h * p.v_dim);
-      std::copy(r.out_bound.begin(), r.out_bound.end(), outputs[0].BoundRow(at) + h * p.v_dim);
-      std::copy(r.out_device_bound.begin(), r.out_device_bound.end(),
-                outputs[0].DeviceBoundRow(at) + h * p.v_dim);
-      outputs[1].Row(at)[h] = r.max;
-      outputs[1].BoundRow(at)[h] = r.max_bound;
-      outputs[2].Row(at)[h] = r.sum;
-      outputs[2].BoundRow(at)[h] = r.sum_bound;
+      prim::PutHead(r, at, h, golden);
     }
   }
 }

@@ -17,20 +17,6 @@ constexpr int64_t kRowsPerItem = 128;
 
 }  // namespace
 
-Status Steps::CheckHeads(int64_t head_num, int64_t heads, int64_t kv_heads, Problem* problem) {
-  if (head_num != heads)
-    return base::Invalid("head_num", "the heads of query = " + std::to_string(heads), head_num);
-  if (heads < 1) return base::Invalid("query", "at least 1 head", heads);
-  if (kv_heads < 1) return base::Invalid("key", "at least 1 head", kv_heads);
-  if (heads % kv_heads != 0) {
-    return base::Invalid("head_num", "a multiple of the key heads = " + std::to_string(kv_heads),
-                         heads);
-  }
-  problem->kv_heads = kv_heads;
-  problem->group = heads / kv_heads;
-  return Status::Ok();
-}
-
 Status Steps::CheckBlocks(int64_t block_size, int64_t block_count, int64_t slots,
                           Problem* problem) {
   if (block_size < 1) return base::Invalid("select_block_size", "at least 1", block_size);

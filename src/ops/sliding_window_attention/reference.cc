@@ -19,7 +19,6 @@ void Room::ReferenceRow(const Problem& p, const Params& in, int64_t row, size_t 
   const int64_t begin = std::max(s.first, end - p.window);
   const int key_head_dim = p.key_layout == prim::TokenLayout::kTnd ? 1 : 2;
   const auto at = static_cast<int64_t>(slot);
-  std::vector<base::GoldenOutput>& outputs = golden->outputs;
   for (int64_t kv_head = 0; kv_head < p.kv_heads; ++kv_head) {
     std::vector<prim::ReferenceKey> keys;
     const auto row_at = [&](const TensorView& view, int64_t position, int64_t dim) {
@@ -33,14 +32,7 @@ void Room::ReferenceRow(const Problem& p, const Params& in, int64_t row, size_t 
           in.query, p.TokenOffset(in.query, s, token) + head * p.HeadStride(in.query), p.qk_dim);
       const prim::ReferenceHead r =
           prim::AttendReference(query, keys, p.scale, nullptr, p.v_dim, in.query.dtype);
-      std::copy(r.out.begin(), r.out.end(), outputs[0].Row(at) + head * p.v_dim);
-      std::copy(r.out_bound.begin(), r.out_bound.end(), outputs[0].BoundRow(at) + head * p.v_dim);
-      std::copy(r.out_device_bound.begin(), r.out_device_bound.end(),
-                outputs[0].DeviceBoundRow(at) + head * p.v_dim);
-      outputs[1].Row(at)[head] = r.max;
-      outputs[1].BoundRow(at)[head] = r.max_bound;
-      outputs[2].Row(at)[head] = r.sum;
-      outputs[2].BoundRow(at)[head] = r.sum_bound;
+      prim::PutHead(r, at, head, golden);
     }
   }
 }

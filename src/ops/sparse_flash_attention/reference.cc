@@ -105,7 +105,6 @@ void Room::ReferenceRow(const Problem& p, const Params& in, int64_t row, size_t 
   const std::vector<prim::ReferenceKey> keys =
       KeysOf(p, in, static_cast<size_t>(found - p.sequences.begin()), token);
   const auto at = static_cast<int64_t>(slot);
-  std::vector<base::GoldenOutput>& outputs = golden->outputs;
   for (int64_t h = 0; h < p.heads; ++h) {
     std::vector<double> query = prim::ReferenceElements(
         in.query, p.TokenOffset(in.query, s, token) + h * p.HeadStride(in.query), p.latent_dim);
@@ -120,14 +119,7 @@ void Room::ReferenceRow(const Problem& p, const Params& in, int64_t row, size_t 
     const prim::ReferenceHead r = prim::AttendReference(
         query, keys, p.scale, in.sinks.absent() || s.padding ? nullptr : &sink, p.latent_dim,
         in.query.dtype, {p.storage, p.integer_scores});
-    std::copy(r.out.begin(), r.out.end(), outputs[0].Row(at) + h * p.latent_dim);
-    std::copy(r.out_bound.begin(), r.out_bound.end(), outputs[0].BoundRow(at) + h * p.latent_dim);
-    std::copy(r.out_device_bound.begin(), r.out_device_bound.end(),
-              outputs[0].DeviceBoundRow(at) + h * p.latent_dim);
-    outputs[1].Row(at)[h] = r.max;
-    outputs[1].BoundRow(at)[h] = r.max_bound;
-    outputs[2].Row(at)[h] = r.sum;
-    outputs[2].BoundRow(at)[h] = r.sum_bound;
+    prim::PutHead(r, at, h, golden);
   }
 }
 

@@ -132,21 +132,6 @@ Status CheckWindows(const WindowAttributes& a, AttentionProblem* problem) {
   return Status::Ok();
 }
 
-Status CheckHeads(int64_t head_num, int64_t heads, int64_t kv_heads, AttentionProblem* problem) {
-  if (head_num != heads) {
-    return base::Invalid("head_num", "the heads of query = " + std::to_string(heads), head_num);
-  }
-  if (heads < 1) return base::Invalid("query", "at least 1 head", heads);
-  if (kv_heads < 1) return base::Invalid("key", "at least 1 head", kv_heads);
-  if (heads % kv_heads != 0) {
-    return base::Invalid("head_num", "a multiple of the key heads = " + std::to_string(kv_heads),
-                         heads);
-  }
-  problem->kv_heads = kv_heads;
-  problem->group = heads / kv_heads;
-  return Status::Ok();
-}
-
 Status CheckGlobals(const TensorView& max, const TensorView& sum) {
   if (max.absent() == sum.absent()) return Status::Ok();
   return {StatusCode::kNullArgument, max.absent()

@@ -11,6 +11,7 @@
 #include "base/errors.h"
 #include "base/golden.h"
 #include "prim/attention/call.h"
+#include "prim/call/heads.h"
 #include "prim/call/paging.h"
 #include "prim/call/sequences.h"
 #include "prim/call/work.h"
@@ -36,12 +37,10 @@ struct AttentionSequence {
 };
 
 /// Sequences and rules, nothing left to check.
-struct AttentionProblem : attention::Call {
+struct AttentionProblem : HeadGroups, attention::Call {
   PageTable page_table;
   std::vector<AttentionSequence> sequences;  // every output row is in one
   int query_batch_dims = 1;                  // leading dimensions of query: 1 TND, 2 BSND
-  int64_t kv_heads = 0;
-  int64_t group = 0;
   int64_t qk_dim = 0;
   int64_t v_dim = 0;
   int64_t top_k = 0;
@@ -121,9 +120,6 @@ struct WindowAttributes {
   bool exact_overlap;
 };
 Status CheckWindows(const WindowAttributes& attributes, AttentionProblem* problem);
-
-/// head_num against the heads of query, and the key heads against both; fills kv_heads and group.
-Status CheckHeads(int64_t head_num, int64_t heads, int64_t kv_heads, AttentionProblem* problem);
 
 /// Both or none.
 Status CheckGlobals(const TensorView& max, const TensorView& sum);

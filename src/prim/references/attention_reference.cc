@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "base/dtype.h"
-#include "base/golden.h"
 
 namespace tamis::prim {
 namespace {
@@ -135,6 +134,20 @@ ReferenceHead AttendReference(const std::vector<double>& query,
                      base::Fp32SumBound(terms, absolute) + lost + storage_bound;
   }
   return r;
+}
+
+void PutHead(const ReferenceHead& r, int64_t slot, int64_t head, base::Golden* golden) {
+  base::GoldenOutput& out = golden->outputs[0];
+  base::GoldenOutput& max = golden->outputs[1];
+  base::GoldenOutput& sum = golden->outputs[2];
+  const int64_t first = head * static_cast<int64_t>(r.out.size());
+  std::copy(r.out.begin(), r.out.end(), out.Row(slot) + first);
+  std::copy(r.out_bound.begin(), r.out_bound.end(), out.BoundRow(slot) + first);
+  std::copy(r.out_device_bound.begin(), r.out_device_bound.end(), out.DeviceBoundRow(slot) + first);
+  max.Row(slot)[head] = r.max;
+  max.BoundRow(slot)[head] = r.max_bound;
+  sum.Row(slot)[head] = r.sum;
+  sum.BoundRow(slot)[head] = r.sum_bound;
 }
 
 }  // namespace tamis::prim

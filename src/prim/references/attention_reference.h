@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "base/golden.h"
 #include "tamis/tensor.hpp"
 
 namespace tamis::prim {
@@ -56,5 +57,8 @@ ReferenceHead AttendReference(const std::vector<double>& query,
                               const std::vector<ReferenceKey>& keys, double scale,
                               const double* sink, int64_t value_dim, DType dtype,
                               StorageAllowance storage = {});
+
+/// Head `head` of row `slot`: outputs 0, attention, 1 and 2, the largest score and the sum.
+void PutHead(const ReferenceHead& r, int64_t slot, int64_t head, base::Golden* golden);
 
 }  // namespace tamis::prim
