@@ -21,28 +21,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from harness import selected_peers
+from harness.call import Attributes, Call, Outputs, Tensors, batch_of_one
 from harness.rounds import Contender
-
-Tensors = dict[str, Tensor]
-Attributes = dict[str, Any]
-Outputs = tuple[Tensor, ...]
-
-
-@dataclass
-class Call:
-    """Tensors and attributes; products are computed in a dtype that may be wider than theirs."""
-
-    tensors: Tensors
-    attributes: Attributes
-    products: torch.dtype
-
-    def __getitem__(self, name: str) -> Tensor:
-        """A tensor by its name."""
-        return self.tensors[name]
-
-    def wide(self, tensor: Tensor) -> Tensor:
-        """As a factor of a product."""
-        return tensor.to(self.products)
 
 
 @functools.cache
@@ -220,14 +201,6 @@ def _by_tokens(c: Call, at_a_time: int) -> Outputs:
     return torch.cat(outs), torch.cat(blocks)
 
 
-def _batch_of_one(t: Tensors) -> Tensors:
-    """[1, heads, tokens, dim], values as wide as keys: the fast kernel wants them so."""
-    value = functional.pad(t["value"], (0, t["key"].shape[-1] - t["value"].shape[-1]))
-    by_head = {"key": t["key"], "value": value}
-    made = {n: x.transpose(0, 1).contiguous()[None] for n, x in by_head.items()}
-    return made | {"narrow": t["value"][:1]}
-
-
 def _sees(t: Tensors) -> Tensors:
     """SDPA's mask says what is seen."""
     return {"sees": ~t["atten_mask"]} if t else {}
@@ -285,167 +258,6 @@ def nsa_compress_attention_infer(c: Call) -> Outputs:
     importance[..., [0, -2, -1]] = math.inf
     blocks = importance.topk(c.attributes["select_block_count"], dim=-1).indices
     return torch.cat(outs).view(batch, heads, -1).to(c["query"].dtype), blocks.int()
-
-
-# --- attention over selected blocks ---------------------------------------------------------------
-
-_SELECT = 64  # keys in a block
-_AT_A_TIME = 2  # tokens whose gathered blocks stay in the caches
-
-
-def _blocks_by_head(t: Tensors) -> Tensors:
-    """A row for every block of every kv head, heads one after the other."""
-    found = {}
-    for name in ("key", "value"):
-        by_head = t[name].transpose(0, 1)
-        found[name] = by_head.reshape(-1, _SELECT * by_head.shape[-1])
-    return found
-
-
-def _rows_of_blocks(lists: Tensor, blocks: int) -> Tensor:
-    """Rows of `_blocks_by_head` for lists [.., kv heads, ids]; block 0 for an id of -1."""
-    heads = torch.arange(lists.shape[-2])[:, None] * blocks
-    return (lists.clamp(min=0) + heads).flatten()
-
-
-def _in_the_list(lists: Tensor, token: Tensor) -> Tensor:
-    """Which keys of its list [tokens, kv heads, ids] a token sees."""
-    positions = lists[..., None] * _SELECT + torch.arange(_SELECT)
-    seen = (lists >= 0)[..., None] & (positions <= token[:, None, None, None])
-    return seen.flatten(-2)
-
-
-def nsa_selected_attention(c: Call) -> Outputs:
-    """By few tokens: blocks gathered for every token and kv head, two products over them."""
-    lists = c["topk_indices"]
-    groups, dim = lists.shape[1], c["query"].shape[-1]
-    blocks = len(c["key"]) // groups
-    outs = []
-    for begin in range(0, len(lists), _AT_A_TIME):
-        part = lists[begin : begin + _AT_A_TIME]
-        token = torch.arange(begin, begin + len(part))
-        rows = _rows_of_blocks(part, blocks)
-        key, value = (
-            c.wide(c[name].index_select(0, rows)).view(
-                len(part) * groups, part.shape[-1] * _SELECT, -1
-            )
-            for name in ("key", "value")
-        )
-        query = c["query"][begin : begin + len(part)] * c.attributes["scale_value"]
-        scores = torch.bmm(c.wide(query.view(len(key), -1, dim)), key.mT)
-        seen = _in_the_list(part, token).view(len(key), 1, -1)
-        scores.masked_fill_(~seen, -math.inf)
-        outs.append(torch.bmm(scores.softmax(dim=-1), value).view(len(part), query.shape[1], -1))
-    return (torch.cat(outs).to(c["query"].dtype),)
-
-
-def _heads_as_batch(t: Tensors) -> Tensors:
-    """[kv heads, 1, tokens, dim], values as wide as keys: the fast kernel wants them so."""
-    made = _batch_of_one(t)
-    by_head = {n: made[n][0][:, None] for n in ("key", "value")}
-    return by_head | {"narrow": made["narrow"]}
-
-
-def _queries_by_head(c: Call, begin: int, end: int) -> Tensor:
-    """[kv heads, heads of each, tokens, dim]."""
-    query = c["query"][begin:end]
-    return query.unflatten(1, (len(c["key"]), -1)).permute(1, 2, 0, 3)
-
-
-def _sdpa_by_head(c: Call, query: Tensor, key: Tensor, value: Tensor, seen: Tensor) -> Tensor:
-    """[tokens, heads, value dim] of one or all kv heads."""
-    heads = query.shape[1]
-    out = functional.scaled_dot_product_attention(
-        query,
-        key.expand(-1, heads, -1, -1),
-        value.expand(-1, heads, -1, -1),
-        attn_mask=seen,
-        scale=c.attributes["scale_value"],
-    )
-    return out.flatten(0, 1).transpose(0, 1)[..., : c["narrow"].shape[-1]]
-
-
-def _seen_blocks(lists: Tensor, blocks: int) -> Tensor:
-    """[kv heads, tokens, blocks] of lists [tokens, kv heads, ids]."""
-    seen = torch.zeros(*lists.shape[:2], blocks + 1, dtype=torch.bool)
-    seen.scatter_(-1, lists.long().masked_fill(lists < 0, blocks), True)
-    return seen[..., :blocks].transpose(0, 1)
-
-
-def nsa_selected_attention_masked(c: Call) -> Outputs:
-    """By 256 tokens: dense attention to all keys up to the last of them, behind a mask."""
-    outs = []
-    for begin in range(0, len(c["query"]), 256):
-        end = min(begin + 256, len(c["query"]))
-        lists = c["topk_indices"][begin:end]
-        seen = _seen_blocks(lists, -(-end // _SELECT)).repeat_interleave(_SELECT, dim=-1)
-        seen = seen[..., :end] & (torch.arange(end) <= torch.arange(begin, end)[:, None])
-        key, value = (c[name][:, :, :end] for name in ("key", "value"))
-        query = _queries_by_head(c, begin, end)
-        outs.append(_sdpa_by_head(c, query, key, value, seen[:, None]))
-    return (torch.cat(outs),)
-
-
-def nsa_selected_attention_unions(c: Call) -> Outputs:
-    """By 64 tokens and kv head: dense attention to the blocks that any of them has, masked."""
-    tokens, outs = len(c["query"]), []
-    for begin in range(0, tokens, 64):
-        end = min(begin + 64, tokens)
-        lists = c["topk_indices"][begin:end]
-        by_token = _seen_blocks(lists, -(-end // _SELECT))
-        token = torch.arange(begin, end)[:, None]
-        query, heads = _queries_by_head(c, begin, end), []
-        for g, of_head in enumerate(by_token):
-            union = of_head.any(dim=0).nonzero().flatten()
-            positions = (union[:, None] * _SELECT + torch.arange(_SELECT)).flatten()
-            key, value = (
-                c[name][g].unflatten(1, (-1, _SELECT)).index_select(1, union).flatten(1, 2)[None]
-                for name in ("key", "value")
-            )
-            seen = of_head[:, union].repeat_interleave(_SELECT, dim=-1) & (positions <= token)
-            heads.append(_sdpa_by_head(c, query[g : g + 1], key, value, seen))
-        outs.append(torch.cat(heads, dim=1))
-    return (torch.cat(outs),)
-
-
-def _from_pages(c: Call) -> tuple[Tensor, Tensor, Tensor]:
-    """Of every sequence and kv head: queries, keys and values of its list, rows from the pages.
-
-    The lists of a decoding step are full, of keys that are all seen.
-    """
-    groups, page = c.attributes["key_value_head_num"], c.attributes["page_block_size"]
-    lists = c["topk_indices"].long()
-    positions = (lists[..., None] * _SELECT + torch.arange(_SELECT)).flatten(-2)
-    table = c["block_table"].long()[:, None].expand(-1, groups, -1)
-    tokens = table.gather(-1, positions // page) * page + positions % page
-    rows = (tokens * groups + torch.arange(groups)[:, None]).flatten()
-    key, value = (
-        c[name]
-        .view(-1, c[name].shape[-1] // groups)
-        .index_select(0, rows)
-        .view(len(lists) * groups, positions.shape[-1], -1)
-        for name in ("key", "value")
-    )
-    return c["query"].view(len(key), -1, c["query"].shape[-1]), key, value
-
-
-def nsa_selected_attention_infer(c: Call) -> Outputs:
-    """Two products over gathered keys, all sequences and kv heads at once."""
-    query, key, value = _from_pages(c)
-    scaled = c.wide(query * c.attributes["scale_value"])
-    weights = torch.bmm(scaled, c.wide(key).mT).softmax(dim=-1)
-    out = torch.bmm(weights, c.wide(value)).to(query.dtype)
-    return (out.view(*c["query"].shape[:2], -1),)
-
-
-def nsa_selected_attention_infer_sdpa(c: Call) -> Outputs:
-    """Heads as the queries of one dense attention over gathered keys."""
-    query, key, value = _from_pages(c)
-    wide = functional.pad(value, (0, key.shape[-1] - value.shape[-1]))
-    out = functional.scaled_dot_product_attention(
-        query[:, None], key[:, None], wide[:, None], scale=c.attributes["scale_value"]
-    )
-    return (out[..., : value.shape[-1]].reshape(*c["query"].shape[:2], -1),)
 
 
 # --- prologs --------------------------------------------------------------------------------------
@@ -601,14 +413,14 @@ _ROWS: tuple[Step, ...] = (
 )
 _BY_HEAD: Step = (("key", "value"), _heads_first)
 _MASKS = ("query", "atten_mask", "topk_mask")
-_ONE: tuple[Step, ...] = ((("key", "value"), _batch_of_one), (("atten_mask",), _sees))
+_ONE: tuple[Step, ...] = ((("key", "value"), batch_of_one), (("atten_mask",), _sees))
 _WEIGHTS = (*TRANSPOSED, "w_uk")
 _LINEAR: tuple[Step, ...] = ((_WEIGHTS, _linear_weights), (_CACHES, _own_caches))
 _PACKED: tuple[Step, ...] = (((*_WEIGHTS, "x"), _packed_weights), (_CACHES, _own_caches))
 _PAGED = ("query", "key", "value", "block_table")
 _LISTS = ("query", "topk_indices")
-_BLOCKS: Step = (("key", "value"), _blocks_by_head)
-_HEADS_AS_BATCH: Step = (("key", "value"), _heads_as_batch)
+_BLOCKS: Step = (("key", "value"), selected_peers.blocks_by_head)
+_HEADS_AS_BATCH: Step = (("key", "value"), selected_peers.heads_as_batch)
 
 PEERS: dict[str, list[Peer]] = {
     "sparse_flash_attention": [
@@ -649,17 +461,17 @@ PEERS: dict[str, list[Peer]] = {
         nsa_compress_attention_infer, nsa_compress_attention_infer, _PAGED
     ),
     "nsa_selected_attention": [
-        Peer("eager", nsa_selected_attention, _LISTS, (_BLOCKS,), own_dtype=True),
+        Peer("eager", selected_peers.gathered, _LISTS, (_BLOCKS,), own_dtype=True),
         Peer(
             "SDPA, masked",
-            nsa_selected_attention_masked,
+            selected_peers.masked,
             _LISTS,
             (_HEADS_AS_BATCH,),
             own_dtype=True,
         ),
         Peer(
             "SDPA, unions of 64 tokens",
-            nsa_selected_attention_unions,
+            selected_peers.unions,
             _LISTS,
             (_HEADS_AS_BATCH,),
             own_dtype=True,
@@ -667,9 +479,16 @@ PEERS: dict[str, list[Peer]] = {
     ],
     "nsa_selected_attention_infer": [
         *_pair(
-            nsa_selected_attention_infer, nsa_selected_attention_infer, (*_PAGED, "topk_indices")
+            selected_peers.infer,
+            selected_peers.infer,
+            (*_PAGED, "topk_indices"),
         ),
-        Peer("SDPA", nsa_selected_attention_infer_sdpa, (*_PAGED, "topk_indices"), own_dtype=True),
+        Peer(
+            "SDPA",
+            selected_peers.infer_sdpa,
+            (*_PAGED, "topk_indices"),
+            own_dtype=True,
+        ),
     ],
     "mla_prolog": [
         *_pair(mla_prolog, mla_prolog, _MLA, _LINEAR),

@@ -10,6 +10,7 @@ import pytest
 import torch
 from harness import __main__ as bench
 from harness import checks, growth, ours, peers, pruning, rounds, rows, shapes
+from harness.call import Call
 from harness.rounds import Contender, Peaks
 from harness.shapes import Shape
 
@@ -169,7 +170,7 @@ def test_prologs_of_peers_write_the_same_rows(operator: str) -> None:
     (own, *_) = peers.prepared(peer, pool.sets, torch.bfloat16)
     caches = [name for name in own if name.endswith("_cache")]
     assert caches
-    peer.function(peers.Call(own, pool.attributes, torch.bfloat16))
+    peer.function(Call(own, pool.attributes, torch.bfloat16))
     for name in caches:
         written = pool.sets[0][name]
         assert written.any()

@@ -254,7 +254,7 @@ TEST(NsaCompressInfer, PagesOfOtherTokensAreNotLookedAt) {
   }
 }
 
-TEST(NsaCompressInfer, NothingToDoWritesNothing) {
+TEST(NsaCompressInfer, AStepWithoutWindowsWritesNothing) {
   Step none;
   none.n = none.q = {};
   Step flat;
