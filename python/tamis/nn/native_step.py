@@ -24,7 +24,7 @@ def _window_slots(
 
     Window `i` begins at token `i * stride`, and lies in the page of that token.
     """
-    counts = torch.tensor(_counts(ends))
+    counts = torch.diff(ends, prepend=ends.new_zeros(1))
     sequence = torch.repeat_interleave(torch.arange(len(counts)), counts)
     begin = (torch.arange(len(sequence)) + (lengths - ends)[sequence]) + 1 - block
     window = begin // stride
