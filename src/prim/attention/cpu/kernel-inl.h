@@ -79,8 +79,10 @@ TAMIS_INLINE const uint8_t* BaseOf(const Args& a, const Source& source, const Ro
   return rows.data + first + (a.kv_heads > 1 ? kv_head * rows.head_stride : 0);
 }
 
-// Of more rows than these keys are not asked for ahead.
+// Of more rows than these, keys and values that fit into L2 are not asked for ahead: the items
+// before have left them there. Beside 4096 keys of 640 bytes, asking takes 4% off a call.
 constexpr int64_t kFewRows = 32;
+constexpr int64_t kCachedBytes = 512 << 10;
 
 // `packed`: where the item's queries are packed already; null: in scratch, and not yet. `spans`: of
 // another member of the item, whose tokens see the same; null: to be found.
@@ -150,9 +152,10 @@ inline Item MakeItem(const Args& a, const Scratch& at, const Place& place, int64
     it.from[i] = {.key = BaseOf(a, source, source.key, s, i, kv_head),
                   .key_rope = BaseOf(a, source, source.key_rope, s, i, kv_head),
                   .value = BaseOf(a, source, source.value, s, i, kv_head)};
-    // Where many rows share the keys, so do the items after this one, which find them in caches.
-    it.fetches[i] = source.list.ids != nullptr || at.rows <= kFewRows;
     it.span[i] = spans != nullptr ? spans[i] : FindSeen(it, i);
+    const int64_t key_bytes = (a.dim + a.rope_dim + a.value_dim) * BytesOf(a.element);
+    it.fetches[i] = source.list.ids != nullptr || at.rows <= kFewRows ||
+                    (it.span[i].end - it.span[i].begin) * key_bytes > kCachedBytes;
   }
   return it;
 }
