@@ -150,23 +150,16 @@ void ThrowInvalid(const std::string& line) { throw std::invalid_argument(line); 
 int32_t TorchDType(tamis_dtype dtype) { return TorchDTypes()[static_cast<size_t>(dtype)]; }
 
 Arguments::Arguments(const Operator& op, bool with_outputs, StableIValue* stack) {
-  std::array<const Argument*, kMostArguments> whose;
-  size_t given = 0;
   const auto take = [&](const Argument& argument, StableIValue value) {
     switch (argument.kind) {
       case Kind::kTensor:
       case Kind::kInt32Tensor:
-      case Kind::kUpdatedTensor:
-        whose[given] = &argument;
-        owned_tensors_[given++] = OwnedTensor(to<AtenTensorHandle>(value));
-        break;
+      case Kind::kUpdatedTensor: Own(argument, OwnedTensor(to<AtenTensorHandle>(value))); break;
       case Kind::kOptionalTensor:
       case Kind::kOptionalInt32Tensor:
       case Kind::kOptionalUpdatedTensor:
-        if (const auto handle = to<std::optional<AtenTensorHandle>>(value)) {
-          whose[given] = &argument;
-          owned_tensors_[given++] = OwnedTensor(*handle);
-        }
+        if (const auto handle = to<std::optional<AtenTensorHandle>>(value))
+          Own(argument, OwnedTensor(*handle));
         break;
       default: TakeAttribute(argument, value);
     }
@@ -177,30 +170,43 @@ Arguments::Arguments(const Operator& op, bool with_outputs, StableIValue* stack)
     for (const Argument& argument : op.outputs) take(argument, *stack++);
   }
   const bool strict = IsStrict();
-  for (size_t i = 0; i < given; ++i) {
-    const Argument& argument = *whose[i];
+  for (size_t i = 0; i < tensor_count_; ++i) {
     bool contiguous = true;
-    if (strict && argument.contiguous)
+    if (strict && whose_[i]->contiguous)
       TORCH_ERROR_CODE_CHECK(aoti_torch_is_contiguous(owned_tensors_[i].get(), &contiguous));
     if (!contiguous) {
       const Layout layout(owned_tensors_[i].get());
-      ThrowInvalid(Name(argument) + ": expected (strict) a contiguous tensor, got shape " +
+      ThrowInvalid(Name(*whose_[i]) + ": expected (strict) a contiguous tensor, got shape " +
                    Text(layout.sizes) + " and strides " + Text(layout.strides));
     }
-    tensors_[tensor_count_++] = {&argument, ViewOf(argument, &owned_tensors_[i])};
+    SetView(i);
   }
 }
 
-// May replace the tensor by a copy.
-tamis_tensor Arguments::ViewOf(const Argument& argument, OwnedTensor* tensor) {
-  tamis_tensor view = {};
-  view.dtype = DTypeOf(argument, tensor->get());
-  const Layout given(tensor->get());
+void Arguments::Add(const Argument& argument, OwnedTensor tensor) {
+  Own(argument, std::move(tensor));
+  SetView(tensor_count_ - 1);
+}
+
+void Arguments::Own(const Argument& argument, OwnedTensor tensor) {
+  whose_[tensor_count_] = &argument;
+  owned_tensors_[tensor_count_] = std::move(tensor);
+  ++tensor_count_;
+}
+
+// May replace the tensor by a copy. In place: a view is 160 bytes, too many to hand on.
+void Arguments::SetView(size_t i) {
+  const Argument& argument = *whose_[i];
+  OwnedTensor& tensor = owned_tensors_[i];
+  tensors_[i] = {argument.name, {}};
+  tamis_tensor& view = tensors_[i].tensor;
+  view.dtype = DTypeOf(argument, tensor.get());
+  const Layout given(tensor.get());
   if (given.sizes.size() > TAMIS_MAX_RANK) {
     ThrowInvalid(Name(argument) + ": expected a rank of 0 to 8, got " +
                  std::to_string(given.sizes.size()));
   }
-  if (HasGradient(view.dtype) && aoti_torch_grad_mode_is_enabled() && IsRecorded(tensor->get())) {
+  if (HasGradient(view.dtype) && aoti_torch_grad_mode_is_enabled() && IsRecorded(tensor.get())) {
     throw std::runtime_error(
         Name(argument) +
         ": expected a tensor without gradient (there is no backward yet: call it under "
@@ -212,20 +218,19 @@ tamis_tensor Arguments::ViewOf(const Argument& argument, OwnedTensor* tensor) {
                    ": expected a contiguous last dimension (it is written in place), got shape " +
                    Text(given.sizes) + " with other strides");
     }
-    *tensor = Contiguous(tensor->get());
+    tensor = Contiguous(tensor.get());
   }
   // The document's limits speak of dtypes: a strict call is judged as it came.
   if (view.dtype == TAMIS_INT64 && IsInt32(argument) && !IsStrict()) {
-    *tensor = Narrowed(argument, tensor->get());
+    tensor = Narrowed(argument, tensor.get());
     view.dtype = TAMIS_INT32;
   }
-  const Layout layout(tensor->get());
-  TORCH_ERROR_CODE_CHECK(aoti_torch_get_data_ptr(tensor->get(), &view.data));
+  const Layout layout(tensor.get());
+  TORCH_ERROR_CODE_CHECK(aoti_torch_get_data_ptr(tensor.get(), &view.data));
   view.rank = static_cast<int32_t>(layout.sizes.size());
   std::copy(layout.sizes.begin(), layout.sizes.end(), view.shape);
   std::copy(layout.strides.begin(), layout.strides.end(), view.strides);
   if (view.rank > 0) view.strides[view.rank - 1] = 1;
-  return view;
 }
 
 bool Arguments::IsStrict() const {

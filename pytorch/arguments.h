@@ -42,6 +42,7 @@ class OwnedTensor {
 /// Owns what the views borrow. Of an ordinary call, nothing in it is allocated.
 class Arguments {
  public:
+  Arguments() = default;
   /// Takes ownership of the arguments on the stack, those of the overload `out` if `with_outputs`.
   /// Throws where a tensor is none that Tamis can read or, if the call writes it, write in place;
   /// or, with `strict`, where the document does not take one that is not contiguous.
@@ -49,18 +50,23 @@ class Arguments {
   Arguments(const Arguments&) = delete;
   Arguments& operator=(const Arguments&) = delete;
 
-  /// Those that are given, with whose they are.
-  struct Given {
-    const Argument* argument;
-    tamis_tensor view;
-  };
-  std::span<const Given> tensors() const { return {tensors_.data(), tensor_count_}; }
+  /// One tensor more. Throws as the constructor; not `strict`.
+  void Add(const Argument& argument, OwnedTensor tensor);
+
+  /// An output that the call allocates.
+  void AddOutput(const tamis_named_tensor& output) { tensors_[tensor_count_++] = output; }
+
+  /// Those that are given, in the schema's order.
+  std::span<const tamis_named_tensor> tensors() const { return {tensors_.data(), tensor_count_}; }
+  /// Whose tensor `i` is, of those that were given.
+  const Argument& ArgumentOf(size_t i) const { return *whose_[i]; }
   std::span<const tamis_named_attribute> attributes() const {
     return {attributes_.data(), attribute_count_};
   }
 
  private:
-  tamis_tensor ViewOf(const Argument& argument, OwnedTensor* tensor);
+  void Own(const Argument& argument, OwnedTensor tensor);
+  void SetView(size_t i);
   bool IsStrict() const;
   void TakeAttribute(const Argument& argument, StableIValue value);
   void SetInts(std::vector<int64_t> ints, tamis_named_attribute* attribute);
@@ -68,7 +74,8 @@ class Arguments {
   size_t tensor_count_ = 0;
   size_t attribute_count_ = 0;
   size_t string_count_ = 0;
-  std::array<Given, kMostArguments> tensors_;
+  std::array<tamis_named_tensor, kMostArguments> tensors_;
+  std::array<const Argument*, kMostArguments> whose_;
   std::array<OwnedTensor, kMostArguments> owned_tensors_;
   std::array<tamis_named_attribute, kMostArguments> attributes_;
   std::array<std::string, kMostStrings> owned_strings_;

@@ -6,6 +6,7 @@
 #include <iterator>
 #include <utility>
 
+#include "bound_plans.h"
 #include "call.h"
 #include "operators.h"
 #include "plans.h"
@@ -44,6 +45,10 @@ void KernelOut(StableIValue* stack, uint64_t /*arguments*/, uint64_t /*results*/
   tamis::torch_ops::CallOut(kOperators[kIndex], stack);
 }
 
+void KernelOfRunPlan(StableIValue* stack, uint64_t /*arguments*/, uint64_t /*results*/) {
+  tamis::torch_ops::RunPlan(stack);
+}
+
 template <size_t kIndex>
 void ImplementOne(torch::stable::detail::StableLibrary* library) {
   constexpr const auto& kOperator = kOperators[kIndex];
@@ -63,8 +68,10 @@ STABLE_TORCH_LIBRARY(tamis, library) {
     library.def(op.schema);
     if (!op.outputs.empty()) library.def(op.out_schema);
   }
+  library.def(tamis::torch_ops::kRunPlanSchema);
 }
 
 STABLE_TORCH_LIBRARY_IMPL(tamis, CPU, library) {
   Implement(&library, std::make_index_sequence<std::size(kOperators)>());
+  library.impl(tamis::torch_ops::kRunPlanName, KernelOfRunPlan);
 }

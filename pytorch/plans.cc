@@ -27,9 +27,9 @@ void AppendAddress(std::vector<unsigned char>* bytes, const void* address) {
 }
 
 // The first tensor of the call that is the same view: `value` may be `key` itself.
-const Argument* FirstWithViewOf(const Arguments& arguments, const tamis_tensor& view) {
-  for (const auto& [argument, other] : arguments.tensors()) {
-    if (other.data == view.data && std::memcmp(&other, &view, sizeof(view)) == 0) return argument;
+const char* FirstWithViewOf(const Arguments& arguments, const tamis_tensor& view) {
+  for (const auto& [name, other] : arguments.tensors()) {
+    if (other.data == view.data && std::memcmp(&other, &view, sizeof(view)) == 0) return name;
   }
   return nullptr;
 }
@@ -41,8 +41,8 @@ void WriteKey(const Arguments& arguments, int32_t threads, std::vector<unsigned 
   Append(key, threads);
   const char* const level = std::getenv("TAMIS_LEVEL");
   if (level != nullptr) Append(key, level, std::strlen(level) + 1);
-  for (const auto& [argument, view] : arguments.tensors()) {
-    AppendAddress(key, argument);
+  for (const auto& [name, view] : arguments.tensors()) {
+    AppendAddress(key, name);
     Append(key, view.dtype);
     Append(key, view.rank);
     Append(key, view.shape, static_cast<size_t>(view.rank) * sizeof(int64_t));
@@ -69,17 +69,21 @@ void Check(tamis_status status) {
   throw std::runtime_error(line);
 }
 
+void Run(const tamis_plan* plan, std::span<const tamis_named_tensor> tensors) {
+  Check(tamis_plan_run_by_name(plan, tensors.data(), static_cast<int64_t>(tensors.size()), nullptr,
+                               0, nullptr));
+}
+
 KeptPlan::KeptPlan(const Operator& op, const Arguments& arguments, const tamis_context* context,
                    std::vector<unsigned char> key)
     : op_(&op), key_(std::move(key)) {
-  std::vector<tamis_named_tensor> tensors;
-  for (const auto& [argument, view] : arguments.tensors())
-    tensors.push_back({argument->name, view});
-  const bool infers = std::none_of(arguments.tensors().begin(), arguments.tensors().end(),
-                                   [&](const Arguments::Given& given) {
-                                     return given.argument >= op.outputs.data() &&
-                                            given.argument < op.outputs.data() + op.outputs.size();
-                                   });
+  std::vector<tamis_named_tensor> tensors(arguments.tensors().begin(), arguments.tensors().end());
+  const auto is_output = [&](const Argument& argument) {
+    return &argument >= op.outputs.data() && &argument < op.outputs.data() + op.outputs.size();
+  };
+  bool infers = true;
+  for (size_t i = 0; i < arguments.tensors().size(); ++i)
+    infers = infers && !is_output(arguments.ArgumentOf(i));
   tamis_tensor inferred = {};
   inferred.rank = TAMIS_INFERRED;
   for (const Argument& output : op.outputs) {
@@ -99,8 +103,8 @@ bool KeptPlan::Renew(const Arguments& arguments, bool* changed) {
   tamis_named_attribute lists[kMostIntegers];
   int64_t tensor_count = 0;
   int64_t list_count = 0;
-  for (const auto& [argument, view] : arguments.tensors()) {
-    if (argument->read_by_plan) tensors[tensor_count++] = {argument->name, view};
+  for (size_t i = 0; i < arguments.tensors().size(); ++i) {
+    if (arguments.ArgumentOf(i).read_by_plan) tensors[tensor_count++] = arguments.tensors()[i];
   }
   for (const tamis_named_attribute& attribute : arguments.attributes()) {
     if (attribute.type == TAMIS_ATTRIBUTE_INTS) lists[list_count++] = attribute;
@@ -110,11 +114,6 @@ bool KeptPlan::Renew(const Arguments& arguments, bool* changed) {
       tamis_plan_renew_by_name(plan_.get(), tensors, tensor_count, lists, list_count, &differs);
   *changed = differs != 0;
   return status == TAMIS_OK;
-}
-
-void KeptPlan::Run(std::span<const tamis_named_tensor> tensors) const {
-  Check(tamis_plan_run_by_name(plan_.get(), tensors.data(), static_cast<int64_t>(tensors.size()),
-                               nullptr, 0, nullptr));
 }
 
 PlanCounts& CountsOfThisThread() {

@@ -23,6 +23,9 @@ inline constexpr size_t kMostIntegers = 8;
 /// Throws where a call of the library has failed, with its line.
 void Check(tamis_status status);
 
+/// Runs a plan. Throws as `Check`.
+void Run(const tamis_plan* plan, std::span<const tamis_named_tensor> tensors);
+
 /// A plan, and what it was made of.
 class KeptPlan {
  public:
@@ -38,7 +41,9 @@ class KeptPlan {
   bool Renew(const Arguments& arguments, bool* changed);
   /// The operator's output `i`; dtype 0: the call does not give it.
   const tamis_tensor& output(size_t i) const { return outputs_[i]; }
-  void Run(std::span<const tamis_named_tensor> tensors) const;
+  void Run(std::span<const tamis_named_tensor> tensors) const {
+    torch_ops::Run(plan_.get(), tensors);
+  }
 
   uint64_t last_use = 0;
 

@@ -189,7 +189,9 @@ class Operator:
         ]
         given = len(views)
         views += pack_outputs(self.outputs, outputs, keep)
-        plan = self.plan(views, packed, len(self._attributes), level, implementation, threads)
+        plan = self.plan(
+            views, packed, len(self._attributes), context_of(threads, level, implementation)
+        )
         library = _library.library()
         try:
             if all(output is not None for output in outputs):
@@ -216,14 +218,9 @@ class Operator:
         views: list[bytes],
         attributes: bytes,
         attribute_count: int,
-        level: str | None,
-        implementation: str | None,
-        threads: int | None,
+        context: int | None,
     ) -> ctypes.c_void_p:
         """A plan of the library, for `tamis_plan_destroy`."""
-        context = _library.context(
-            _library.get_num_threads() if threads is None else threads, level, implementation
-        )
         plan = ctypes.c_void_p()
         check(
             _library.library().tamis_plan_by_name(
@@ -237,6 +234,12 @@ class Operator:
             )
         )
         return plan
+
+
+def context_of(threads: int | None, level: str | None, implementation: str | None) -> int | None:
+    """How a call is to run; `set_num_threads` speaks where `threads` is None."""
+    wanted = _library.get_num_threads() if threads is None else threads
+    return _library.context(wanted, level, implementation)
 
 
 def check(status: int) -> None:
@@ -269,14 +272,19 @@ def allocate_outputs(
 ) -> list[Any]:
     """The outputs, those that are None allocated; False where the call gives none."""
     results = list(outputs)
-    found = ctypes.create_string_buffer(_TENSOR.size)
     for i, slot in enumerate(slots):
-        if outputs[i] is not None:
-            continue
-        check(_library.library().tamis_plan_tensor(plan, slot.address, found))
-        _, code, rank, *shape = _TENSOR.unpack(found)
-        results[i] = allocate(library, tuple(shape[:rank]), code) if code else False
+        if outputs[i] is None:
+            code, shape = planned_tensor(plan, slot)
+            results[i] = allocate(library, shape, code) if code else False
     return results
+
+
+def planned_tensor(plan: ctypes.c_void_p, slot: Slot) -> tuple[int, tuple[int, ...]]:
+    """Dtype and shape of a plan's tensor; dtype 0 where the call has none."""
+    found = ctypes.create_string_buffer(_TENSOR.size)
+    check(_library.library().tamis_plan_tensor(plan, slot.address, found))
+    _, code, rank, *shape = _TENSOR.unpack(found)
+    return code, tuple(shape[:rank])
 
 
 def as_library(library: str, outputs: Sequence[Any], results: list[Any]) -> list[Any]:

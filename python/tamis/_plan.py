@@ -14,6 +14,7 @@ from tamis._call import (
     allocate_outputs,
     as_library,
     check,
+    context_of,
     pack_outputs,
     run,
 )
@@ -47,9 +48,7 @@ class Plan:
         self,
         operator: str,
         arguments: Mapping[str, Any],
-        level: str | None,
-        implementation: str | None,
-        threads: int | None,
+        context: int | None,
     ) -> None:
         if operator not in Operator.by_name:
             known = ", ".join(sorted(Operator.by_name))
@@ -80,9 +79,7 @@ class Plan:
             ],
             packed.pack(tuple(attributes.values()), keep),
             len(packed),
-            level,
-            implementation,
-            threads,
+            context,
         )
         destroy = _library.library().tamis_plan_destroy
         self._finalizer = weakref.finalize(self, destroy, ctypes.c_void_p(self._plan.value))
@@ -139,10 +136,7 @@ class Plan:
         outputs = [tensors.get(slot.name) for slot in op.outputs]
         results = allocate_outputs(self._plan, op.outputs, outputs, library)
         run(self._plan, [*views, *pack_outputs(op.outputs, results, keep)])
-        results = as_library(library, outputs, results)
-        if not op.outputs:
-            return None
-        return results[0] if op.results is None else op.results(*results)
+        return self._give(as_library(library, outputs, results))
 
     def renew(self, **integers: Any) -> None:
         """Give the plan new lengths, page tables or cache slots.
@@ -183,6 +177,12 @@ class Plan:
             )
         )
         self._integers, self._lists = tensors, lists
+
+    def _give(self, outputs: list[Any]) -> Any:
+        op = self._operator
+        if not outputs:
+            return None
+        return outputs[0] if op.results is None else op.results(*outputs)
 
     def _refuse_unknown(self, given: Mapping[str, Any], known: set[str]) -> None:
         for name in given:
@@ -248,4 +248,4 @@ def plan(
     NotImplementedError
         The call is well formed, but nothing here can run it.
     """
-    return Plan(operator, arguments, level, implementation, threads)
+    return Plan(operator, arguments, context_of(threads, level, implementation))

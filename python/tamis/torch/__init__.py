@@ -16,7 +16,8 @@ an empty tensor. Tensors that the call updates are annotated so, and not returne
 `out` writes outputs that are given by keyword, and returns nothing:
 `torch.ops.tamis.nsa_compress.out(tokens, weight, ..., output=windows)`.
 
-Plans are kept and run again: see `plan_counts`.
+Plans are kept and run again: see `plan_counts`. Where a loop over layers should not look for them
+either, `plan` makes one for it.
 
 The operators trace: `torch.compile(fullgraph=True)` and `torch.export` with dynamic shapes work.
 There is no backward yet: tensors that require grad are refused unless gradients are off.
@@ -27,24 +28,10 @@ from __future__ import annotations
 import ctypes
 from typing import NamedTuple
 
-try:
-    import torch
-except ModuleNotFoundError as error:
-    message = (
-        "tamis.torch: needs torch 2.10 or later, which is not installed here: pip install torch"
-    )
-    raise ModuleNotFoundError(message, name=error.name) from error
+from tamis.torch._loaded import loaded
+from tamis.torch._plan import Plan, plan
 
-from tamis import _library, operators
-from tamis.torch import _fake
-
-__all__ = ["PlanCounts", "plan_counts"]
-
-# `pip install .` leaves the operators out where it finds no torch.
-REMEDY = (
-    "install tamis again from its source where torch 2.10 or later is installed, "
-    "build it with `./dev test --torch`"
-)
+__all__ = ["Plan", "PlanCounts", "plan", "plan_counts"]
 
 
 class PlanCounts(NamedTuple):
@@ -69,24 +56,6 @@ def plan_counts() -> PlanCounts:
         Numbers of calls, and how long their kernels ran.
     """
     counts = (ctypes.c_int64 * 4)()
-    _loaded.tamis_torch_plan_counts(counts)
+    loaded.tamis_torch_plan_counts(counts)
     made, renewed, reused, nanoseconds = counts
     return PlanCounts(made, renewed, reused, nanoseconds * 1e-9)
-
-
-def _load() -> ctypes.CDLL:
-    """Register the operators with PyTorch, once."""
-    version = tuple(int(part) for part in torch.__version__.split(".")[:2])
-    if version < (2, 10):
-        raise ImportError(f"tamis.torch: expected torch 2.10 or later, got {torch.__version__}")
-    _library.library()  # what libtamis_torch.so is linked with, found as ever
-    packaged = _library.HERE / "lib" / "libtamis_torch.so"
-    built = "pytorch/libtamis_torch.so"
-    path = _library.find(packaged, "TAMIS_TORCH_LIBRARY", built, REMEDY)
-    torch.ops.load_library(str(path))
-    for operator in operators():
-        _fake.register(operator)
-    return ctypes.CDLL(str(path))
-
-
-_loaded = _load()

@@ -35,6 +35,11 @@ def register(operator: str) -> None:
         torch.library.register_fake(overload, functools.partial(kernel, contract, order))
 
 
+def register_run_plan() -> None:
+    """Tell PyTorch that `run_plan` gives nothing: it writes."""
+    torch.library.register_fake("tamis::run_plan", lambda *_: None)
+
+
 def _outputs(contract: dict[str, Any]) -> list[dict[str, Any]]:
     return [f for f in contract["arguments"] if f["role"] in ("output", "optional_output")]
 
