@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 
-NEEDS = {"pytorch": ("torch",), "peers": ("fla", "native_sparse_attention_pytorch", "triton")}
+NEEDS = {
+    "pytorch": ("torch",),
+    "peers": ("fla", "native_sparse_attention_pytorch", "triton"),
+    "hf": ("torch", "transformers"),
+}
 collect_ignore = [
     folder
     for folder, packages in NEEDS.items()
