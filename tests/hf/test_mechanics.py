@@ -140,3 +140,22 @@ print(model.generate(ids, do_sample=False, max_new_tokens=8, suppress_tokens=[0]
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().splitlines()[-1] == str(expected.tolist())
+
+
+def test_a_compiled_model_has_the_bits(family: str) -> None:
+    """One graph with a cache; a mask of padding, whose holes are looked for, breaks it."""
+    model, ids = models.make(family), models.tokens(2, 40)
+    expected = logits(model, "tamis", ids)
+    torch._dynamo.reset()
+    whole = torch.compile(model, backend="eager", fullgraph=True)
+    assert torch.equal(logits_of(whole, ids), expected)
+    torch._dynamo.reset()
+    parts = torch.compile(model, backend="eager")
+    mask = torch.ones_like(ids)
+    assert torch.equal(logits_of(parts, ids, attention_mask=mask), expected)
+
+
+def logits_of(model: Any, ids: Tensor, **named: Any) -> Tensor:
+    with torch.no_grad():
+        found: Tensor = model(ids, **named).logits
+    return found

@@ -90,11 +90,11 @@ def selects(attention: Any) -> bool:
 
 def _patch_indexer(cls: Any, module: ModuleType, how: Indexer) -> None:
     stock = cls.forward
-    signature = inspect.signature(inspect.unwrap(stock))
+    _, *names = inspect.signature(inspect.unwrap(stock)).parameters
 
     @functools.wraps(stock)
     def forward(self: Any, *positional: Any, **named: Any) -> Any:
-        call = signature.bind(self, *positional, **named).arguments
+        call = dict(zip(names, positional, strict=False)) | named
         # The mask tells, not the configuration: that of a layer may be a copy.
         if not Visible.is_packed(call["attention_mask"]):
             return stock(self, *positional, **named)

@@ -68,7 +68,7 @@ def visible_mask(
 
     Other patterns than causal (the windows of some layers) are sdpa's, whose layers they are for.
     """
-    if mask_function is not causal_mask_function:
+    if mask_function != causal_mask_function:
         mask: Tensor | None = sdpa_mask(
             batch_size,
             q_length,
