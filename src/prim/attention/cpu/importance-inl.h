@@ -173,6 +173,10 @@ TAMIS_INLINE float ExpOf(float x) {
   return x > 0.0f ? 1.0f / e[0] : e[0];
 }
 
+// Of a maximum that is far below the scores that it is said to be of. Infinity would make NaN of
+// the shares that are 0.
+constexpr float kMostShare = 0x1.fffffep127f;
+
 // alpha becomes what exp(score - max) is multiplied by to be a share of the softmax.
 inline void FindShares(const Item& it) {
   const prim::attention::Selection& selection = it.a.selection;
@@ -186,8 +190,10 @@ inline void FindShares(const Item& it) {
     const int64_t head = HeadOf(it, row);
     const float max = selection.max[it.OffsetOf(selection.max_at, t) + head];
     const float sum = selection.sum[it.OffsetOf(selection.sum_at, t) + head];
-    it.alpha[row] =
-        state.sum[row] != state.sum[row] ? state.sum[row] : ExpOf(state.max[row] - max) / sum;
+    const float share = ExpOf(state.max[row] - max) / sum;
+    it.alpha[row] = state.sum[row] != state.sum[row]   ? state.sum[row]
+                    : sum > 0.0f && share > kMostShare ? kMostShare
+                                                       : share;
   }
 }
 
