@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import hf_models as models
 import pytest
 import torch
 import transformers
 from hf_models import logits
 
-import tamis.transformers  # noqa: F401  # the implementation
+import tamis.transformers
+from tamis.transformers import _families
 
 SDPA = r'model\.set_attn_implementation\("sdpa"\) takes it'
 
@@ -64,3 +67,12 @@ def test_a_family_without_an_indexer() -> None:
     model = transformers.AutoModelForCausalLM.from_config(config).eval()
     with pytest.raises(ValueError, match=f"model: .* got LlamaAttention; {SDPA}"):
         logits(model, "tamis", models.tokens(1, 8))
+
+
+def test_code_that_is_not_known_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = dataclasses.replace(_families.FAMILIES["axk2"], sources=("0" * 16,))
+    monkeypatch.setitem(_families.FAMILIES, "axk2", other)
+    known = set(_families.known)
+    assert not _families.patch("axk2")
+    assert _families.known == known
+    assert all(tamis.transformers.families().values())
