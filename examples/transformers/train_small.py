@@ -135,7 +135,8 @@ def main() -> None:
     text = read(files)
     prompt = text[: options.prompt]
     if options.write:
-        write(*options.write, prompt)
+        folder, implementation = options.write
+        write(folder, implementation, prompt)
         return
     torch.manual_seed(0)
     model = transformers.AutoModelForCausalLM.from_config(configuration())
