@@ -105,9 +105,11 @@ def write(folder: str, implementation: str, prompt: Tensor) -> None:
     write_seconds = time.perf_counter() - begin
     text = bytes(torch.cat(written, dim=1)[0].tolist()).decode(errors="replace")
     print(f"--- {implementation}: {text!r}")
+    read_rate, write_rate = len(prompt) / read_seconds, (NEW - 1) / write_seconds
+    memory = megabytes("VmHWM") - base
     print(
-        f"    reading {len(prompt) / read_seconds:.0f} tokens a second, writing "
-        f"{(NEW - 1) / write_seconds:.1f}; at most {megabytes('VmHWM') - base:.0f} MB above the model"
+        f"    reading {read_rate:.0f} tokens a second, writing {write_rate:.1f}; "
+        f"at most {memory:.0f} MB above the model"
     )
 
 
