@@ -116,8 +116,8 @@ def main(layers: int = 61, context: int = 131072, steps: int = 16) -> None:
                     f"{counts.made - first.made}, renewed {counts.renewed - first.renewed}, "
                     f"reused {counts.reused - first.reused}"
                 )
-    for way, spent in outside.items():
-        print(f"outside kernels, {way}, median: {statistics.median(spent):.1f} us a layer")
+    for way, all_spent in outside.items():
+        print(f"outside kernels, {way}, median: {statistics.median(all_spent):.1f} us a layer")
 
 
 if __name__ == "__main__":
