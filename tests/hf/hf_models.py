@@ -9,6 +9,9 @@ import torch
 import transformers
 from torch import Tensor
 
+# Small models want one thread: two, whose pool waits by spinning, are slower beside other work.
+torch.set_num_threads(1)
+
 # Three layers: dense, mixture of experts, and one that shares where the family shares.
 LAYERS = 3
 SIZES = {
