@@ -169,7 +169,7 @@ def test_a_tensor_too_few_or_too_many_is_refused() -> None:
 
 def test_a_number_whose_plan_is_gone_is_refused() -> None:
     plan, tensors, out = indexer()
-    number = plan._run.args[0]
+    number = plan._number
     inputs = [tensors[n] for n in plan.inputs]
     torch.ops.tamis.run_plan(number, inputs, [out])
     del plan
@@ -198,6 +198,6 @@ def test_the_operator_says_what_it_writes() -> None:
     plan, tensors, out = indexer()
     torch.library.opcheck(
         torch.ops.tamis.run_plan.default,
-        (plan._run.args[0], [tensors[n] for n in plan.inputs], [out]),
+        (plan._number, [tensors[n] for n in plan.inputs], [out]),
         test_utils=("test_schema", "test_faketensor"),
     )

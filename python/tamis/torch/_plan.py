@@ -50,6 +50,7 @@ class Plan(tamis.Plan):
         )
         if number == 0:
             raise MemoryError(f"{operator}: expected memory for a plan, got none")
+        self._number = number
         self._finalizer = weakref.finalize(self, loaded.tamis_torch_release_plan, number)
         self._run: Callable[[Sequence[Any], Sequence[Any]], None] = functools.partial(
             _run_plan, number
