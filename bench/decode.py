@@ -39,29 +39,26 @@ def main(layers: int = 61, context: int = 131072, steps: int = 16) -> None:
     latents, rope_keys = numbers(pages, PAGE, 1, 512), numbers(pages, PAGE, 1, 64)
     indices = torch.empty(1, 1, 1, 2048, dtype=torch.int32)
     out = torch.empty_like(query)
-    paged: dict[str, Any] = {"block_table": table}
+    selection: dict[str, Any] = {
+        "actual_seq_lengths_key": lengths,
+        "block_table": table,
+        "layout_key": "PA_BSND",
+        "sparse_indices": indices,
+    }
+    attention: dict[str, Any] = {
+        "block_table": table,
+        "actual_seq_lengths_kv": lengths,
+        "query_rope": query_rope,
+        "key_rope": rope_keys,
+        "scale_value": 192**-0.5,
+        "layout_kv": "PA_BSND",
+        "out": out,
+    }
     select = tamis.torch.plan(
-        "lightning_indexer",
-        query=index_query,
-        key=index_keys,
-        weights=weights,
-        actual_seq_lengths_key=lengths,
-        layout_key="PA_BSND",
-        sparse_indices=indices,
-        **paged,
+        "lightning_indexer", query=index_query, key=index_keys, weights=weights, **selection
     )
     attend = tamis.torch.plan(
-        "sparse_flash_attention",
-        query=query,
-        key=latents,
-        sparse_indices=indices,
-        actual_seq_lengths_kv=lengths,
-        query_rope=query_rope,
-        key_rope=rope_keys,
-        scale_value=192**-0.5,
-        layout_kv="PA_BSND",
-        out=out,
-        **paged,
+        "sparse_flash_attention", query=query, key=latents, sparse_indices=indices, **attention
     )
 
     def planned() -> None:
@@ -69,27 +66,8 @@ def main(layers: int = 61, context: int = 131072, steps: int = 16) -> None:
         attend.run_in_order([query, latents, indices, query_rope, rope_keys], [out])
 
     def called() -> None:
-        torch.ops.tamis.lightning_indexer.out(
-            index_query,
-            index_keys,
-            weights,
-            actual_seq_lengths_key=lengths,
-            block_table=table,
-            layout_key="PA_BSND",
-            sparse_indices=indices,
-        )
-        torch.ops.tamis.sparse_flash_attention.out(
-            query,
-            latents,
-            indices,
-            block_table=table,
-            actual_seq_lengths_kv=lengths,
-            query_rope=query_rope,
-            key_rope=rope_keys,
-            scale_value=192**-0.5,
-            layout_kv="PA_BSND",
-            out=out,
-        )
+        torch.ops.tamis.lightning_indexer.out(index_query, index_keys, weights, **selection)
+        torch.ops.tamis.sparse_flash_attention.out(query, latents, indices, **attention)
 
     ways: dict[str, Callable[[], None]] = {"plans held": planned, "operators called": called}
     outside: dict[str, list[float]] = {way: [] for way in ways}  # of steps but the first

@@ -1,6 +1,6 @@
 """A model of transformers as it comes and with Tamis: prefill, decoding, memory.
 
-    python bench/models.py [--size mid|wide] [--context 4096] [--threads 1] [--steps 4]
+    python bench/models.py [--size mid|wide] [--context 4096] [--threads 1] [--rounds 2]
 
 Two layers of DeepSeek-V3.2's shape with random weights in bf16: `mid` has 16 heads, 16 index heads
 and selects 1024 tokens, `wide` 32, 64 and 2048; latent 512, rope 64. The prompt is read in chunks

@@ -120,14 +120,21 @@ def rms(difference: Tensor) -> float:
     return float(difference.double().pow(2).mean().sqrt())
 
 
-def logits(model: Any, implementation: str, ids: Tensor, **named: Any) -> Tensor:
-    model.set_attn_implementation(implementation)
+def logits_of(model: Any, ids: Tensor, **named: Any) -> Tensor:
+    """What a model says, by the implementation that it has."""
     with torch.no_grad():
         found: Tensor = model(ids, **named).logits
     return found
 
 
+def logits(model: Any, implementation: str, ids: Tensor, **named: Any) -> Tensor:
+    """What a model says by an implementation."""
+    model.set_attn_implementation(implementation)
+    return logits_of(model, ids, **named)
+
+
 def generated(model: Any, implementation: str, ids: Tensor, **named: Any) -> Tensor:
+    """The greedy continuation, 64 tokens unless `named` says otherwise."""
     model.set_attn_implementation(implementation)
     # Token 0 is padding: its embedding is zero, its index queries score all keys alike.
     named = {"max_new_tokens": 64, "do_sample": False, "suppress_tokens": [0]} | named

@@ -10,7 +10,7 @@ from typing import Any
 import hf_models as models
 import pytest
 import torch
-from hf_models import generated, layers_of, logits
+from hf_models import generated, layers_of, logits, logits_of
 from torch import Tensor
 from transformers import DynamicCache, StaticCache
 
@@ -158,9 +158,3 @@ def test_a_compiled_model_has_the_bits(family: str) -> None:
     parts = torch.compile(model, backend="eager")
     mask = torch.ones_like(ids)
     assert torch.equal(logits_of(parts, ids, attention_mask=mask), expected)
-
-
-def logits_of(model: Any, ids: Tensor, **named: Any) -> Tensor:
-    with torch.no_grad():
-        found: Tensor = model(ids, **named).logits
-    return found

@@ -206,3 +206,9 @@ def same_bits(one: Any, other: Any) -> bool:
     """Whether dtype, shape and every bit agree."""
     a, b = to_numpy(one), to_numpy(other)
     return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+def integers_of(op: str) -> set[str]:
+    """Names of the tensors and lists that a plan reads."""
+    fields = tamis.describe(op)["arguments"]
+    return {f["name"] for f in fields if f.get("read_by_plan") or f["type"] == "ints"}

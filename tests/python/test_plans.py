@@ -17,6 +17,7 @@ from python_calls import (
     SHAPES,
     Array,
     call,
+    integers_of,
     libraries,
     make_case,
     same_bits,
@@ -26,12 +27,6 @@ from python_calls import (
 
 import tamis
 from tamis.case import Case
-
-
-def integers_of(op: str) -> set[str]:
-    """Names of the tensors and lists that a plan reads."""
-    fields = tamis.describe(op)["arguments"]
-    return {f["name"] for f in fields if f.get("read_by_plan") or f["type"] == "ints"}
 
 
 def tensors_of(case: Case) -> dict[str, Any]:

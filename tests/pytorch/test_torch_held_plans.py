@@ -9,22 +9,16 @@ from typing import Any
 
 import pytest
 import torch
-from python_calls import call, same_bits, updated_of
+from python_calls import call, integers_of, same_bits, updated_of
 from torch_calls import attention_case, forms, in_fp32, indexer_case, results, to_torch
 
-import tamis
 import tamis.torch
 from tamis.case import Case
 
 
-def read_by_plan(op: str) -> set[str]:
-    fields = tamis.describe(op)["arguments"]
-    return {f["name"] for f in fields if f.get("read_by_plan") or f["type"] == "ints"}
-
-
 def tensors_of(case: Case) -> dict[str, torch.Tensor]:
     """A case's tensors that a run brings."""
-    return {n: t for n, t in to_torch(case).items() if n not in read_by_plan(case.op)}
+    return {n: t for n, t in to_torch(case).items() if n not in integers_of(case.op)}
 
 
 def made(case: Case, **outputs: torch.Tensor) -> tamis.torch.Plan:

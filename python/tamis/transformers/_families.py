@@ -57,7 +57,7 @@ known: set[type] = set()
 
 
 def digest(*functions: Any) -> str:
-    """Of the source of functions, without comments on them: what a change of theirs changes."""
+    """Of the source text of functions, by which a family is known."""
     text = "".join(inspect.getsource(inspect.unwrap(function)) for function in functions)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
