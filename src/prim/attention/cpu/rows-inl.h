@@ -135,13 +135,10 @@ TAMIS_INLINE void PrefetchPages(const Item& it, const Tile& tile) {
   PrefetchPagesOf(from.value, tile.value, tile.count);
 }
 
-// Rows come from random places: 6 of a latent's 1152 bytes on their way keep memory busy (of 4, a
-// call took 1 to 3% longer), and of short rows 9, some 3 KiB. Asking for all of a tile's lines
-// ahead, between the products of the tile before, makes this a quarter shorter and those as much
-// longer.
-constexpr int64_t kLongRowsAhead = 5;
-constexpr int64_t kShortRowsAhead = 8;
-constexpr int64_t kShortRowBytes = 512;
+// Rows come from random places: 6 on their way keep memory busy (of 4, a call took 1 to 3% longer).
+// Asking for all of a tile's lines ahead, between the products of the tile before, makes this a
+// quarter shorter and those as much longer.
+constexpr int64_t kRowsAhead = 5;
 
 // What is asked for of the rows of a tile.
 struct Fetches {
@@ -242,12 +239,11 @@ TAMIS_INLINE bool PairUpValues(const Item& it, const Bases& from, const Tile& ti
 // are in range.
 inline bool LoadTile(const Item& it, const Tile& tile, bool pair) {
   const Fetches fetches = FetchesOf(it, tile);
-  const int64_t ahead = fetches.key_bytes > kShortRowBytes ? kLongRowsAhead : kShortRowsAhead;
-  for (int64_t k = 0; k < ahead; ++k) fetches.Key(k);
+  for (int64_t k = 0; k < kRowsAhead; ++k) fetches.Key(k);
   const bool in_key = it.a.value_in_key;
   bool paired = pair;
   for (int64_t k = 0; k < tile.count; ++k) {
-    fetches.Key(k + ahead);
+    fetches.Key(k + kRowsAhead);
     LoadKey(it, fetches.from, tile, k);
     if (in_key && paired && (k % 2 == 1 || k + 1 == tile.count))
       paired = PairUpValues(it, fetches.from, tile, k & ~1);
@@ -366,12 +362,12 @@ template <class Element>
 inline bool PairUpAllAs(const Item& it, const Quanta& queries, const Tile& tile) {
   Quanta keys;
   const Fetches fetches = FetchesOf(it, tile);
-  for (int64_t k = 0; k < kLongRowsAhead; ++k) fetches.Key(k);
+  for (int64_t k = 0; k < kRowsAhead; ++k) fetches.Key(k);
   for (int64_t k = 0; k < tile.count; k += 2) {
     RowQuantum quanta[2];
     for (int64_t i = k; i < k + 2 && i < tile.count; ++i) {
-      fetches.Key(i + kLongRowsAhead);
-      fetches.Value(i + kLongRowsAhead);
+      fetches.Key(i + kRowsAhead);
+      fetches.Value(i + kRowsAhead);
       quanta[i - k] = QuantumOf<Element>(KeyHalves(it, fetches.from, tile, i));
       keys.Add(quanta[i - k]);
     }
