@@ -1,8 +1,9 @@
 """Checks a wheel and the sources beside it, as a person meets them who has nothing else.
 
 What the wheel holds and what its binaries want from the system, that pip installs it, that the
-README's Python runs; with `--torch`, that PyTorch loads its operators from it. Of the sources, that
-they hold all that the tree does. What pip makes of sources is checked by check_pip.py.
+README's Python runs; with `--torch`, that PyTorch loads its operators from it, and that a model of
+transformers generates. Of the sources, that they hold all that the tree does. What pip makes of
+sources is checked by check_pip.py.
 """
 
 from __future__ import annotations
@@ -41,6 +42,31 @@ HOLDS = (
     "tamis-{version}.dist-info/licenses/licenses/CLI11.txt",
     "tamis-{version}.dist-info/licenses/licenses/nlohmann-json.txt",
 )
+# A program of transformers: a model is saved, loaded with Tamis's attention, and generates.
+GENERATE = """
+import tempfile, torch, transformers
+import tamis.transformers
+
+torch.manual_seed(0)
+config = transformers.GlmMoeDsaConfig(
+    vocab_size=64, hidden_size=64, intermediate_size=64, moe_intermediate_size=32,
+    num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2, q_lora_rank=32,
+    kv_lora_rank=64, qk_rope_head_dim=16, qk_nope_head_dim=16, v_head_dim=16, index_n_heads=8,
+    index_head_dim=32, index_topk=16, n_routed_experts=4, num_experts_per_tok=2,
+    pad_token_id=None, bos_token_id=None, eos_token_id=None,
+)
+ids = torch.randint(64, (1, 40))
+with tempfile.TemporaryDirectory() as folder:
+    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    load = transformers.AutoModelForCausalLM.from_pretrained
+    written = [
+        load(folder, attn_implementation=name, dtype=torch.float32).generate(
+            ids, do_sample=False, max_new_tokens=16
+        )
+        for name in ("eager", "tamis")
+    ]
+assert torch.equal(*written), written
+"""
 VERSIONED = re.compile(r"\((\w+?)_([0-9.]+)\)")
 NEEDED = re.compile(r"NEEDED\s+(\S+)")
 
@@ -126,6 +152,9 @@ def check_python(python: Path, folder: Path, torch: Path | None) -> list[str]:
             beside = {"PYTHONPATH": str(torch.parent)} if torch and block.needs else {}
             name = f"README.md:{block.line}"
             failures[name] = run([python, "-c", block.code], folder, **beside)
+    if torch is not None:
+        generated = run([python, "-c", GENERATE], folder, PYTHONPATH=str(torch.parent))
+        failures["a model of transformers"] = generated
     return [f"{name}: {failure}" for name, failure in failures.items() if failure]
 
 

@@ -86,13 +86,16 @@ def train(model: Any, text: Tensor, minutes: float) -> None:
 def write(folder: str, implementation: str, prompt: Tensor) -> None:
     """Load the model, read the prompt in chunks, write greedily; print what it took."""
     if implementation == "tamis":
-        import tamis.transformers  # noqa: F401
+        import tamis.transformers
     model = transformers.AutoModelForCausalLM.from_pretrained(
         folder, attn_implementation=implementation, dtype=torch.bfloat16
     )
     base = start_of_peak()
     begin = time.perf_counter()
-    cache = transformers.DynamicCache(config=model.config)
+    if implementation == "tamis":
+        cache: Any = tamis.transformers.Cache(model, batch=1, tokens=len(prompt) + NEW)
+    else:
+        cache = transformers.DynamicCache(config=model.config)
     with torch.no_grad():
         for chunk in prompt[None].split(512, dim=1):
             token = model(chunk, cache=cache).logits[:, -1:].argmax(dim=-1)

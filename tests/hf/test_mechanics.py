@@ -14,13 +14,15 @@ from hf_models import generated, layers_of, logits, logits_of
 from torch import Tensor
 from transformers import DynamicCache, StaticCache
 
-import tamis.transformers  # noqa: F401  # the implementation
+from tamis.transformers import Cache
 
 pytestmark = pytest.mark.parametrize("family", models.FAMILIES)
 
 
 def new_cache(model: Any, kind: str) -> Any:
     config = model.config.get_text_config(decoder=True)
+    if kind == "own":
+        return Cache(model, 2, 192)
     return DynamicCache(config=config) if kind == "dynamic" else StaticCache(config, 192)
 
 
@@ -49,6 +51,15 @@ def test_selected_attention_of_a_left_padded_row_has_its_bits_alone(family: str)
     torch.testing.assert_close(found[:1, 13:], alone, rtol=0, atol=2e-6)
 
 
+def test_a_right_padded_row_is_the_row_alone(family: str) -> None:
+    model, ids = models.make(family), models.tokens(2, 60)
+    mask = torch.ones_like(ids)
+    mask[0, 47:] = 0
+    found = logits(model, "tamis", ids, attention_mask=mask)
+    alone = logits(model, "tamis", ids[:1, :47])
+    torch.testing.assert_close(found[:1, :47], alone, rtol=0, atol=2e-6)
+
+
 def in_parts(model: Any, kind: str, ids: Tensor, sizes: list[int]) -> Tensor:
     model.set_attn_implementation("tamis")
     cache = new_cache(model, kind)
@@ -57,7 +68,7 @@ def in_parts(model: Any, kind: str, ids: Tensor, sizes: list[int]) -> Tensor:
     return torch.cat(parts, dim=1)
 
 
-@pytest.mark.parametrize("kind", ["dynamic", "static"])
+@pytest.mark.parametrize("kind", ["dynamic", "static", "own"])
 def test_chunks_and_single_tokens_are_the_whole(family: str, kind: str) -> None:
     model, ids = models.make(family), models.tokens(2, 70)
     whole = logits(model, "tamis", ids, use_cache=False)

@@ -24,7 +24,7 @@ class TestOfAFamily:
         model, ids = models.make(family), models.tokens(2, 30)
         mask = torch.ones_like(ids)
         mask[0, 3] = 0
-        with pytest.raises(ValueError, match=f"attention_mask: .* zeros after ones; {SDPA}"):
+        with pytest.raises(ValueError, match=f"attention_mask: .* zeros between ones; {SDPA}"):
             logits(model, "tamis", ids, attention_mask=mask)
 
     def test_masks_of_all_pairs(self, family: str) -> None:

@@ -12,6 +12,7 @@ same bits.
 
 from tamis.nn.compressed import NativeCompressedAttention
 from tamis.nn.deepseek import DeepSeekSparseAttention
+from tamis.nn.latent import mla_sparse_attention
 from tamis.nn.memory import empty_in_huge_pages
 from tamis.nn.native import Branches, NativeSparseAttention
 from tamis.nn.page_table import PageTable
@@ -27,4 +28,5 @@ __all__ = [
     "PagedCache",
     "Step",
     "empty_in_huge_pages",
+    "mla_sparse_attention",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -27,12 +29,15 @@ class Rows(NamedTuple):
         where the new rows of each sequence end among the T
     lengths : Tensor [B] of int32
         rows of each sequence, the new ones included
+    taken : Tensor [] of int64
+        pages that all sequences have taken then
     """
 
     slots: Tensor
     positions: Tensor
     ends: Tensor
     lengths: Tensor
+    taken: Tensor
 
 
 class PageTable:
@@ -41,7 +46,8 @@ class PageTable:
     Row `p` of sequence `b` lies in page `block_table()[b, p // page_size]` at `p % page_size`.
     Sequences take pages from the pool as they grow, the one that was given back last first. All
     state is in tensors of the CPU that never move; a step costs what its new rows and the number
-    of sequences cost, however long the sequences are.
+    of sequences cost, however long the sequences are. After `reorder` sequences may share pages,
+    but never one that is not full.
 
     Parameters
     ----------
@@ -69,8 +75,10 @@ class PageTable:
         self.page_size = page_size
         self._table = torch.from_numpy(np.full((sequences, columns), -1, np.int32))
         self._lengths = torch.from_numpy(np.zeros(sequences, np.int32))
-        # Behind as many entries as pages are in use: the others, the next one to take first.
+        # Behind as many entries as pages are taken: the others, the next one to take first.
         self._pool = torch.from_numpy(np.arange(pages, dtype=np.int32))
+        self._taken = torch.zeros((), dtype=torch.int64)
+        self._tensors: list[weakref.ref[Tensor]] = []
 
     @property
     def lengths(self) -> list[int]:
@@ -86,8 +94,7 @@ class PageTable:
     @property
     def unused(self) -> int:
         """Pages that no sequence has taken."""
-        used = _pages(self._lengths.numpy().astype(np.int64), self.page_size).sum()
-        return len(self._pool) - int(used)
+        return len(self._pool) - int(self._taken)
 
     def block_table(self) -> Tensor:
         """Pages of each sequence: [sequences, pages_per_sequence] of int32.
@@ -96,6 +103,13 @@ class PageTable:
         pages that the rows of a sequence reach mean nothing; the operators do not read them.
         """
         return self._table
+
+    def attach(self, tensors: Iterable[Tensor]) -> None:
+        """Names tensors [pages, ...] whose pages are copied where sequences part.
+
+        They are not kept alive.
+        """
+        self._tensors += map(weakref.ref, tensors)
 
     def append(self, counts: Counts) -> tuple[Tensor, Tensor]:
         """Makes room for new rows.
@@ -154,13 +168,14 @@ class PageTable:
             return Rows(*torch.ops.tamis_nn.reserve(given, name, tensor.shape[0], *self.state()))
         return reserve(counted(counts, len(self._lengths), **packed), *self.state())
 
-    def state(self) -> tuple[Tensor, Tensor, Tensor, int]:
-        """Lengths, pool, table and page size, as the function `reserve` takes them."""
-        return self._lengths, self._pool, self._table, self.page_size
+    def state(self) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
+        """Lengths, pages taken, pool, table and page size, as the function `reserve` takes them."""
+        return self._lengths, self._taken, self._pool, self._table, self.page_size
 
     def commit(self, rows: Rows) -> None:
         """The second half of `append`: reserved rows are there."""
         self._lengths.copy_(rows.lengths)
+        self._taken.copy_(rows.taken)
 
     def truncate(self, lengths: Counts) -> None:
         """Forgets the last rows of sequences: draft tokens that were not accepted.
@@ -182,12 +197,62 @@ class PageTable:
         )
         if not fit:
             raise ValueError(f"lengths: expected at most {before}, got {lengths}")
-        have, need = (_pages(np.array(n, np.int64), self.page_size) for n in (before, lengths))
-        table, used = self._table.numpy(), int(have.sum())
-        entries = _ragged(need, have - need)
-        self._pool.numpy()[used - len(entries[0]) : used] = table[entries]
-        table[entries] = -1
-        self._lengths.copy_(torch.tensor(lengths))
+        self._arrange(np.arange(len(lengths)), np.array(lengths, np.int64))
+
+    def reorder(self, sources: Counts) -> None:
+        """Every sequence becomes what another one was, as beams do.
+
+        Full pages are shared, not copied; of a last page that is not full every sequence but one
+        gets a copy, in the tensors that `attach` named.
+
+        Parameters
+        ----------
+        sources : sequence or array of int
+            for each sequence the one that it becomes, itself among them; -1: it becomes empty
+
+        Raises
+        ------
+        ValueError
+            There is not one source per sequence, or one that there is not; nothing has changed.
+        MemoryError
+            The pool has too few pages for the copies; nothing has changed.
+        """
+        given, count = as_counts("sources", sources), len(self._lengths)
+        if len(given) != count or not all(-1 <= source < count for source in given):
+            raise ValueError(
+                f"sources: expected {count} numbers from -1 to {count - 1}, got {given}"
+            )
+        becomes = np.array(given, np.int64)
+        self._arrange(becomes, np.where(becomes < 0, 0, self._lengths.numpy()[becomes]))
+
+    def _arrange(self, sources: _Array, lengths: _Array) -> None:
+        """Sequence b has the first `lengths[b]` rows of what `sources[b]` was."""
+        table, pool = self._table.numpy(), self._pool.numpy()
+        need = _pages(lengths, self.page_size)
+        entries = _ragged(np.zeros_like(need), need)
+        held = table[sources[entries[0]], entries[1]]
+        # A last page that is not full will be written: it must be of one sequence alone.
+        last = np.cumsum(need)[lengths % self.page_size > 0] - 1
+        full = np.delete(held, last)
+        alone = last[np.unique(held[last], return_index=True)[1]]  # the first of those that share
+        parting = np.setdiff1d(last, alone[~np.isin(held[alone], full)])
+        taken = np.unique(held)
+        new = pool[~np.isin(pool, taken)]  # in the order of the pool: given back last, taken first
+        if len(parting) > len(new):
+            raise MemoryError(
+                f"sources: expected at most {len(new)} copies of pages, got {len(parting)}"
+            )
+        copies = new[: len(parting)]
+        to, of = (torch.from_numpy(pages.astype(np.int64)) for pages in (copies, held[parting]))
+        for known in self._tensors if len(to) > 0 else ():
+            if (tensor := known()) is not None:
+                tensor[to] = tensor[of]
+        held[parting] = copies
+        table.fill(-1)
+        table[entries] = held
+        self._pool.copy_(torch.from_numpy(np.concatenate([taken, new])))
+        self._taken.fill_(len(taken) + len(copies))
+        self._lengths.copy_(torch.from_numpy(lengths))
 
     def free(self, sequence: int) -> None:
         """Gives the pages of a sequence back, which is then empty."""
@@ -206,14 +271,19 @@ def _ragged(begins: _Array, counts: _Array) -> tuple[_Array, _Array]:
 
 
 def reserve(
-    counts: list[int], lengths: Tensor, pool: Tensor, block_table: Tensor, page_size: int
+    counts: list[int],
+    lengths: Tensor,
+    taken: Tensor,
+    pool: Tensor,
+    block_table: Tensor,
+    page_size: int,
 ) -> Rows:
     """`PageTable.reserve`, from counts that are checked and a `PageTable.state`."""
     table, new = block_table.numpy(), np.array(counts, np.int64)
     before = lengths.numpy().astype(np.int64)
     after = before + new
     have, need = _pages(before, page_size), _pages(after, page_size)
-    used, missing = int(have.sum()), int(need.sum() - have.sum())
+    used, missing = int(taken), int(need.sum() - have.sum())
     if missing > len(pool) - used:
         raise MemoryError(f"counts: expected at most {len(pool) - used} new pages, got {missing}")
     most = int(need.max(initial=0))
@@ -226,8 +296,8 @@ def reserve(
     sequence, positions = _ragged(before, new)
     page, row = np.divmod(positions, page_size)
     slots = table[sequence, page].astype(np.int64) * page_size + row
-    made = slots, positions, np.cumsum(new).astype(np.int32), after.astype(np.int32)
-    return Rows(*map(torch.from_numpy, made))
+    ends, total = np.cumsum(new).astype(np.int32), np.array(used + missing, np.int64)
+    return Rows(*map(torch.from_numpy, (slots, positions, ends, after.astype(np.int32), total)))
 
 
 def _reserve_in_graph(
@@ -235,12 +305,15 @@ def _reserve_in_graph(
     name: str,
     rows: int,
     lengths: Tensor,
+    taken: Tensor,
     pool: Tensor,
     block_table: Tensor,
     page_size: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     packed = {name: torch.empty(rows, 0)}
-    return reserve(counted(counts, len(lengths), **packed), lengths, pool, block_table, page_size)
+    return reserve(
+        counted(counts, len(lengths), **packed), lengths, taken, pool, block_table, page_size
+    )
 
 
 def _fake_reserve(
@@ -248,12 +321,14 @@ def _fake_reserve(
     name: str,
     rows: int,
     lengths: Tensor,
+    taken: Tensor,
     pool: Tensor,
     block_table: Tensor,
     page_size: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     slots = lengths.new_empty((rows,), dtype=torch.int64)
-    return slots, torch.empty_like(slots), torch.empty_like(lengths), torch.empty_like(lengths)
+    ends, after = torch.empty_like(lengths), torch.empty_like(lengths)
+    return slots, torch.empty_like(slots), ends, after, torch.empty_like(taken)
 
 
 torch.library.custom_op("tamis_nn::reserve", _reserve_in_graph, mutates_args=("block_table",))

@@ -38,7 +38,7 @@ class PagedCache:
     tensors : dict of str to Tensor [pages, page_size, ...]
         the pool, zero at first; in pages of memory of 2 MiB, where the kernel has them
     table : PageTable
-        where `append`, `truncate`, `free` and `block_table` act
+        where `append`, `truncate`, `free`, `reorder` and `block_table` act
     shared : bool
         whether the table was given
     """
@@ -68,6 +68,7 @@ class PagedCache:
             name: empty_in_huge_pages((self.table.pages, held[name], *row), dtype).zero_()
             for name, row in rows.items()
         }
+        self.table.attach(self.tensors.values())
 
     def __repr__(self) -> str:
         """Sizes, not contents."""
@@ -130,6 +131,10 @@ class PagedCache:
     def truncate(self, lengths: Counts) -> None:
         """Forgets the last rows of sequences, see `PageTable.truncate`."""
         self.table.truncate(lengths)
+
+    def reorder(self, sources: Counts) -> None:
+        """Every sequence becomes what another one was, see `PageTable.reorder`."""
+        self.table.reorder(sources)
 
     def block_table(self) -> Tensor:
         """Pages of each sequence, see `PageTable.block_table`."""

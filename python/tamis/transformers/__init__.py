@@ -24,11 +24,13 @@ except ModuleNotFoundError as error:
 from transformers.masking_utils import AttentionMaskInterface
 
 import tamis.torch  # noqa: F401  # its operators
-from tamis.transformers._attention import attend, mla_sparse_attention
+from tamis.nn import mla_sparse_attention
+from tamis.transformers._attention import attend
+from tamis.transformers._cache import Cache
 from tamis.transformers._families import FAMILIES, patch
 from tamis.transformers._masks import visible_mask
 
-__all__ = ["families", "mla_sparse_attention"]
+__all__ = ["Cache", "families", "mla_sparse_attention"]
 
 _patched = {name: patch(name) for name in FAMILIES}
 transformers.AttentionInterface.register("tamis", attend)

@@ -17,6 +17,7 @@ from tamis.transformers import _indexer
 from tamis.transformers._indexer import Indexer
 from tamis.transformers._masks import Visible
 from tamis.transformers._mistral import MistralIndexer
+from tamis.transformers._paged import Paged
 
 
 @dataclass(frozen=True)
@@ -114,9 +115,14 @@ def _patch_expansion(cls: Any) -> None:
     stock = cls.expand_kv
 
     @functools.wraps(stock)
-    def expand_kv(self: Any, kv_nope: Tensor, k_rot: Tensor) -> Any:
+    def expand_kv(self: Any, kv_nope: Tensor | Paged, k_rot: Tensor | Paged) -> Any:
         if self.config._attn_implementation == "tamis" and selects(self):
             return kv_nope, k_rot
+        if isinstance(kv_nope, Paged):
+            raise ValueError(
+                'cache: expected attn_implementation="tamis" with a tamis.transformers.Cache, got '
+                f'"{self.config._attn_implementation}"'
+            )
         return stock(self, kv_nope, k_rot)
 
     cls.expand_kv = expand_kv

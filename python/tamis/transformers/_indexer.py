@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tamis.transformers._masks import Visible
+from tamis.transformers._paged import Paged
 
 
 @dataclass(frozen=True)
@@ -80,13 +81,17 @@ def weights(indexer: Any, hidden: Tensor) -> Tensor:
     return projected.float()
 
 
-def select(query: Tensor, key: Tensor, weight: Tensor, visible: Visible, count: int) -> Tensor:
+def select(
+    query: Tensor, key: Tensor | Paged, weight: Tensor, visible: Visible, count: int
+) -> Tensor:
     """Exact top-k of the keys that every token sees, ties by index.
 
     Parameters
     ----------
-    query, key, weight : Tensor
-        [B, S, heads, D], [B, T, D] and [B, S, heads]; T may be more than what was written so far.
+    query, weight : Tensor
+        [B, S, heads, D] and [B, S, heads]
+    key : Tensor or Paged
+        [B, T, D]; T may be more than what was written so far
     visible : Visible
         Which keys the tokens see.
     count : int
@@ -98,6 +103,8 @@ def select(query: Tensor, key: Tensor, weight: Tensor, visible: Visible, count: 
         [B, S, min(count, T)] int32; -1 after the last where a token sees fewer.
     """
     batch, tokens = query.shape[:2]
+    if isinstance(key, Paged):
+        return _select_in_pages(query, key, weight, visible, count)
     selected: Tensor = torch.ops.tamis.lightning_indexer(
         query,
         key.unsqueeze(2),
@@ -108,3 +115,26 @@ def select(query: Tensor, key: Tensor, weight: Tensor, visible: Visible, count: 
         sparse_mode=3,
     )[0]
     return selected.view(batch, tokens, -1)
+
+
+def _select_in_pages(
+    query: Tensor, key: Paged, weight: Tensor, visible: Visible, count: int
+) -> Tensor:
+    lengths = key.where.lengths
+    starts = torch.zeros_like(lengths)
+    starts[: len(visible.starts)] = visible.starts  # a packed call has one row, and no padding
+    selected: Tensor = torch.ops.tamis.lightning_indexer(
+        query.flatten(0, 1),
+        key.rows,
+        weight.flatten(0, 1),
+        actual_seq_lengths_query=key.where.ends,
+        actual_seq_lengths_key=lengths,
+        block_table=key.block_table,
+        key_shadow=key.shadow,
+        key_starts=starts,
+        layout_query="TND",
+        layout_key="PA_BSND",
+        sparse_count=min(count, int(lengths.max())),
+        sparse_mode=3,
+    )[0]
+    return selected.view(*query.shape[:2], -1)

@@ -50,7 +50,7 @@ def require_visible(mask: Tensor | None) -> None:
     """Refuse every mask that `visible_mask` did not make."""
     if not Visible.is_packed(mask):
         got = "none" if mask is None else f"shape {list(mask.shape)} and dtype {mask.dtype}"
-        refuse("attention_mask", "causal attention, and zeros for padding on the left", got)
+        refuse("attention_mask", "causal attention, and zeros for padding", got)
 
 
 def visible_mask(
@@ -84,8 +84,9 @@ def visible_mask(
     padding = prepare_padding_mask(attention_mask, kv_length, kv_offset)
     starts = torch.zeros(batch_size, dtype=torch.int64, device=device)
     if padding is not None:
-        seen = padding[:, : q_offset + q_length]
-        if not bool(seen[:, -1].all() & (seen[:, 1:] >= seen[:, :-1]).all()):
-            refuse("attention_mask", "zeros for padding on the left only", "zeros after ones")
-        starts = seen.int().argmax(dim=-1)
+        seen = padding[:, : q_offset + q_length].int()
+        starts = seen.argmax(dim=-1)
+        # Padding on the right is in no token's sight but its own, whose outputs nobody wants.
+        if bool(((seen.diff(dim=-1) > 0).sum(dim=-1) > (seen[:, 0] == 0)).any()):
+            refuse("attention_mask", "ones in one piece, padding around it", "zeros between ones")
     return Visible(starts, torch.zeros_like(starts) + q_offset).pack()

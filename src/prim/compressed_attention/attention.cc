@@ -141,8 +141,9 @@ Status CheckGlobals(const TensorView& max, const TensorView& sum) {
 }
 
 Status CheckBlocks(std::string_view argument, int64_t blocks) {
-  if (blocks <= std::numeric_limits<int32_t>::max()) return Status::Ok();
-  return base::Invalid(argument, "lengths that give fewer than 2^31 select blocks", blocks);
+  constexpr int64_t kMostBlocks = int64_t{1} << 24;
+  if (blocks <= kMostBlocks) return Status::Ok();
+  return base::Invalid(argument, "lengths that give at most 2^24 select blocks", blocks);
 }
 
 void CompressedAttentionRoom::BindTensors(const AttentionProblem& p, const AttentionTensors& in,

@@ -147,7 +147,8 @@ Status TakeCommon(const Params& params, const base::Dims& dims, int64_t kv_heads
   return Status::Ok();
 }
 
-/// Block indices are int32.
+/// A call keeps a score of every block of a query row; raw tokens, which may be any number, are no
+/// reason to ask for memory without end.
 Status CheckBlocks(std::string_view argument, int64_t blocks);
 
 /// What both rooms are from the problem on.

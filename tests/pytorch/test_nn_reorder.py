@@ -1,0 +1,90 @@
+"""PageTable.reorder: sequences that become others share full pages, and never write into one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tamis.nn import PagedCache, PageTable
+
+
+def new_cache(sequences: int = 3, pages: int = 40) -> PagedCache:
+    return PagedCache({"row": (1,)}, sequences=sequences, pages=pages, page_size=4)
+
+
+def rows_of(cache: PagedCache) -> list[list[float]]:
+    """What every sequence holds, read through the table."""
+    flat, table = cache.tensors["row"].flatten(), cache.block_table()
+    at = [
+        [int(table[b, p // 4]) * 4 + p % 4 for p in range(n)] for b, n in enumerate(cache.lengths)
+    ]
+    return [[float(flat[slot]) for slot in slots] for slots in at]
+
+
+def append(cache: PagedCache, held: list[list[float]], counts: list[int], first: float) -> None:
+    slots, _ = cache.append(counts)
+    new = torch.arange(len(slots)) + first
+    cache.write(slots, row=new[:, None].bfloat16())
+    for rows, part in zip(held, new.split(counts), strict=True):
+        rows += part.tolist()
+
+
+def test_full_pages_are_shared_and_the_last_is_copied() -> None:
+    cache = new_cache()
+    append(cache, [[], [], []], [10, 3, 0], 0)
+    cache.reorder([0, 0, 0])
+    table = cache.block_table()[:, :3]
+    assert (table[:, :2] == table[0, :2]).all()
+    assert len(set(table[:, 2].tolist())) == 3
+    assert cache.table.unused == 40 - 2 - 3
+    assert rows_of(cache) == [list(range(10))] * 3
+
+
+def test_sequences_are_what_lists_would_be() -> None:
+    """Any appending, truncating and reordering; a value is never another's."""
+    torch.manual_seed(3)
+    cache, refused = new_cache(), 0
+    held: list[list[float]] = [[], [], []]
+    for step in range(400):
+        kind = int(torch.randint(0, 3, ()))
+        try:
+            if kind == 0:
+                append(cache, held, torch.randint(0, 7, (3,)).tolist(), step % 200)
+            elif kind == 1:
+                kept = [int(torch.randint(0, len(rows) + 1, ())) for rows in held]
+                cache.truncate(kept)
+                held = [rows[:n] for rows, n in zip(held, kept, strict=True)]
+            else:
+                sources = torch.randint(-1, 3, (3,)).tolist()
+                cache.reorder(sources)
+                held = [[] if s < 0 else list(held[s]) for s in sources]
+        except MemoryError:
+            refused += 1
+        assert rows_of(cache) == held
+        pages = {
+            int(page)
+            for b, rows in enumerate(held)
+            for page in cache.block_table()[b, : -(-len(rows) // 4)]
+        }
+        assert cache.table.unused == 40 - len(pages)
+    assert refused < 200
+
+
+def test_sources_that_there_are_not_are_refused() -> None:
+    cache = new_cache(pages=3)
+    append(cache, [[], [], []], [4, 6, 0], 0)
+    for sources in ([0, 1], [0, 1, 3], [-2, 0, 0]):
+        with pytest.raises(ValueError, match=r"^sources: expected 3 numbers from -1 to 2, got \["):
+            cache.reorder(sources)
+    with pytest.raises(MemoryError, match=r"^sources: expected at most 1 copies of pages, got 2$"):
+        cache.reorder([1, 1, 1])
+    assert cache.lengths == [4, 6, 0]
+
+
+def test_a_table_does_not_keep_tensors_alive() -> None:
+    table = PageTable(sequences=1, pages=2, page_size=4)
+    for _ in range(2):
+        PagedCache({"row": (1,)}, table)
+    table.append([3])
+    table.reorder([0])
+    assert table.lengths == [3]
