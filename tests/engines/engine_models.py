@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +55,21 @@ def install(folder: Path) -> None:
     (information / "entry_points.txt").write_text("\n".join(lines) + "\n")
 
 
+@dataclass
+class Run:
+    """What a process of vLLM came to.
+
+    `rounds` has for each round and prompt the tokens, and how many were cached; None of a process
+    that failed. `said` is all that it printed.
+    """
+
+    rounds: list[list[tuple[list[int], int]]] | None
+    said: str
+
+
 def vllm(
     model: Path, installed: Path, environment: dict[str, str] | None = None, **options: Any
-) -> subprocess.CompletedProcess[str]:
+) -> Run:
     """Run generate.py with the plugin that `install` has put into a folder."""
     paths = [str(installed), str(ROOT / "python")]
     variables = os.environ | {
@@ -66,14 +80,16 @@ def vllm(
         "OMP_NUM_THREADS": "1",
     }
     command = [sys.executable, str(HERE / "generate.py"), str(model)]
-    command += [json.dumps(PROMPTS), json.dumps(options)]
-    return subprocess.run(
-        command, env=variables | (environment or {}), capture_output=True, text=True, check=False
-    )
-
-
-def rounds(process: subprocess.CompletedProcess[str]) -> list[list[tuple[list[int], int]]]:
-    """What generate.py printed: for each round and prompt the tokens, and how many were cached."""
-    assert process.returncode == 0, process.stderr[-4000:] + process.stdout[-4000:]
-    found: list[list[tuple[list[int], int]]] = json.loads(process.stdout.splitlines()[-1])
-    return found
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / "rounds.json"
+        command += [json.dumps(PROMPTS), json.dumps(options), str(written)]
+        done = subprocess.run(
+            command,
+            env=variables | (environment or {}),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        said = done.stdout + done.stderr
+        ended = done.returncode == 0
+        return Run(json.loads(written.read_text(encoding="utf-8")) if ended else None, said)

@@ -26,53 +26,45 @@ def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return Saved(folder / "model", folder / "installed", engines.expected(model))
 
 
-def same(found: list[tuple[list[int], int]], saved: Saved) -> bool:
-    return [tokens for tokens, _ in found] == saved.tokens
+def same_in_both_rounds(run: engines.Run, saved: Saved) -> bool:
+    assert run.rounds is not None, run.said[-8000:]
+    return [[tokens for tokens, _ in found] for found in run.rounds] == [saved.tokens] * 2
 
 
 def test_greedy_tokens_are_those_of_eager(saved: Saved) -> None:
-    found = engines.rounds(engines.vllm(saved.model, saved.installed, enforce_eager=True))
-    assert same(found[0], saved)
-    assert same(found[1], saved)
+    run = engines.vllm(saved.model, saved.installed, enforce_eager=True)
+    assert same_in_both_rounds(run, saved)
 
 
 def test_prompts_in_parts_and_shared_prefixes_change_nothing(saved: Saved) -> None:
-    found = engines.rounds(
-        engines.vllm(
-            saved.model,
-            saved.installed,
-            enforce_eager=True,
-            block_size=16,
-            max_num_batched_tokens=32,
-        )
-    )
-    assert same(found[0], saved)
-    assert same(found[1], saved)
-    cached = [count for _, count in found[1]]
+    options = {"block_size": 16, "max_num_batched_tokens": 32}
+    run = engines.vllm(saved.model, saved.installed, enforce_eager=True, **options)
+    assert same_in_both_rounds(run, saved)
+    assert run.rounds is not None
+    cached = [count for _, count in run.rounds[1]]
     assert cached == [(len(ids) - 1) // 16 * 16 for ids in engines.PROMPTS]
 
 
 def test_traced_by_torch_compile_it_says_the_same(saved: Saved) -> None:
     environment = {"VLLM_USE_BREAKABLE_CUDAGRAPH": "0"}
-    process = engines.vllm(saved.model, saved.installed, environment)
-    assert same(engines.rounds(process)[0], saved)
-    assert "DYNAMO_TRACE_ONCE" in process.stdout + process.stderr
+    run = engines.vllm(saved.model, saved.installed, environment)
+    assert same_in_both_rounds(run, saved)
+    assert "DYNAMO_TRACE_ONCE" in run.said
 
 
 def test_engine_and_worker_in_processes_of_their_own(saved: Saved) -> None:
     environment = {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}
-    process = engines.vllm(saved.model, saved.installed, environment, enforce_eager=True)
-    assert same(engines.rounds(process)[0], saved)
+    run = engines.vllm(saved.model, saved.installed, environment, enforce_eager=True)
+    assert same_in_both_rounds(run, saved)
 
 
 def test_without_the_plugin_vllm_refuses_these_models(saved: Saved) -> None:
-    process = engines.vllm(saved.model, saved.installed, {"VLLM_PLUGINS": ""}, enforce_eager=True)
-    assert process.returncode != 0
-    assert "Sparse Attention is not supported on CPU" in process.stdout + process.stderr
+    run = engines.vllm(saved.model, saved.installed, {"VLLM_PLUGINS": ""}, enforce_eager=True)
+    assert run.rounds is None
+    assert "Sparse Attention is not supported on CPU" in run.said
 
 
 def test_a_cache_of_8_bits_is_refused_in_one_line(saved: Saved) -> None:
-    process = engines.vllm(saved.model, saved.installed, enforce_eager=True, kv_cache_dtype="fp8")
-    assert process.returncode != 0
-    expected = "kv_cache_dtype: expected auto with tamis.vllm, got fp8"
-    assert expected in process.stdout + process.stderr
+    run = engines.vllm(saved.model, saved.installed, enforce_eager=True, kv_cache_dtype="fp8")
+    assert run.rounds is None
+    assert "kv_cache_dtype: expected auto with tamis.vllm, got fp8" in run.said
