@@ -37,8 +37,9 @@ def test_greedy_tokens_are_those_of_eager(saved: Saved) -> None:
 
 
 def test_prompts_in_parts_and_shared_prefixes_change_nothing(saved: Saved) -> None:
-    options = {"block_size": 16, "max_num_batched_tokens": 32}
-    run = engines.vllm(saved.model, saved.installed, enforce_eager=True, **options)
+    run = engines.vllm(
+        saved.model, saved.installed, enforce_eager=True, block_size=16, max_num_batched_tokens=32
+    )
     assert same_in_both_rounds(run, saved)
     assert run.rounds is not None
     cached = [count for _, count in run.rounds[1]]
