@@ -8,6 +8,7 @@ NEEDS = {
     "pytorch": ("torch",),
     "peers": ("fla", "native_sparse_attention_pytorch", "triton"),
     "hf": ("torch", "transformers"),
+    "engines": ("torch", "vllm"),
 }
 collect_ignore = [
     folder
