@@ -17,6 +17,7 @@ struct Idx : Prolog {
   int64_t heads = 16;
   int64_t dim = 32;
   bool interleaved = true;
+  bool last = false;
 };
 
 TestCall Build(const Idx& s) {
@@ -30,6 +31,7 @@ TestCall Build(const Idx& s) {
   SetVector(&call, s, "in_beta_k", s.dim);
   SetCache(&call, s, "index_k_cache", s.dim);
   call.Set("rope_interleaved", s.interleaved);
+  call.Set("rope_last", s.last);
   return call;
 }
 
@@ -44,6 +46,7 @@ TEST(IndexerProlog, AgreesOverRandomShapesSlotsAndStrides) {
     s.heads = s.nz ? 16 : random.Between(1, 5);
     s.rope = 2 * random.Between(0, s.dim / 2);
     s.interleaved = random.Below(2) == 0;
+    s.last = random.Below(2) == 0;
     DrawCache(&s, &random);
     TestCall call = Build(s);
     call.OutputGap(s.gap);
@@ -176,7 +179,7 @@ TEST(IndexerProlog, SlotMinusOneIsNotWrittenHalvesOfCosAndSinDifferNzEqualsNdAnd
 }
 
 // Small integers: every step is exact. query_norm picks the columns 1 2 3 4 5 out of w_idx_qb.
-TEST(IndexerProlog, RopeRotatesTheFirstChannelsByPairsOrHalves) {
+TEST(IndexerProlog, RopeRotatesTheFirstOrLastChannelsByPairsOrHalves) {
   Idx s;
   s.tokens = 1;
   s.slots = {0};
@@ -198,6 +201,11 @@ TEST(IndexerProlog, RopeRotatesTheFirstChannelsByPairsOrHalves) {
     call.Set("rope_interleaved", false);
     ASSERT_TRUE(call.Run({.level = level}).ok());
     EXPECT_EQ(Row(call, "query", 0, 5), (std::vector<double>{-29, -76, 39, 96, 5}));
+    call.Set("rope_last", true);
+    // u = 2 3 4 5; u cos = 2 6 12 20; turned = -4 -5 2 3; turned sin = -40 -100 60 120
+    ASSERT_TRUE(call.Run({.level = level}).ok());
+    EXPECT_EQ(Row(call, "query", 0, 5), (std::vector<double>{1, -38, -94, 72, 140}));
+    call.Set("rope_last", false);
   }
 }
 
