@@ -8,12 +8,14 @@ from typing import Any
 import hf_models as models
 import pytest
 import torch
+import transformers
 from hf_models import layers_of, rms
 from torch import Tensor
 
 from tamis.nn import DeepSeekSparseAttention, PageTable
 
 LENGTHS = [150, 97]  # of two sequences; index_topk is 24
+LINEAR = torch.nn.Linear(1, 1)
 # Prompts in chunks, then decoding, one token and a few at a time.
 STEPS = [(80, 1), (0, 60), (40, 0), (24, 30), *[(1, 1)] * 5, (1, 1)]
 assert [sum(part) for part in zip(*STEPS, strict=True)] == LENGTHS
@@ -124,19 +126,31 @@ def test_fp32_layers_are_eagers(family: str, bias: bool) -> None:
         assert rms(one - other) <= 1e-5 * rms(other)
 
 
-def errors_in_16_bits(family: str, seeds: int, **changes: Any) -> Tensor:
+def narrowed(family: str, module: Any, dtype: torch.dtype) -> Any:
+    """In 16 bits, but for what a model that is loaded keeps in fp32."""
+    kept = ["k_norm", "weights_proj", "sinks"] if family == "hy_v4" else []
+    if dtype == torch.float16 and family != "dots3_note":
+        kept.append("weights_proj")
+    narrow = copy.deepcopy(module)
+    for name, parameter in narrow.named_parameters():
+        if not any(part in name for part in kept):
+            parameter.data = parameter.data.to(dtype)
+    return narrow
+
+
+def errors_in_16_bits(family: str, dtype: torch.dtype, seeds: int, **changes: Any) -> Tensor:
     """Of layers and of eager, [layers, 2], relative to fp32, root mean square over prompts."""
     exact, rotary = modules(family, **changes)
-    found = [copy.deepcopy(m).bfloat16() for m in exact]
+    found = [narrowed(family, m, dtype) for m in exact]
     for narrow, wide in zip(found, exact, strict=True):
-        wide.load_state_dict(narrow.state_dict())  # the weights that bf16 has
+        wide.load_state_dict(narrow.state_dict())  # the weights that 16 bits have
     found, exact = usable(found), usable(exact)
     layers = [
         DeepSeekSparseAttention.from_transformers(m, rotary_of(family, rotary)) for m in found
     ]
     squares = torch.zeros(len(layers), 2, dtype=torch.float64)
     for seed in range(seeds):
-        x = hidden(found[0], torch.bfloat16, seed)
+        x = hidden(found[0], dtype, seed)
         fp32 = stack_eager(exact, [part.float() for part in x], rotary)
         ways = stack_tamis(layers, x), stack_eager(found, x, rotary)
         for i, whole in enumerate(fp32):
@@ -145,17 +159,99 @@ def errors_in_16_bits(family: str, seeds: int, **changes: Any) -> Tensor:
     return squares.sqrt()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("family", models.FAMILIES)
-def test_16_bit_layers_are_as_near_to_fp32_as_eager(family: str) -> None:
+def test_16_bit_layers_are_as_near_to_fp32_as_eager(family: str, dtype: torch.dtype) -> None:
     """Where all tokens are selected: attention alone, layer by layer."""
-    ours, eagers = errors_in_16_bits(family, 1, index_topk=256).T
-    print(family, ours, eagers)
+    ours, eagers = errors_in_16_bits(family, dtype, 1, index_topk=256).T
     assert (ours <= 1.1 * eagers).all(), (ours, eagers)
 
 
 @pytest.mark.parametrize("family", models.FAMILIES)
 def test_16_bit_layers_that_select_are_as_near_to_fp32_as_eager(family: str) -> None:
     """Over several prompts and all layers: one key that is selected otherwise moves a row."""
-    ours, eagers = errors_in_16_bits(family, 6).square().mean(0).sqrt()
-    print(family, ours, eagers)
+    ours, eagers = errors_in_16_bits(family, torch.bfloat16, 6).square().mean(0).sqrt()
     assert ours <= 1.1 * eagers, (ours, eagers)
+
+
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+@pytest.mark.parametrize("family", models.FAMILIES)
+def test_a_compiled_layer_has_the_bits(family: str, backend: str) -> None:
+    """Prompt and steps, one graph each."""
+    every, rotary = modules(family)
+    module = narrowed(family, usable(every)[0], torch.bfloat16)
+    layer = DeepSeekSparseAttention.from_transformers(module, rotary_of(family, rotary))
+    one, other = (layer.make_cache(sequences=2, pages=40, page_size=8) for _ in range(2))
+    x = hidden(module, torch.bfloat16)[0]
+    torch.compiler.reset()
+    compiled = torch.compile(layer, backend=backend, fullgraph=True)
+    begin = 0
+    for counts in ([50, 20], [30, 7], [1, 1], [2, 1]):
+        new = x[begin : begin + sum(counts)]
+        assert torch.equal(compiled(new, counts, one), layer(new, counts, other))
+        begin += sum(counts)
+    torch.compiler.reset()
+
+
+def test_rotary_says_what_the_config_says() -> None:
+    every, rotary = modules("glm_moe_dsa")
+    by_config = DeepSeekSparseAttention.from_transformers(every[0])
+    by_module = DeepSeekSparseAttention.from_transformers(every[0], rotary)
+    torch.testing.assert_close(by_config.rope.frequencies, by_module.rope.frequencies)
+    assert by_config.rope.attention_factor == by_module.rope.attention_factor
+
+
+class TestRefused:
+    """In one line: what was expected, what came."""
+
+    def refuse(self, match: str, module: Any, rotary: Any = None) -> None:
+        with pytest.raises(ValueError, match=match) as info:
+            DeepSeekSparseAttention.from_transformers(module, rotary)
+        assert "\n" not in str(info.value)
+
+    def test_other_modules(self) -> None:
+        self.refuse(r"^module: expected the attention of one of deepseek_v32, .*Linear$", LINEAR)
+        config = transformers.LlamaConfig(hidden_size=32, num_attention_heads=2)
+        llama = transformers.models.llama.modeling_llama.LlamaAttention(config, 0)
+        self.refuse(r"^module: expected the attention of one of .*, got LlamaAttention$", llama)
+
+    def test_windows(self) -> None:
+        window = modules("dots3_note")[0][0]
+        self.refuse(r"^module: expected .*, got layer 0 of Dots3NoteTextAttention with a", window)
+
+    def test_keys_and_values_of_another_layer(self) -> None:
+        every, rotary = modules("mistral_large4", kv_source_layers=[0, 0, 2])
+        DeepSeekSparseAttention.from_transformers(every[0], rotary)
+        self.refuse(r"^module: expected .* of its own, got layer 1 of Mistral", every[1], rotary)
+
+    def test_frequencies_that_are_learnt(self) -> None:
+        self.refuse(r"^rotary: expected the model's rotary_emb", modules("mistral_large4")[0][0])
+
+    def test_another_rotary(self) -> None:
+        every, _ = modules("glm_moe_dsa")
+        rotary = modules("glm_moe_dsa", qk_rope_head_dim=8)[1]
+        self.refuse(r"^rotary: expected 8 frequencies, got 4$", every[0], rotary)
+        self.refuse(r"^rotary: expected a module with inv_freq, got Linear$", every[0], LINEAR)
+        rotary.rope_type = "dynamic"
+        self.refuse(r"^rotary: expected frequencies that .*, got rope_type dyn", every[0], rotary)
+
+    def test_types_of_rope_that_only_rotary_knows(self) -> None:
+        rope = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
+        module = modules("glm_moe_dsa", rope_parameters=rope)[0][0]
+        self.refuse(r"^rope_scaling: expected a rope_type of default, .*, got dynamic$", module)
+
+    def test_weights_of_other_types_and_adapters(self) -> None:
+        module = modules("glm_moe_dsa")[0][0]
+        mixed = copy.deepcopy(module)
+        mixed.o_proj.bfloat16()
+        self.refuse(r"^module.o_proj: expected weights of .*, all alike, got bfloat16$", mixed)
+        self.refuse(r"^module.q_a_proj: expected weights of .*, got float64$", module.double())
+        module.float().q_b_proj = torch.nn.Sequential(module.q_b_proj)
+        self.refuse(r"^module.q_b_proj: expected torch.nn.Linear, got Sequential$", module)
+
+    def test_no_selection_where_another_layers_is_used(self) -> None:
+        layer = DeepSeekSparseAttention.from_transformers(modules("glm_moe_dsa")[0][1])
+        cache = layer.make_cache(sequences=1, pages=2, page_size=8)
+        with pytest.raises(ValueError, match=r"^selected: expected another layer's, .* got None$"):
+            layer(torch.randn(3, 128), [3], cache)
+        assert cache.lengths == [0]

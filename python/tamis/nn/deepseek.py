@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +13,8 @@ from torch.nn.functional import layer_norm
 import tamis.torch  # noqa: F401  (registers torch.ops.tamis)
 from tamis.nn.checkpoint import Checkpoint
 from tamis.nn.counts import Counts
+from tamis.nn.deepseek_parameters import parameters_of
+from tamis.nn.deepseek_sources import Sources, linear, scale_of
 from tamis.nn.flavour import Flavour
 from tamis.nn.from_transformers import read
 from tamis.nn.memory import sizes
@@ -49,16 +51,7 @@ YARN: dict[str, Any] = {
     "mscale_all_dim": 1.0,
 }
 
-
 _OWN = Flavour()
-
-
-class Sources(NamedTuple):
-    """What a step's queries, index queries and gates are made of; None: what the prolog makes."""
-
-    queries: Tensor | None
-    normed: Tensor | None
-    gates: Tensor
 
 
 class DeepSeekSparseAttention(torch.nn.Module):
@@ -124,53 +117,21 @@ class DeepSeekSparseAttention(torch.nn.Module):
             self.cache_rows["index_k"] = (1, index_dim)
         self.rope = rope_of(rope_scaling, rope_theta, rope_dim) if rope_dim else NO_ROPE
         self.scale_value = (nope_dim + rope_dim) ** -0.5 * self.rope.softmax_factor
-
-        def weight(*shape: int) -> torch.nn.Parameter:
-            scaled = torch.randn(shape, dtype=dtype) * shape[-2] ** -0.5
-            return torch.nn.Parameter(scaled, requires_grad=False)
-
-        def numbers(*shape: int) -> torch.nn.Parameter:
-            return torch.nn.Parameter(torch.zeros(shape), requires_grad=False)
-
-        def constant(value: float, size: int) -> torch.nn.Parameter:
-            return torch.nn.Parameter(torch.full((size,), value, dtype=dtype), requires_grad=False)
-
-        # What queries are made of has so many channels.
-        rank = hidden if q_lora_rank is None else q_lora_rank
-        source = 2 * rank if flavour.queries == "low_rank_twice" else rank
-        self._maybe("w_dq", q_lora_rank is not None, lambda: weight(hidden, rank))
-        self.w_uq_qr = weight(source, heads * (nope_dim + rope_dim))
-        self.w_uk = weight(heads, nope_dim, kv_lora_rank)
-        self.w_dkv_kr = weight(hidden, kv_lora_rank + rope_dim)
-        self._maybe("gamma_cq", q_lora_rank is not None, lambda: constant(1.0, rank))
-        self.gamma_ckv = constant(1.0, kv_lora_rank)
-        indexer, own = flavour.indexer, q_lora_rank is None
-        self._maybe("w_idx_qb", indexer, lambda: weight(rank, index_heads * index_dim))
-        self._maybe("w_idx_k", indexer, lambda: weight(hidden, index_dim))
-        self._maybe("w_idx_proj", indexer, lambda: weight(hidden, index_heads))
-        self._maybe("in_gamma_k", indexer, lambda: constant(1.0, index_dim))
-        self._maybe("in_beta_k", indexer, lambda: constant(0.0, index_dim))
-        self.w_uv = weight(heads, kv_lora_rank, v_dim)
-        self.w_o = weight(heads * v_dim, hidden)
-        # Of other families.
-        self._maybe("in_gamma_q", indexer and own, lambda: constant(1.0, hidden))
-        self._maybe("in_beta_q", indexer and own, lambda: constant(0.0, hidden))
-        self._maybe("gamma_kr", flavour.norm_rope, lambda: constant(1.0, rope_dim))
-        with_bias = flavour.bias
-        self._maybe("bias_dq", with_bias and not own, lambda: constant(0.0, rank))
-        self._maybe("bias_dkv_kr", with_bias, lambda: constant(0.0, kv_lora_rank + rope_dim))
-        self._maybe("bias_o", with_bias, lambda: constant(0.0, hidden))
-        self._maybe("sinks", flavour.sinks, lambda: numbers(heads))
-        gates = heads * (v_dim if flavour.gate == "channels" else 1)
-        gate_source = source if flavour.queries == "low_rank_twice" else hidden
-        self._maybe("w_gate", flavour.gate != "none", lambda: weight(gate_source, gates))
-        scaled = flavour.scaled_queries
-        self._maybe("query_scale", scaled, lambda: numbers(2, heads))
-        self._maybe("index_query_scale", scaled and indexer, lambda: numbers(2, index_heads))
-
-    def _maybe(self, name: str, there: bool, make: Callable[[], torch.nn.Parameter]) -> None:
-        """A parameter, or None in its place."""
-        self.register_parameter(name, make() if there else None)
+        parameters = parameters_of(
+            hidden=hidden,
+            heads=heads,
+            q_lora_rank=q_lora_rank,
+            kv_lora_rank=kv_lora_rank,
+            rope_dim=rope_dim,
+            nope_dim=nope_dim,
+            v_dim=v_dim,
+            index_heads=index_heads,
+            index_dim=index_dim,
+            dtype=dtype,
+            flavour=flavour,
+        )
+        for name, parameter in parameters.items():
+            self.register_parameter(name, parameter)
 
     @classmethod
     def from_transformers(
@@ -208,7 +169,7 @@ class DeepSeekSparseAttention(torch.nn.Module):
             for name, tensor in found.parameters.items():
                 parameter = layer.get_parameter(name)
                 if name in found.kept:
-                    parameter.data = tensor.clone()
+                    parameter.data = parameter.to(tensor.dtype)
                 parameter.copy_(tensor)
         return layer
 
@@ -232,9 +193,7 @@ class DeepSeekSparseAttention(torch.nn.Module):
             that names all of them. Nothing has changed.
         """
         if self.flavour != _OWN:
-            raise ValueError(
-                "state: expected a layer as DeepSeek-V3.2's, got one of another family"
-            )
+            raise ValueError(f"state: expected a layer of DeepSeek-V3.2's kind, got {self.flavour}")
         heads, nope_dim, latent = self.w_uk.shape
         v_dim = self.w_uv.shape[-1]
         shapes = {source: self.get_parameter(n).shape[::-1] for n, source in _LINEAR.items()}
@@ -328,9 +287,7 @@ class DeepSeekSparseAttention(torch.nn.Module):
             gates = sources.gates @ self.w_gate
             weights = gates.view(len(x), values.shape[1], -1).float().sigmoid()
             values = (values * weights).to(x.dtype)
-        if self.bias_o is None:
-            return values.flatten(1) @ self.w_o, selected
-        return torch.addmm(self.bias_o, values.flatten(1), self.w_o), selected
+        return linear(values.flatten(1), self.w_o, self.bias_o), selected
 
     def attend(
         self, x: Tensor, counts: Counts | Step, cache: PagedCache, selected: Tensor | None = None
@@ -388,7 +345,7 @@ class DeepSeekSparseAttention(torch.nn.Module):
             rope_interleaved=self.flavour.rope_interleaved,
         )
         if self.query_scale is not None:
-            scale = _scale(step, self.query_scale)
+            scale = scale_of(step, self.query_scale)
             query, query_rope = query.mul_(scale), query_rope.mul_(scale)
         if self.flavour.indexer:
             normed = query_norm if sources.normed is None else sources.normed
@@ -419,10 +376,8 @@ class DeepSeekSparseAttention(torch.nn.Module):
                 weights = self.in_gamma_q, self.in_beta_q
                 normed = layer_norm(x, x.shape[1:], *weights, self._index_epsilon())
             return Sources(x, normed, x)
-        low = x @ self.w_dq if self.bias_dq is None else torch.addmm(self.bias_dq, x, self.w_dq)
-        wide = low.float()
-        wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.epsilon)
-        normed = (wide * self.gamma_cq).to(x.dtype)
+        low = linear(x, self.w_dq, self.bias_dq)
+        normed = torch.ops.tamis_nn.rms_norm(low, self.gamma_cq, self.epsilon)
         both = torch.cat((normed, low), -1)
         return Sources(both, normed, both)
 
@@ -456,7 +411,7 @@ class DeepSeekSparseAttention(torch.nn.Module):
         if wide:
             index_weights = x.to(self.w_idx_proj.dtype) @ self.w_idx_proj
         if self.index_query_scale is not None:
-            index_query = index_query.mul_(_scale(step, self.index_query_scale))
+            index_query = index_query.mul_(scale_of(step, self.index_query_scale))
         selected: Tensor = ops.lightning_indexer(
             index_query,
             index_k,
@@ -498,9 +453,3 @@ class DeepSeekSparseAttention(torch.nn.Module):
             bytes=sum(p.nbytes for p in self.parameters()),
             cache_bytes_per_token=(latent + rope_dim + index_dim) * dtype.itemsize,
         )
-
-
-def _scale(step: Step, scale: Tensor) -> Tensor:
-    """Of tokens and heads, [T, heads, 1]: `scale[0]` times the position's logarithm, `scale[1]`."""
-    logarithm = (step.positions + 1).float().log()[:, None]
-    return (logarithm * scale[0] + scale[1])[..., None]
