@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import os
+import subprocess
+import sys
 from typing import Any
 
 import hf_models as models
@@ -21,25 +24,30 @@ STEPS = [(80, 1), (0, 60), (40, 0), (24, 30), *[(1, 1)] * 5, (1, 1)]
 assert [sum(part) for part in zip(*STEPS, strict=True)] == LENGTHS
 
 
+def randomise(module: Any, random: torch.Generator) -> None:
+    """Weights that make softmax peaked, norms and biases that are not 1 and 0."""
+    for name, p in module.named_parameters():
+        noise = torch.randn(p.shape, generator=random)
+        if p.dim() == 2:
+            gain = 2.0 if name.startswith(("q_b_proj", "q_proj", "q_gate_proj")) else 1.0
+            p.copy_(gain * noise * p.shape[1] ** -0.5)
+        elif name.endswith("norm.weight"):
+            p.copy_(1 + 0.25 * noise)
+        elif "softmax_scaling" in name:
+            p.copy_(0.25 + 0.05 * noise)
+        else:
+            p.copy_(0.5 * noise)
+
+
 def modules(family: str, **changes: Any) -> tuple[list[Any], Any]:
-    """The attention of every layer, in fp32, with weights that make softmax peaked; rotary_emb."""
+    """The attention of every layer, in fp32, and rotary_emb."""
     model = models.make(family, **changes)
     found = [layer.self_attn for layer in layers_of(model)]
+    rotary = model.get_decoder().rotary_emb
     random = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for module in found:
-            for name, p in module.named_parameters():
-                noise = torch.randn(p.shape, generator=random)
-                if p.dim() == 2:
-                    gain = 2.0 if name.startswith(("q_b_proj", "q_proj", "q_gate_proj")) else 1.0
-                    p.copy_(gain * noise * p.shape[1] ** -0.5)
-                elif name.endswith("norm.weight"):
-                    p.copy_(1 + 0.25 * noise)
-                elif "softmax_scaling" in name:
-                    p.copy_(0.25 + 0.05 * noise)
-                else:
-                    p.copy_(0.5 * noise)
-        rotary = model.get_decoder().rotary_emb
+            randomise(module, random)
         if hasattr(rotary, "alpha"):
             rotary.alpha.copy_(0.1 * torch.randn(rotary.alpha.shape, generator=random))
     return found, rotary
@@ -124,6 +132,27 @@ def test_fp32_layers_are_eagers(family: str, bias: bool) -> None:
     got = stack_tamis(layers, x)
     for one, other in zip(got, expected, strict=True):
         assert rms(one - other) <= 1e-5 * rms(other)
+
+
+@pytest.mark.parametrize("family", [f for f in models.FAMILIES if f in ("axk2", "hy_v4")])
+def test_fp32_layers_of_released_sizes_are_eagers(family: str) -> None:
+    """Those of the models that have few parameters: heads of 256 channels, latents of 128, 512."""
+    small, rotary = modules(family)
+    config = type(small[0].config)(index_topk=24)
+    with torch.no_grad():
+        module = type(small[0])(config, 0).eval()
+        randomise(module, torch.Generator().manual_seed(4))
+    layer = DeepSeekSparseAttention.from_transformers(module)
+    x = hidden(module, torch.float32)
+    (expected,) = stack_eager([module], x, type(rotary)(config))
+    (got,) = stack_tamis([layer], x)
+    assert rms(got - expected) <= 1e-5 * rms(expected)
+
+
+def test_layers_do_not_import_transformers() -> None:
+    script = "import sys, tamis.nn; sys.exit('transformers' in sys.modules)"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True)
 
 
 def narrowed(family: str, module: Any, dtype: torch.dtype) -> Any:

@@ -419,7 +419,7 @@ TEST(MlaProlog, BadArgumentsAreRefusedByName) {
   refuse(Filled("bias_dkv_kr", kHalf, {47}), "bias_dkv_kr");
   refuse(Filled("gamma_kr", kHalf, {14}), "gamma_kr");
   refuse(Filled("query_source", kHalf, {3, 32}), "w_dq");  // beside it
-  refuse(Filled("query_source", kHalf, {3, 31}), "w_dq");
+  refuse(Filled("query_source", kHalf, {3, 31}), "query_source");
   refuse(Without("kv_cache"), "kv_cache", StatusCode::kNullArgument);
   refuse([](TestCall& c) { c.View("kr_cache", c.view("kv_cache")); }, "kr_cache");
 }
