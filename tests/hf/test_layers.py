@@ -119,10 +119,22 @@ def stack_tamis(layers: list[DeepSeekSparseAttention], x: list[Tensor]) -> list[
     return [torch.cat([*first, *second]) for first, second in parts]
 
 
-@pytest.mark.parametrize("bias", [False, True])
+YARN = {
+    "rope_type": "yarn",
+    "rope_theta": 1e4,
+    "factor": 4.0,
+    "original_max_position_embeddings": 1024,
+    "mscale": 1.0,
+    "mscale_all_dim": 0.7,
+}
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"attention_bias": True}, {"rope_parameters": YARN}], ids=["", "bias", "yarn"]
+)
 @pytest.mark.parametrize("family", models.FAMILIES)
-def test_fp32_layers_are_eagers(family: str, bias: bool) -> None:
-    every, rotary = modules(family, attention_bias=bias)
+def test_fp32_layers_are_eagers(family: str, changes: dict[str, Any]) -> None:
+    every, rotary = modules(family, **copy.deepcopy(changes))
     found = usable(every)
     layers = [
         DeepSeekSparseAttention.from_transformers(m, rotary_of(family, rotary)) for m in found

@@ -57,7 +57,7 @@ def read(module: torch.nn.Module, rotary: torch.nn.Module | None) -> Found:
     m: Any = module
     _check(m, family)
     flavour = _FLAVOURS[family](m)
-    sizes = _sizes(m, flavour)
+    sizes = _sizes(m, family, flavour)
     weights = _Weights(m, flavour)
     rope = _rope(m, rotary, family, sizes["rope_dim"])
     parameters = weights.projections() | weights.norms()
@@ -112,7 +112,7 @@ def _short(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _sizes(m: Any, flavour: Flavour) -> dict[str, Any]:
+def _sizes(m: Any, family: str, flavour: Flavour) -> dict[str, Any]:
     indexer = m.indexer
     epsilons = {
         norm.variance_epsilon
@@ -132,19 +132,12 @@ def _sizes(m: Any, flavour: Flavour) -> dict[str, Any]:
         "index_heads": indexer.n_heads if indexer is not None else 0,
         "index_dim": indexer.head_dim if indexer is not None else 0,
         "topk": indexer.index_topk if indexer is not None else m.config.index_topk,
-        "rope_interleaved": _INDEX_ROPE_INTERLEAVED[_family(m)],
+        "rope_interleaved": family in _INDEX_ROPE_INTERLEAVED,
         "epsilon": epsilons.pop(),
     }
 
 
-_INDEX_ROPE_INTERLEAVED = {
-    "deepseek_v32": False,
-    "glm_moe_dsa": True,
-    "axk2": False,
-    "hy_v4": False,
-    "dots3_note": True,
-    "mistral_large4": True,
-}
+_INDEX_ROPE_INTERLEAVED = ("glm_moe_dsa", "dots3_note", "mistral_large4")
 
 
 def _common(m: Any) -> dict[str, Any]:
