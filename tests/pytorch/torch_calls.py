@@ -506,7 +506,9 @@ def forms(folder: Path) -> Iterator[tuple[str, Case]]:
         for name in ("w_dq", "bias_dq", "gamma_cq"):
             del source.tensors[name]
         source.tensors["query_source"] = random(*rows, len(source.tensors["w_uq_qr"]))
-        yield f"mla_prolog of {rows}, of a source", source
+        yield f"mla_prolog of {rows}, of a source, biases and a norm", source
+        alone = {n: t for n, t in source.tensors.items() if n not in ("bias_dkv_kr", "gamma_kr")}
+        yield f"mla_prolog of {rows}, of a source", Case("mla_prolog", alone, {})
         last = _prolog("indexer_prolog", folder, rows)
         last.attributes["rope_last"] = True
         yield f"indexer_prolog of {rows}, rope on the last channels", last
