@@ -507,8 +507,8 @@ def forms(folder: Path) -> Iterator[tuple[str, Case]]:
             del source.tensors[name]
         source.tensors["query_source"] = random(*rows, len(source.tensors["w_uq_qr"]))
         yield f"mla_prolog of {rows}, of a source, biases and a norm", source
-        alone = {n: t for n, t in source.tensors.items() if n not in ("bias_dkv_kr", "gamma_kr")}
-        yield f"mla_prolog of {rows}, of a source", Case("mla_prolog", alone, {})
+        least = {n: t for n, t in source.tensors.items() if n not in ("bias_dkv_kr", "gamma_kr")}
+        yield f"mla_prolog of {rows}, of a source", Case("mla_prolog", least, {})
         last = _prolog("indexer_prolog", folder, rows)
         last.attributes["rope_last"] = True
         yield f"indexer_prolog of {rows}, rope on the last channels", last
