@@ -538,7 +538,10 @@ typedef struct tamis_mla_prolog_params {
   size_t struct_size;
   /* input TH [T, H]; BSH [B, S1, H] float16, bfloat16, float32: hidden states */
   tamis_tensor x;
-  /* input [H, Lq] as x: down-projection of queries */
+  /* input, optional TH [T, Lq]; BSH [B, S1, Lq] as x: what w_uq_qr takes in place of query_norm,
+   * where w_dq and gamma_cq are absent */
+  tamis_tensor query_source;
+  /* input, optional [H, Lq] as x: down-projection of queries; or query_source */
   tamis_tensor w_dq;
   /* input [Lq, uq_width] as x: up-projection, N heads of nope + rope columns */
   tamis_tensor w_uq_qr;
@@ -546,10 +549,16 @@ typedef struct tamis_mla_prolog_params {
   tamis_tensor w_uk;
   /* input [H, kv_width] as x: down-projection of keys and values, latent + rope columns */
   tamis_tensor w_dkv_kr;
-  /* input [Lq] as x: RMS norm of queries */
+  /* input, optional [Lq] as x: added to the product with w_dq */
+  tamis_tensor bias_dq;
+  /* input, optional [kv_width] as x: added to the product with w_dkv_kr */
+  tamis_tensor bias_dkv_kr;
+  /* input, optional [Lq] as x: RMS norm of queries; or query_source */
   tamis_tensor gamma_cq;
   /* input [latent] as x: RMS norm of cache rows */
   tamis_tensor gamma_ckv;
+  /* input, optional [rope] as x: RMS norm of rope rows, before rope */
+  tamis_tensor gamma_kr;
   /* input TH [T, rope]; BSH [B, S1, rope] as x: full width; its halves may differ */
   tamis_tensor sin;
   /* input TH [T, rope]; BSH [B, S1, rope] as x: full width; its halves may differ */
@@ -565,6 +574,10 @@ typedef struct tamis_mla_prolog_params {
   double epsilon_cq;
   /* default 1e-05: of the RMS norm of cache rows, at least 0 */
   double epsilon_ckv;
+  /* default 1e-05: of the RMS norm of rope rows, at least 0 */
+  double epsilon_kr;
+  /* 0 or 1, default true: true: rope takes interleaved pairs, as the document's; false: halves */
+  int64_t rope_interleaved;
   /* one of ND, NZ; NULL means ND: of w_dq, w_uq_qr and w_dkv_kr; NZ: dense panels of 16 columns */
   const char* weight_format;
   /* 0 or 1, default false: no limit of a document applies: changes nothing */
@@ -636,6 +649,8 @@ typedef struct tamis_indexer_prolog_params {
   /* 0 or 1, default true: true: rope takes interleaved pairs, as the document's; false: halves,
    * as the released checkpoints' */
   int64_t rope_interleaved;
+  /* 0 or 1, default false: rope rotates the last channels of a head, not the first */
+  int64_t rope_last;
   /* one of ND, NZ; NULL means ND: of the three weights; NZ: dense panels of 16 columns */
   const char* weight_format;
   /* 0 or 1, default false: no limit of a document applies: changes nothing */

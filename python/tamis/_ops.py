@@ -1700,12 +1700,16 @@ _MLA_PROLOG = Operator(
     "mla_prolog",
     inputs=(
         "x",
+        "query_source",
         "w_dq",
         "w_uq_qr",
         "w_uk",
         "w_dkv_kr",
+        "bias_dq",
+        "bias_dkv_kr",
         "gamma_cq",
         "gamma_ckv",
+        "gamma_kr",
         "sin",
         "cos",
         "cache_index",
@@ -1724,6 +1728,8 @@ _MLA_PROLOG = Operator(
     attributes=(
         ("epsilon_cq", "float"),
         ("epsilon_ckv", "float"),
+        ("epsilon_kr", "float"),
+        ("rope_interleaved", "bool"),
         ("weight_format", "choice"),
         ("strict", "bool"),
     ),
@@ -1739,11 +1745,9 @@ _MLA_PROLOG = Operator(
 @overload
 def mla_prolog(
     x: NumpyArray,
-    w_dq: NumpyArray,
     w_uq_qr: NumpyArray,
     w_uk: NumpyArray,
     w_dkv_kr: NumpyArray,
-    gamma_cq: NumpyArray,
     gamma_ckv: NumpyArray,
     sin: NumpyArray,
     cos: NumpyArray,
@@ -1751,8 +1755,16 @@ def mla_prolog(
     kv_cache: NumpyArray,
     kr_cache: NumpyArray,
     *,
+    query_source: NumpyArray | None = None,
+    w_dq: NumpyArray | None = None,
+    bias_dq: NumpyArray | None = None,
+    bias_dkv_kr: NumpyArray | None = None,
+    gamma_cq: NumpyArray | None = None,
+    gamma_kr: NumpyArray | None = None,
     epsilon_cq: float = 1e-05,
     epsilon_ckv: float = 1e-05,
+    epsilon_kr: float = 1e-05,
+    rope_interleaved: bool = True,
     weight_format: Literal["ND", "NZ"] = "ND",
     strict: bool = False,
     query: NumpyArray | Literal[False] | None = None,
@@ -1767,11 +1779,9 @@ def mla_prolog(
 @overload
 def mla_prolog(
     x: Array,
-    w_dq: Array,
     w_uq_qr: Array,
     w_uk: Array,
     w_dkv_kr: Array,
-    gamma_cq: Array,
     gamma_ckv: Array,
     sin: Array,
     cos: Array,
@@ -1779,8 +1789,16 @@ def mla_prolog(
     kv_cache: Array,
     kr_cache: Array,
     *,
+    query_source: Array | None = None,
+    w_dq: Array | None = None,
+    bias_dq: Array | None = None,
+    bias_dkv_kr: Array | None = None,
+    gamma_cq: Array | None = None,
+    gamma_kr: Array | None = None,
     epsilon_cq: float = 1e-05,
     epsilon_ckv: float = 1e-05,
+    epsilon_kr: float = 1e-05,
+    rope_interleaved: bool = True,
     weight_format: Literal["ND", "NZ"] = "ND",
     strict: bool = False,
     query: Array | Literal[False] | None = None,
@@ -1794,11 +1812,9 @@ def mla_prolog(
 
 def mla_prolog(
     x: Array,
-    w_dq: Array,
     w_uq_qr: Array,
     w_uk: Array,
     w_dkv_kr: Array,
-    gamma_cq: Array,
     gamma_ckv: Array,
     sin: Array,
     cos: Array,
@@ -1806,8 +1822,16 @@ def mla_prolog(
     kv_cache: Array,
     kr_cache: Array,
     *,
+    query_source: Array | None = None,
+    w_dq: Array | None = None,
+    bias_dq: Array | None = None,
+    bias_dkv_kr: Array | None = None,
+    gamma_cq: Array | None = None,
+    gamma_kr: Array | None = None,
     epsilon_cq: float = 1e-05,
     epsilon_ckv: float = 1e-05,
+    epsilon_kr: float = 1e-05,
+    rope_interleaved: bool = True,
     weight_format: Literal["ND", "NZ"] = "ND",
     strict: bool = False,
     query: Array | Literal[False] | None = None,
@@ -1825,16 +1849,12 @@ def mla_prolog(
     ----------
     x : array of float16, bfloat16, float32
         TH [T, H]; BSH [B, S1, H]: hidden states
-    w_dq : array, dtype as x
-        [H, Lq]: down-projection of queries
     w_uq_qr : array, dtype as x
         [Lq, uq_width]: up-projection, N heads of nope + rope columns
     w_uk : array, dtype as x
         [N, nope, latent]: key up-projection, absorbed into queries; always ND
     w_dkv_kr : array, dtype as x
         [H, kv_width]: down-projection of keys and values, latent + rope columns
-    gamma_cq : array, dtype as x
-        [Lq]: RMS norm of queries
     gamma_ckv : array, dtype as x
         [latent]: RMS norm of cache rows
     sin : array, dtype as x
@@ -1848,10 +1868,27 @@ def mla_prolog(
         [pages, page_size, 1, latent]: latent rows, updated at the slots
     kr_cache : array, dtype as x, updated in place
         [pages, page_size, 1, rope]: rope rows, updated at the slots
+    query_source : array, dtype as x, optional
+        TH [T, Lq]; BSH [B, S1, Lq]: what w_uq_qr takes in place of query_norm, where w_dq and
+        gamma_cq are absent
+    w_dq : array, dtype as x, optional
+        [H, Lq]: down-projection of queries; or query_source
+    bias_dq : array, dtype as x, optional
+        [Lq]: added to the product with w_dq
+    bias_dkv_kr : array, dtype as x, optional
+        [kv_width]: added to the product with w_dkv_kr
+    gamma_cq : array, dtype as x, optional
+        [Lq]: RMS norm of queries; or query_source
+    gamma_kr : array, dtype as x, optional
+        [rope]: RMS norm of rope rows, before rope
     epsilon_cq : float, default 1e-05
         of the RMS norm of queries, at least 0
     epsilon_ckv : float, default 1e-05
         of the RMS norm of cache rows, at least 0
+    epsilon_kr : float, default 1e-05
+        of the RMS norm of rope rows, at least 0
+    rope_interleaved : bool, default True
+        true: rope takes interleaved pairs, as the document's; false: halves
     weight_format : {"ND", "NZ"}, default "ND"
         of w_dq, w_uq_qr and w_dkv_kr; NZ: dense panels of 16 columns
     strict : bool, default False
@@ -1872,7 +1909,7 @@ def mla_prolog(
         TH [T, N, latent]; BSH [B, S1, N, latent]: queries in the latent space
     query_rope : array, dtype as x
         TH [T, N, rope]; BSH [B, S1, N, rope]: rotated part of the queries
-    query_norm : array, dtype as x
+    query_norm : array, dtype as x, None without `w_dq` and `gamma_cq`
         TH [T, Lq]; BSH [B, S1, Lq]: normed low-rank queries, the indexer's input
 
     Raises
@@ -1887,12 +1924,16 @@ def mla_prolog(
     results = _MLA_PROLOG(
         (
             x,
+            query_source,
             w_dq,
             w_uq_qr,
             w_uk,
             w_dkv_kr,
+            bias_dq,
+            bias_dkv_kr,
             gamma_cq,
             gamma_ckv,
+            gamma_kr,
             sin,
             cos,
             cache_index,
@@ -1902,6 +1943,8 @@ def mla_prolog(
         (
             epsilon_cq,
             epsilon_ckv,
+            epsilon_kr,
+            rope_interleaved,
             weight_format,
             strict,
         ),
@@ -1952,6 +1995,7 @@ _INDEXER_PROLOG = Operator(
     attributes=(
         ("epsilon", "float"),
         ("rope_interleaved", "bool"),
+        ("rope_last", "bool"),
         ("weight_format", "choice"),
         ("strict", "bool"),
     ),
@@ -1980,6 +2024,7 @@ def indexer_prolog(
     index_k_shadow: NumpyArray | None = None,
     epsilon: float = 1e-06,
     rope_interleaved: bool = True,
+    rope_last: bool = False,
     weight_format: Literal["ND", "NZ"] = "ND",
     strict: bool = False,
     query: NumpyArray | Literal[False] | None = None,
@@ -2007,6 +2052,7 @@ def indexer_prolog(
     index_k_shadow: Array | None = None,
     epsilon: float = 1e-06,
     rope_interleaved: bool = True,
+    rope_last: bool = False,
     weight_format: Literal["ND", "NZ"] = "ND",
     strict: bool = False,
     query: Array | Literal[False] | None = None,
@@ -2033,6 +2079,7 @@ def indexer_prolog(
     index_k_shadow: Array | None = None,
     epsilon: float = 1e-06,
     rope_interleaved: bool = True,
+    rope_last: bool = False,
     weight_format: Literal["ND", "NZ"] = "ND",
     strict: bool = False,
     query: Array | Literal[False] | None = None,
@@ -2077,6 +2124,8 @@ def indexer_prolog(
     rope_interleaved : bool, default True
         true: rope takes interleaved pairs, as the document's; false: halves, as the released
         checkpoints'
+    rope_last : bool, default False
+        rope rotates the last channels of a head, not the first
     weight_format : {"ND", "NZ"}, default "ND"
         of the three weights; NZ: dense panels of 16 columns
     strict : bool, default False
@@ -2125,6 +2174,7 @@ def indexer_prolog(
         (
             epsilon,
             rope_interleaved,
+            rope_last,
             weight_format,
             strict,
         ),

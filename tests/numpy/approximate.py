@@ -68,6 +68,12 @@ def product(x: Approx, weight: Floats, family: Family) -> Approx:
     return x.like(x.value @ weight, error)
 
 
+def plus(x: Approx, term: Floats, family: Family) -> Approx:
+    """Of x and a term that is exact: one rounding more."""
+    value = x.value + term
+    return x.like(value, x.error + family.unit * (np.abs(value) + x.error))
+
+
 def product_per_head(x: Approx, weights: Floats, family: Family) -> Approx:
     """Of x [.., heads, K] and a weight [K, N] of each head."""
     heads = [

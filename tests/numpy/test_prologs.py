@@ -10,6 +10,7 @@ from approximate import (
     Approx,
     joined,
     layer_norm,
+    plus,
     product,
     product_per_head,
     rms_norm,
@@ -60,7 +61,7 @@ def run(
     for name, values in tensors.items():
         if weight_format == "NZ" and name in MLA_WEIGHTS + INDEXER_WEIGHTS:
             values = to_nz(values)
-        if name in ("x", "sin", "cos", "query_norm"):
+        if name in ("x", "sin", "cos", "query_norm", "query_source"):
             values = values.reshape(*tokens_shape, values.shape[-1])
         sent[name] = Real.round(values, dtype)
     sent["cache_index"] = slots.astype(np.int32).reshape(tokens_shape)
@@ -159,6 +160,71 @@ def test_mla_prolog_equals_the_formula(
     check_cache("kr_cache", got.real("kr_cache"), t["kr_cache"], slots, keys)
 
 
+@pytest.mark.parametrize("source", [False, True])
+@pytest.mark.parametrize("normed", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("tokens", [(3,), (2, 11)])
+def test_mla_prolog_of_other_families_equals_the_formula(
+    runner: Runner,
+    implementation: Implementation,
+    tokens: tuple[int, ...],
+    dtype: RealName,
+    normed: bool,
+    source: bool,
+) -> None:
+    """Biases, rope by halves; queries of a source; rope rows that are normed before they turn."""
+    family, draw = implementation.family, Draws(940 + 2 * normed + source, dtype)
+    hidden, rank, heads, nope, latent, width = 70, 40, 3, 9, 21, 10
+    count = int(np.prod(tokens))
+    t = {
+        "x": draw(count, hidden),
+        "w_uq_qr": draw.weight(rank, heads * (nope + width)),
+        "w_uk": draw(heads, nope, latent, scale=nope**-0.5),
+        "w_dkv_kr": draw.weight(hidden, latent + width),
+        "bias_dkv_kr": draw(latent + width),
+        "gamma_ckv": draw(latent),
+        "sin": draw(count, width),
+        "cos": draw(count, width),
+        "kv_cache": draw(3, 9, 1, latent),
+        "kr_cache": draw(3, 9, 1, width),
+    }
+    low = {
+        "w_dq": draw.weight(hidden, rank),
+        "bias_dq": draw(rank),
+        "gamma_cq": draw(rank),
+    }
+    t |= {"query_source": draw(count, rank)} if source else low
+    t |= {"gamma_kr": draw(width)} if normed else {}
+    slots = random_slots(draw.rng, count, 27)
+    how: dict[str, object] = {"rope_interleaved": False}
+    if normed:
+        how["epsilon_kr"] = 0.5
+    got = run(runner, implementation, "mla_prolog", t, slots, dtype, "ND", tokens, how)
+
+    x, sin, cos = Approx.exact(t["x"]), t["sin"], t["cos"]
+    if source:
+        assert "query_norm" not in got.tensors
+        made = Approx.exact(t["query_source"])
+    else:
+        cq = plus(product(x, t["w_dq"], family), t["bias_dq"], family).rounded(dtype)
+        norm = rms_norm(cq, t["gamma_cq"], held(1e-5), family)
+        check_rows("query_norm", got.real("query_norm"), norm)
+        made = norm.rounded(dtype)
+    q = product(made, t["w_uq_qr"], family).rounded(dtype).reshape(count, heads, nope + width)
+    query = product_per_head(q.columns(0, nope), t["w_uk"], family)
+    check_rows("query", got.real("query"), query)
+    rotated = rope(q.columns(nope, nope + width), sin[:, None], cos[:, None], False, family)
+    check_rows("query_rope", got.real("query_rope"), rotated)
+    kv = plus(product(x, t["w_dkv_kr"], family), t["bias_dkv_kr"], family).rounded(dtype)
+    rows = rms_norm(kv.columns(0, latent), t["gamma_ckv"], held(1e-5), family)
+    check_cache("kv_cache", got.real("kv_cache"), t["kv_cache"], slots, rows)
+    keys = kv.columns(latent, latent + width)
+    if normed:
+        keys = rms_norm(keys, t["gamma_kr"], 0.5, family).rounded(dtype)
+    keys = rope(keys, sin, cos, False, family)
+    check_cache("kr_cache", got.real("kr_cache"), t["kr_cache"], slots, keys)
+
+
 @pytest.mark.parametrize("weight_format", ["ND", "NZ"])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("seed", range(7))
@@ -191,6 +257,9 @@ def test_indexer_prolog_equals_the_formula(
     slots = random_slots(draw.rng, count, 15)
     interleaved = seed % 3 != 1
     attributes: dict[str, object] = {} if interleaved else {"rope_interleaved": False}
+    last = seed % 2 == 1
+    if last:
+        attributes["rope_last"] = True
     epsilon = 0.5 if seed == 4 else held(1e-6)
     if seed == 4:
         attributes["epsilon"] = epsilon
@@ -201,14 +270,18 @@ def test_indexer_prolog_equals_the_formula(
     sin, cos = t["sin"], t["cos"]
     q = product(Approx.exact(t["query_norm"]), t["w_idx_qb"], family).rounded(dtype)
     q = q.reshape(count, heads, dim)
-    rotated = rope(q.columns(0, width), sin[:, None], cos[:, None], interleaved, family)
-    check_rows("query", got.real("query"), joined(rotated, q.columns(width, dim)))
+    first = dim - width if last else 0
+
+    def turned(heads: Approx, sin: Floats, cos: Floats) -> Approx:
+        middle = rope(heads.columns(first, first + width), sin, cos, interleaved, family)
+        before, after = heads.columns(0, first), heads.columns(first + width, dim)
+        return joined(joined(before, middle), after)
+
+    check_rows("query", got.real("query"), turned(q, sin[:, None], cos[:, None]))
     x = Approx.exact(t["x"])
     keys = product(x, t["w_idx_k"], family)
     keys = layer_norm(keys, t["in_gamma_k"], t["in_beta_k"], epsilon, family).rounded(dtype)
-    rows = joined(
-        rope(keys.columns(0, width), sin, cos, interleaved, family), keys.columns(width, dim)
-    )
+    rows = turned(keys, sin, cos)
     check_cache("index_k_cache", got.real("index_k_cache"), t["index_k_cache"], slots, rows)
     check_rows("weights", got.real("weights"), product(x, t["w_idx_proj"], family))
 

@@ -346,7 +346,16 @@ def test_the_layer_is_the_four_operators_bit_for_bit(weights: Arguments) -> None
     out = torch.ops.custom_pypto.npu_sparse_attention_pto(*(arguments[name] for name in NAMES))
     turn = [a["sin"], a["cos"], a["cache_index"]]
     query, query_rope, norm = torch.ops.tamis.mla_prolog(
-        *(a[name] for name in NAMES[:7]), *turn, a["kv_cache"], a["kr_cache"]
+        a["x"],
+        a["w_uq_qr"],
+        a["w_uk"],
+        a["w_dkv_kr"],
+        a["gamma_ckv"],
+        *turn,
+        a["kv_cache"],
+        a["kr_cache"],
+        w_dq=a["w_dq"],
+        gamma_cq=a["gamma_cq"],
     )
     index, head_weights = torch.ops.tamis.indexer_prolog(
         a["x"],

@@ -384,6 +384,15 @@ def _prolog(op: str, folder: Path, rows: tuple[int, ...], without: tuple[str, ..
     return case
 
 
+def _of_other_families(folder: Path, rows: tuple[int, ...]) -> Case:
+    case = _prolog("mla_prolog", folder, rows)
+    case.tensors["bias_dq"] = random(*case.tensors["gamma_cq"].shape)
+    case.tensors["bias_dkv_kr"] = random(case.tensors["w_dkv_kr"].shape[1])
+    case.tensors["gamma_kr"] = random(case.tensors["sin"].shape[-1])
+    case.attributes["rope_interleaved"] = False
+    return case
+
+
 def _compress_infer(**options: Any) -> Case:
     """A small call of nsa_compress_infer: new tokens end a window in each sequence."""
     tensors = {
@@ -491,6 +500,18 @@ def forms(folder: Path) -> Iterator[tuple[str, Case]]:
         yield f"indexer_prolog of {rows}", _prolog("indexer_prolog", folder, rows)
     for op in ("mla_prolog", "indexer_prolog", "sparse_attention_pto"):
         yield f"{op} in fp32", in_fp32(torch_case(folder, op))
+    for rows in ((5,), (2, 3)):
+        yield f"mla_prolog of {rows}, biases and a norm", _of_other_families(folder, rows)
+        source = _of_other_families(folder, rows)
+        for name in ("w_dq", "bias_dq", "gamma_cq"):
+            del source.tensors[name]
+        source.tensors["query_source"] = random(*rows, len(source.tensors["w_uq_qr"]))
+        yield f"mla_prolog of {rows}, of a source, biases and a norm", source
+        least = {n: t for n, t in source.tensors.items() if n not in ("bias_dkv_kr", "gamma_kr")}
+        yield f"mla_prolog of {rows}, of a source", Case("mla_prolog", least, {})
+        last = _prolog("indexer_prolog", folder, rows)
+        last.attributes["rope_last"] = True
+        yield f"indexer_prolog of {rows}, rope on the last channels", last
     keys_only = ("query_norm", "w_idx_qb", "w_idx_proj")
     yield "indexer_prolog, keys", _prolog("indexer_prolog", folder, (5,), keys_only)
     shadowed = _prolog("indexer_prolog", folder, (5,))

@@ -292,6 +292,11 @@ void MlaProlog(ContractCall* c) {
     nope = 16 * random.Between(1, 2);
     latent = 16 * random.Between(1, 2);
   }
+  if (random.Below(3) == 0) {
+    c->Need("query_source").Omit("w_dq").Omit("gamma_cq").Omit("bias_dq");
+  } else {
+    c->Omit("query_source").Need("w_dq").Need("gamma_cq");
+  }
   c->Size("H", Side(c, nz, 40))
       .Size("Lq", Side(c, nz, 24))
       .Size("N", heads)

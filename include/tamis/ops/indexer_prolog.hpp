@@ -15,8 +15,8 @@ namespace tamis::indexer_prolog {
 ///   weights = r(x w_idx_proj)
 /// layernorm(v) = (v - mean) / sqrt(variance + epsilon) gamma + beta, variance = mean of squares.
 /// epsilon is rounded to fp32 before use, by the reference, too. rope rotates the first channels of
-/// a head, as many as sin has: u cos + (-u[half..], u[..half]) sin, where u is v (rope_interleaved
-/// false) or its even channels, then the odd ones (true).
+/// a head, as many as sin has, or the last ones (rope_last): u cos + (-u[half..], u[..half]) sin,
+/// where u is v (rope_interleaved false) or its even channels, then the odd ones (true).
 ///
 /// Outputs that are absent are not computed, and what only they need may be absent: query_norm and
 /// w_idx_qb for query, w_idx_proj for weights. `slot` is the token's cache_index, page * page_size
@@ -43,6 +43,7 @@ struct Params {
   OutputView index_k_shadow = {};  // [pages, panels, panel_bytes] uint8, updated; optional
   double epsilon = 1e-6;
   bool rope_interleaved = true;
+  bool rope_last = false;
   WeightFormat weight_format = WeightFormat::kNd;  // of the three weights
   bool strict = false;
   OutputView query = {};    // [T, Ni, Di]

@@ -12,6 +12,7 @@ same bits.
 
 from tamis.nn.compressed import NativeCompressedAttention
 from tamis.nn.deepseek import DeepSeekSparseAttention
+from tamis.nn.flavour import Flavour
 from tamis.nn.latent import mla_sparse_attention
 from tamis.nn.memory import empty_in_huge_pages
 from tamis.nn.native import Branches, NativeSparseAttention
@@ -22,6 +23,7 @@ from tamis.nn.step import Step
 __all__ = [
     "Branches",
     "DeepSeekSparseAttention",
+    "Flavour",
     "NativeCompressedAttention",
     "NativeSparseAttention",
     "PageTable",

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import layer_norm
 
 import tamis.torch  # noqa: F401  (registers torch.ops.tamis)
 from tamis.nn.checkpoint import Checkpoint
 from tamis.nn.counts import Counts
+from tamis.nn.deepseek_parameters import parameters_of
+from tamis.nn.deepseek_sources import Sources, linear, scale_of
+from tamis.nn.flavour import Flavour
+from tamis.nn.from_transformers import read
 from tamis.nn.memory import sizes
 from tamis.nn.page_table import PageTable, Rows
 from tamis.nn.paged_cache import PagedCache
-from tamis.nn.rope import rope_of
+from tamis.nn.rope import NO_ROPE, rope_of
 from tamis.nn.step import Step, new_step, run_step, step_of
 
 # Weights of a linear layer, by their names in the checkpoint, where they are transposed.
@@ -45,6 +51,8 @@ YARN: dict[str, Any] = {
     "mscale_all_dim": 1.0,
 }
 
+_OWN = Flavour()
+
 
 class DeepSeekSparseAttention(torch.nn.Module):
     """Multi-head latent attention over the `topk` keys that the lightning indexer selects.
@@ -73,15 +81,20 @@ class DeepSeekSparseAttention(torch.nn.Module):
     epsilon : float, default 1e-6
         of all norms, as in the checkpoint
     dtype : torch.dtype, default torch.bfloat16
-        of weights, activations and caches; or torch.float16
+        of weights, activations and caches; or torch.float16, torch.float32
+    flavour : Flavour, optional
+        what another family's layer does otherwise: `from_transformers` sets it
     """
+
+    w_dq: torch.nn.Parameter | None
+    w_idx_proj: torch.nn.Parameter | None
 
     def __init__(
         self,
         *,
         hidden: int = 7168,
         heads: int = 128,
-        q_lora_rank: int = 1536,
+        q_lora_rank: int | None = 1536,
         kv_lora_rank: int = 512,
         rope_dim: int = 64,
         nope_dim: int = 128,
@@ -94,37 +107,71 @@ class DeepSeekSparseAttention(torch.nn.Module):
         rope_interleaved: bool = False,
         epsilon: float = 1e-6,
         dtype: torch.dtype = torch.bfloat16,
+        flavour: Flavour = _OWN,
     ) -> None:
         super().__init__()
+        self.flavour = flavour
         self.topk, self.epsilon, self.rope_interleaved = topk, epsilon, rope_interleaved
-        self.cache_rows = {
-            "kv": (1, kv_lora_rank),
-            "kr": (1, rope_dim),
-            "index_k": (1, index_dim),
-        }
-        self.rope = rope_of(rope_scaling, rope_theta, rope_dim)
+        self.cache_rows = {"kv": (1, kv_lora_rank), "kr": (1, rope_dim)}
+        if flavour.indexer:
+            self.cache_rows["index_k"] = (1, index_dim)
+        self.rope = rope_of(rope_scaling, rope_theta, rope_dim) if rope_dim else NO_ROPE
         self.scale_value = (nope_dim + rope_dim) ** -0.5 * self.rope.softmax_factor
+        parameters = parameters_of(
+            hidden=hidden,
+            heads=heads,
+            q_lora_rank=q_lora_rank,
+            kv_lora_rank=kv_lora_rank,
+            rope_dim=rope_dim,
+            nope_dim=nope_dim,
+            v_dim=v_dim,
+            index_heads=index_heads,
+            index_dim=index_dim,
+            dtype=dtype,
+            flavour=flavour,
+        )
+        for name, parameter in parameters.items():
+            self.register_parameter(name, parameter)
 
-        def weight(*shape: int) -> torch.nn.Parameter:
-            scaled = torch.randn(shape, dtype=dtype) * shape[-2] ** -0.5
-            return torch.nn.Parameter(scaled, requires_grad=False)
+    @classmethod
+    def from_transformers(
+        cls, module: torch.nn.Module, rotary: torch.nn.Module | None = None
+    ) -> DeepSeekSparseAttention:
+        """The attention of one layer of a model of transformers, over a paged cache.
 
-        def constant(value: float, size: int) -> torch.nn.Parameter:
-            return torch.nn.Parameter(torch.full((size,), value, dtype=dtype), requires_grad=False)
+        Families are those that `tamis.transformers.families` lists. Weights are copied; norms of
+        the indexer that transformers keeps in fp32 are rounded to the layer's dtype.
 
-        self.w_dq = weight(hidden, q_lora_rank)
-        self.w_uq_qr = weight(q_lora_rank, heads * (nope_dim + rope_dim))
-        self.w_uk = weight(heads, nope_dim, kv_lora_rank)
-        self.w_dkv_kr = weight(hidden, kv_lora_rank + rope_dim)
-        self.gamma_cq = constant(1.0, q_lora_rank)
-        self.gamma_ckv = constant(1.0, kv_lora_rank)
-        self.w_idx_qb = weight(q_lora_rank, index_heads * index_dim)
-        self.w_idx_k = weight(hidden, index_dim)
-        self.w_idx_proj = weight(hidden, index_heads)
-        self.in_gamma_k = constant(1.0, index_dim)
-        self.in_beta_k = constant(0.0, index_dim)
-        self.w_uv = weight(heads, kv_lora_rank, v_dim)
-        self.w_o = weight(heads * v_dim, hidden)
+        Parameters
+        ----------
+        module : torch.nn.Module
+            such as `model.model.layers[3].self_attn`, on the CPU, in bfloat16, float16 or float32
+        rotary : torch.nn.Module, optional
+            the model's `rotary_emb`, for types of rope that `rope_scaling` does not know, and for
+            mistral_large4, whose frequencies are learnt; by default the module's config tells
+
+        Returns
+        -------
+        DeepSeekSparseAttention
+            with the module's results. A layer that uses another's selection has no indexer: see
+            `forward_and_select`
+
+        Raises
+        ------
+        ValueError
+            It is none of these, or does what this layer does not: a window in place of an indexer,
+            another layer's keys and values, weights of 8 bits; one line that says what.
+        """
+        found = read(module, rotary)
+        layer = cls(**found.sizes, rope_scaling=None, flavour=found.flavour, dtype=found.dtype)
+        layer.rope, layer.scale_value = found.rope, found.scale_value
+        with torch.no_grad():
+            for name, tensor in found.parameters.items():
+                parameter = layer.get_parameter(name)
+                if name in found.kept:
+                    parameter.data = parameter.to(tensor.dtype)
+                parameter.copy_(tensor)
+        return layer
 
     def load_checkpoint(self, state: Mapping[str, Tensor], prefix: str = "") -> None:
         """Takes one layer's weights under the names of the released checkpoint.
@@ -145,6 +192,8 @@ class DeepSeekSparseAttention(torch.nn.Module):
             A tensor is missing, is none of the layer's, or has another shape or dtype; one line
             that names all of them. Nothing has changed.
         """
+        if self.flavour != _OWN:
+            raise ValueError(f"state: expected a layer of DeepSeek-V3.2's kind, got {self.flavour}")
         heads, nope_dim, latent = self.w_uk.shape
         v_dim = self.w_uv.shape[-1]
         shapes = {source: self.get_parameter(n).shape[::-1] for n, source in _LINEAR.items()}
@@ -170,7 +219,7 @@ class DeepSeekSparseAttention(torch.nn.Module):
         **sizes : int
             without `table`: `sequences`, `pages` and so on of a `PageTable`
         """
-        return PagedCache(self.cache_rows, table, strides=None, dtype=self.w_dq.dtype, **sizes)
+        return PagedCache(self.cache_rows, table, strides=None, dtype=self.w_dkv_kr.dtype, **sizes)
 
     def step(self, counts: Counts, table: PageTable) -> Step:
         """Makes room for new tokens in the caches of all layers that share a table.
@@ -194,7 +243,9 @@ class DeepSeekSparseAttention(torch.nn.Module):
         """
         return new_step(counts, table, self._step)
 
-    def forward(self, x: Tensor, counts: Counts | Step, cache: PagedCache) -> Tensor:
+    def forward(
+        self, x: Tensor, counts: Counts | Step, cache: PagedCache, selected: Tensor | None = None
+    ) -> Tensor:
         """Attention of new tokens to themselves and to all before them.
 
         Parameters
@@ -206,57 +257,162 @@ class DeepSeekSparseAttention(torch.nn.Module):
             layers share a table, what `step` made of them
         cache : PagedCache
             of `make_cache`
+        selected : Tensor, optional
+            where this layer has no indexer: what `forward_and_select` of another gave
 
         Returns
         -------
         Tensor [sum(counts), H]
             hidden states
         """
-        values = torch.einsum("tnl,nlv->tnv", self.attend(x, counts, cache), self.w_uv)
-        return values.flatten(1) @ self.w_o
+        return self.forward_and_select(x, counts, cache, selected)[0]
 
-    def attend(self, x: Tensor, counts: Counts | Step, cache: PagedCache) -> Tensor:
+    def forward_and_select(
+        self, x: Tensor, counts: Counts | Step, cache: PagedCache, selected: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """As `forward`, and what was selected, for layers of the same step without an indexer.
+
+        A layer with an indexer does not look at `selected`, so layers may hand it on in turn.
+
+        Returns
+        -------
+        hidden : Tensor [sum(counts), H]
+            hidden states
+        selected : Tensor [sum(counts), 1, topk] of int32
+            positions in each token's sequence, best first, then -1
+        """
+        sources, latent, selected = self._run(x, counts, cache, selected)
+        values = torch.einsum("tnl,nlv->tnv", latent, self.w_uv)
+        if self.w_gate is not None:
+            gates = sources.gates @ self.w_gate
+            weights = gates.view(len(x), values.shape[1], -1).float().sigmoid()
+            values = (values * weights).to(x.dtype)
+        return linear(values.flatten(1), self.w_o, self.bias_o), selected
+
+    def attend(
+        self, x: Tensor, counts: Counts | Step, cache: PagedCache, selected: Tensor | None = None
+    ) -> Tensor:
         """As `forward`, but in the latent space: [sum(counts), N, kv_lora_rank].
 
-        The bits of a token's row do not depend on how its sequence was cut into calls. A call with
-        counts that is refused leaves the cache's lengths as they were.
+        The bits of a token's row do not depend on how its sequence was cut into calls, but where
+        torch makes queries or head weights (A.X-K2; weights of heads that are kept in fp32). A
+        call with counts that is refused leaves the cache's lengths as they were.
         """
-        return run_step(counts, cache, self._step, lambda s: self._attend(x, s, cache), x=x)
+        return self._run(x, counts, cache, selected)[1]
+
+    def _run(
+        self, x: Tensor, counts: Counts | Step, cache: PagedCache, selected: Tensor | None
+    ) -> tuple[Sources, Tensor, Tensor]:
+        if selected is None and not self.flavour.indexer:
+            raise ValueError(
+                "selected: expected another layer's, as this one has no indexer, got None"
+            )
+        return run_step(
+            counts, cache, self._step, lambda s: self._attend(x, s, cache, selected), x=x
+        )
 
     def _step(self, rows: Rows, table: PageTable) -> Step:
-        return step_of(rows, table, self.rope, self.w_dq.dtype)
+        return step_of(rows, table, self.rope, self.w_dkv_kr.dtype)
 
-    def _attend(self, x: Tensor, step: Step, cache: PagedCache) -> Tensor:
-        ops, kv, kr, index_k = torch.ops.tamis, *cache.tensors.values()
-        turn = step.sin, step.cos, step.slots
+    def _attend(
+        self, x: Tensor, step: Step, cache: PagedCache, selected: Tensor | None
+    ) -> tuple[Sources, Tensor, Tensor]:
+        ops, kv, kr = torch.ops.tamis, cache.tensors["kv"], cache.tensors["kr"]
+        sources = self._sources(x)
+        rotated = kr.shape[-1] > 0
+        # A step of layers that turn is one of those, too, that do not.
+        turn = (step.sin, step.cos) if rotated else (step.sin[:, :0], step.cos[:, :0])
+        low_rank = sources.queries is None
         query, query_rope, query_norm = ops.mla_prolog(
             x,
-            self.w_dq,
             self.w_uq_qr,
             self.w_uk,
             self.w_dkv_kr,
-            self.gamma_cq,
             self.gamma_ckv,
             *turn,
+            step.slots,
             kv,
             kr,
+            query_source=sources.queries,
+            w_dq=self.w_dq if low_rank else None,
+            bias_dq=self.bias_dq if low_rank else None,
+            bias_dkv_kr=self.bias_dkv_kr,
+            gamma_cq=self.gamma_cq if low_rank else None,
+            gamma_kr=self.gamma_kr,
             epsilon_cq=self.epsilon,
             epsilon_ckv=self.epsilon,
+            epsilon_kr=self.epsilon,
+            rope_interleaved=self.flavour.rope_interleaved,
         )
+        if self.query_scale is not None:
+            scale = scale_of(step, self.query_scale)
+            query, query_rope = query.mul_(scale), query_rope.mul_(scale)
+        if self.flavour.indexer:
+            normed = query_norm if sources.normed is None else sources.normed
+            selected = self._select(x, normed, turn, step, cache.tensors["index_k"])
+        out: Tensor = ops.sparse_flash_attention(
+            query,
+            kv,
+            selected,
+            scale_value=self.scale_value,
+            block_table=step.block_table,
+            actual_seq_lengths_query=step.ends,
+            actual_seq_lengths_kv=step.lengths,
+            query_rope=query_rope if rotated else None,
+            key_rope=kr if rotated else None,
+            sinks=self.sinks,
+            layout_query="TND",
+            layout_kv="PA_BSND",
+        )[0]
+        assert selected is not None
+        return sources, out, selected
+
+    def _sources(self, x: Tensor) -> Sources:
+        if self.flavour.queries == "low_rank":
+            return Sources(None, None, x)
+        if self.w_dq is None:
+            normed = None
+            if self.in_gamma_q is not None:
+                weights = self.in_gamma_q, self.in_beta_q
+                normed = layer_norm(x, x.shape[1:], *weights, self._index_epsilon())
+            return Sources(x, normed, x)
+        low = linear(x, self.w_dq, self.bias_dq)
+        normed = torch.ops.tamis_nn.rms_norm(low, self.gamma_cq, self.epsilon)
+        both = torch.cat((normed, low), -1)
+        return Sources(both, normed, both)
+
+    def _index_epsilon(self) -> float:
+        own = self.flavour.index_epsilon
+        return self.epsilon if own is None else own
+
+    def _select(
+        self, x: Tensor, normed: Tensor, turn: tuple[Tensor, Tensor], step: Step, index_k: Tensor
+    ) -> Tensor:
+        """What each token attends to, [T, 1, topk]."""
+        ops = torch.ops.tamis
+        assert self.w_idx_proj is not None
+        # Weights of heads that a model keeps in fp32 are not rounded.
+        wide = self.w_idx_proj.dtype != x.dtype
         index_query, index_weights = ops.indexer_prolog(
             x,
             self.w_idx_k,
             self.in_gamma_k,
             self.in_beta_k,
             *turn,
+            step.slots,
             index_k,
-            query_norm=query_norm,
+            query_norm=normed,
             w_idx_qb=self.w_idx_qb,
-            w_idx_proj=self.w_idx_proj,
-            epsilon=self.epsilon,
+            w_idx_proj=None if wide else self.w_idx_proj,
+            epsilon=self._index_epsilon(),
             rope_interleaved=self.rope_interleaved,
+            rope_last=self.flavour.index_rope_last,
         )
-        selected, _ = ops.lightning_indexer(
+        if wide:
+            index_weights = x.to(self.w_idx_proj.dtype) @ self.w_idx_proj
+        if self.index_query_scale is not None:
+            index_query = index_query.mul_(scale_of(step, self.index_query_scale))
+        selected: Tensor = ops.lightning_indexer(
             index_query,
             index_k,
             index_weights,
@@ -266,40 +422,34 @@ class DeepSeekSparseAttention(torch.nn.Module):
             layout_query="TND",
             layout_key="PA_BSND",
             sparse_count=self.topk,
-        )
-        out: Tensor = ops.sparse_flash_attention(
-            query,
-            kv,
-            selected,
-            scale_value=self.scale_value,
-            block_table=step.block_table,
-            actual_seq_lengths_query=step.ends,
-            actual_seq_lengths_kv=step.lengths,
-            query_rope=query_rope,
-            key_rope=kr,
-            layout_query="TND",
-            layout_kv="PA_BSND",
         )[0]
-        return out
+        return selected
 
     def extra_repr(self) -> str:
         """Sizes, as `repr` shows them."""
         heads, nope_dim, latent = self.w_uk.shape
-        rope_dim, index_dim = self.cache_rows["kr"][1], self.cache_rows["index_k"][1]
+        rope_dim, index_dim = self.cache_rows["kr"][1], self.cache_rows.get("index_k", (1, 0))[1]
+        dtype = self.w_dkv_kr.dtype
+        others = {
+            field.name: getattr(self.flavour, field.name)
+            for field in fields(Flavour)
+            if getattr(self.flavour, field.name) != field.default
+        }
         return sizes(
-            hidden=self.w_dq.shape[0],
+            hidden=self.w_dkv_kr.shape[0],
             heads=heads,
-            q_lora_rank=self.w_dq.shape[1],
+            q_lora_rank=None if self.w_dq is None else self.w_dq.shape[1],
             kv_lora_rank=latent,
             rope_dim=rope_dim,
             nope_dim=nope_dim,
             v_dim=self.w_uv.shape[-1],
-            index_heads=self.w_idx_proj.shape[1],
+            index_heads=0 if self.w_idx_proj is None else self.w_idx_proj.shape[1],
             index_dim=index_dim,
             topk=self.topk,
             rope=self.rope.kind,
             scale_value=f"{self.scale_value:.6g}",
-            dtype=self.w_dq.dtype,
+            dtype=dtype,
+            **others,
             bytes=sum(p.nbytes for p in self.parameters()),
-            cache_bytes_per_token=(latent + rope_dim + index_dim) * self.w_dq.itemsize,
+            cache_bytes_per_token=(latent + rope_dim + index_dim) * dtype.itemsize,
         )

@@ -31,6 +31,8 @@ class Step(NamedTuple):
         tokens of each sequence, the new ones included
     block_table : Tensor [B, pages_per_sequence] of int32
         of the `PageTable`
+    positions : Tensor [T] of int64
+        of each token in its sequence
     """
 
     slots: Tensor
@@ -39,6 +41,7 @@ class Step(NamedTuple):
     ends: Tensor
     lengths: Tensor
     block_table: Tensor
+    positions: Tensor
 
 
 def step_of(rows: Rows, table: PageTable, rope: Rope, dtype: torch.dtype) -> Step:
@@ -46,7 +49,7 @@ def step_of(rows: Rows, table: PageTable, rope: Rope, dtype: torch.dtype) -> Ste
     sin, cos = torch.ops.tamis_nn.turn(
         rows.positions, rope.frequencies, rope.attention_factor, dtype
     )
-    return Step(rows.slots, sin, cos, rows.ends, rows.lengths, table.block_table())
+    return Step(rows.slots, sin, cos, rows.ends, rows.lengths, table.block_table(), rows.positions)
 
 
 def new_step(counts: Counts, table: PageTable, make: Callable[[Rows, PageTable], Step]) -> Step:

@@ -39,6 +39,8 @@ const base::Contract& Room::contract() {
           .Optional("rope_interleaved", &Params::rope_interleaved,
                     "true: rope takes interleaved pairs, as the document's; false: halves, as the "
                     "released checkpoints'")
+          .Optional("rope_last", &Params::rope_last,
+                    "rope rotates the last channels of a head, not the first")
           .Choice("weight_format", &Params::weight_format, {"ND", "NZ"},
                   "of the three weights; NZ: dense panels of 16 columns")
           .Optional("strict", &Params::strict, "no limit of a document applies: changes nothing")

@@ -53,6 +53,7 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
   TAMIS_RETURN_IF_ERROR(prim::TakeTokens(params, params.index_k_cache, &p));
   p.epsilon = static_cast<float>(params.epsilon);
   p.interleaved = params.rope_interleaved;
+  p.rope_last = params.rope_last;
   p.heads = d["Ni"];
   p.dim = d["Di"];
   p.rope = d["rope"];
@@ -105,6 +106,7 @@ void FillArgs(Problem& p, const Params& in) {
   a.rope = p.rope;
   a.epsilon = p.epsilon;
   a.interleaved = p.interleaved;
+  a.rope_at = p.rope_last ? p.dim - p.rope : 0;
   a.with_keys = prim::WritesAny(p.slots);
   a.element = prim::ElementOf(p.dtype);
 }

@@ -18,6 +18,7 @@ struct Problem : prim::PrologProblem {
   WeightFormat format = WeightFormat::kNd;
   float epsilon = 0;  // kernels compute with it
   bool interleaved = true;
+  bool rope_last = false;
   KernelArgs args = {};  // the kernels' view, filled by OnCpu
 };
 

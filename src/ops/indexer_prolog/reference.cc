@@ -18,13 +18,16 @@ using prim::Put;
 
 namespace {
 
-// A head's channels, of which rope rotates the first, into an output's slot.
+// A head's channels, of which rope rotates the first or the last, into an output's slot.
 void PutHead(const Problem& p, const Params& in, int64_t token, const EstimateRow& head, int64_t at,
              size_t slot, base::GoldenOutput* output) {
   const EstimateRow sin = prim::ExactTokenRow(in.sin, p.batched, token);
   const EstimateRow cos = prim::ExactTokenRow(in.cos, p.batched, token);
-  Put(prim::RopeEstimate(Part(head, 0, p.rope), sin, cos, p.interleaved), at, slot, output);
-  Put(Part(head, p.rope, p.dim - p.rope), at + p.rope, slot, output);
+  const int64_t rotated = p.rope_last ? p.dim - p.rope : 0;
+  const int64_t plain = p.rope_last ? 0 : p.rope;
+  Put(prim::RopeEstimate(Part(head, rotated, p.rope), sin, cos, p.interleaved), at + rotated, slot,
+      output);
+  Put(Part(head, plain, p.dim - p.rope), at + plain, slot, output);
 }
 
 void PutKey(const Problem& p, const Params& in, int64_t token, size_t slot,

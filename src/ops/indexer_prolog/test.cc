@@ -17,6 +17,7 @@ struct Idx : Prolog {
   int64_t heads = 16;
   int64_t dim = 32;
   bool interleaved = true;
+  bool last = false;
 };
 
 TestCall Build(const Idx& s) {
@@ -30,6 +31,7 @@ TestCall Build(const Idx& s) {
   SetVector(&call, s, "in_beta_k", s.dim);
   SetCache(&call, s, "index_k_cache", s.dim);
   call.Set("rope_interleaved", s.interleaved);
+  call.Set("rope_last", s.last);
   return call;
 }
 
@@ -44,6 +46,7 @@ TEST(IndexerProlog, AgreesOverRandomShapesSlotsAndStrides) {
     s.heads = s.nz ? 16 : random.Between(1, 5);
     s.rope = 2 * random.Between(0, s.dim / 2);
     s.interleaved = random.Below(2) == 0;
+    s.last = random.Below(2) == 0;
     DrawCache(&s, &random);
     TestCall call = Build(s);
     call.OutputGap(s.gap);
@@ -175,8 +178,9 @@ TEST(IndexerProlog, SlotMinusOneIsNotWrittenHalvesOfCosAndSinDifferNzEqualsNdAnd
   EXPECT_EQ(epsilon_bytes->at("query"), bytes->at("query"));
 }
 
-// Small integers: every step is exact. query_norm picks the columns 1 2 3 4 5 out of w_idx_qb.
-TEST(IndexerProlog, RopeRotatesTheFirstChannelsByPairsOrHalves) {
+// A head of 5 channels, 4 of which turn; small integers, so that every step is exact. query_norm
+// picks the columns 1 2 3 4 5 out of w_idx_qb.
+TestCall BuildOneHead() {
   Idx s;
   s.tokens = 1;
   s.slots = {0};
@@ -189,6 +193,11 @@ TEST(IndexerProlog, RopeRotatesTheFirstChannelsByPairsOrHalves) {
       .Tensor("w_idx_qb", s.dtype, {1, 5}, Elements({1, 2, 3, 4, 5}))
       .Tensor("sin", s.dtype, {1, 4}, Elements({10, 20, 30, 40}))
       .Tensor("cos", s.dtype, {1, 4}, Elements({1, 2, 3, 4}));
+  return call;
+}
+
+TEST(IndexerProlog, RopeRotatesTheFirstChannelsByPairsOrHalves) {
+  TestCall call = BuildOneHead();
   for (Level level : TestedLevels()) {
     // u = 1 3 2 4; u cos = 1 6 6 16; turned = -2 -4 1 3; turned sin = -20 -80 30 120
     call.Set("rope_interleaved", true);
@@ -198,6 +207,21 @@ TEST(IndexerProlog, RopeRotatesTheFirstChannelsByPairsOrHalves) {
     call.Set("rope_interleaved", false);
     ASSERT_TRUE(call.Run({.level = level}).ok());
     EXPECT_EQ(Row(call, "query", 0, 5), (std::vector<double>{-29, -76, 39, 96, 5}));
+  }
+}
+
+TEST(IndexerProlog, RopeRotatesTheLastChannelsWhereAsked) {
+  TestCall call = BuildOneHead();
+  call.Set("rope_last", true);
+  for (Level level : TestedLevels()) {
+    // u = 2 4 3 5; u cos = 2 8 9 20; turned = -3 -5 2 4; turned sin = -30 -100 60 160
+    call.Set("rope_interleaved", true);
+    ASSERT_TRUE(call.Run({.level = level}).ok());
+    EXPECT_EQ(Row(call, "query", 0, 5), (std::vector<double>{1, -28, -92, 69, 180}));
+    // u = 2 3 4 5; u cos = 2 6 12 20; turned = -4 -5 2 3; turned sin = -40 -100 60 120
+    call.Set("rope_interleaved", false);
+    ASSERT_TRUE(call.Run({.level = level}).ok());
+    EXPECT_EQ(Row(call, "query", 0, 5), (std::vector<double>{1, -38, -94, 72, 140}));
   }
 }
 

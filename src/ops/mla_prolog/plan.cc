@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "base/checked.h"
 #include "base/dtype.h"
@@ -41,19 +42,37 @@ Status CheckEpsilon(const char* name, double epsilon) {
   return epsilon >= 0 ? Status::Ok() : base::Invalid(name, "at least 0", std::to_string(epsilon));
 }
 
+// Queries of low rank, or what the caller has made; never both.
+Status CheckSource(const Params& params) {
+  if (params.query_source.absent()) {
+    if (params.w_dq.absent()) return base::NullArgument("w_dq");
+    return params.gamma_cq.absent() ? base::NullArgument("gamma_cq") : Status::Ok();
+  }
+  const std::pair<const char*, const TensorView*> others[] = {
+      {"w_dq", &params.w_dq}, {"gamma_cq", &params.gamma_cq}, {"bias_dq", &params.bias_dq}};
+  for (const auto& [name, view] : others) {
+    if (!view->absent()) return base::Invalid(name, "none beside query_source", "a tensor");
+  }
+  return Status::Ok();
+}
+
 }  // namespace
 
 Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
   const base::Dims& d = *dims;
+  TAMIS_RETURN_IF_ERROR(CheckSource(params));
   TAMIS_RETURN_IF_ERROR(CheckDims(d));
   TAMIS_RETURN_IF_ERROR(CheckEpsilon("epsilon_cq", params.epsilon_cq));
   TAMIS_RETURN_IF_ERROR(CheckEpsilon("epsilon_ckv", params.epsilon_ckv));
+  TAMIS_RETURN_IF_ERROR(CheckEpsilon("epsilon_kr", params.epsilon_kr));
   Problem& p = *problem;
   p.format = params.weight_format;
   TAMIS_RETURN_IF_ERROR(CheckStrides(p, params));
   TAMIS_RETURN_IF_ERROR(prim::TakeTokens(params, params.kv_cache, &p));
   p.epsilon_cq = static_cast<float>(params.epsilon_cq);
   p.epsilon_ckv = static_cast<float>(params.epsilon_ckv);
+  p.epsilon_kr = static_cast<float>(params.epsilon_kr);
+  p.interleaved = params.rope_interleaved;
   p.heads = d["N"];
   p.nope = d["nope"];
   p.rope = d["rope"];
@@ -73,13 +92,18 @@ void Room::Bind(const Problem& p, const Params& in, KernelArgs* args) {
   KernelArgs& a = *args;
   a.x = in.x.data;
   a.x_at = prim::TokenStridesOf(in.x, p.batched);
+  a.query_source = in.query_source.data;
+  a.query_source_at = prim::TokenStridesOf(in.query_source, p.batched);
   a.dq = prim::WeightOf(in.w_dq, p.format);
   a.uq_qr = prim::WeightOf(in.w_uq_qr, p.format);
   a.uk = prim::NdWeight(in.w_uk);
   a.uk_head_stride = in.w_uk.strides[0];
   a.dkv_kr = prim::WeightOf(in.w_dkv_kr, p.format);
+  a.bias_dq = in.bias_dq.data;
+  a.bias_dkv_kr = in.bias_dkv_kr.data;
   a.gamma_cq = in.gamma_cq.data;
   a.gamma_ckv = in.gamma_ckv.data;
+  a.gamma_kr = in.gamma_kr.data;
   a.sin = in.sin.data;
   a.sin_at = prim::TokenStridesOf(in.sin, p.batched);
   a.cos = in.cos.data;
@@ -113,7 +137,14 @@ void FillArgs(Problem& p, const Params& in) {
   a.query_rank = p.query_rank;
   a.epsilon_cq = p.epsilon_cq;
   a.epsilon_ckv = p.epsilon_ckv;
-  a.with_norm = a.query != nullptr || a.query_rope != nullptr || a.query_norm != nullptr;
+  a.epsilon_kr = p.epsilon_kr;
+  a.interleaved = p.interleaved;
+  a.with_bias_dq = !in.bias_dq.absent();
+  a.with_bias_kv = !in.bias_dkv_kr.absent();
+  a.with_gamma_kr = !in.gamma_kr.absent();
+  a.with_source = !in.query_source.absent();
+  a.with_norm =
+      !a.with_source && (a.query != nullptr || a.query_rope != nullptr || a.query_norm != nullptr);
   a.with_kv = prim::WritesAny(p.slots);
   a.element = prim::ElementOf(p.dtype);
 }
@@ -147,7 +178,7 @@ std::string Room::Blocking(const Problem& p) { return prim::BlockingOf(p.args.bl
 
 Cost Room::CountCost(const Problem& p, const Params& in) {
   const auto tokens = static_cast<double>(p.tokens);
-  const auto hidden = static_cast<double>(in.w_dq.shape[0]);
+  const auto hidden = static_cast<double>(in.w_dkv_kr.shape[0]);
   const auto rank = static_cast<double>(p.query_rank);
   const auto heads = static_cast<double>(p.heads);
   const auto nope = static_cast<double>(p.nope);
@@ -156,10 +187,11 @@ Cost Room::CountCost(const Problem& p, const Params& in) {
   const bool query = !in.query.absent();
   const bool query_rope = !in.query_rope.absent();
   const bool norm = !in.query_norm.absent();
+  const bool source = !in.query_source.absent() && (query || query_rope);
   const bool cache = prim::WritesAny(p.slots);
   double weights = cache ? hidden * (latent + rope) : 0;
   double written = cache ? latent + rope : 0;
-  if (query || query_rope || norm) weights += hidden * rank;
+  if (in.query_source.absent() && (query || query_rope || norm)) weights += hidden * rank;
   if (query) weights += heads * nope * (rank + latent);
   if (query_rope) weights += heads * rope * rank;
   if (query) written += heads * latent;
@@ -168,7 +200,7 @@ Cost Room::CountCost(const Problem& p, const Params& in) {
   Cost cost;
   cost.flops = 2 * tokens * weights;
   const auto bytes = static_cast<double>(base::ItemSize(p.dtype));
-  cost.read_bytes = bytes * (weights + tokens * (hidden + 2 * rope));
+  cost.read_bytes = bytes * (weights + tokens * (hidden + 2 * rope + (source ? rank : 0)));
   cost.write_bytes = bytes * tokens * written;
   return cost;
 }

@@ -20,6 +20,8 @@ struct Problem : prim::PrologProblem {
   WeightFormat format = WeightFormat::kNd;
   float epsilon_cq = 0;  // kernels compute with them
   float epsilon_ckv = 0;
+  float epsilon_kr = 0;
+  bool interleaved = true;
   KernelArgs args = {};  // the kernels' view, filled by OnCpu
 };
 

@@ -15,20 +15,33 @@ struct Mla : Prolog {
   int64_t heads = 2;
   int64_t nope = 16;
   int64_t latent = 32;
+  bool source = false;  // query_source in place of w_dq and gamma_cq
+  bool bias = false;
+  bool norm_rope = false;  // gamma_kr
+  bool interleaved = true;
 };
 
 TestCall Build(const Mla& s) {
   TestCall call("mla_prolog");
   SetCommon(&call, s);
-  SetWeight(&call, s, "w_dq", s.hidden, s.rank);
+  if (s.source) {
+    SetPerToken(&call, s, "query_source", s.rank);
+  } else {
+    SetWeight(&call, s, "w_dq", s.hidden, s.rank);
+    SetVector(&call, s, "gamma_cq", s.rank);
+  }
   SetWeight(&call, s, "w_uq_qr", s.rank, s.heads * (s.nope + s.rope));
   SetWeight(&call, s, "w_dkv_kr", s.hidden, s.latent + s.rope);
   call.Strided("w_uk", s.dtype, {s.heads, s.nope, s.latent}, s.gap,
                [&](int64_t i) { return 0.25 * Draw(s.seed, "w_uk", i); });
-  SetVector(&call, s, "gamma_cq", s.rank);
   SetVector(&call, s, "gamma_ckv", s.latent);
+  if (s.bias && !s.source) SetVector(&call, s, "bias_dq", s.rank);
+  if (s.bias) SetVector(&call, s, "bias_dkv_kr", s.latent + s.rope);
+  if (s.norm_rope) SetVector(&call, s, "gamma_kr", s.rope);
   SetCache(&call, s, "kv_cache", s.latent);
   SetCache(&call, s, "kr_cache", s.rope);
+  if (s.norm_rope) call.Set("epsilon_kr", 0.25);
+  if (!s.interleaved) call.Set("rope_interleaved", false);
   return call;
 }
 
@@ -65,6 +78,64 @@ TEST(MlaProlog, AgreesOverManyTokensInChunksAndBlocks) {
     s.slots = RandomSlots(tokens, s.pages * s.page, &random);
     TestCall call = Build(s);
     ExpectConforms(call);
+  }
+}
+
+TEST(MlaProlog, AgreesInAllFlavours) {
+  Random random(903);
+  for (int i = 0; i < 48; ++i) {
+    Mla s;
+    DrawTokens(&s, i, &random);
+    s.source = (i & 1) != 0;
+    s.bias = (i & 2) != 0;
+    s.norm_rope = (i & 4) != 0;
+    s.interleaved = (i & 8) != 0;
+    s.hidden = DrawSize(s, 200, &random);
+    s.rank = DrawSize(s, 150, &random);
+    s.latent = DrawSize(s, 90, &random);
+    s.heads = random.Between(1, 4);
+    s.rope = s.nz ? 16 : 2 * random.Between(0, 20);
+    s.nope = DrawSize(s, 40, &random);
+    DrawCache(&s, &random);
+    TestCall call = Build(s);
+    call.OutputGap(s.gap);
+    SCOPED_TRACE("case " + std::to_string(i));
+    ExpectConforms(call);
+  }
+}
+
+TEST(MlaProlog, TokensTogetherGiveTheBitsOfTokensAloneInOtherFlavours) {
+  Mla s;
+  s.hidden = 150;
+  s.latent = 37;
+  s.rank = 75;
+  s.source = s.bias = s.norm_rope = true;
+  s.interleaved = false;
+  ExpectTokensGiveTheirBitsAlone(&Build, s,
+                                 {{"query", s.heads * s.latent}, {"query_rope", s.heads * s.rope}},
+                                 {{"kv_cache", s.latent}, {"kr_cache", s.rope}});
+}
+
+// What the norm gives, given.
+TEST(MlaProlog, TheNormedQueriesAsASourceGiveTheBitsOfTheQueries) {
+  for (int64_t tokens : {1, 3, 11}) {
+    Mla s;
+    s.tokens = tokens;
+    s.slots.assign(static_cast<size_t>(tokens), -1);
+    TestCall low_rank = Build(s);
+    s.source = true;
+    TestCall source = Build(s);
+    for (Level level : TestedLevels()) {
+      const auto expected = low_rank.Run({.level = level});
+      ASSERT_TRUE(expected.ok());
+      source.Tensor("query_source", s.dtype, {s.tokens, s.rank},
+                    [&](int64_t i) { return low_rank.Got("query_norm", i); });
+      const auto got = source.Run({.level = level});
+      ASSERT_TRUE(got.ok()) << got.status().message();
+      EXPECT_EQ(got->at("query"), expected->at("query"));
+      EXPECT_EQ(got->at("query_rope"), expected->at("query_rope"));
+      EXPECT_EQ(got->count("query_norm"), 0u);
+    }
   }
 }
 
@@ -149,6 +220,37 @@ TEST(MlaProlog, RopeTakesPairsLeavesHalvesAndSinComesBeforeCos) {
     ASSERT_TRUE(call.Run({.level = level}).ok());
     // u = 1 3 2 4; u cos = 1 6 6 16; turned = -2 -4 1 3; turned sin = -20 -80 30 120
     EXPECT_EQ(Row(call, "kr_cache", 0, 4), (std::vector<double>{-19, -74, 36, 136}));
+  }
+}
+
+TEST(MlaProlog, RopeByHalvesBiasAndTheNormOfRopeRowsComeInTheirOrder) {
+  Mla s;
+  s.tokens = 1;
+  s.slots = {0};
+  s.hidden = 1;
+  s.latent = 1;
+  s.rope = 4;
+  s.bias = true;
+  s.interleaved = false;
+  TestCall call = Build(s);
+  call.Tensor("x", s.dtype, {1, 1}, Elements({1}))
+      .Tensor("w_dkv_kr", s.dtype, {1, 5}, Elements({1, 1, 2, 3, 4}))
+      .Tensor("bias_dkv_kr", s.dtype, {5}, Elements({0, 1, 0, -1, 0}))
+      .Tensor("sin", s.dtype, {1, 4}, Elements({10, 20, 30, 40}))
+      .Tensor("cos", s.dtype, {1, 4}, Elements({1, 2, 3, 4}));
+  for (Level level : TestedLevels()) {
+    ASSERT_TRUE(call.Run({.level = level}).ok());
+    // u = 2 2 2 4; u cos = 2 4 6 16; turned = -2 -4 2 2; turned sin = -20 -80 60 80
+    EXPECT_EQ(Row(call, "kr_cache", 0, 4), (std::vector<double>{-18, -76, 66, 96}));
+  }
+  // All 2: the norm makes ones of them, gamma 1 2 3 4.
+  call.Tensor("bias_dkv_kr", s.dtype, {5}, Elements({0, 1, 0, -1, -2}))
+      .Tensor("gamma_kr", s.dtype, {4}, Elements({1, 2, 3, 4}))
+      .Set("epsilon_kr", 0.0);
+  for (Level level : TestedLevels()) {
+    ASSERT_TRUE(call.Run({.level = level}).ok());
+    // u = 1 2 3 4; u cos = 1 4 9 16; turned = -3 -4 1 2; turned sin = -30 -80 30 80
+    EXPECT_EQ(Row(call, "kr_cache", 0, 4), (std::vector<double>{-29, -76, 39, 96}));
   }
 }
 
@@ -312,8 +414,28 @@ TEST(MlaProlog, BadArgumentsAreRefusedByName) {
   refuse(Filled("x", kHalf, {1, 1, 3, 48}), "x");
   refuse(With("epsilon_cq", -1e-9), "epsilon_cq");
   refuse(With("epsilon_ckv", -1.0), "epsilon_ckv");
+  refuse(With("epsilon_kr", -1.0), "epsilon_kr");
+  refuse(Filled("bias_dq", kHalf, {31}), "bias_dq");
+  refuse(Filled("bias_dkv_kr", kHalf, {47}), "bias_dkv_kr");
+  refuse(Filled("gamma_kr", kHalf, {14}), "gamma_kr");
+  refuse(Filled("query_source", kHalf, {3, 32}), "w_dq");  // beside it
+  refuse(Filled("query_source", kHalf, {3, 31}), "query_source");
   refuse(Without("kv_cache"), "kv_cache", StatusCode::kNullArgument);
   refuse([](TestCall& c) { c.View("kr_cache", c.view("kv_cache")); }, "kr_cache");
+}
+
+TEST(MlaProlog, QueriesOfNoSourceAreRefused) {
+  Mla s;
+  TestCall cache_only = Build(s);
+  cache_only.Omit("query_norm").Without("w_dq");
+  ExpectRefused(cache_only, StatusCode::kNullArgument, "w_dq");
+  TestCall no_norm = Build(s);
+  no_norm.Omit("query_norm").Without("gamma_cq");
+  ExpectRefused(no_norm, StatusCode::kNullArgument, "gamma_cq");
+  s.source = true;
+  TestCall both = Build(s);
+  both.Tensor("bias_dq", s.dtype, {s.rank}, [](int64_t) { return 0.0; });
+  ExpectRefused(both, StatusCode::kInvalidArgument, "bias_dq");
 }
 
 TEST(MlaProlog, AnOddRopeWidthIsRefused) {

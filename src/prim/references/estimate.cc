@@ -116,6 +116,17 @@ EstimateRow LinearEstimate(const EstimateRow& x, const LinearWeight& w, DType dt
   return y;
 }
 
+EstimateRow SumEstimate(const EstimateRow& x, const EstimateRow& b) {
+  EstimateRow y = x;
+  for (size_t i = 0; i < x.size(); ++i) {
+    y[i].value += b[i].value;
+    const double rounding = kUnit * (std::fabs(y[i].value) + x[i].radius);
+    y[i].radius += rounding;
+    y[i].deviation += rounding;
+  }
+  return y;
+}
+
 EstimateRow RmsNormEstimate(const EstimateRow& x, const EstimateRow& gamma, double epsilon) {
   const Estimate mean = MeanSquare(x);
   const Scale scale = ScaleOf(mean.value, mean.radius, epsilon);

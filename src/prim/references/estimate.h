@@ -43,6 +43,9 @@ void RoundTo(DType dtype, EstimateRow* row);
 EstimateRow LinearEstimate(const EstimateRow& x, const LinearWeight& w, DType dtype, int64_t begin,
                            int64_t columns);
 
+/// x + b, with b exact: one rounding to fp32 more.
+EstimateRow SumEstimate(const EstimateRow& x, const EstimateRow& b);
+
 /// x / sqrt(mean(x^2) + epsilon) * gamma
 EstimateRow RmsNormEstimate(const EstimateRow& x, const EstimateRow& gamma, double epsilon);
 

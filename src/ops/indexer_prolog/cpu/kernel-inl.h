@@ -18,7 +18,7 @@ using tamis::prim::OffsetOf;
 using tamis::prim::PartOf;
 using tamis::prim::TokenPart;
 
-// Rotates the first channels of a head in place.
+// Rotates the first or the last channels of a head in place.
 template <class Element>
 void RotateHead(const KernelArgs& a, int64_t token, float* scratch,
                 typename Element::Stored* head) {
@@ -26,7 +26,8 @@ void RotateHead(const KernelArgs& a, int64_t token, float* scratch,
   float* const cos = sin + a.rope;
   WidenAs<Element>(ElementAt<Element>(a.sin, OffsetOf(a.sin_at, token)), a.rope, sin);
   WidenAs<Element>(ElementAt<Element>(a.cos, OffsetOf(a.cos_at, token)), a.rope, cos);
-  Rope<Element>(head, sin, cos, a.rope, a.interleaved, cos + a.rope, head);
+  auto* const channels = head + a.rope_at;
+  Rope<Element>(channels, sin, cos, a.rope, a.interleaved, cos + a.rope, channels);
 }
 
 template <class Element, class Output>

@@ -43,6 +43,7 @@ struct KernelArgs {
   int64_t heads;
   int64_t dim;
   int64_t rope;
+  int64_t rope_at;  // the first channel of a head that is rotated
   float epsilon;
   bool interleaved;
   bool with_keys;  // any row of the cache is written

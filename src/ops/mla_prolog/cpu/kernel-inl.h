@@ -29,6 +29,16 @@ Rows<Element> RowsOf(const KernelArgs& a, void* shared) {
   return {cq, cq + (a.with_norm ? a.blocks.block_tokens * a.query_rank : 0)};
 }
 
+// to = round(sums + bias)
+template <class Element>
+TAMIS_INLINE void NarrowSum(const float* sums, const typename Element::Stored* bias, int64_t count,
+                            typename Element::Stored* to) {
+  ForVectors(count, [&](int64_t c, int n) {
+    Element::StoreElementsN(to + c, Add(LoadN(sums + c, n), Element::LoadElementsN(bias + c, n)),
+                            n);
+  });
+}
+
 // A chunk of tokens times a strip of a down-projection.
 template <class Element>
 void Project(const KernelArgs& a, int64_t item, float* scratch, const Rows<Element>& rows) {
@@ -43,11 +53,16 @@ void Project(const KernelArgs& a, int64_t item, float* scratch, const Rows<Eleme
   const int64_t width = LinearStrip(w, a.blocks.chunk_tokens);
   const int64_t begin = (is_kv ? strip : strip - KvStrips(a)) * width;
   const int64_t end = begin + width < w.columns ? begin + width : w.columns;
+  const bool with_bias = is_kv ? a.with_bias_kv : a.with_bias_dq;
+  const void* const bias = is_kv ? a.bias_dkv_kr : a.bias_dq;
   Linear<Element>(
       w, begin, end, tokens.count, scratch,
       [&](int64_t t) { return ElementAt<Element>(a.x, OffsetOf(a.x_at, tokens.first + t)); },
       [&](int64_t t, int64_t column, const float* sums, int64_t count) {
-        NarrowAs<Element>(sums, 1.0f, count, to + t * w.columns + column);
+        auto* const row = to + t * w.columns + column;
+        if (with_bias)
+          return NarrowSum<Element>(sums, ElementAt<Element>(bias, column), count, row);
+        NarrowAs<Element>(sums, 1.0f, count, row);
       });
 }
 
@@ -57,16 +72,19 @@ void Norm(const KernelArgs& a, int64_t item, float* scratch, const Rows<Element>
   const TokenPart tokens = PartOf(a.blocks, item / NormItems(a), item % NormItems(a), kNormTokens);
   for (int64_t i = 0; i < tokens.count; ++i) {
     const int64_t token = tokens.first + i;
-    const auto* const kv = rows.kv + (tokens.in_block + i) * (a.latent + a.rope);
+    auto* const kv = rows.kv + (tokens.in_block + i) * (a.latent + a.rope);
     const int64_t row = a.slots[token];
     if (row >= 0) {
       RmsNorm<Element>(kv, ElementAt<Element>(a.gamma_ckv, 0), a.latent, a.epsilon_ckv, scratch,
                        ElementAt<Element>(a.kv_cache, OffsetOf(a.kv_cache_at, row)));
+      auto* const kr = kv + a.latent;
+      if (a.with_gamma_kr)
+        RmsNorm<Element>(kr, ElementAt<Element>(a.gamma_kr, 0), a.rope, a.epsilon_kr, scratch, kr);
       float* const sin = scratch;
       float* const cos = sin + a.rope;
       WidenAs<Element>(ElementAt<Element>(a.sin, OffsetOf(a.sin_at, token)), a.rope, sin);
       WidenAs<Element>(ElementAt<Element>(a.cos, OffsetOf(a.cos_at, token)), a.rope, cos);
-      Rope<Element>(kv + a.latent, sin, cos, a.rope, true, cos + a.rope,
+      Rope<Element>(kr, sin, cos, a.rope, a.interleaved, cos + a.rope,
                     ElementAt<Element>(a.kr_cache, OffsetOf(a.kr_cache_at, row)));
     }
     if (!a.with_norm) continue;
@@ -94,7 +112,11 @@ void Head(const KernelArgs& a, int64_t item, float* scratch, const Rows<Element>
   const int64_t end = a.query_rope != nullptr ? width : a.nope;
   Linear<Element>(
       a.uq_qr, head * width + begin, head * width + end, tokens.count, scratch,
-      [&](int64_t t) { return rows.cq + (tokens.in_block + t) * a.query_rank; },
+      [&](int64_t t) -> const typename Element::Stored* {
+        if (!a.with_source) return rows.cq + (tokens.in_block + t) * a.query_rank;
+        const int64_t at = OffsetOf(a.query_source_at, tokens.first + t);
+        return ElementAt<Element>(a.query_source, at);
+      },
       [&](int64_t t, int64_t column, const float* sums, int64_t count) {
         NarrowAs<Element>(sums, 1.0f, count, q + t * width + (column - head * width));
       });
@@ -113,8 +135,8 @@ void Head(const KernelArgs& a, int64_t item, float* scratch, const Rows<Element>
     WidenAs<Element>(ElementAt<Element>(a.sin, OffsetOf(a.sin_at, token)), a.rope, row);
     WidenAs<Element>(ElementAt<Element>(a.cos, OffsetOf(a.cos_at, token)), a.rope, row + a.rope);
     const int64_t at = OffsetOf(a.query_rope_at, token) + head * a.query_rope_head_stride;
-    Rope<Element>(q + t * width + a.nope, row, row + a.rope, a.rope, true, row + 2 * a.rope,
-                  ElementAt<Element>(a.query_rope, at));
+    Rope<Element>(q + t * width + a.nope, row, row + a.rope, a.rope, a.interleaved,
+                  row + 2 * a.rope, ElementAt<Element>(a.query_rope, at));
   }
 }
 

@@ -16,13 +16,18 @@ namespace tamis::mla_prolog {
 struct KernelArgs {
   const void* x;
   prim::TokenStrides x_at;
+  const void* query_source;
+  prim::TokenStrides query_source_at;
   prim::LinearWeight dq;
   prim::LinearWeight uq_qr;
   prim::LinearWeight uk;  // of head 0
   int64_t uk_head_stride;
   prim::LinearWeight dkv_kr;
+  const void* bias_dq;
+  const void* bias_dkv_kr;
   const void* gamma_cq;
   const void* gamma_ckv;
+  const void* gamma_kr;
   const void* sin;
   prim::TokenStrides sin_at;
   const void* cos;
@@ -48,8 +53,14 @@ struct KernelArgs {
   int64_t query_rank;
   float epsilon_cq;
   float epsilon_ckv;
-  bool with_norm;  // any of the three outputs is wanted
-  bool with_kv;    // any row of the caches is written
+  float epsilon_kr;
+  bool interleaved;  // rope
+  bool with_bias_dq;
+  bool with_bias_kv;
+  bool with_gamma_kr;
+  bool with_source;  // queries are of query_source
+  bool with_norm;    // or of the norm: any of the three outputs is wanted
+  bool with_kv;      // any row of the caches is written
   prim::Element element;
 };
 
