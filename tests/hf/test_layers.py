@@ -289,6 +289,11 @@ class TestRefused:
         self.refuse(r"^module.q_a_proj: expected weights of .*, got float64$", module.double())
         module.float().q_b_proj = torch.nn.Sequential(module.q_b_proj)
         self.refuse(r"^module.q_b_proj: expected torch.nn.Linear, got Sequential$", module)
+        other = modules("glm_moe_dsa")[0][0]
+        other.kv_b_proj = torch.nn.Sequential(other.kv_b_proj)
+        self.refuse(r"^module.kv_b_proj: expected torch.nn.Linear, got Sequential$", other)
+        other.kv_b_proj = module.kv_b_proj
+        self.refuse(r"^module.q_a_proj: expected weights on the CPU, got meta$", other.to("meta"))
 
     def test_no_selection_where_another_layers_is_used(self) -> None:
         layer = DeepSeekSparseAttention.from_transformers(modules("glm_moe_dsa")[0][1])

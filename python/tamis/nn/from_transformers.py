@@ -55,7 +55,7 @@ def read(module: torch.nn.Module, rotary: torch.nn.Module | None) -> Found:
     """
     family = _family(module)
     m: Any = module
-    _check(m, family)
+    _check(m)
     flavour = _FLAVOURS[family](m)
     sizes = _sizes(m, family, flavour)
     weights = _Weights(m, flavour)
@@ -85,25 +85,30 @@ def _family(module: torch.nn.Module) -> str:
     _refuse("module", f"the attention of one of {known} as known here", kind.__name__)
 
 
-def _check(m: Any, family: str) -> None:
+def _check(m: Any) -> None:
     """That the layer can do what the module does."""
     where = f"layer {m.layer_idx} of {type(m).__name__}"
     if m.indexer is None and not getattr(m, "skip_topk", False):
         _refuse("module", "a layer that attends to selected tokens", f"{where} with a window")
     if getattr(m, "is_kv_shared_layer", False):
         _refuse("module", "a layer with keys and values of its own", f"{where} with another's")
-    for name, linear in m.named_modules():
-        if not name.endswith(("proj", "proj_with_mqa", "wq_b", "wk")):
-            continue
-        if type(linear) is not torch.nn.Linear:
-            _refuse(f"module.{name}", "torch.nn.Linear", type(linear).__name__)
-        if linear.weight.device.type != "cpu":
-            _refuse(f"module.{name}", "weights on the CPU", linear.weight.device)
-        own = m.kv_b_proj.weight.dtype
-        kept = name == "indexer.weights_proj" and linear.weight.dtype == torch.float32
-        if own not in _DTYPES or (linear.weight.dtype != own and not kept):
+    linear = {
+        name: child
+        for name, child in m.named_modules()
+        if name.endswith(("proj", "proj_with_mqa", "wq_b", "wk"))
+    }
+    for name, child in linear.items():
+        if type(child) is not torch.nn.Linear:
+            _refuse(f"module.{name}", "torch.nn.Linear", type(child).__name__)
+    own = m.kv_b_proj.weight.dtype
+    for name, child in linear.items():
+        dtype = child.weight.dtype
+        if child.weight.device.type != "cpu":
+            _refuse(f"module.{name}", "weights on the CPU", child.weight.device)
+        kept = name == "indexer.weights_proj" and dtype == torch.float32
+        if own not in _DTYPES or (dtype != own and not kept):
             expected = "weights of bfloat16, float16 or float32, all alike"
-            _refuse(f"module.{name}", expected, _short(linear.weight.dtype))
+            _refuse(f"module.{name}", expected, _short(dtype))
     if m.num_key_value_groups != 1:
         _refuse("module", "keys and values for every head", f"{where} with fewer")
 
