@@ -179,6 +179,7 @@ def test_the_operators_of_the_layers_do_what_their_schemas_say() -> None:
     key, value, *windows = cache.tensors.values()
     calls: dict[str, tuple[Any, ...]] = {
         "reserve": (torch.tensor([2, 5]), "x", 7, *table.state()),
+        "commit": (*table.state()[:2], rows.lengths, rows.taken, [query]),
         "turn": (torch.arange(7), layer.rope.frequencies, 1.5, torch.bfloat16),
         "compressed_attention": (query, key, value, *windows, *weights, *where, *part.how.values()),
         "selected_attention": (query, key, value, blocks, *where, 64),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -172,10 +172,20 @@ class PageTable:
         """Lengths, pages taken, pool, table and page size, as the function `reserve` takes them."""
         return self._lengths, self._taken, self._pool, self._table, self.page_size
 
-    def commit(self, rows: Rows) -> None:
-        """The second half of `append`: reserved rows are there."""
-        self._lengths.copy_(rows.lengths)
-        self._taken.copy_(rows.taken)
+    def commit(self, rows: Rows, after: Sequence[Tensor] = ()) -> None:
+        """The second half of `append`: reserved rows are there.
+
+        Parameters
+        ----------
+        rows : Rows
+            of `reserve`
+        after : sequence of Tensor
+            what must be computed before: a compiler orders a graph by what depends on what alone
+        """
+        if torch.compiler.is_compiling():
+            torch.ops.tamis_nn.commit(*self.state()[:2], rows.lengths, rows.taken, list(after))
+        else:
+            _commit(*self.state()[:2], rows.lengths, rows.taken, after)
 
     def truncate(self, lengths: Counts) -> None:
         """Forgets the last rows of sequences: draft tokens that were not accepted.
@@ -333,3 +343,14 @@ def _fake_reserve(
 
 torch.library.custom_op("tamis_nn::reserve", _reserve_in_graph, mutates_args=("block_table",))
 torch.library.register_fake("tamis_nn::reserve", _fake_reserve)
+
+
+def _commit(
+    lengths: Tensor, taken: Tensor, new_lengths: Tensor, new_taken: Tensor, after: Sequence[Tensor]
+) -> None:
+    del after
+    lengths.copy_(new_lengths)
+    taken.copy_(new_taken)
+
+
+torch.library.custom_op("tamis_nn::commit", _commit, mutates_args=("lengths", "taken"))

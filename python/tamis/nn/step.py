@@ -87,5 +87,11 @@ def run_step(
         raise ValueError("counts: expected what step() made of them, as layers share the table")
     rows = table.reserve(counts, **packed)
     out = attend(make(rows, table))
-    table.commit(rows)
+    table.commit(rows, _tensors(out))
     return out
+
+
+def _tensors(out: object) -> list[Tensor]:
+    if isinstance(out, Tensor):
+        return [out]
+    return [tensor for part in out for tensor in _tensors(part)] if isinstance(out, tuple) else []

