@@ -1,8 +1,8 @@
 """A model of transformers as it comes, with plain torch, and with Tamis: prefill, decoding, memory.
 
-    python bench/models.py [--size mid|wide] [--context 4096] [--threads 1] [--ways ...]
+    python bench/models.py [--size mid|wide] [--context 4096] [--threads 1] [--dtype bfloat16]
 
-Two layers of DeepSeek-V3.2's shape with random weights in bf16: `mid` has 16 heads, 16 index heads
+Two layers of DeepSeek-V3.2's shape with random weights: `mid` has 16 heads, 16 index heads
 and selects 1024 tokens, `wide` 32, 64 and 2048; latent 512, rope 64. `eager` and `sdpa` are stock;
 `gather` is what a careful user would write in plain torch (bench/gather.py); `tamis` has a
 `tamis.transformers.Cache`, `dynamic` transformers' own cache with Tamis.
@@ -42,7 +42,7 @@ WAYS = ("eager", "sdpa", "gather", "tamis", "dynamic")
 IMPLEMENTATIONS = {"eager": "eager", "sdpa": "sdpa"}
 
 
-def model_of(size: str) -> Any:
+def model_of(size: str, dtype: str) -> Any:
     """The model, the same in every process."""
     heads, index_heads, count = SIZES[size]
     torch.manual_seed(0)
@@ -58,7 +58,7 @@ def model_of(size: str) -> Any:
         index_topk=count,
         pad_token_id=None,
     )
-    return transformers.AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).eval()
+    return transformers.AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype)).eval()
 
 
 def megabytes(name: str) -> float:
@@ -117,18 +117,14 @@ class Runner:
 
     def take(self, other: Runner) -> None:
         """The cache of one that read the prompt."""
-        for own, read in zip(self.cache.layers, other.cache.layers, strict=True):
-            if self.way == "tamis":
-                own.update(read.keys, read.values)
-                own.update_indexer(read.indexer_keys)
-            else:
-                own.update(read.keys.clone(), read.values.clone())
-                own.update_indexer(read.indexer_keys.clone())
+        for layer, read in enumerate(other.cache.layers):
+            self.cache.update(read.keys.clone(), read.values.clone(), layer)
+            self.cache.update_indexer(read.indexer_keys.clone(), layer)
 
 
 def measure(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Seconds of the prompt, of its last chunk's core, of a step, and of a step's core."""
-    model = model_of(options.size)
+    model = model_of(options.size, options.dtype)
     ids = torch.randint(256, (1, options.context))
     room = options.context + options.steps + 1
     runners = [Runner(model, way, room) for way in options.ways]
@@ -161,7 +157,7 @@ def measure(options: argparse.Namespace) -> dict[str, dict[str, float]]:
 def peak(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Megabytes above the model, of the one way that is asked for."""
     (way,) = options.ways
-    model = model_of(options.size)
+    model = model_of(options.size, options.dtype)
     ids = torch.randint(256, (1, options.context))
     Runner(model, way, 64)(ids[:, :32])
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
@@ -193,6 +189,7 @@ def main() -> None:
     parser.add_argument("--context", type=int, default=4096)
     parser.add_argument("--chunk", type=int, default=512)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
     parser.add_argument("--filled", action="store_true")
@@ -207,7 +204,7 @@ def main() -> None:
     if options.json:
         print(json.dumps(found))
         return
-    print(f"{options.size}, {options.context} tokens, threads {options.threads}")
+    print(f"{options.size}, {options.dtype}, {options.context} tokens, threads {options.threads}")
     for way, values in found.items():
         shown = (
             f"{name} {value:8.2f} ({value / found['tamis'][name] if 'tamis' in found else 0:.2f}x)"
