@@ -36,15 +36,15 @@ def main() -> None:
         options.model, attn_implementation="eager" if options.stock else "tamis"
     )
     text = options.file.read_text(encoding="utf-8") if options.file else options.prompt
-    ids = tokenizer(text, return_tensors="pt").input_ids
-    length = ids.shape[1]
+    prompt = tokenizer(text, return_tensors="pt", return_token_type_ids=False)
+    length = prompt.input_ids.shape[1]
     cache = None
     if not options.stock:
         cache = tamis.transformers.Cache(model, batch=1, tokens=length + options.tokens)
     begin = time.perf_counter()
     with torch.no_grad():
         written = model.generate(
-            ids,
+            **prompt,
             cache=cache,
             do_sample=False,
             max_new_tokens=options.tokens,
