@@ -88,7 +88,7 @@ def write(folder: str, implementation: str, prompt: Tensor) -> None:
     if implementation == "tamis":
         import tamis.transformers
     model = transformers.AutoModelForCausalLM.from_pretrained(
-        folder, attn_implementation=implementation, dtype=torch.bfloat16
+        folder, attn_implementation=implementation, dtype=torch.float32
     )
     base = start_of_peak()
     begin = time.perf_counter()
@@ -149,7 +149,7 @@ def main() -> None:
     print(f"{count / 1e6:.1f} million weights, {len(text)} bytes of {len(files)} files")
     train(model, text, options.minutes)
     with tempfile.TemporaryDirectory() as folder:
-        model.to(torch.bfloat16).save_pretrained(folder)
+        model.save_pretrained(folder)
         print(f"--- the prompt ends: {bytes(prompt[-120:].tolist()).decode(errors='replace')!r}")
         for implementation in ("sdpa", "tamis"):
             command = [sys.executable, *sys.argv, "--write", folder, implementation]

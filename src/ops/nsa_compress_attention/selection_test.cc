@@ -280,7 +280,7 @@ TEST(NsaCompressAttention, CausalSelectionWantsCausalityAndForcesItsOwn) {
   const auto raw = [](int64_t tokens) {
     return With("actual_raw_seq_kvlen", std::vector<int64_t>{tokens});
   };
-  ExpectRefusedAfter(call, raw(int64_t{1} << 35), "actual_raw_seq_kvlen");
+  ExpectRefusedAfter(call, raw((int64_t{1} << 28) + 1), "actual_raw_seq_kvlen");  // 2^24 + 1 blocks
 }
 
 }  // namespace

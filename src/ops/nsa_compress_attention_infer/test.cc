@@ -356,6 +356,18 @@ TEST(NsaCompressAttentionInfer, WindowsNeedNotBeMultiplesOfTheStride) {
   ExpectConforms(step);
 }
 
+// A score of every block is kept, and single tokens may claim any number of raw ones.
+TEST(NsaCompressAttentionInfer, RawTokensWithoutEndAreRefused) {
+  Shape s;
+  s.keys = {37, 5};
+  s.tokens = {608, 105};
+  TestCall call = Infer(s, 49);
+  call.Set("selection", "causal");
+  const int64_t most = int64_t{s.select} << 24;
+  ExpectRefusedAfter(call, With("actual_sel_seq_kvlen", std::vector<int64_t>{most + 1, 105}),
+                     "actual_sel_seq_kvlen");
+}
+
 TEST(NsaCompressAttentionInfer, BadArgumentsAreRefusedByName) {
   Shape s;
   s.queries = {2, 1};
