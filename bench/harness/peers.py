@@ -284,9 +284,19 @@ def _row_major(panels: Tensor) -> Tensor:
 
 
 def _packed_weights(t: Tensors) -> Tensors:
-    """As oneDNN wants them for this many tokens: what torch.compile does when it freezes."""
-    found = _linear_weights(t)
-    tokens = len(t["x"])
+    """As oneDNN wants them for this many tokens: what torch.compile does when it freezes.
+
+    Left as they are where oneDNN has no products of their dtype on this processor.
+    """
+    found, x = _linear_weights(t), t["x"]
+    mkldnn = torch.ops.mkldnn
+    supported = {
+        torch.bfloat16: mkldnn._is_mkldnn_bf16_supported,
+        torch.float16: mkldnn._is_mkldnn_fp16_supported,
+    }
+    if x.dtype in supported and not supported[x.dtype]():
+        return found
+    tokens = len(x)
     pack = torch.ops.mkldnn._reorder_linear_weight
     return {n: pack(w, tokens) if n in TRANSPOSED else w for n, w in found.items()}
 
