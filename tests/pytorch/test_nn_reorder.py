@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tamis.nn import PagedCache, PageTable
+from tamis.nn import PagedCache, PageTable, mla_sparse_attention
 
 
 def new_cache(sequences: int = 3, pages: int = 40) -> PagedCache:
@@ -88,3 +88,20 @@ def test_a_table_does_not_keep_tensors_alive() -> None:
     table.append([3])
     table.reorder([0])
     assert table.lengths == [3]
+
+
+def test_a_shared_page_that_cannot_be_copied_is_not_cut() -> None:
+    cache = new_cache(pages=2)
+    append(cache, [[], [], []], [8, 0, 0], 0)
+    cache.reorder([0, 0, -1])
+    with pytest.raises(MemoryError, match=r"^lengths: expected at most 0 copies of pages, got 1$"):
+        cache.truncate([8, 6, 0])
+    assert rows_of(cache) == [list(range(8))] * 2 + [[]]
+
+
+def test_packed_attention_wants_the_ends_of_sequences() -> None:
+    query, rope = torch.zeros(2, 4, 8), torch.zeros(2, 4, 0)
+    pages, table = torch.zeros(1, 4, 16), torch.zeros(1, 1, dtype=torch.int32)
+    up, chosen = torch.zeros(4 * 16, 16), torch.zeros(2, 1, dtype=torch.int32)
+    with pytest.raises(ValueError, match=r"^block_table: expected ends and lengths beside it"):
+        mla_sparse_attention(query, rope, pages, pages[..., :0], chosen, up, 1.0, block_table=table)

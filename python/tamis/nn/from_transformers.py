@@ -77,7 +77,7 @@ def _family(module: torch.nn.Module) -> str:
     kind = type(module)
     found = kind.__module__.split(".")
     if kind.__module__.startswith("transformers.models.") and found[2] in _FLAVOURS:
-        from tamis.transformers import _families  # which is here already
+        from tamis.transformers import _families  # not needed where nobody has a model
 
         if kind in _families.known:
             return found[2]

@@ -65,23 +65,25 @@ def mla_sparse_attention(
     Raises
     ------
     ValueError
-        As `torch.ops.tamis.sparse_flash_attention`.
+        `block_table` without `ends` and `lengths`; and as
+        `torch.ops.tamis.sparse_flash_attention`.
     """
+    if block_table is not None and (ends is None or lengths is None):
+        raise ValueError("block_table: expected ends and lengths beside it, got None")
     heads, dim = query.shape[-2:]
     weight = up_projection.view(heads, -1, latent.shape[-1])
     to_latent, to_value = weight[:, :dim], weight[:, dim:].transpose(1, 2)
-    packed = block_table is not None
     tokens = query.shape[-3]
     out = query.new_empty(*query.shape[:-1], to_value.shape[-1])
     token_bytes = heads * latent.shape[-1] * query.element_size()
-    if not packed:
+    if block_table is None:
         token_bytes *= query.shape[0]
     step = max(1, _CHUNK_BYTES // max(1, token_bytes))
     rotated = key_rope.shape[-1] > 0
     for begin in range(0, tokens, step):
         part = ..., slice(begin, begin + step)
         where: dict[str, Any] = {}
-        if packed and ends is not None:
+        if ends is not None and block_table is not None:
             where = {
                 "layout_query": "TND",
                 "layout_kv": "PA_BSND",

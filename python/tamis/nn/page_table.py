@@ -200,6 +200,9 @@ class PageTable:
         ValueError
             There is not one number per sequence, or a sequence has fewer rows; nothing has
             changed.
+        MemoryError
+            A page that sequences share would be cut, and the pool has none left for its copy;
+            nothing has changed.
         """
         lengths, before = as_counts("lengths", lengths), self.lengths
         fit = len(lengths) == len(before) and all(
@@ -207,7 +210,7 @@ class PageTable:
         )
         if not fit:
             raise ValueError(f"lengths: expected at most {before}, got {lengths}")
-        self._arrange(np.arange(len(lengths)), np.array(lengths, np.int64))
+        self._arrange("lengths", np.arange(len(lengths)), np.array(lengths, np.int64))
 
     def reorder(self, sources: Counts) -> None:
         """Every sequence becomes what another one was, as beams do.
@@ -233,9 +236,10 @@ class PageTable:
                 f"sources: expected {count} numbers from -1 to {count - 1}, got {given}"
             )
         becomes = np.array(given, np.int64)
-        self._arrange(becomes, np.where(becomes < 0, 0, self._lengths.numpy()[becomes]))
+        lengths = np.where(becomes < 0, 0, self._lengths.numpy()[becomes])
+        self._arrange("sources", becomes, lengths)
 
-    def _arrange(self, sources: _Array, lengths: _Array) -> None:
+    def _arrange(self, argument: str, sources: _Array, lengths: _Array) -> None:
         """Sequence b has the first `lengths[b]` rows of what `sources[b]` was."""
         table, pool = self._table.numpy(), self._pool.numpy()
         need = _pages(lengths, self.page_size)
@@ -250,7 +254,7 @@ class PageTable:
         new = pool[~np.isin(pool, taken)]  # in the order of the pool: given back last, taken first
         if len(parting) > len(new):
             raise MemoryError(
-                f"sources: expected at most {len(new)} copies of pages, got {len(parting)}"
+                f"{argument}: expected at most {len(new)} copies of pages, got {len(parting)}"
             )
         copies = new[: len(parting)]
         to, of = (torch.from_numpy(pages.astype(np.int64)) for pages in (copies, held[parting]))

@@ -99,6 +99,7 @@ class Cache(transformers.Cache):
             pages_per_sequence=most,
         )
         self.rows = self.table.reserve([0] * batch)  # of the last call
+        self.pages = torch.empty(0, dtype=torch.int64)  # that the last call wrote to
         self._calls, self._calls_of = 0, [0] * len(kinds)
         self._packed: list[int] | None = None  # new tokens of each sequence in the call to come
         decoders = model.get_decoder().layers
@@ -195,6 +196,8 @@ class Cache(transformers.Cache):
         ------
         ValueError
             There is not one number for each, or a sequence has fewer.
+        MemoryError
+            As `PageTable.truncate`, where beams share pages.
         """
         self.table.truncate(lengths)
         self._align()
@@ -208,6 +211,7 @@ class Cache(transformers.Cache):
             batch, tokens = key_states.shape[0], key_states.shape[2]
             self.rows = self._reserve(self._new_tokens(batch, tokens))
             self.table.commit(self.rows)
+            self.pages = torch.unique(self.rows.slots // self.table.page_size)
             self._calls += 1
         elif calls != self._calls - 1:
             raise RuntimeError(

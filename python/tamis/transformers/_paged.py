@@ -100,7 +100,7 @@ class PagedLayer(CacheLayerMixin):
         found = self._paged("index", where)
         if self.shadow is None:
             return found
-        pages = torch.unique(where.slots // self.pools.page_size)
+        pages = self.cache.pages
         self.shadow[pages] = _in_8_bits(found.rows[pages])
         return replace(found, shadow=self.shadow)
 

@@ -45,18 +45,22 @@ TestCall Build(const Mla& s) {
   return call;
 }
 
+void DrawSizes(Mla* s, Random* random) {
+  s->hidden = DrawSize(*s, 300, random);
+  s->rank = DrawSize(*s, 150, random);
+  s->latent = DrawSize(*s, 90, random);
+  s->heads = random->Between(1, 4);
+  s->rope = s->nz ? 16 * random->Between(1, 2) : 2 * random->Between(0, 20);
+  s->nope = DrawSize(*s, 40, random);
+  DrawCache(s, random);
+}
+
 TEST(MlaProlog, AgreesOverRandomShapesSlotsAndStrides) {
   Random random(901);
   for (int i = 0; i < 40; ++i) {
     Mla s;
     DrawTokens(&s, i, &random);
-    s.hidden = DrawSize(s, 300, &random);
-    s.rank = DrawSize(s, 150, &random);
-    s.latent = DrawSize(s, 90, &random);
-    s.heads = random.Between(1, 4);
-    s.rope = s.nz ? 16 * random.Between(1, 2) : 2 * random.Between(0, 20);
-    s.nope = DrawSize(s, 40, &random);
-    DrawCache(&s, &random);
+    DrawSizes(&s, &random);
     TestCall call = Build(s);
     call.OutputGap(s.gap);
     SCOPED_TRACE("case " + std::to_string(i));
@@ -90,13 +94,7 @@ TEST(MlaProlog, AgreesInAllFlavours) {
     s.bias = (i & 2) != 0;
     s.norm_rope = (i & 4) != 0;
     s.interleaved = (i & 8) != 0;
-    s.hidden = DrawSize(s, 200, &random);
-    s.rank = DrawSize(s, 150, &random);
-    s.latent = DrawSize(s, 90, &random);
-    s.heads = random.Between(1, 4);
-    s.rope = s.nz ? 16 : 2 * random.Between(0, 20);
-    s.nope = DrawSize(s, 40, &random);
-    DrawCache(&s, &random);
+    DrawSizes(&s, &random);
     TestCall call = Build(s);
     call.OutputGap(s.gap);
     SCOPED_TRACE("case " + std::to_string(i));
