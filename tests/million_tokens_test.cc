@@ -5,9 +5,12 @@
 #include <bit>
 #include <vector>
 
+#include "base/cpu_features.h"
+#include "base/levels.h"
 #include "registry/compare.h"
 #include "registry/registry.h"
 #include "tamis/tamis.hpp"
+#include "tests/support/levels.h"
 
 namespace tamis {
 namespace {
@@ -36,6 +39,18 @@ std::vector<int64_t> Prefix(int64_t length) {
   std::vector<int64_t> prefix;
   for (int64_t b = 1; b <= kSequences; ++b) prefix.push_back(b * length);
   return prefix;
+}
+
+// Of a worker: the formula of docs/attention.md, with 64 rows of one head, 255 keys in 4 tiles,
+// 64 + 64 dims, 64 blocks and a heap of 16. It knows nothing of the million tokens.
+int64_t BytesOfAttention(Level level) {
+  constexpr int64_t kRows = 64;
+  constexpr int64_t kPadded = 256;
+  const bool integers = base::Has(level, base::Feature::kInt16);
+  const int64_t tile = 64 * 208 + (integers ? 32 * 80 + 64 + kRows + 32 * kRows : 32 * 64);
+  const int64_t member = kRows * kDim + kPadded * kRows + kPadded / 64 * kRows + kRows +
+                         kRows * kPadded + kRows * (kDim + 2);
+  return 4 * (tile + 64 + 2 * kSelected + 4 * kRows + kRows / 4 + member);
 }
 
 template <class Params>
@@ -85,16 +100,13 @@ TEST(MillionTokens, RunThroughCompressionAndAttentionInTheStatedWorkspace) {
       .actual_cmp_seq_kvlen = windows,
       .attention_out = {out.data(), kType, {kTokens, kHeads, kDim}},
       .topk_indices = {indices.data(), DType::kInt32, {kTokens, kHeads, kSelected}}};
+  for (Level level : test::TestedLevels()) {
+    const auto planned = nsa_compress_attention::plan(attend, {.threads = 2, .level = level});
+    ASSERT_TRUE(planned.ok()) << planned.status().message();
+    EXPECT_EQ(planned->workspace_bytes(), 2 * BytesOfAttention(level)) << base::Name(level);
+  }
   const auto attention = nsa_compress_attention::plan(attend, {.threads = 2});
   ASSERT_TRUE(attention.ok()) << attention.status().message();
-  // The formula of docs/attention.md, with 64 rows of one head, 255 keys in 4 tiles, 64 + 64 dims,
-  // 64 blocks and a heap of 16. It knows nothing of the million tokens.
-  const int64_t rows = 64, padded = 256;
-  const int64_t of_member =
-      rows * kDim + padded * rows + padded / 64 * rows + rows + rows * padded + rows * (kDim + 2);
-  const int64_t floats = 64 * 208 + 32 * 80 + 64 + 32 * rows + rows + 64 + 2 * kSelected +
-                         4 * rows + rows / 4 + of_member;
-  EXPECT_EQ(attention->workspace_bytes(), 2 * 4 * floats);
   ASSERT_TRUE(attention->run().ok());
   ExpectAgrees("nsa_compress_attention", attend, kTokens);
 }
