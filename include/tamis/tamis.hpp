@@ -19,6 +19,7 @@
 #include "tamis/ops/pack_kv_rows.hpp"                  // IWYU pragma: export
 #include "tamis/ops/quantize_index_keys.hpp"           // IWYU pragma: export
 #include "tamis/ops/sliding_window_attention.hpp"      // IWYU pragma: export
+#include "tamis/ops/sliding_window_attention_grad.hpp" // IWYU pragma: export
 #include "tamis/ops/sparse_attention_pto.hpp"          // IWYU pragma: export
 #include "tamis/ops/sparse_flash_attention.hpp"        // IWYU pragma: export
 #include "tamis/ops/unpack_kv_rows.hpp"                // IWYU pragma: export

@@ -531,6 +531,79 @@ TAMIS_C_API tamis_status tamis_sliding_window_attention_run(
 TAMIS_C_API tamis_status tamis_sliding_window_attention_renew(
     tamis_plan* plan, const tamis_sliding_window_attention_params* params);
 
+/* Gradients of queries, keys and values of sliding_window_attention. the gradient of
+ * sliding_window_attention; no document of its own. */
+typedef struct tamis_sliding_window_attention_grad_params {
+  /* sizeof(tamis_sliding_window_attention_grad_params) of the caller */
+  size_t struct_size;
+  /* input BSND [B, S1, N, D]; TND [T1, N, D] float16, bfloat16, float32: queries of the forward */
+  tamis_tensor query;
+  /* input BSND [Bk, S2, N2, D]; TND [T2, N2, D] as query: its keys */
+  tamis_tensor key;
+  /* input BSND [Bk, S2, N2, D2]; TND [T2, N2, D2] as query: its values */
+  tamis_tensor value;
+  /* input BSND [B, S1, N, D2]; TND [T1, N, D2] as query: gradient of its result */
+  tamis_tensor attention_out_grad;
+  /* input BSND [B, S1, N]; TND [T1, N] float32: its largest scaled scores, taken as they are */
+  tamis_tensor softmax_max;
+  /* input BSND [B, S1, N]; TND [T1, N] float32: its sums of exp(score - max), taken as they are */
+  tamis_tensor softmax_sum;
+  /* input, optional [*] int32, int64: BSND: tokens per sequence, or one for all; absent: S1.
+   * TND: inclusive prefix sums, required; rows past the last are padding */
+  tamis_tensor actual_seq_lengths_query;
+  /* input, optional [*] int32, int64: keys per sequence, or one for all (BSND, PA_BSND); TND:
+   * inclusive prefix sums; absent: S2 (BSND only) */
+  tamis_tensor actual_seq_lengths_kv;
+  /* input, optional [*] int32, int64: per sequence, or one for all, its first key that counts:
+   * those before, as of a sequence padded on the left, are seen by no token; absent: 0 */
+  tamis_tensor key_starts;
+  /* input, optional BSND [B, S1]; TND [T1] int32: per query token: of the keys that it would
+   * see, only those before this position of its sequence; absent: all */
+  tamis_tensor key_limits;
+  /* required: factor of the scores */
+  double scale_value;
+  /* required: keys that a token sees at most, that of its own position among them; 0: none */
+  int64_t window_size;
+  /* one of BSND, TND; NULL means BSND: of query, what belongs to it, and its gradient */
+  const char* layout_query;
+  /* one of BSND, TND; NULL means BSND: of key, value and their gradients: as layout_query */
+  const char* layout_kv;
+  /* 0 or 1, default true: compute query_grad */
+  int64_t return_query_grad;
+  /* 0 or 1, default true: compute key_grad */
+  int64_t return_key_grad;
+  /* 0 or 1, default true: compute value_grad */
+  int64_t return_value_grad;
+  /* 0 or 1, default false: no limit of a document applies: changes nothing */
+  int64_t strict;
+  /* output, optional BSND [B, S1, N, D]; TND [T1, N, D] as query: gradient of query */
+  tamis_tensor query_grad;
+  /* output, optional BSND [Bk, S2, N2, D]; TND [T2, N2, D] as key: gradient of key */
+  tamis_tensor key_grad;
+  /* output, optional BSND [Bk, S2, N2, D2]; TND [T2, N2, D2] as value: gradient of value */
+  tamis_tensor value_grad;
+} tamis_sliding_window_attention_grad_params;
+
+/* Sets struct_size and the defaults of the members that lie within `struct_size` bytes. */
+TAMIS_C_API tamis_status tamis_sliding_window_attention_grad_params_init_sized(
+    tamis_sliding_window_attention_grad_params* params, size_t struct_size);
+/* The same for the struct as this header knows it. */
+static inline tamis_status tamis_sliding_window_attention_grad_params_init(
+    tamis_sliding_window_attention_grad_params* params) {
+  return tamis_sliding_window_attention_grad_params_init_sized(params, sizeof(*params));
+}
+/* Checks and prepares a call: see tamis_plan_run and tamis_plan_destroy. */
+TAMIS_C_API tamis_status tamis_sliding_window_attention_grad_plan(
+    const tamis_context* context, const tamis_sliding_window_attention_grad_params* params,
+    tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_sliding_window_attention_grad_run(
+    const tamis_plan* plan, const tamis_sliding_window_attention_grad_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_sliding_window_attention_grad_renew(
+    tamis_plan* plan, const tamis_sliding_window_attention_grad_params* params);
+
 /* Absorbed queries and latent cache rows of multi-head latent attention.
  * npu_sparse_attention_pto (document 003), section MLA prolog. */
 typedef struct tamis_mla_prolog_params {

@@ -19,6 +19,7 @@ __all__ = [
     "NsaSelectedAttention",
     "NsaSelectedAttentionInfer",
     "SlidingWindowAttention",
+    "SlidingWindowAttentionGrad",
     "SparseAttentionPto",
     "SparseFlashAttention",
     "UnpackKvRows",
@@ -39,6 +40,7 @@ __all__ = [
     "pack_kv_rows",
     "quantize_index_keys",
     "sliding_window_attention",
+    "sliding_window_attention_grad",
     "sparse_attention_pto",
     "sparse_flash_attention",
     "unpack_kv_rows",
@@ -1686,6 +1688,256 @@ def sliding_window_attention(
         threads,
     )
     return SlidingWindowAttention(*results)
+
+
+class SlidingWindowAttentionGrad(NamedTuple, Generic[Array]):
+    """Outputs of `sliding_window_attention_grad`; None where one was not asked for."""
+
+    query_grad: Array | Any
+    key_grad: Array | Any
+    value_grad: Array | Any
+
+
+_SLIDING_WINDOW_ATTENTION_GRAD = Operator(
+    "sliding_window_attention_grad",
+    inputs=(
+        "query",
+        "key",
+        "value",
+        "attention_out_grad",
+        "softmax_max",
+        "softmax_sum",
+        "actual_seq_lengths_query",
+        "actual_seq_lengths_kv",
+        "key_starts",
+        "key_limits",
+    ),
+    updated=(),
+    integers={
+        "actual_seq_lengths_query": ("int32", "int64"),
+        "actual_seq_lengths_kv": ("int32", "int64"),
+        "key_starts": ("int32", "int64"),
+        "key_limits": ("int32",),
+    },
+    contiguous=(),
+    read_by_plan=(
+        "actual_seq_lengths_query",
+        "actual_seq_lengths_kv",
+        "key_starts",
+    ),
+    attributes=(
+        ("scale_value", "float"),
+        ("window_size", "int"),
+        ("layout_query", "choice"),
+        ("layout_kv", "choice"),
+        ("return_query_grad", "bool"),
+        ("return_key_grad", "bool"),
+        ("return_value_grad", "bool"),
+        ("strict", "bool"),
+    ),
+    outputs=(
+        "query_grad",
+        "key_grad",
+        "value_grad",
+    ),
+    results=SlidingWindowAttentionGrad,
+)
+
+
+@overload
+def sliding_window_attention_grad(
+    query: NumpyArray,
+    key: NumpyArray,
+    value: NumpyArray,
+    attention_out_grad: NumpyArray,
+    softmax_max: NumpyArray,
+    softmax_sum: NumpyArray,
+    *,
+    scale_value: float,
+    window_size: int,
+    actual_seq_lengths_query: Integers | Nested | None = None,
+    actual_seq_lengths_kv: Integers | Nested | None = None,
+    key_starts: Integers | Nested | None = None,
+    key_limits: Integers | Nested | None = None,
+    layout_query: Literal["BSND", "TND"] = "BSND",
+    layout_kv: Literal["BSND", "TND"] = "BSND",
+    return_query_grad: bool = True,
+    return_key_grad: bool = True,
+    return_value_grad: bool = True,
+    strict: bool = False,
+    query_grad: NumpyArray | Literal[False] | None = None,
+    key_grad: NumpyArray | Literal[False] | None = None,
+    value_grad: NumpyArray | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> SlidingWindowAttentionGrad[NumpyArray]: ...
+
+
+@overload
+def sliding_window_attention_grad(
+    query: Array,
+    key: Array,
+    value: Array,
+    attention_out_grad: Array,
+    softmax_max: Array,
+    softmax_sum: Array,
+    *,
+    scale_value: float,
+    window_size: int,
+    actual_seq_lengths_query: Integers | Nested | None = None,
+    actual_seq_lengths_kv: Integers | Nested | None = None,
+    key_starts: Integers | Nested | None = None,
+    key_limits: Integers | Nested | None = None,
+    layout_query: Literal["BSND", "TND"] = "BSND",
+    layout_kv: Literal["BSND", "TND"] = "BSND",
+    return_query_grad: bool = True,
+    return_key_grad: bool = True,
+    return_value_grad: bool = True,
+    strict: bool = False,
+    query_grad: Array | Literal[False] | None = None,
+    key_grad: Array | Literal[False] | None = None,
+    value_grad: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> SlidingWindowAttentionGrad[Array]: ...
+
+
+def sliding_window_attention_grad(
+    query: Array,
+    key: Array,
+    value: Array,
+    attention_out_grad: Array,
+    softmax_max: Array,
+    softmax_sum: Array,
+    *,
+    scale_value: float,
+    window_size: int,
+    actual_seq_lengths_query: Integers | Nested | None = None,
+    actual_seq_lengths_kv: Integers | Nested | None = None,
+    key_starts: Integers | Nested | None = None,
+    key_limits: Integers | Nested | None = None,
+    layout_query: Literal["BSND", "TND"] = "BSND",
+    layout_kv: Literal["BSND", "TND"] = "BSND",
+    return_query_grad: bool = True,
+    return_key_grad: bool = True,
+    return_value_grad: bool = True,
+    strict: bool = False,
+    query_grad: Array | Literal[False] | None = None,
+    key_grad: Array | Literal[False] | None = None,
+    value_grad: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> SlidingWindowAttentionGrad[Array]:
+    """Gradients of queries, keys and values of sliding_window_attention.
+
+    Source: the gradient of sliding_window_attention; no document of its own.
+
+    Parameters
+    ----------
+    query : array of float16, bfloat16, float32
+        BSND [B, S1, N, D]; TND [T1, N, D]: queries of the forward
+    key : array, dtype as query
+        BSND [Bk, S2, N2, D]; TND [T2, N2, D]: its keys
+    value : array, dtype as query
+        BSND [Bk, S2, N2, D2]; TND [T2, N2, D2]: its values
+    attention_out_grad : array, dtype as query
+        BSND [B, S1, N, D2]; TND [T1, N, D2]: gradient of its result
+    softmax_max : array of float32
+        BSND [B, S1, N]; TND [T1, N]: its largest scaled scores, taken as they are
+    softmax_sum : array of float32
+        BSND [B, S1, N]; TND [T1, N]: its sums of exp(score - max), taken as they are
+    scale_value : float
+        factor of the scores
+    window_size : int
+        keys that a token sees at most, that of its own position among them; 0: none
+    actual_seq_lengths_query : array or nested sequence of int32, int64, optional
+        [*]: BSND: tokens per sequence, or one for all; absent: S1. TND: inclusive prefix sums,
+        required; rows past the last are padding
+    actual_seq_lengths_kv : array or nested sequence of int32, int64, optional
+        [*]: keys per sequence, or one for all (BSND, PA_BSND); TND: inclusive prefix sums; absent:
+        S2 (BSND only)
+    key_starts : array or nested sequence of int32, int64, optional
+        [*]: per sequence, or one for all, its first key that counts: those before, as of a sequence
+        padded on the left, are seen by no token; absent: 0
+    key_limits : array or nested sequence of int32, optional
+        BSND [B, S1]; TND [T1]: per query token: of the keys that it would see, only those before
+        this position of its sequence; absent: all
+    layout_query : {"BSND", "TND"}, default "BSND"
+        of query, what belongs to it, and its gradient
+    layout_kv : {"BSND", "TND"}, default "BSND"
+        of key, value and their gradients: as layout_query
+    return_query_grad : bool, default True
+        compute query_grad
+    return_key_grad : bool, default True
+        compute key_grad
+    return_value_grad : bool, default True
+        compute value_grad
+    strict : bool, default False
+        no limit of a document applies: changes nothing
+    query_grad, key_grad, value_grad : array, optional
+        where to write, never copied; None: allocated; False, for what may be left out: not computed
+    level : str, optional
+        "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
+        `TAMIS_LEVEL`, else the best of this processor
+    implementation : {"auto", "reference", "cpu"}, optional
+        "reference" is float64: the specification
+    threads : int, optional
+        by default what `set_num_threads` says; results do not depend on it
+
+    Returns
+    -------
+    query_grad : array, dtype as query, None without `return_query_grad`
+        BSND [B, S1, N, D]; TND [T1, N, D]: gradient of query
+    key_grad : array, dtype as key, None without `return_key_grad`
+        BSND [Bk, S2, N2, D]; TND [T2, N2, D]: gradient of key
+    value_grad : array, dtype as value, None without `return_value_grad`
+        BSND [Bk, S2, N2, D2]; TND [T2, N2, D2]: gradient of value
+
+    Raises
+    ------
+    ValueError
+        an argument is absent or wrong; the message says which, what was expected and what came
+    NotImplementedError
+        the call is well formed, but nothing here can run it
+    MemoryError
+        an output or scratch cannot be allocated
+    """
+    results = _SLIDING_WINDOW_ATTENTION_GRAD(
+        (
+            query,
+            key,
+            value,
+            attention_out_grad,
+            softmax_max,
+            softmax_sum,
+            actual_seq_lengths_query,
+            actual_seq_lengths_kv,
+            key_starts,
+            key_limits,
+        ),
+        (
+            scale_value,
+            window_size,
+            layout_query,
+            layout_kv,
+            return_query_grad,
+            return_key_grad,
+            return_value_grad,
+            strict,
+        ),
+        (
+            query_grad,
+            key_grad,
+            value_grad,
+        ),
+        level,
+        implementation,
+        threads,
+    )
+    return SlidingWindowAttentionGrad(*results)
 
 
 class MlaProlog(NamedTuple, Generic[Array]):

@@ -80,6 +80,7 @@ struct Field {
   /// Optional inputs without which this output must be absent.
   std::vector<std::string> needs;
   RowDimsByLayout row_dims;  ///< Of this output, where they are not the contract's.
+  std::string gradient_of;   ///< The tensor of the contract's `gradient_of` that this differentiates.
   bool ranked =
       false;  ///< Output of indices, best first: compared through the scores that ranked them.
   bool read_by_plan = false;  ///< Input whose elements the plan reads: a run binds no other.
@@ -160,7 +161,9 @@ class Contract {
   std::string layout_attribute;  ///< Selects among shape forms; empty if there is one form only.
   std::string layout_tensor;     ///< Or: the tensor whose rank selects.
   RowDimsByLayout row_dims;      ///< Of every output that brings none of its own.
-  std::string rows;              ///< Where every output is updated in place: how many rows, a dim.
+  std::string rows;              ///< Where the reference says which row of an output each of its
+                                 ///< own rows is about: how many of those, a dim.
+  std::string gradient_of;       ///< The operator whose gradient this is; empty: none.
   std::shared_ptr<const void> default_params;  ///< A default-constructed params struct.
   size_t params_size = 0;
   /// A default-constructed params struct in memory of params_size bytes, and its end.
@@ -290,6 +293,7 @@ struct TensorSpec {
   std::string wanted_by = {};
   std::vector<std::string> needs = {};
   RowDimsByLayout row_dims = {};
+  std::string gradient_of = {};
   bool read_by_plan = false;
   bool page_table = false;
 };
@@ -365,9 +369,16 @@ class ContractBuilder {
     contract_.row_dims = std::move(row_dims);
     return *this;
   }
-  /// The dimension that counts rows of results where every output is updated in place.
+  /// The dimension that counts rows of the reference where outputs have rows of their own: those
+  /// that are updated in place, gradients of keys beside those of queries.
   ContractBuilder& Rows(const char* dimension) {
     contract_.rows = dimension;
+    return *this;
+  }
+  /// The operator whose gradient this is. Arguments with the names of its arguments and outputs are
+  /// those; gradients say by `gradient_of` of what.
+  ContractBuilder& GradientOf(const char* op) {
+    contract_.gradient_of = op;
     return *this;
   }
   ContractBuilder& Strict(const char* argument, const char* quantity, Limit::Rule rule,
@@ -427,6 +438,7 @@ class ContractBuilder {
     field.wanted_by = std::move(spec.wanted_by);
     field.needs = std::move(spec.needs);
     field.row_dims = std::move(spec.row_dims);
+    field.gradient_of = std::move(spec.gradient_of);
     field.read_by_plan = spec.read_by_plan;
     field.page_table = spec.page_table;
     field.shapes = std::move(spec.forms);

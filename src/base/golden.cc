@@ -38,7 +38,11 @@ bool WritesAny(const Contract& contract, const void* params) {
 }
 
 Status CountRows(const Contract& contract, const void* params, const Dims& dims, int64_t* rows) {
-  *rows = contract.rows.empty() ? 0 : dims[contract.rows];
+  *rows = 0;
+  if (!contract.rows.empty()) {
+    *rows = dims[contract.rows];
+    return Status::Ok();
+  }
   for (const Field& field : contract.fields) {
     if (!field.is_output() || field.is_updated()) continue;
     DType dtype = DType::kNone;
@@ -69,7 +73,7 @@ Status PrepareGolden(const Contract& contract, const void* params, const Dims& d
     }
     GoldenOutput output;
     output.rows = golden->rows;
-    if (field.is_updated()) output.rows.assign(rows, -1);
+    if (!contract.rows.empty()) output.rows.assign(rows, -1);
     output.row_elems = 1;
     for (auto i = static_cast<size_t>(contract.RowDimsOf(field, params)); i < shape.size(); ++i) {
       if (!CheckedMul(output.row_elems, shape[i], &output.row_elems)) return TooManyRows();

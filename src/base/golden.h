@@ -12,7 +12,7 @@ namespace tamis::base {
 struct GoldenOutput {
   int64_t row_elems = 0;
   /// Which row of the output each selected row is about; -1: none. That is the selected row itself,
-  /// except where a tensor is updated in place: there the reference says which row it writes.
+  /// except where the contract counts `rows` by themselves: there the reference says which.
   std::vector<int64_t> rows;
   std::vector<double> value;  ///< [rows, row_elems]
   /// Admissible absolute error of an fp32 evaluation, before the output's own rounding. [rows,

@@ -175,6 +175,31 @@ constexpr Member kSlidingWindowAttentionMembers[] = {
 };
 constexpr Typed kSlidingWindowAttention = {"sliding_window_attention", kSlidingWindowAttentionMembers, sizeof(tamis_sliding_window_attention_params)};
 
+constexpr Member kSlidingWindowAttentionGradMembers[] = {
+    {"query", base::Type::kTensor, offsetof(tamis_sliding_window_attention_grad_params, query)},
+    {"key", base::Type::kTensor, offsetof(tamis_sliding_window_attention_grad_params, key)},
+    {"value", base::Type::kTensor, offsetof(tamis_sliding_window_attention_grad_params, value)},
+    {"attention_out_grad", base::Type::kTensor, offsetof(tamis_sliding_window_attention_grad_params, attention_out_grad)},
+    {"softmax_max", base::Type::kTensor, offsetof(tamis_sliding_window_attention_grad_params, softmax_max)},
+    {"softmax_sum", base::Type::kTensor, offsetof(tamis_sliding_window_attention_grad_params, softmax_sum)},
+    {"actual_seq_lengths_query", base::Type::kTensor, offsetof(tamis_sliding_window_attention_grad_params, actual_seq_lengths_query)},
+    {"actual_seq_lengths_kv", base::Type::kTensor, offsetof(tamis_sliding_window_attention_grad_params, actual_seq_lengths_kv)},
+    {"key_starts", base::Type::kTensor, offsetof(tamis_sliding_window_attention_grad_params, key_starts)},
+    {"key_limits", base::Type::kTensor, offsetof(tamis_sliding_window_attention_grad_params, key_limits)},
+    {"scale_value", base::Type::kFloat, offsetof(tamis_sliding_window_attention_grad_params, scale_value)},
+    {"window_size", base::Type::kInt, offsetof(tamis_sliding_window_attention_grad_params, window_size)},
+    {"layout_query", base::Type::kChoice, offsetof(tamis_sliding_window_attention_grad_params, layout_query)},
+    {"layout_kv", base::Type::kChoice, offsetof(tamis_sliding_window_attention_grad_params, layout_kv)},
+    {"return_query_grad", base::Type::kBool, offsetof(tamis_sliding_window_attention_grad_params, return_query_grad)},
+    {"return_key_grad", base::Type::kBool, offsetof(tamis_sliding_window_attention_grad_params, return_key_grad)},
+    {"return_value_grad", base::Type::kBool, offsetof(tamis_sliding_window_attention_grad_params, return_value_grad)},
+    {"strict", base::Type::kBool, offsetof(tamis_sliding_window_attention_grad_params, strict)},
+    {"query_grad", base::Type::kTensor, offsetof(tamis_sliding_window_attention_grad_params, query_grad)},
+    {"key_grad", base::Type::kTensor, offsetof(tamis_sliding_window_attention_grad_params, key_grad)},
+    {"value_grad", base::Type::kTensor, offsetof(tamis_sliding_window_attention_grad_params, value_grad)},
+};
+constexpr Typed kSlidingWindowAttentionGrad = {"sliding_window_attention_grad", kSlidingWindowAttentionGradMembers, sizeof(tamis_sliding_window_attention_grad_params)};
+
 constexpr Member kMlaPrologMembers[] = {
     {"x", base::Type::kTensor, offsetof(tamis_mla_prolog_params, x)},
     {"query_source", base::Type::kTensor, offsetof(tamis_mla_prolog_params, query_source)},
@@ -403,7 +428,7 @@ constexpr Typed kLocalizeIndices = {"localize_indices", kLocalizeIndicesMembers,
 }  // namespace
 
 std::span<const Typed> AllTyped() {
-  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressInfer, kNsaCompressAttention, kNsaCompressAttentionInfer, kNsaSelectedAttention, kNsaSelectedAttentionInfer, kSlidingWindowAttention, kMlaProlog, kIndexerProlog, kNdToNz, kNzToNd, kQuantizeIndexKeys, kLightningIndexer, kSparseFlashAttention, kSparseAttentionPto, kPackKvRows, kUnpackKvRows, kMergeAttentionStates, kMergeTopk, kLocalizeIndices};
+  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressInfer, kNsaCompressAttention, kNsaCompressAttentionInfer, kNsaSelectedAttention, kNsaSelectedAttentionInfer, kSlidingWindowAttention, kSlidingWindowAttentionGrad, kMlaProlog, kIndexerProlog, kNdToNz, kNzToNd, kQuantizeIndexKeys, kLightningIndexer, kSparseFlashAttention, kSparseAttentionPto, kPackKvRows, kUnpackKvRows, kMergeAttentionStates, kMergeTopk, kLocalizeIndices};
   return kAll;
 }
 
@@ -570,6 +595,29 @@ tamis_status tamis_sliding_window_attention_run(
 tamis_status tamis_sliding_window_attention_renew(
     tamis_plan* plan, const tamis_sliding_window_attention_params* params) {
   return tamis::capi::RenewTyped(tamis::capi::kSlidingWindowAttention, plan, params);
+}
+
+tamis_status tamis_sliding_window_attention_grad_params_init_sized(
+    tamis_sliding_window_attention_grad_params* params, size_t struct_size) {
+  return tamis::capi::InitParams(tamis::capi::kSlidingWindowAttentionGrad, params, struct_size);
+}
+
+tamis_status tamis_sliding_window_attention_grad_plan(
+    const tamis_context* context, const tamis_sliding_window_attention_grad_params* params,
+    tamis_plan** plan) {
+  return tamis::capi::PlanTyped(tamis::capi::kSlidingWindowAttentionGrad, context, params, plan);
+}
+
+tamis_status tamis_sliding_window_attention_grad_run(
+    const tamis_plan* plan, const tamis_sliding_window_attention_grad_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream) {
+  return tamis::capi::RunTyped(tamis::capi::kSlidingWindowAttentionGrad, plan, params, workspace, workspace_bytes,
+                               stream);
+}
+
+tamis_status tamis_sliding_window_attention_grad_renew(
+    tamis_plan* plan, const tamis_sliding_window_attention_grad_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kSlidingWindowAttentionGrad, plan, params);
 }
 
 tamis_status tamis_mla_prolog_params_init_sized(

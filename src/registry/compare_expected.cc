@@ -106,7 +106,7 @@ void SortOnce(std::vector<int64_t>* rows) {
 }
 
 // Rows for the reference: those whose lists differ; of the others that differ all, or the worst of
-// every output and as many between; any, to reach the rows of tensors that are updated in place.
+// every output and as many between; any, to reach those of outputs with rows of their own.
 std::vector<int64_t> ChooseRows(const std::vector<std::unique_ptr<Judged>>& outputs, int64_t total,
                                 int64_t limit) {
   std::vector<int64_t> chosen, others;
@@ -114,10 +114,10 @@ std::vector<int64_t> ChooseRows(const std::vector<std::unique_ptr<Judged>>& outp
   for (const auto& output : outputs) {
     std::vector<int64_t> rows = Suspects(*output);
     if (rows.empty()) continue;
-    if (output->field->is_updated()) rows = SpreadRows(total, limit);
+    if (output->own_rows) rows = SpreadRows(total, limit);
     std::vector<int64_t>& to = output->field->ranked ? chosen : others;
     to.insert(to.end(), rows.begin(), rows.end());
-    if (output->field->ranked || output->field->is_updated()) continue;
+    if (output->field->ranked || output->own_rows) continue;
     std::stable_sort(rows.begin(), rows.end(), [&](int64_t a, int64_t b) {
       return output->worst[static_cast<size_t>(a)] > output->worst[static_cast<size_t>(b)];
     });
@@ -248,7 +248,7 @@ Status FillReferences(const base::Operator& op, const void* params, int32_t thre
     return std::pair(element / output.got.row_elems(), element % output.got.row_elems());
   };
   for (const auto& output : *outputs) {
-    if (output->field->is_updated()) continue;
+    if (output->own_rows) continue;
     for (const Mismatch& m : output->findings.first()) {
       if (!m.reference) rows.push_back(row_of(*output, m).first);
     }
@@ -256,7 +256,7 @@ Status FillReferences(const base::Operator& op, const void* params, int32_t thre
   SortOnce(&rows);
   return ForGolden(op, params, rows, threads, {}, [&](const base::Golden& golden) {
     for (auto& output : *outputs) {
-      if (output->field->is_updated()) continue;
+      if (output->own_rows) continue;
       for (Mismatch& m : output->findings.first()) {
         const auto [row, e] = row_of(*output, m);
         const auto slot = std::find(golden.rows.begin(), golden.rows.end(), row);
@@ -341,7 +341,7 @@ Result<std::vector<OutputComparison>> CompareWithExpected(const base::Operator& 
 
   const std::vector<int64_t> rows = ChooseRows(outputs, *total, reference_rows);
   for (auto& output : outputs)
-    output->complete = output->field->is_updated() && static_cast<int64_t>(rows.size()) == *total;
+    output->complete = output->own_rows && static_cast<int64_t>(rows.size()) == *total;
   const WithSelections theirs(op, params, outputs);
   const auto judge = [&](const base::Golden& golden) {
     base::Golden other;

@@ -42,7 +42,8 @@ std::string ArgumentJson(const Contract& contract, const Field& field) {
                                                 : JsonString(std::string(base::Name(dtype)));
                  }) +
             "],\"wanted_by\":" + JsonOrNull(field.wanted_by) +
-            ",\"needs\":" + JsonList(field.needs) + ",\"ranked\":" + JsonBool(field.ranked) +
+            ",\"needs\":" + JsonList(field.needs) +
+            ",\"gradient_of\":" + JsonOrNull(field.gradient_of) + ",\"ranked\":" + JsonBool(field.ranked) +
             ",\"read_by_plan\":" + JsonBool(field.read_by_plan);
   } else {
     json += std::string(",\"required\":") + JsonBool(field.required);
@@ -73,6 +74,7 @@ std::string DescribeJson(const base::Operator& op) {
   };
   return "{\"name\":" + JsonString(contract.name) + ",\"summary\":" + JsonString(contract.summary) +
          ",\"source\":" + JsonString(contract.source) +
+         ",\"gradient_of\":" + JsonOrNull(contract.gradient_of) +
          ",\"layout_attribute\":" + JsonOrNull(contract.layout_attribute) +
          ",\"layout_tensor\":" + JsonOrNull(contract.layout_tensor) + ",\"arguments\":[" +
          Join(contract.fields, ",", argument) + "],\"limits\":[" +

@@ -19,6 +19,7 @@ struct Judged {
          const void* params, const base::Dims& dims)
       : field(&output),
         golden_index(index),
+        own_rows(!contract.rows.empty()),
         view(base::Contract::tensor(params, output)),
         got(view, contract.RowDimsOf(output, params)),
         locator(contract, output, params, dims),
@@ -43,6 +44,7 @@ struct Judged {
 
   const base::Field* field;
   size_t golden_index;
+  bool own_rows;  // the reference says which of them its rows are about
   TensorView view;
   RowReader got;
   Locator locator;

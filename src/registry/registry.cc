@@ -10,6 +10,7 @@
 #include "ops/nsa_compress_attention_infer/problem.h"
 #include "ops/nsa_selected_attention/problem.h"
 #include "ops/quantize_index_keys/problem.h"
+#include "ops/sliding_window_attention/grad_problem.h"
 #include "ops/sliding_window_attention/problem.h"
 #include "ops/sparse_attention_pto/problem.h"
 #include "ops/sparse_flash_attention/problem.h"
@@ -27,6 +28,7 @@ std::span<const base::Operator> Operators() {
       prim::MakeOperator<nsa_selected_attention::Room>(),
       prim::MakeOperator<nsa_selected_attention_infer::Room>(),
       prim::MakeOperator<sliding_window_attention::Room>(),
+      prim::MakeOperator<sliding_window_attention_grad::Room>(),
       prim::MakeOperator<mla_prolog::Room>(),
       prim::MakeOperator<indexer_prolog::Room>(),
       prim::MakeOperator<weight_format::NdToNz>(),

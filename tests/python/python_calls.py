@@ -30,6 +30,7 @@ SHAPES: dict[str, str | None] = {
     "nsa_selected_attention": "small",
     "nsa_selected_attention_infer": "small",
     "sliding_window_attention": "small",
+    "sliding_window_attention_grad": "small",
     "mla_prolog": "small",
     "indexer_prolog": "small",
     "nd_to_nz": "small",

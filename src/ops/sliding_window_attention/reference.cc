@@ -15,8 +15,7 @@ void Room::ReferenceRow(const Problem& p, const Params& in, int64_t row, size_t 
                    [&](const prim::TokenSequence& s) { return row < s.row_begin + s.rows; });
   const prim::TokenSequence& s = *found;
   const int64_t token = row - s.row_begin;
-  const int64_t end = p.End(s, token, true, in.key_limits);
-  const int64_t begin = std::max(s.first, end - p.window);
+  const prim::Span window = WindowOf(p, s, token, in.key_limits);
   const int key_head_dim = p.key_layout == prim::TokenLayout::kTnd ? 1 : 2;
   const auto at = static_cast<int64_t>(slot);
   for (int64_t kv_head = 0; kv_head < p.kv_heads; ++kv_head) {
@@ -25,8 +24,10 @@ void Room::ReferenceRow(const Problem& p, const Params& in, int64_t row, size_t 
       return prim::ReferenceElements(
           view, p.KeyOffset(view, s, position) + kv_head * view.strides[key_head_dim], dim);
     };
-    for (int64_t position = begin; position < end; ++position)
+    for (int64_t i = 0; i < window.length; ++i) {
+      const int64_t position = window.begin + i;
       keys.push_back({row_at(in.key, position, p.qk_dim), row_at(in.value, position, p.v_dim)});
+    }
     for (int64_t head = kv_head * p.group; head < (kv_head + 1) * p.group; ++head) {
       const std::vector<double> query = prim::ReferenceElements(
           in.query, p.TokenOffset(in.query, s, token) + head * p.HeadStride(in.query), p.qk_dim);

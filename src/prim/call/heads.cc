@@ -19,4 +19,15 @@ Status CheckHeads(int64_t head_num, int64_t heads, int64_t kv_heads, HeadGroups*
   return Status::Ok();
 }
 
+Status CheckHeads(int64_t heads, int64_t kv_heads, HeadGroups* groups) {
+  if (heads < 1) return base::Invalid("query", "at least 1 head", heads);
+  if (kv_heads < 1) return base::Invalid("key", "at least 1 head", kv_heads);
+  if (heads % kv_heads != 0) {
+    return base::Invalid("key", "heads that divide those of query = " + std::to_string(heads),
+                         kv_heads);
+  }
+  *groups = {kv_heads, heads / kv_heads};
+  return Status::Ok();
+}
+
 }  // namespace tamis::prim

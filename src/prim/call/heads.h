@@ -15,4 +15,7 @@ struct HeadGroups {
 /// head_num against the heads of query, and the key heads against both.
 Status CheckHeads(int64_t head_num, int64_t heads, int64_t kv_heads, HeadGroups* groups);
 
+/// The same without a head_num.
+Status CheckHeads(int64_t heads, int64_t kv_heads, HeadGroups* groups);
+
 }  // namespace tamis::prim

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -17,11 +18,22 @@ Status ReferenceRows(const typename Room::Problem& problem, const base::Dims& di
                      const typename Room::Params& params, const Executor& executor, int32_t threads,
                      base::Golden* golden) {
   TAMIS_RETURN_IF_ERROR(base::PrepareGolden(Room::contract(), &params, dims, golden));
-  parallel::ForEach(executor, threads, static_cast<int64_t>(golden->rows.size()),
-                    [&](int64_t slot, int32_t) {
-                      Room::ReferenceRow(problem, params, golden->rows[static_cast<size_t>(slot)],
-                                         static_cast<size_t>(slot), golden);
-                    });
+  const auto for_indices = [&](int64_t count, const std::function<void(int64_t)>& body) {
+    parallel::ForEach(executor, threads, count, [&](int64_t i, int32_t) { body(i); });
+  };
+  const auto for_rows = [&](const auto& put) {
+    for_indices(static_cast<int64_t>(golden->rows.size()), [&](int64_t slot) {
+      put(golden->rows[static_cast<size_t>(slot)], static_cast<size_t>(slot));
+    });
+  };
+  if constexpr (requires { Room::ReferenceOf(problem, params, golden->rows, for_indices); }) {
+    const auto reference = Room::ReferenceOf(problem, params, golden->rows, for_indices);
+    for_rows([&](int64_t row, size_t slot) { reference.PutRow(row, slot, golden); });
+  } else {
+    for_rows([&](int64_t row, size_t slot) {
+      Room::ReferenceRow(problem, params, row, slot, golden);
+    });
+  }
   return Status::Ok();
 }
 

@@ -11,7 +11,11 @@
 //                                every member that depends on integers: a renewed plan calls it
 //                                again for the same problem
 //   void ReferenceRow(const Problem&, const Params&, int64_t row, size_t slot, base::Golden*)
-//                                the params say where the tensors of the run are
+//                                the params say where the tensors of the run are. Or, where rows
+//                                share what costs much:
+//   Reference ReferenceOf(const Problem&, const Params&, const std::vector<int64_t>& rows,
+//                         const ForIndices&)
+//                                something with PutRow(row, slot, golden)
 //   void OnCpu(Problem&, const Params&, const CpuTarget&, CpuWork*)
 //                                fills problem.args, but for the tensors, and the work, which is
 //                                clear. The problem is where it will stay. Lists keep their

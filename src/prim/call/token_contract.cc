@@ -17,6 +17,12 @@ std::vector<base::ShapeForm> KeyForms(const std::string& inner, const KeyNames& 
           {"PA_BSND", form({names.pages, names.page_size})}};
 }
 
+std::vector<base::ShapeForm> UnpagedKeyForms(const std::string& inner, const KeyNames& names) {
+  std::vector<base::ShapeForm> forms = KeyForms(inner, names);
+  forms.pop_back();
+  return forms;
+}
+
 base::TensorSpec Statistic(const std::string& doc) {
   return {.doc = doc, .dtypes = {DType::kFloat32}, .forms = QueryForms("N")};
 }

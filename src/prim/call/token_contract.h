@@ -16,6 +16,9 @@ std::vector<base::ShapeForm> QueryForms(const std::string& inner);
 /// Forms of a tensor of keys, by the layout of the keys; `inner` are its dimensions within a key.
 std::vector<base::ShapeForm> KeyForms(const std::string& inner, const KeyNames& names = {});
 
+/// The same where keys are never in pages.
+std::vector<base::ShapeForm> UnpagedKeyForms(const std::string& inner, const KeyNames& names = {});
+
 /// softmax_max or softmax_sum of every query token and head, where all operators have them: the
 /// query's leading dimensions, then its heads.
 base::TensorSpec Statistic(const std::string& doc);

@@ -13,6 +13,8 @@ namespace {
 
 constexpr double kHiddenScore = -static_cast<double>(std::numeric_limits<float>::max());
 constexpr double kForcedScore = static_cast<double>(std::numeric_limits<float>::max());
+// What fp32 adds up without passing its end, far above any share of a softmax.
+constexpr double kMostImportance = 0x1p100;
 
 double Element(const TensorView& view, int64_t offset) {
   return base::LoadAsDouble(view.data, view.dtype, offset);
@@ -258,7 +260,11 @@ void CompressedAttentionReferenceRow(const AttentionProblem& p, const AttentionT
     }
     const auto terms =
         static_cast<double>(p.group + p.geometry.select_strides + p.geometry.compress_strides);
-    const double bound = highest * (probability_bound + base::Fp32SumBound(terms, 1));
+    // Global statistics that are not of these keys may give shares of any size: near the end of
+    // fp32, sums of them pass it or not by their roundings.
+    const double bound = highest > kMostImportance
+                             ? std::numeric_limits<double>::infinity()
+                             : highest * (probability_bound + base::Fp32SumBound(terms, 1));
     std::fill_n(block_scores.BoundRow(at) + kv_head * most_blocks, candidates, bound);
     if (p.top_k == 0) continue;
     Rank(scores, p.top_k, indices.Row(at) + kv_head * p.top_k);

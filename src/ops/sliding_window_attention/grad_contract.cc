@@ -1,0 +1,76 @@
+#include "base/contract.h"
+
+#include "ops/sliding_window_attention/grad_problem.h"
+#include "prim/call/token_contract.h"
+
+namespace tamis::sliding_window_attention_grad {
+
+const base::Contract& Room::contract() {
+  const auto gradient = [](const char* of, const char* inner, bool keys) {
+    const std::string name = of;
+    base::TensorSpec spec;
+    spec.doc = "gradient of " + name;
+    spec.dtype_as = name;
+    spec.forms = keys ? prim::UnpagedKeyForms(inner) : prim::QueryForms(inner);
+    spec.layout = keys ? "layout_kv" : "layout_query";
+    spec.wanted_by = "return_" + name + "_grad";
+    spec.row_dims = {{"BSND", 2}, {"TND", 1}};
+    spec.gradient_of = name;
+    return spec;
+  };
+  static const base::Contract kContract =
+      base::ContractBuilder<Params>(
+          "sliding_window_attention_grad",
+          "Gradients of queries, keys and values of sliding_window_attention",
+          "the gradient of sliding_window_attention; no document of its own")
+          .Input("query", &Params::query,
+                 {.doc = "queries of the forward",
+                  .dtypes = {DType::kFloat16, DType::kBFloat16, DType::kFloat32},
+                  .forms = prim::QueryForms("N, D")})
+          .Input("key", &Params::key,
+                 {.doc = "its keys",
+                  .dtype_as = "query",
+                  .forms = prim::UnpagedKeyForms("N2, D"),
+                  .layout = "layout_kv"})
+          .Input("value", &Params::value,
+                 {.doc = "its values",
+                  .dtype_as = "query",
+                  .forms = prim::UnpagedKeyForms("N2, D2"),
+                  .layout = "layout_kv"})
+          .Input("attention_out_grad", &Params::attention_out_grad,
+                 {.doc = "gradient of its result",
+                  .dtype_as = "query",
+                  .forms = prim::QueryForms("N, D2"),
+                  .gradient_of = "attention_out"})
+          .Input("softmax_max", &Params::softmax_max,
+                 prim::Statistic("its largest scaled scores, taken as they are"))
+          .Input("softmax_sum", &Params::softmax_sum,
+                 prim::Statistic("its sums of exp(score - max), taken as they are"))
+          .OptionalInput("actual_seq_lengths_query", &Params::actual_seq_lengths_query,
+                         prim::QueryLengths())
+          .OptionalInput("actual_seq_lengths_kv", &Params::actual_seq_lengths_kv,
+                         prim::KeyLengths())
+          .OptionalInput("key_starts", &Params::key_starts, prim::KeyStarts())
+          .OptionalInput("key_limits", &Params::key_limits, prim::KeyLimits())
+          .Required("scale_value", &Params::scale_value, "factor of the scores")
+          .Required("window_size", &Params::window_size,
+                    "keys that a token sees at most, that of its own position among them; 0: none")
+          .Choice("layout_query", &Params::layout_query, {"BSND", "TND"},
+                  "of query, what belongs to it, and its gradient")
+          .Choice("layout_kv", &Params::layout_kv, {"BSND", "TND"},
+                  "of key, value and their gradients: as layout_query")
+          .Optional("return_query_grad", &Params::return_query_grad, "compute query_grad")
+          .Optional("return_key_grad", &Params::return_key_grad, "compute key_grad")
+          .Optional("return_value_grad", &Params::return_value_grad, "compute value_grad")
+          .Optional("strict", &Params::strict, "no limit of a document applies: changes nothing")
+          .OptionalOutput("query_grad", &Params::query_grad, gradient("query", "N, D", false))
+          .OptionalOutput("key_grad", &Params::key_grad, gradient("key", "N2, D", true))
+          .OptionalOutput("value_grad", &Params::value_grad, gradient("value", "N2, D2", true))
+          .LayoutIs("layout_query")
+          .GradientOf("sliding_window_attention")
+          .Rows("Rows")
+          .Build();
+  return kContract;
+}
+
+}  // namespace tamis::sliding_window_attention_grad
