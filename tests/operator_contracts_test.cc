@@ -101,6 +101,8 @@ TEST(OperatorContracts, EveryMemberOfParamsIsAField) {
       {"nsa_selected_attention_infer", CountMembers<nsa_selected_attention_infer::Params>()},
       {"nz_to_nd", CountMembers<nz_to_nd::Params>()},
       {"sliding_window_attention", CountMembers<sliding_window_attention::Params>()},
+      {"nsa_compress_attention_grad", CountMembers<nsa_compress_attention_grad::Params>()},
+      {"nsa_selected_attention_grad", CountMembers<nsa_selected_attention_grad::Params>()},
       {"sliding_window_attention_grad", CountMembers<sliding_window_attention_grad::Params>()},
   };
   for (const Operator& op : registry::Operators()) {
@@ -218,11 +220,13 @@ TEST(OperatorContracts, StatisticsLieAsTheTokensAndHeadsOfTheirAttention) {
       if (!field.name.starts_with("softmax_")) continue;
       found.insert(contract.name);
       const std::string where = contract.name + "." + field.name;
-      std::vector<const Field*> beside;  // query and out, or outs
+      const bool gradient = !contract.gradient_of.empty();
+      std::vector<const Field*> beside;  // query and out, or outs, or query and the gradient of out
       for (const Field& other : contract.fields) {
-        const bool is_beside = field.is_input()
-                                   ? other.name == "outs"
-                                   : other.role == Role::kOutput || other.name == "query";
+        const bool is_beside =
+            gradient ? other.is_input() && (other.name == "query" || !other.gradient_of.empty())
+            : field.is_input() ? other.name == "outs"
+                               : other.role == Role::kOutput || other.name == "query";
         if (is_beside) beside.push_back(&other);
       }
       ASSERT_FALSE(beside.empty()) << where;

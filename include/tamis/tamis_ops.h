@@ -322,6 +322,85 @@ TAMIS_C_API tamis_status tamis_nsa_compress_attention_infer_run(
 TAMIS_C_API tamis_status tamis_nsa_compress_attention_infer_renew(
     tamis_plan* plan, const tamis_nsa_compress_attention_infer_params* params);
 
+/* Gradients of queries, keys and values of nsa_compress_attention. the gradient of
+ * nsa_compress_attention; no document of its own. */
+typedef struct tamis_nsa_compress_attention_grad_params {
+  /* sizeof(tamis_nsa_compress_attention_grad_params) of the caller */
+  size_t struct_size;
+  /* input [T, N, D] float16, bfloat16, float32: queries of the forward, sequences packed */
+  tamis_tensor query;
+  /* input [Tc, N2, D] as query: its keys */
+  tamis_tensor key;
+  /* input [Tc, N2, D2] as query: its values */
+  tamis_tensor value;
+  /* input [T, N, D2] as query: gradient of its result */
+  tamis_tensor attention_out_grad;
+  /* input [T, N] float32: its largest scaled scores, taken as they are */
+  tamis_tensor softmax_max;
+  /* input [T, N] float32: its sums of exp(score - max), taken as they are */
+  tamis_tensor softmax_sum;
+  /* input, optional [max_q, max_n] bool, uint8: by positions in the sequence; not 0: the key is
+   * hidden from the query */
+  tamis_tensor atten_mask;
+  /* input, optional [T] int32: per query token: only compressed keys before are seen */
+  tamis_tensor key_limits;
+  /* required: factor of the scores */
+  double scale_value;
+  /* required: query heads N, a multiple of the key heads N2 */
+  int64_t head_num;
+  /* required: inclusive prefix sums over query; the last is T */
+  tamis_int_list actual_seq_qlen;
+  /* required: inclusive prefix sums over key; the last is Tc */
+  tamis_int_list actual_cmp_seq_kvlen;
+  /* 0 or 1, default false: keys whose windows end after the query's token were hidden, by
+   * positions */
+  int64_t causal;
+  /* default 0: with causal: tokens in a compression window (l) */
+  int64_t compress_block_size;
+  /* default 0: with causal: tokens between the starts of windows (d) */
+  int64_t compress_stride;
+  /* optional: with causal: inclusive prefix sums over raw tokens, a sequence's last query being
+   * its last token; absent: actual_seq_qlen */
+  tamis_int_list actual_raw_seq_kvlen;
+  /* one of uniform, zero; NULL means uniform: what a row gave whose keys are all hidden: the
+   * mean of all values, or zero */
+  const char* masked_rows;
+  /* 0 or 1, default true: compute query_grad */
+  int64_t return_query_grad;
+  /* 0 or 1, default true: compute key_grad */
+  int64_t return_key_grad;
+  /* 0 or 1, default true: compute value_grad */
+  int64_t return_value_grad;
+  /* 0 or 1, default false: no limit of a document applies: changes nothing */
+  int64_t strict;
+  /* output, optional [T, N, D] as query: gradient of query */
+  tamis_tensor query_grad;
+  /* output, optional [Tc, N2, D] as key: gradient of key */
+  tamis_tensor key_grad;
+  /* output, optional [Tc, N2, D2] as value: gradient of value */
+  tamis_tensor value_grad;
+} tamis_nsa_compress_attention_grad_params;
+
+/* Sets struct_size and the defaults of the members that lie within `struct_size` bytes. */
+TAMIS_C_API tamis_status tamis_nsa_compress_attention_grad_params_init_sized(
+    tamis_nsa_compress_attention_grad_params* params, size_t struct_size);
+/* The same for the struct as this header knows it. */
+static inline tamis_status tamis_nsa_compress_attention_grad_params_init(
+    tamis_nsa_compress_attention_grad_params* params) {
+  return tamis_nsa_compress_attention_grad_params_init_sized(params, sizeof(*params));
+}
+/* Checks and prepares a call: see tamis_plan_run and tamis_plan_destroy. */
+TAMIS_C_API tamis_status tamis_nsa_compress_attention_grad_plan(
+    const tamis_context* context, const tamis_nsa_compress_attention_grad_params* params,
+    tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_nsa_compress_attention_grad_run(
+    const tamis_plan* plan, const tamis_nsa_compress_attention_grad_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_nsa_compress_attention_grad_renew(
+    tamis_plan* plan, const tamis_nsa_compress_attention_grad_params* params);
+
 /* Attention of every query token over the blocks of raw keys selected for it.
  * npu_nsa_select_attention; no document of its own. */
 typedef struct tamis_nsa_selected_attention_params {
@@ -462,6 +541,76 @@ TAMIS_C_API tamis_status tamis_nsa_selected_attention_infer_run(
 /* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
 TAMIS_C_API tamis_status tamis_nsa_selected_attention_infer_renew(
     tamis_plan* plan, const tamis_nsa_selected_attention_infer_params* params);
+
+/* Gradients of queries, keys and values of nsa_selected_attention.
+ * npu_nsa_select_attention_grad; no document of its own. */
+typedef struct tamis_nsa_selected_attention_grad_params {
+  /* sizeof(tamis_nsa_selected_attention_grad_params) of the caller */
+  size_t struct_size;
+  /* input [T, N, D] float16, bfloat16, float32: queries of the forward, sequences packed */
+  tamis_tensor query;
+  /* input [Tk, N2, D] as query: its keys */
+  tamis_tensor key;
+  /* input [Tk, N2, D2] as query: its values */
+  tamis_tensor value;
+  /* input [T, N, D2] as query: gradient of its result */
+  tamis_tensor attention_out_grad;
+  /* input [T, N] float32: its largest scaled scores, taken as they are */
+  tamis_tensor softmax_max;
+  /* input [T, N] float32: its sums of exp(score - max), taken as they are */
+  tamis_tensor softmax_sum;
+  /* input [T, N2, K] int32: its blocks of the token's sequence; a negative one ends a list */
+  tamis_tensor topk_indices;
+  /* required: factor of the scores */
+  double scale_value;
+  /* required: query heads N, a multiple of the key heads N2 */
+  int64_t head_num;
+  /* required: keys in a block (l') */
+  int64_t select_block_size;
+  /* required: ids of a list, the last dimension of topk_indices */
+  int64_t select_block_count;
+  /* required: inclusive prefix sums over query; the last is T */
+  tamis_int_list actual_seq_qlen;
+  /* required: inclusive prefix sums over key; the last is Tk */
+  tamis_int_list actual_seq_kvlen;
+  /* default 2: 0: all keys; 2: token i sees keys up to i (causal from the top left); 3: up to n
+   * - q + i (from the bottom right) */
+  int64_t sparse_mode;
+  /* 0 or 1, default true: compute query_grad */
+  int64_t return_query_grad;
+  /* 0 or 1, default true: compute key_grad */
+  int64_t return_key_grad;
+  /* 0 or 1, default true: compute value_grad */
+  int64_t return_value_grad;
+  /* 0 or 1, default false: also enforce the device's limits */
+  int64_t strict;
+  /* output, optional [T, N, D] as query: gradient of query */
+  tamis_tensor query_grad;
+  /* output, optional [Tk, N2, D] as key: gradient of key */
+  tamis_tensor key_grad;
+  /* output, optional [Tk, N2, D2] as value: gradient of value */
+  tamis_tensor value_grad;
+} tamis_nsa_selected_attention_grad_params;
+
+/* Sets struct_size and the defaults of the members that lie within `struct_size` bytes. */
+TAMIS_C_API tamis_status tamis_nsa_selected_attention_grad_params_init_sized(
+    tamis_nsa_selected_attention_grad_params* params, size_t struct_size);
+/* The same for the struct as this header knows it. */
+static inline tamis_status tamis_nsa_selected_attention_grad_params_init(
+    tamis_nsa_selected_attention_grad_params* params) {
+  return tamis_nsa_selected_attention_grad_params_init_sized(params, sizeof(*params));
+}
+/* Checks and prepares a call: see tamis_plan_run and tamis_plan_destroy. */
+TAMIS_C_API tamis_status tamis_nsa_selected_attention_grad_plan(
+    const tamis_context* context, const tamis_nsa_selected_attention_grad_params* params,
+    tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_nsa_selected_attention_grad_run(
+    const tamis_plan* plan, const tamis_nsa_selected_attention_grad_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_nsa_selected_attention_grad_renew(
+    tamis_plan* plan, const tamis_nsa_selected_attention_grad_params* params);
 
 /* Causal attention of every query token over the last keys up to its own. Native Sparse
  * Attention's window branch; no document of its own. */

@@ -15,8 +15,10 @@ __all__ = [
     "MergeTopk",
     "MlaProlog",
     "NsaCompressAttention",
+    "NsaCompressAttentionGrad",
     "NsaCompressAttentionInfer",
     "NsaSelectedAttention",
+    "NsaSelectedAttentionGrad",
     "NsaSelectedAttentionInfer",
     "SlidingWindowAttention",
     "SlidingWindowAttentionGrad",
@@ -32,9 +34,11 @@ __all__ = [
     "nd_to_nz",
     "nsa_compress",
     "nsa_compress_attention",
+    "nsa_compress_attention_grad",
     "nsa_compress_attention_infer",
     "nsa_compress_infer",
     "nsa_selected_attention",
+    "nsa_selected_attention_grad",
     "nsa_selected_attention_infer",
     "nz_to_nd",
     "pack_kv_rows",
@@ -1005,6 +1009,267 @@ def nsa_compress_attention_infer(
     return NsaCompressAttentionInfer(*results)
 
 
+class NsaCompressAttentionGrad(NamedTuple, Generic[Array]):
+    """Outputs of `nsa_compress_attention_grad`; None where one was not asked for."""
+
+    query_grad: Array | Any
+    key_grad: Array | Any
+    value_grad: Array | Any
+
+
+_NSA_COMPRESS_ATTENTION_GRAD = Operator(
+    "nsa_compress_attention_grad",
+    inputs=(
+        "query",
+        "key",
+        "value",
+        "attention_out_grad",
+        "softmax_max",
+        "softmax_sum",
+        "atten_mask",
+        "key_limits",
+    ),
+    updated=(),
+    integers={
+        "key_limits": ("int32",),
+    },
+    contiguous=(),
+    read_by_plan=(),
+    attributes=(
+        ("scale_value", "float"),
+        ("head_num", "int"),
+        ("actual_seq_qlen", "ints"),
+        ("actual_cmp_seq_kvlen", "ints"),
+        ("causal", "bool"),
+        ("compress_block_size", "int"),
+        ("compress_stride", "int"),
+        ("actual_raw_seq_kvlen", "ints"),
+        ("masked_rows", "choice"),
+        ("return_query_grad", "bool"),
+        ("return_key_grad", "bool"),
+        ("return_value_grad", "bool"),
+        ("strict", "bool"),
+    ),
+    outputs=(
+        "query_grad",
+        "key_grad",
+        "value_grad",
+    ),
+    results=NsaCompressAttentionGrad,
+)
+
+
+@overload
+def nsa_compress_attention_grad(
+    query: NumpyArray,
+    key: NumpyArray,
+    value: NumpyArray,
+    attention_out_grad: NumpyArray,
+    softmax_max: NumpyArray,
+    softmax_sum: NumpyArray,
+    *,
+    scale_value: float,
+    head_num: int,
+    actual_seq_qlen: Integers,
+    actual_cmp_seq_kvlen: Integers,
+    atten_mask: NumpyArray | None = None,
+    key_limits: Integers | Nested | None = None,
+    causal: bool = False,
+    compress_block_size: int = 0,
+    compress_stride: int = 0,
+    actual_raw_seq_kvlen: Integers | None = None,
+    masked_rows: Literal["uniform", "zero"] = "uniform",
+    return_query_grad: bool = True,
+    return_key_grad: bool = True,
+    return_value_grad: bool = True,
+    strict: bool = False,
+    query_grad: NumpyArray | Literal[False] | None = None,
+    key_grad: NumpyArray | Literal[False] | None = None,
+    value_grad: NumpyArray | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> NsaCompressAttentionGrad[NumpyArray]: ...
+
+
+@overload
+def nsa_compress_attention_grad(
+    query: Array,
+    key: Array,
+    value: Array,
+    attention_out_grad: Array,
+    softmax_max: Array,
+    softmax_sum: Array,
+    *,
+    scale_value: float,
+    head_num: int,
+    actual_seq_qlen: Integers,
+    actual_cmp_seq_kvlen: Integers,
+    atten_mask: Array | None = None,
+    key_limits: Integers | Nested | None = None,
+    causal: bool = False,
+    compress_block_size: int = 0,
+    compress_stride: int = 0,
+    actual_raw_seq_kvlen: Integers | None = None,
+    masked_rows: Literal["uniform", "zero"] = "uniform",
+    return_query_grad: bool = True,
+    return_key_grad: bool = True,
+    return_value_grad: bool = True,
+    strict: bool = False,
+    query_grad: Array | Literal[False] | None = None,
+    key_grad: Array | Literal[False] | None = None,
+    value_grad: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> NsaCompressAttentionGrad[Array]: ...
+
+
+def nsa_compress_attention_grad(
+    query: Array,
+    key: Array,
+    value: Array,
+    attention_out_grad: Array,
+    softmax_max: Array,
+    softmax_sum: Array,
+    *,
+    scale_value: float,
+    head_num: int,
+    actual_seq_qlen: Integers,
+    actual_cmp_seq_kvlen: Integers,
+    atten_mask: Array | None = None,
+    key_limits: Integers | Nested | None = None,
+    causal: bool = False,
+    compress_block_size: int = 0,
+    compress_stride: int = 0,
+    actual_raw_seq_kvlen: Integers | None = None,
+    masked_rows: Literal["uniform", "zero"] = "uniform",
+    return_query_grad: bool = True,
+    return_key_grad: bool = True,
+    return_value_grad: bool = True,
+    strict: bool = False,
+    query_grad: Array | Literal[False] | None = None,
+    key_grad: Array | Literal[False] | None = None,
+    value_grad: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> NsaCompressAttentionGrad[Array]:
+    """Gradients of queries, keys and values of nsa_compress_attention.
+
+    Source: the gradient of nsa_compress_attention; no document of its own.
+
+    Parameters
+    ----------
+    query : array of float16, bfloat16, float32
+        [T, N, D]: queries of the forward, sequences packed
+    key : array, dtype as query
+        [Tc, N2, D]: its keys
+    value : array, dtype as query
+        [Tc, N2, D2]: its values
+    attention_out_grad : array, dtype as query
+        [T, N, D2]: gradient of its result
+    softmax_max : array of float32
+        [T, N]: its largest scaled scores, taken as they are
+    softmax_sum : array of float32
+        [T, N]: its sums of exp(score - max), taken as they are
+    scale_value : float
+        factor of the scores
+    head_num : int
+        query heads N, a multiple of the key heads N2
+    actual_seq_qlen : sequence or array of int
+        inclusive prefix sums over query; the last is T
+    actual_cmp_seq_kvlen : sequence or array of int
+        inclusive prefix sums over key; the last is Tc
+    atten_mask : array of bool, uint8, optional
+        [max_q, max_n]: by positions in the sequence; not 0: the key is hidden from the query
+    key_limits : array or nested sequence of int32, optional
+        [T]: per query token: only compressed keys before are seen
+    causal : bool, default False
+        keys whose windows end after the query's token were hidden, by positions
+    compress_block_size : int, default 0
+        with causal: tokens in a compression window (l)
+    compress_stride : int, default 0
+        with causal: tokens between the starts of windows (d)
+    actual_raw_seq_kvlen : sequence or array of int, optional
+        with causal: inclusive prefix sums over raw tokens, a sequence's last query being its last
+        token; absent: actual_seq_qlen
+    masked_rows : {"uniform", "zero"}, default "uniform"
+        what a row gave whose keys are all hidden: the mean of all values, or zero
+    return_query_grad : bool, default True
+        compute query_grad
+    return_key_grad : bool, default True
+        compute key_grad
+    return_value_grad : bool, default True
+        compute value_grad
+    strict : bool, default False
+        no limit of a document applies: changes nothing
+    query_grad, key_grad, value_grad : array, optional
+        where to write, never copied; None: allocated; False, for what may be left out: not computed
+    level : str, optional
+        "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
+        `TAMIS_LEVEL`, else the best of this processor
+    implementation : {"auto", "reference", "cpu"}, optional
+        "reference" is float64: the specification
+    threads : int, optional
+        by default what `set_num_threads` says; results do not depend on it
+
+    Returns
+    -------
+    query_grad : array, dtype as query, None without `return_query_grad`
+        [T, N, D]: gradient of query
+    key_grad : array, dtype as key, None without `return_key_grad`
+        [Tc, N2, D]: gradient of key
+    value_grad : array, dtype as value, None without `return_value_grad`
+        [Tc, N2, D2]: gradient of value
+
+    Raises
+    ------
+    ValueError
+        an argument is absent or wrong; the message says which, what was expected and what came
+    NotImplementedError
+        the call is well formed, but nothing here can run it
+    MemoryError
+        an output or scratch cannot be allocated
+    """
+    results = _NSA_COMPRESS_ATTENTION_GRAD(
+        (
+            query,
+            key,
+            value,
+            attention_out_grad,
+            softmax_max,
+            softmax_sum,
+            atten_mask,
+            key_limits,
+        ),
+        (
+            scale_value,
+            head_num,
+            actual_seq_qlen,
+            actual_cmp_seq_kvlen,
+            causal,
+            compress_block_size,
+            compress_stride,
+            actual_raw_seq_kvlen,
+            masked_rows,
+            return_query_grad,
+            return_key_grad,
+            return_value_grad,
+            strict,
+        ),
+        (
+            query_grad,
+            key_grad,
+            value_grad,
+        ),
+        level,
+        implementation,
+        threads,
+    )
+    return NsaCompressAttentionGrad(*results)
+
+
 class NsaSelectedAttention(NamedTuple, Generic[Array]):
     """Outputs of `nsa_selected_attention`; None where one was not asked for."""
 
@@ -1462,6 +1727,246 @@ def nsa_selected_attention_infer(
         threads,
     )
     return NsaSelectedAttentionInfer(*results)
+
+
+class NsaSelectedAttentionGrad(NamedTuple, Generic[Array]):
+    """Outputs of `nsa_selected_attention_grad`; None where one was not asked for."""
+
+    query_grad: Array | Any
+    key_grad: Array | Any
+    value_grad: Array | Any
+
+
+_NSA_SELECTED_ATTENTION_GRAD = Operator(
+    "nsa_selected_attention_grad",
+    inputs=(
+        "query",
+        "key",
+        "value",
+        "attention_out_grad",
+        "softmax_max",
+        "softmax_sum",
+        "topk_indices",
+    ),
+    updated=(),
+    integers={
+        "topk_indices": ("int32",),
+    },
+    contiguous=(),
+    read_by_plan=(),
+    attributes=(
+        ("scale_value", "float"),
+        ("head_num", "int"),
+        ("select_block_size", "int"),
+        ("select_block_count", "int"),
+        ("actual_seq_qlen", "ints"),
+        ("actual_seq_kvlen", "ints"),
+        ("sparse_mode", "int"),
+        ("return_query_grad", "bool"),
+        ("return_key_grad", "bool"),
+        ("return_value_grad", "bool"),
+        ("strict", "bool"),
+    ),
+    outputs=(
+        "query_grad",
+        "key_grad",
+        "value_grad",
+    ),
+    results=NsaSelectedAttentionGrad,
+)
+
+
+@overload
+def nsa_selected_attention_grad(
+    query: NumpyArray,
+    key: NumpyArray,
+    value: NumpyArray,
+    attention_out_grad: NumpyArray,
+    softmax_max: NumpyArray,
+    softmax_sum: NumpyArray,
+    topk_indices: Integers | Nested,
+    *,
+    scale_value: float,
+    head_num: int,
+    select_block_size: int,
+    select_block_count: int,
+    actual_seq_qlen: Integers,
+    actual_seq_kvlen: Integers,
+    sparse_mode: int = 2,
+    return_query_grad: bool = True,
+    return_key_grad: bool = True,
+    return_value_grad: bool = True,
+    strict: bool = False,
+    query_grad: NumpyArray | Literal[False] | None = None,
+    key_grad: NumpyArray | Literal[False] | None = None,
+    value_grad: NumpyArray | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> NsaSelectedAttentionGrad[NumpyArray]: ...
+
+
+@overload
+def nsa_selected_attention_grad(
+    query: Array,
+    key: Array,
+    value: Array,
+    attention_out_grad: Array,
+    softmax_max: Array,
+    softmax_sum: Array,
+    topk_indices: Integers | Nested,
+    *,
+    scale_value: float,
+    head_num: int,
+    select_block_size: int,
+    select_block_count: int,
+    actual_seq_qlen: Integers,
+    actual_seq_kvlen: Integers,
+    sparse_mode: int = 2,
+    return_query_grad: bool = True,
+    return_key_grad: bool = True,
+    return_value_grad: bool = True,
+    strict: bool = False,
+    query_grad: Array | Literal[False] | None = None,
+    key_grad: Array | Literal[False] | None = None,
+    value_grad: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> NsaSelectedAttentionGrad[Array]: ...
+
+
+def nsa_selected_attention_grad(
+    query: Array,
+    key: Array,
+    value: Array,
+    attention_out_grad: Array,
+    softmax_max: Array,
+    softmax_sum: Array,
+    topk_indices: Integers | Nested,
+    *,
+    scale_value: float,
+    head_num: int,
+    select_block_size: int,
+    select_block_count: int,
+    actual_seq_qlen: Integers,
+    actual_seq_kvlen: Integers,
+    sparse_mode: int = 2,
+    return_query_grad: bool = True,
+    return_key_grad: bool = True,
+    return_value_grad: bool = True,
+    strict: bool = False,
+    query_grad: Array | Literal[False] | None = None,
+    key_grad: Array | Literal[False] | None = None,
+    value_grad: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> NsaSelectedAttentionGrad[Array]:
+    """Gradients of queries, keys and values of nsa_selected_attention.
+
+    Source: npu_nsa_select_attention_grad; no document of its own.
+
+    Parameters
+    ----------
+    query : array of float16, bfloat16, float32
+        [T, N, D]: queries of the forward, sequences packed
+    key : array, dtype as query
+        [Tk, N2, D]: its keys
+    value : array, dtype as query
+        [Tk, N2, D2]: its values
+    attention_out_grad : array, dtype as query
+        [T, N, D2]: gradient of its result
+    softmax_max : array of float32
+        [T, N]: its largest scaled scores, taken as they are
+    softmax_sum : array of float32
+        [T, N]: its sums of exp(score - max), taken as they are
+    topk_indices : array or nested sequence of int32
+        [T, N2, K]: its blocks of the token's sequence; a negative one ends a list
+    scale_value : float
+        factor of the scores
+    head_num : int
+        query heads N, a multiple of the key heads N2
+    select_block_size : int
+        keys in a block (l')
+    select_block_count : int
+        ids of a list, the last dimension of topk_indices
+    actual_seq_qlen : sequence or array of int
+        inclusive prefix sums over query; the last is T
+    actual_seq_kvlen : sequence or array of int
+        inclusive prefix sums over key; the last is Tk
+    sparse_mode : int, default 2
+        0: all keys; 2: token i sees keys up to i (causal from the top left); 3: up to n - q + i
+        (from the bottom right)
+    return_query_grad : bool, default True
+        compute query_grad
+    return_key_grad : bool, default True
+        compute key_grad
+    return_value_grad : bool, default True
+        compute value_grad
+    strict : bool, default False
+        also enforce the device's limits
+    query_grad, key_grad, value_grad : array, optional
+        where to write, never copied; None: allocated; False, for what may be left out: not computed
+    level : str, optional
+        "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
+        `TAMIS_LEVEL`, else the best of this processor
+    implementation : {"auto", "reference", "cpu"}, optional
+        "reference" is float64: the specification
+    threads : int, optional
+        by default what `set_num_threads` says; results do not depend on it
+
+    Returns
+    -------
+    query_grad : array, dtype as query, None without `return_query_grad`
+        [T, N, D]: gradient of query
+    key_grad : array, dtype as key, None without `return_key_grad`
+        [Tk, N2, D]: gradient of key
+    value_grad : array, dtype as value, None without `return_value_grad`
+        [Tk, N2, D2]: gradient of value
+
+    Raises
+    ------
+    ValueError
+        an argument is absent or wrong; the message says which, what was expected and what came
+    NotImplementedError
+        the call is well formed, but nothing here can run it
+    MemoryError
+        an output or scratch cannot be allocated
+    """
+    results = _NSA_SELECTED_ATTENTION_GRAD(
+        (
+            query,
+            key,
+            value,
+            attention_out_grad,
+            softmax_max,
+            softmax_sum,
+            topk_indices,
+        ),
+        (
+            scale_value,
+            head_num,
+            select_block_size,
+            select_block_count,
+            actual_seq_qlen,
+            actual_seq_kvlen,
+            sparse_mode,
+            return_query_grad,
+            return_key_grad,
+            return_value_grad,
+            strict,
+        ),
+        (
+            query_grad,
+            key_grad,
+            value_grad,
+        ),
+        level,
+        implementation,
+        threads,
+    )
+    return NsaSelectedAttentionGrad(*results)
 
 
 class SlidingWindowAttention(NamedTuple, Generic[Array]):

@@ -80,7 +80,8 @@ struct Field {
   /// Optional inputs without which this output must be absent.
   std::vector<std::string> needs;
   RowDimsByLayout row_dims;  ///< Of this output, where they are not the contract's.
-  std::string gradient_of;   ///< The tensor of the contract's `gradient_of` that this differentiates.
+  std::string
+      gradient_of;  ///< The tensor of the contract's `gradient_of` that this differentiates.
   bool ranked =
       false;  ///< Output of indices, best first: compared through the scores that ranked them.
   bool read_by_plan = false;  ///< Input whose elements the plan reads: a run binds no other.

@@ -108,6 +108,34 @@ constexpr Member kNsaCompressAttentionInferMembers[] = {
 };
 constexpr Typed kNsaCompressAttentionInfer = {"nsa_compress_attention_infer", kNsaCompressAttentionInferMembers, sizeof(tamis_nsa_compress_attention_infer_params)};
 
+constexpr Member kNsaCompressAttentionGradMembers[] = {
+    {"query", base::Type::kTensor, offsetof(tamis_nsa_compress_attention_grad_params, query)},
+    {"key", base::Type::kTensor, offsetof(tamis_nsa_compress_attention_grad_params, key)},
+    {"value", base::Type::kTensor, offsetof(tamis_nsa_compress_attention_grad_params, value)},
+    {"attention_out_grad", base::Type::kTensor, offsetof(tamis_nsa_compress_attention_grad_params, attention_out_grad)},
+    {"softmax_max", base::Type::kTensor, offsetof(tamis_nsa_compress_attention_grad_params, softmax_max)},
+    {"softmax_sum", base::Type::kTensor, offsetof(tamis_nsa_compress_attention_grad_params, softmax_sum)},
+    {"atten_mask", base::Type::kTensor, offsetof(tamis_nsa_compress_attention_grad_params, atten_mask)},
+    {"key_limits", base::Type::kTensor, offsetof(tamis_nsa_compress_attention_grad_params, key_limits)},
+    {"scale_value", base::Type::kFloat, offsetof(tamis_nsa_compress_attention_grad_params, scale_value)},
+    {"head_num", base::Type::kInt, offsetof(tamis_nsa_compress_attention_grad_params, head_num)},
+    {"actual_seq_qlen", base::Type::kInts, offsetof(tamis_nsa_compress_attention_grad_params, actual_seq_qlen)},
+    {"actual_cmp_seq_kvlen", base::Type::kInts, offsetof(tamis_nsa_compress_attention_grad_params, actual_cmp_seq_kvlen)},
+    {"causal", base::Type::kBool, offsetof(tamis_nsa_compress_attention_grad_params, causal)},
+    {"compress_block_size", base::Type::kInt, offsetof(tamis_nsa_compress_attention_grad_params, compress_block_size)},
+    {"compress_stride", base::Type::kInt, offsetof(tamis_nsa_compress_attention_grad_params, compress_stride)},
+    {"actual_raw_seq_kvlen", base::Type::kInts, offsetof(tamis_nsa_compress_attention_grad_params, actual_raw_seq_kvlen)},
+    {"masked_rows", base::Type::kChoice, offsetof(tamis_nsa_compress_attention_grad_params, masked_rows)},
+    {"return_query_grad", base::Type::kBool, offsetof(tamis_nsa_compress_attention_grad_params, return_query_grad)},
+    {"return_key_grad", base::Type::kBool, offsetof(tamis_nsa_compress_attention_grad_params, return_key_grad)},
+    {"return_value_grad", base::Type::kBool, offsetof(tamis_nsa_compress_attention_grad_params, return_value_grad)},
+    {"strict", base::Type::kBool, offsetof(tamis_nsa_compress_attention_grad_params, strict)},
+    {"query_grad", base::Type::kTensor, offsetof(tamis_nsa_compress_attention_grad_params, query_grad)},
+    {"key_grad", base::Type::kTensor, offsetof(tamis_nsa_compress_attention_grad_params, key_grad)},
+    {"value_grad", base::Type::kTensor, offsetof(tamis_nsa_compress_attention_grad_params, value_grad)},
+};
+constexpr Typed kNsaCompressAttentionGrad = {"nsa_compress_attention_grad", kNsaCompressAttentionGradMembers, sizeof(tamis_nsa_compress_attention_grad_params)};
+
 constexpr Member kNsaSelectedAttentionMembers[] = {
     {"query", base::Type::kTensor, offsetof(tamis_nsa_selected_attention_params, query)},
     {"key", base::Type::kTensor, offsetof(tamis_nsa_selected_attention_params, key)},
@@ -153,6 +181,31 @@ constexpr Member kNsaSelectedAttentionInferMembers[] = {
     {"softmax_sum", base::Type::kTensor, offsetof(tamis_nsa_selected_attention_infer_params, softmax_sum)},
 };
 constexpr Typed kNsaSelectedAttentionInfer = {"nsa_selected_attention_infer", kNsaSelectedAttentionInferMembers, sizeof(tamis_nsa_selected_attention_infer_params)};
+
+constexpr Member kNsaSelectedAttentionGradMembers[] = {
+    {"query", base::Type::kTensor, offsetof(tamis_nsa_selected_attention_grad_params, query)},
+    {"key", base::Type::kTensor, offsetof(tamis_nsa_selected_attention_grad_params, key)},
+    {"value", base::Type::kTensor, offsetof(tamis_nsa_selected_attention_grad_params, value)},
+    {"attention_out_grad", base::Type::kTensor, offsetof(tamis_nsa_selected_attention_grad_params, attention_out_grad)},
+    {"softmax_max", base::Type::kTensor, offsetof(tamis_nsa_selected_attention_grad_params, softmax_max)},
+    {"softmax_sum", base::Type::kTensor, offsetof(tamis_nsa_selected_attention_grad_params, softmax_sum)},
+    {"topk_indices", base::Type::kTensor, offsetof(tamis_nsa_selected_attention_grad_params, topk_indices)},
+    {"scale_value", base::Type::kFloat, offsetof(tamis_nsa_selected_attention_grad_params, scale_value)},
+    {"head_num", base::Type::kInt, offsetof(tamis_nsa_selected_attention_grad_params, head_num)},
+    {"select_block_size", base::Type::kInt, offsetof(tamis_nsa_selected_attention_grad_params, select_block_size)},
+    {"select_block_count", base::Type::kInt, offsetof(tamis_nsa_selected_attention_grad_params, select_block_count)},
+    {"actual_seq_qlen", base::Type::kInts, offsetof(tamis_nsa_selected_attention_grad_params, actual_seq_qlen)},
+    {"actual_seq_kvlen", base::Type::kInts, offsetof(tamis_nsa_selected_attention_grad_params, actual_seq_kvlen)},
+    {"sparse_mode", base::Type::kInt, offsetof(tamis_nsa_selected_attention_grad_params, sparse_mode)},
+    {"return_query_grad", base::Type::kBool, offsetof(tamis_nsa_selected_attention_grad_params, return_query_grad)},
+    {"return_key_grad", base::Type::kBool, offsetof(tamis_nsa_selected_attention_grad_params, return_key_grad)},
+    {"return_value_grad", base::Type::kBool, offsetof(tamis_nsa_selected_attention_grad_params, return_value_grad)},
+    {"strict", base::Type::kBool, offsetof(tamis_nsa_selected_attention_grad_params, strict)},
+    {"query_grad", base::Type::kTensor, offsetof(tamis_nsa_selected_attention_grad_params, query_grad)},
+    {"key_grad", base::Type::kTensor, offsetof(tamis_nsa_selected_attention_grad_params, key_grad)},
+    {"value_grad", base::Type::kTensor, offsetof(tamis_nsa_selected_attention_grad_params, value_grad)},
+};
+constexpr Typed kNsaSelectedAttentionGrad = {"nsa_selected_attention_grad", kNsaSelectedAttentionGradMembers, sizeof(tamis_nsa_selected_attention_grad_params)};
 
 constexpr Member kSlidingWindowAttentionMembers[] = {
     {"query", base::Type::kTensor, offsetof(tamis_sliding_window_attention_params, query)},
@@ -428,7 +481,7 @@ constexpr Typed kLocalizeIndices = {"localize_indices", kLocalizeIndicesMembers,
 }  // namespace
 
 std::span<const Typed> AllTyped() {
-  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressInfer, kNsaCompressAttention, kNsaCompressAttentionInfer, kNsaSelectedAttention, kNsaSelectedAttentionInfer, kSlidingWindowAttention, kSlidingWindowAttentionGrad, kMlaProlog, kIndexerProlog, kNdToNz, kNzToNd, kQuantizeIndexKeys, kLightningIndexer, kSparseFlashAttention, kSparseAttentionPto, kPackKvRows, kUnpackKvRows, kMergeAttentionStates, kMergeTopk, kLocalizeIndices};
+  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressInfer, kNsaCompressAttention, kNsaCompressAttentionInfer, kNsaCompressAttentionGrad, kNsaSelectedAttention, kNsaSelectedAttentionInfer, kNsaSelectedAttentionGrad, kSlidingWindowAttention, kSlidingWindowAttentionGrad, kMlaProlog, kIndexerProlog, kNdToNz, kNzToNd, kQuantizeIndexKeys, kLightningIndexer, kSparseFlashAttention, kSparseAttentionPto, kPackKvRows, kUnpackKvRows, kMergeAttentionStates, kMergeTopk, kLocalizeIndices};
   return kAll;
 }
 
@@ -528,6 +581,29 @@ tamis_status tamis_nsa_compress_attention_infer_renew(
   return tamis::capi::RenewTyped(tamis::capi::kNsaCompressAttentionInfer, plan, params);
 }
 
+tamis_status tamis_nsa_compress_attention_grad_params_init_sized(
+    tamis_nsa_compress_attention_grad_params* params, size_t struct_size) {
+  return tamis::capi::InitParams(tamis::capi::kNsaCompressAttentionGrad, params, struct_size);
+}
+
+tamis_status tamis_nsa_compress_attention_grad_plan(
+    const tamis_context* context, const tamis_nsa_compress_attention_grad_params* params,
+    tamis_plan** plan) {
+  return tamis::capi::PlanTyped(tamis::capi::kNsaCompressAttentionGrad, context, params, plan);
+}
+
+tamis_status tamis_nsa_compress_attention_grad_run(
+    const tamis_plan* plan, const tamis_nsa_compress_attention_grad_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream) {
+  return tamis::capi::RunTyped(tamis::capi::kNsaCompressAttentionGrad, plan, params, workspace, workspace_bytes,
+                               stream);
+}
+
+tamis_status tamis_nsa_compress_attention_grad_renew(
+    tamis_plan* plan, const tamis_nsa_compress_attention_grad_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kNsaCompressAttentionGrad, plan, params);
+}
+
 tamis_status tamis_nsa_selected_attention_params_init_sized(
     tamis_nsa_selected_attention_params* params, size_t struct_size) {
   return tamis::capi::InitParams(tamis::capi::kNsaSelectedAttention, params, struct_size);
@@ -572,6 +648,29 @@ tamis_status tamis_nsa_selected_attention_infer_run(
 tamis_status tamis_nsa_selected_attention_infer_renew(
     tamis_plan* plan, const tamis_nsa_selected_attention_infer_params* params) {
   return tamis::capi::RenewTyped(tamis::capi::kNsaSelectedAttentionInfer, plan, params);
+}
+
+tamis_status tamis_nsa_selected_attention_grad_params_init_sized(
+    tamis_nsa_selected_attention_grad_params* params, size_t struct_size) {
+  return tamis::capi::InitParams(tamis::capi::kNsaSelectedAttentionGrad, params, struct_size);
+}
+
+tamis_status tamis_nsa_selected_attention_grad_plan(
+    const tamis_context* context, const tamis_nsa_selected_attention_grad_params* params,
+    tamis_plan** plan) {
+  return tamis::capi::PlanTyped(tamis::capi::kNsaSelectedAttentionGrad, context, params, plan);
+}
+
+tamis_status tamis_nsa_selected_attention_grad_run(
+    const tamis_plan* plan, const tamis_nsa_selected_attention_grad_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream) {
+  return tamis::capi::RunTyped(tamis::capi::kNsaSelectedAttentionGrad, plan, params, workspace, workspace_bytes,
+                               stream);
+}
+
+tamis_status tamis_nsa_selected_attention_grad_renew(
+    tamis_plan* plan, const tamis_nsa_selected_attention_grad_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kNsaSelectedAttentionGrad, plan, params);
 }
 
 tamis_status tamis_sliding_window_attention_params_init_sized(

@@ -43,7 +43,8 @@ std::string ArgumentJson(const Contract& contract, const Field& field) {
                  }) +
             "],\"wanted_by\":" + JsonOrNull(field.wanted_by) +
             ",\"needs\":" + JsonList(field.needs) +
-            ",\"gradient_of\":" + JsonOrNull(field.gradient_of) + ",\"ranked\":" + JsonBool(field.ranked) +
+            ",\"gradient_of\":" + JsonOrNull(field.gradient_of) +
+            ",\"ranked\":" + JsonBool(field.ranked) +
             ",\"read_by_plan\":" + JsonBool(field.read_by_plan);
   } else {
     json += std::string(",\"required\":") + JsonBool(field.required);

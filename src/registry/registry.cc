@@ -6,8 +6,10 @@
 #include "ops/merge/problem.h"
 #include "ops/mla_prolog/problem.h"
 #include "ops/nsa_compress/problem.h"
+#include "ops/nsa_compress_attention/grad_problem.h"
 #include "ops/nsa_compress_attention/problem.h"
 #include "ops/nsa_compress_attention_infer/problem.h"
+#include "ops/nsa_selected_attention/grad_problem.h"
 #include "ops/nsa_selected_attention/problem.h"
 #include "ops/quantize_index_keys/problem.h"
 #include "ops/sliding_window_attention/grad_problem.h"
@@ -25,8 +27,10 @@ std::span<const base::Operator> Operators() {
       prim::MakeOperator<nsa_compress_infer::Room>(),
       prim::MakeOperator<nsa_compress_attention::Room>(),
       prim::MakeOperator<nsa_compress_attention_infer::Room>(),
+      prim::MakeOperator<nsa_compress_attention_grad::Room>(),
       prim::MakeOperator<nsa_selected_attention::Room>(),
       prim::MakeOperator<nsa_selected_attention_infer::Room>(),
+      prim::MakeOperator<nsa_selected_attention_grad::Room>(),
       prim::MakeOperator<sliding_window_attention::Room>(),
       prim::MakeOperator<sliding_window_attention_grad::Room>(),
       prim::MakeOperator<mla_prolog::Room>(),

@@ -209,6 +209,44 @@ void SetSelection(ContractCall* c, int64_t longest) {
       });
 }
 
+// Statistics that need not be those of the scores.
+void SetStatistics(ContractCall* c) {
+  Random& random = c->random();
+  c->Values("softmax_max", [&random](int64_t) {
+     return 3 * random.Normal();
+   }).Values("softmax_sum", [&random](int64_t) { return 1 + 20 * random.Uniform(); });
+}
+
+void NsaCompressAttentionGrad(ContractCall* c) {
+  Random& random = c->random();
+  SetHeads(c, "N2");
+  SetStatistics(c);
+  const int64_t sequences = random.Between(0, 3);
+  const std::vector<int64_t> q = Lengths(sequences, 9, &random);
+  const std::vector<int64_t> n = Lengths(sequences, 30, &random);
+  const bool causal = c->Coin();
+  const int64_t stride = random.Between(1, 4);
+  c->Set("causal", causal);
+  if (causal) {
+    c->Set("compress_stride", stride)
+        .Set("compress_block_size", random.Between(stride, 4 * stride));
+    if (c->Coin()) c->Set("actual_raw_seq_kvlen", Prefix(Lengths(sequences, 100, &random)));
+  }
+  c->Values("key_limits",
+            [&random, most = Most(n)](int64_t) {
+              return static_cast<double>(random.Between(-2, most + 2));
+            })
+      .Set("scale_value", 0.05 + random.Uniform())
+      .Set("actual_seq_qlen", Prefix(q))
+      .Set("actual_cmp_seq_kvlen", Prefix(n))
+      .Size("D", c->SomeSize(24))
+      .Size("D2", c->SomeSize(24))
+      .Size("T", Sum(q))
+      .Size("Tc", Sum(n))
+      .Size("max_q", Most(q))
+      .Size("max_n", Most(n));
+}
+
 void NsaSelectedAttention(ContractCall* c) {
   Random& random = c->random();
   SetHeads(c, "N2");
@@ -222,6 +260,11 @@ void NsaSelectedAttention(ContractCall* c) {
       .Set("sparse_mode", modes[random.Below(3)])
       .Size("T", Sum(q))
       .Size("Tk", Sum(n));
+}
+
+void NsaSelectedAttentionGrad(ContractCall* c) {
+  NsaSelectedAttention(c);
+  SetStatistics(c);
 }
 
 void NsaSelectedAttentionInfer(ContractCall* c) {
@@ -508,9 +551,8 @@ void SparseFlashAttention(ContractCall* c) {
 }
 
 // Native Sparse Attention's; its tokens and keys are those above.
-void SlidingWindowAttention(ContractCall* c) {
+void SetWindow(ContractCall* c, const Tokens& t) {
   Random& random = c->random();
-  const Tokens t = DrawTokens(c);
   const Placement place(t, &random);
   const int64_t kv_heads = random.Between(1, 3);
   SetTokenSizes(c, t);
@@ -524,6 +566,16 @@ void SlidingWindowAttention(ContractCall* c) {
   c->Set("scale_value", 0.05 + 0.5 * random.Uniform())
       .Set("window_size", random.Between(1, 30))
       .Size("N", kv_heads * random.Between(1, 5));
+}
+
+void SlidingWindowAttention(ContractCall* c) { SetWindow(c, DrawTokens(c)); }
+
+void SlidingWindowAttentionGrad(ContractCall* c) {
+  Tokens t = DrawTokens(c);
+  t.keys = t.tnd ? Keys::kTnd : Keys::kBsnd;
+  t.out_float32 = false;
+  SetWindow(c, t);
+  SetStatistics(c);
 }
 
 void SparseAttentionPto(ContractCall* c) {
@@ -638,11 +690,14 @@ struct Recipe {
 };
 constexpr Recipe kRecipes[] = {{"nsa_compress", &NsaCompress},
                                {"nsa_compress_attention", &NsaCompressAttention},
+                               {"nsa_compress_attention_grad", &NsaCompressAttentionGrad},
                                {"nsa_compress_attention_infer", &NsaCompressAttentionInfer},
                                {"nsa_compress_infer", &NsaCompressInfer},
                                {"nsa_selected_attention", &NsaSelectedAttention},
+                               {"nsa_selected_attention_grad", &NsaSelectedAttentionGrad},
                                {"nsa_selected_attention_infer", &NsaSelectedAttentionInfer},
                                {"sliding_window_attention", &SlidingWindowAttention},
+                               {"sliding_window_attention_grad", &SlidingWindowAttentionGrad},
                                {"mla_prolog", &MlaProlog},
                                {"indexer_prolog", &IndexerProlog},
                                {"nd_to_nz", &WeightFormat},

@@ -142,11 +142,12 @@ Status AttributeOf(const registry::Call& call, const char* name, int64_t* value)
 
 Status FillValues(const std::vector<int64_t>& values, StoredTensor* tensor) {
   const int64_t elems = tensor->bytes / base::ItemSize(tensor->dtype);
-  if (elems != static_cast<int64_t>(values.size()))
-    return base::Invalid(tensor->name, "as many values as elements", elems);
+  const auto count = static_cast<int64_t>(values.size());
+  if (count == 0 || elems % count != 0)
+    return base::Invalid(tensor->name, "a multiple of as many elements as values", elems);
   for (int64_t i = 0; i < elems; ++i) {
     base::StoreDouble(tensor->data, tensor->dtype, i,
-                      static_cast<double>(values[static_cast<size_t>(i)]));
+                      static_cast<double>(values[static_cast<size_t>(i % count)]));
   }
   return Status::Ok();
 }

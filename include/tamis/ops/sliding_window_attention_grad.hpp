@@ -26,8 +26,8 @@ using QueryLayout = sliding_window_attention::QueryLayout;  // of keys, too
 /// accumulation, each gradient rounded once. What a token does not see does not touch its
 /// gradients, nor it that key's, whatever either holds. Deterministic, bit for bit, for any number
 /// of threads and any other sequences of the call: nothing is added atomically. An output that is
-/// absent is not computed. Outputs must not overlap inputs. There are no pages: only attention over all keys
-/// trains.
+/// absent is not computed. Outputs must not overlap inputs. There are no pages: only attention over
+/// all keys trains.
 struct Params {
   static constexpr const char* kOperator = "sliding_window_attention_grad";
 

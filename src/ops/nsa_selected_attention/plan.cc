@@ -1,10 +1,5 @@
-#include <algorithm>
-#include <string>
-
-#include "base/errors.h"
 #include "ops/nsa_selected_attention/problem.h"
 #include "prim/call/room.h"
-#include "prim/call/sequences.h"
 
 namespace tamis::nsa_selected_attention {
 namespace {
@@ -14,59 +9,12 @@ selected_attention::Tensors TensorsOf(const Params& in) {
           in.attention_out, in.softmax_max, in.softmax_sum};
 }
 
-// Of a token's position, what it sees ends after: see TokenSequence::Visible.
-int64_t TokensOf(int64_t sparse_mode, int64_t queries, int64_t keys) {
-  return sparse_mode == 2 ? queries : keys;
-}
-
 }  // namespace
 
 Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
-  const base::Dims& d = *dims;
-  Problem& p = *problem;
-  TAMIS_RETURN_IF_ERROR(prim::CheckHeads(params.head_num, d["N"], d["N2"], &p));
   TAMIS_RETURN_IF_ERROR(
-      CheckBlocks(params.select_block_size, params.select_block_count, d["K"], &p));
-  if (params.sparse_mode != 0 && params.sparse_mode != 2 && params.sparse_mode != 3)
-    return base::Invalid("sparse_mode", "0, 2 or 3", params.sparse_mode);
-  TAMIS_RETURN_IF_ERROR(prim::SpansFromPrefix("actual_seq_qlen", params.actual_seq_qlen, d["T"],
-                                              "T", &p.query_spans));
-  TAMIS_RETURN_IF_ERROR(prim::SpansFromPrefix("actual_seq_kvlen", params.actual_seq_kvlen, d["Tk"],
-                                              "Tk", &p.key_spans));
-  if (p.key_spans.size() != p.query_spans.size()) {
-    return base::Invalid(
-        "actual_seq_kvlen",
-        "as many entries as actual_seq_qlen = " + std::to_string(p.query_spans.size()),
-        static_cast<int64_t>(p.key_spans.size()));
-  }
-  p.padded_queries = false;
-  p.key_layout = prim::TokenLayout::kTnd;
-  p.page_table.NotPaged();
-  p.sequences.clear();
-  for (size_t b = 0; b < p.query_spans.size(); ++b) {
-    const prim::Span& queries = p.query_spans[b];
-    const prim::Span& keys = p.key_spans[b];
-    if (keys.length > INT32_MAX)
-      return base::Invalid("actual_seq_kvlen", "fewer than 2^31 keys per sequence", keys.length);
-    if (queries.length == 0) continue;
-    p.sequences.push_back({.row_begin = queries.begin,
-                           .rows = queries.length,
-                           .token = queries.begin,
-                           .keys = keys.length,
-                           .key_begin = keys.begin,
-                           .tokens = TokensOf(params.sparse_mode, queries.length, keys.length)});
-  }
-  prim::AddEnds(p.query_spans, &dims->NewEnds("T"));
-  int64_t shortest = p.key_spans.empty() ? 0 : INT64_MAX;
-  for (const prim::Span& keys : p.key_spans) shortest = std::min(shortest, keys.length);
-  dims->Set("B", static_cast<int64_t>(p.query_spans.size()));
-  dims->Set("group", p.group);
-  dims->Set("keys of the shortest sequence", shortest);
-  p.qk_dim = d["D"];
-  p.v_dim = d["D2"];
-  p.causal = params.sparse_mode != 0;
-  p.scale = params.scale_value;
-  p.storage = params.accuracy != Accuracy::kFp32 && params.query.dtype != DType::kFloat32;
+      selected_attention::TakePacked(selected_attention::PackedCallOf(params), dims, problem));
+  problem->storage = params.accuracy != Accuracy::kFp32 && params.query.dtype != DType::kFloat32;
   return Status::Ok();
 }
 

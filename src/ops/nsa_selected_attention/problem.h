@@ -19,14 +19,18 @@ inline constexpr int64_t kKeyTile = 128;  // at most prim::attention::kMostKeyTi
 // Positions are below 2^31: longer blocks hold the same ones.
 inline constexpr int64_t kMostBlock = int64_t{1} << 31;
 
-/// Of either operator. Visible positions end where the token problem's sequences say.
-struct Problem : prim::TokenProblem, prim::HeadGroups, prim::attention::Call {
+/// Of all operators. Visible positions end where the token problem's sequences say.
+struct Sizes : prim::TokenProblem, prim::HeadGroups {
   int64_t qk_dim = 0;
   int64_t v_dim = 0;
   int64_t top_k = 0;
   int64_t block_size = 1;
   bool causal = true;
   double scale = 0;
+};
+
+/// Of either forward.
+struct Problem : Sizes, prim::attention::Call {
   bool storage = true;  // of Accuracy
 };
 
@@ -41,10 +45,36 @@ struct Tensors {
   const OutputView& sum;
 };
 
-/// What both operators do alike.
+/// select_block_size and select_block_count, against the slots of a list.
+Status CheckBlocks(int64_t block_size, int64_t block_count, int64_t slots, Sizes* sizes);
+
+/// Lengths, heads and blocks of a packed call, and the dimensions of its contract.
+struct PackedCall {
+  const IntList& query_lengths;
+  const IntList& key_lengths;
+  int64_t head_num;
+  int64_t block_size;
+  int64_t block_count;
+  int64_t sparse_mode;
+  double scale;
+};
+template <class Params>
+PackedCall PackedCallOf(const Params& in) {
+  return {in.actual_seq_qlen,    in.actual_seq_kvlen, in.head_num,   in.select_block_size,
+          in.select_block_count, in.sparse_mode,      in.scale_value};
+}
+Status TakePacked(const PackedCall& call, base::Dims* dims, Sizes* sizes);
+
+/// The call of the engine, but for tensors and blocking: what a gradient needs of it, too.
+void FillSource(const Sizes& p, const TensorView& query, prim::attention::Call* call);
+void BindList(const Sizes& p, const TensorView& topk_indices, prim::attention::Source* source);
+
+/// Pairs of a query token and a key that it reads, for one head of each kv head. Of lists that are
+/// not known, as many as there may be.
+double CountPairs(const Sizes& p, const TensorView& topk_indices);
+
+/// What both forwards do alike.
 struct Steps {
-  static Status CheckBlocks(int64_t block_size, int64_t block_count, int64_t slots,
-                            Problem* problem);
   static void BindTensors(const Problem& p, const Tensors& in, prim::attention::Args* args);
   static void MakeWork(Problem& p, const Tensors& in, const prim::CpuTarget& target,
                        prim::CpuWork* work);
@@ -55,7 +85,7 @@ struct Steps {
 };
 
 /// The positions that a query token reads for a kv head, in their order.
-std::vector<int64_t> Selected(const Problem& p, const TensorView& topk_indices,
+std::vector<int64_t> Selected(const Sizes& p, const TensorView& topk_indices,
                               const prim::TokenSequence& s, int64_t token, int64_t kv_head);
 
 }  // namespace tamis::selected_attention

@@ -9,7 +9,7 @@
 
 namespace tamis::selected_attention {
 
-std::vector<int64_t> Selected(const Problem& p, const TensorView& topk_indices,
+std::vector<int64_t> Selected(const Sizes& p, const TensorView& topk_indices,
                               const prim::TokenSequence& s, int64_t token, int64_t kv_head) {
   std::vector<int64_t> positions;
   if (s.padding) return positions;

@@ -17,17 +17,51 @@ constexpr int64_t kRowsPerItem = 128;
 
 }  // namespace
 
-Status Steps::CheckBlocks(int64_t block_size, int64_t block_count, int64_t slots,
-                          Problem* problem) {
+Status CheckBlocks(int64_t block_size, int64_t block_count, int64_t slots, Sizes* sizes) {
   if (block_size < 1) return base::Invalid("select_block_size", "at least 1", block_size);
   if (block_count != slots) {
     return base::Invalid("select_block_count",
                          "the last dimension of topk_indices = " + std::to_string(slots),
                          block_count);
   }
-  problem->block_size = std::min(block_size, kMostBlock);
-  problem->top_k = slots;
+  sizes->block_size = std::min(block_size, kMostBlock);
+  sizes->top_k = slots;
   return Status::Ok();
+}
+
+void BindList(const Sizes& p, const TensorView& topk_indices, prim::attention::Source* source) {
+  source->list.ids = prim::Data<const int32_t>(topk_indices);
+  source->list.at = p.TokensOf(topk_indices);
+  source->list.head_stride = p.HeadStride(topk_indices);
+}
+
+void FillSource(const Sizes& p, const TensorView& query, prim::attention::Call* call) {
+  prim::attention::Args& a = call->args;
+  a.sources[0].list.slots = p.top_k;
+  a.sources[0].list.block = p.block_size;
+  a.sources[0].list.all = true;
+  AddSequences(p, p.causal, call);
+  a.kv_heads = p.kv_heads;
+  a.group = p.group;
+  a.dim = p.qk_dim;
+  a.value_dim = p.v_dim;
+  a.scale = static_cast<float>(p.scale);
+  a.element = prim::ElementOf(query.dtype);
+}
+
+double CountPairs(const Sizes& p, const TensorView& topk_indices) {
+  double pairs = 0;
+  for (const prim::TokenSequence& s : p.sequences) {
+    for (int64_t i = 0; i < s.rows; ++i) {
+      const int64_t seen = p.End(s, i, p.causal, TensorView());
+      for (int64_t g = 0; g < p.kv_heads; ++g) {
+        pairs += topk_indices.data == nullptr
+                     ? static_cast<double>(std::min(seen, prim::Times(p.top_k, p.block_size)))
+                     : static_cast<double>(Selected(p, topk_indices, s, i, g).size());
+      }
+    }
+  }
+  return pairs;
 }
 
 void Steps::BindTensors(const Problem& p, const Tensors& in, prim::attention::Args* args) {
@@ -36,9 +70,7 @@ void Steps::BindTensors(const Problem& p, const Tensors& in, prim::attention::Ar
   a.query = HeadsOf(p, in.query);
   source.key = RowsOf(p, in.key);
   source.value = RowsOf(p, in.value);
-  source.list.ids = prim::Data<const int32_t>(in.topk_indices);
-  source.list.at = p.TokensOf(in.topk_indices);
-  source.list.head_stride = p.HeadStride(in.topk_indices);
+  BindList(p, in.topk_indices, &source);
   a.out = HeadsOf(p, in.out);
   a.max = prim::Data<float>(in.max);
   a.max_at = p.TokensOf(in.max);
@@ -50,23 +82,15 @@ void Steps::MakeWork(Problem& p, const Tensors& in, const prim::CpuTarget& targe
                      prim::CpuWork* work) {
   prim::attention::Begin(&p);
   prim::attention::Args& a = p.args;
+  FillSource(p, in.query, &p);
   BindTensors(p, in, &a);
   SetPages(p, &a.sources[0]);
-  a.sources[0].list.slots = p.top_k;
-  a.sources[0].list.block = p.block_size;
-  a.sources[0].list.all = true;
   a.sources[0].list.shared = true;
-  AddSequences(p, p.causal, &p);
-  a.kv_heads = p.kv_heads;
-  a.group = a.head_block = p.group;
+  a.head_block = p.group;
   a.tokens_first = true;
   int64_t most_tokens = 1;
   for (const prim::TokenSequence& s : p.sequences) most_tokens = std::max(most_tokens, s.rows);
   a.tokens_per_item = std::min(std::max<int64_t>(kRowsPerItem / p.group, 1), most_tokens);
-  a.dim = p.qk_dim;
-  a.value_dim = p.v_dim;
-  a.scale = static_cast<float>(p.scale);
-  a.element = prim::ElementOf(in.query.dtype);
   a.out_element = prim::ElementOf(in.out.dtype);
   a.storage = p.storage;
   a.key_tile = kKeyTile;
@@ -80,19 +104,9 @@ std::string Steps::Blocking(const Problem& p) {
 }
 
 Cost Steps::CostOf(const Problem& p, const Tensors& in) {
-  double pairs = 0;  // of a query token and a key, for one kv head
+  const double pairs = CountPairs(p, in.topk_indices);
   double rows = 0;
-  for (const prim::TokenSequence& s : p.sequences) {
-    rows += static_cast<double>(s.rows);
-    for (int64_t i = 0; i < s.rows; ++i) {
-      const int64_t seen = p.End(s, i, p.causal, TensorView());
-      for (int64_t g = 0; g < p.kv_heads; ++g) {
-        pairs += in.topk_indices.data == nullptr
-                     ? static_cast<double>(std::min(seen, prim::Times(p.top_k, p.block_size)))
-                     : static_cast<double>(Selected(p, in.topk_indices, s, i, g).size());
-      }
-    }
-  }
+  for (const prim::TokenSequence& s : p.sequences) rows += static_cast<double>(s.rows);
   const auto group = static_cast<double>(p.group);
   const auto heads = static_cast<double>(p.kv_heads * p.group);
   const auto dims = static_cast<double>(p.qk_dim + p.v_dim);

@@ -1,21 +1,22 @@
-#include "base/contract.h"
+#include <utility>
+#include <vector>
 
+#include "base/contract.h"
 #include "ops/sliding_window_attention/grad_problem.h"
+#include "prim/attention_grad/contract.h"
 #include "prim/call/token_contract.h"
 
 namespace tamis::sliding_window_attention_grad {
 
 const base::Contract& Room::contract() {
-  const auto gradient = [](const char* of, const char* inner, bool keys) {
-    const std::string name = of;
-    base::TensorSpec spec;
-    spec.doc = "gradient of " + name;
-    spec.dtype_as = name;
-    spec.forms = keys ? prim::UnpagedKeyForms(inner) : prim::QueryForms(inner);
-    spec.layout = keys ? "layout_kv" : "layout_query";
-    spec.wanted_by = "return_" + name + "_grad";
-    spec.row_dims = {{"BSND", 2}, {"TND", 1}};
-    spec.gradient_of = name;
+  const auto gradient = [](const char* of, std::vector<base::ShapeForm> forms) {
+    base::TensorSpec spec = prim::attention_grad::Gradient(of);
+    spec.forms = std::move(forms);
+    return spec;
+  };
+  const auto of_keys = [&](const char* of, const char* inner) {
+    base::TensorSpec spec = gradient(of, prim::UnpagedKeyForms(inner));
+    spec.layout = "layout_kv";
     return spec;
   };
   static const base::Contract kContract =
@@ -63,9 +64,10 @@ const base::Contract& Room::contract() {
           .Optional("return_key_grad", &Params::return_key_grad, "compute key_grad")
           .Optional("return_value_grad", &Params::return_value_grad, "compute value_grad")
           .Optional("strict", &Params::strict, "no limit of a document applies: changes nothing")
-          .OptionalOutput("query_grad", &Params::query_grad, gradient("query", "N, D", false))
-          .OptionalOutput("key_grad", &Params::key_grad, gradient("key", "N2, D", true))
-          .OptionalOutput("value_grad", &Params::value_grad, gradient("value", "N2, D2", true))
+          .OptionalOutput("query_grad", &Params::query_grad,
+                          gradient("query", prim::QueryForms("N, D")))
+          .OptionalOutput("key_grad", &Params::key_grad, of_keys("key", "N2, D"))
+          .OptionalOutput("value_grad", &Params::value_grad, of_keys("value", "N2, D2"))
           .LayoutIs("layout_query")
           .GradientOf("sliding_window_attention")
           .Rows("Rows")

@@ -55,7 +55,7 @@ prim::AttentionGradReference Room::ReferenceOf(const Problem& p, const Params& i
 std::string Room::Blocking(const Problem& p) { return prim::attention_grad::Blocking(p); }
 
 Cost Room::CountCost(const Problem& p, const Params& in) {
-  return prim::attention_grad::CostOf(p, TensorsOf(in), CountPairs(p));
+  return prim::attention_grad::CostOf(p.padded_queries, TensorsOf(in), CountPairs(p));
 }
 
 Result<Plan> plan(const Params& params, const Context& context) {

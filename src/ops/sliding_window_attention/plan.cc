@@ -83,8 +83,7 @@ Cost Room::CountCost(const Problem& p, const Params& in) {
     if (s.padding) continue;
     // From the first key of the first window to the last token's own.
     const prim::Span last = WindowOf(p, s, s.rows - 1, TensorView());
-    keys += static_cast<double>(last.begin + last.length -
-                                WindowOf(p, s, 0, TensorView()).begin);
+    keys += static_cast<double>(last.begin + last.length - WindowOf(p, s, 0, TensorView()).begin);
   }
   const auto heads = static_cast<double>(p.kv_heads * p.group);
   const auto dims = static_cast<double>(p.qk_dim + p.v_dim);

@@ -97,14 +97,18 @@ void AddUnseen(Call* call, int64_t* items) {
     int64_t row = 0;
     const auto fill = [&](int64_t end) {
       if (end > row)
-        AddPart({.sequence = -1, .batch = batch, .key_begin = row, .keys = end - row, .first = true,
+        AddPart({.sequence = -1,
+                 .batch = batch,
+                 .key_begin = row,
+                 .keys = end - row,
+                 .first = true,
                  .last = true},
                 call, items);
     };
     for (; next < sequences.size() && (call->packed_keys || sequences[next].batch <= batch);
          ++next) {
       const attention::SequenceKeys& keys = sequences[next].of[0];
-      if (sequences[next].padding || keys.keys == 0) continue;
+      if (sequences[next].padding || sequences[next].rows == 0 || keys.keys == 0) continue;
       fill(keys.key_begin);
       row = keys.key_begin + keys.keys;
     }
@@ -135,8 +139,13 @@ void AddChunk(int64_t first, int64_t count, const CpuTarget& target, Call* call,
     const bool began = group > 0 && sequence_of(group - 1) == sequence_of(group);
     const bool goes_on = end < all && sequence_of(end) == sequence_of(group);
     if (!s.padding) {
-      AddPart({.sequence = sequence_of(group), .batch = s.batch, .key_begin = s.of[0].key_begin,
-               .keys = s.of[0].keys, .group_begin = group, .groups = end - group, .first = !began,
+      AddPart({.sequence = sequence_of(group),
+               .batch = s.batch,
+               .key_begin = s.of[0].key_begin,
+               .keys = s.of[0].keys,
+               .group_begin = group,
+               .groups = end - group,
+               .first = !began,
                .last = !goes_on},
               call, items);
     }
@@ -189,8 +198,9 @@ void MakeWork(const CpuTarget& target, Call* call, CpuWork* work) {
 std::string Blocking(const Call& call) {
   const Args& a = call.args;
   return std::to_string(a.tokens_per_group) + " tokens x " + std::to_string(a.attend.group) +
-         " heads of a kv head per item, units of " + std::to_string(a.unit_keys) + " keys, " +
-         std::to_string(base::CeilDiv(a.group_count, a.groups_per_chunk)) + " chunks";
+         " heads of a kv head per item, units of " + std::to_string(a.unit_keys) +
+         " keys, chunks of " + std::to_string(a.groups_per_chunk) + " of " +
+         std::to_string(a.group_count) + " groups of tokens";
 }
 
 }  // namespace tamis::prim::attention_grad

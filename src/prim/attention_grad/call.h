@@ -14,7 +14,7 @@ namespace tamis::prim::attention_grad {
 
 /// Base of a room's Problem.
 struct Call {
-  attention::Call forward;  // sequences with one source, and args without tensors of results
+  attention::Call forward;    // sequences with one source, and args without tensors of results
   bool packed_keys = true;    // [T2, ...] instead of [B, S2, ...]
   int64_t key_batches = 1;    // B; of packed keys 1
   int64_t rows_of_batch = 0;  // S2 or T2

@@ -54,17 +54,16 @@ void BeginGrad(const TokenProblem& p, const Tensors& in, Call* call) {
 }
 
 // Five products, of which two over values: S, dQ, dK; dP, dV. What is not wanted is not counted.
-Cost CostOf(const TokenProblem& p, const Tensors& in, double pairs) {
+Cost CostOf(bool padded_queries, const Tensors& in, double pairs) {
   const auto elements = [](const TensorView& view) {
     double count = view.absent() ? 0 : 1;
     for (int i = 0; i < view.rank; ++i) count *= static_cast<double>(view.shape[i]);
     return count;
   };
   const auto bytes = [&](const TensorView& view) {
-    return view.absent() ? 0.0
-                         : elements(view) * static_cast<double>(base::ItemSize(view.dtype));
+    return view.absent() ? 0.0 : elements(view) * static_cast<double>(base::ItemSize(view.dtype));
   };
-  const int heads_at = p.padded_queries ? 2 : 1;
+  const int heads_at = padded_queries ? 2 : 1;
   const auto heads = static_cast<double>(in.query.shape[heads_at]);
   const auto dim = static_cast<double>(in.query.shape[heads_at + 1]);
   const auto value_dim = static_cast<double>(in.out_grad.shape[heads_at + 1]);
@@ -92,7 +91,7 @@ GradCall ReferenceCall(
                    .query_row_dims = p.padded_queries ? 2 : 1,
                    .key_row_dims = Packed(p) ? 1 : 2};
   call.keys_of = [&p, key = in.key, positions_of = std::move(positions_of)](int64_t row,
-                                                                           int64_t kv_head) {
+                                                                            int64_t kv_head) {
     const auto s =
         std::find_if(p.sequences.begin(), p.sequences.end(),
                      [&](const TokenSequence& of) { return row < of.row_begin + of.rows; });

@@ -41,7 +41,7 @@ void BindTensors(const TokenProblem& p, const Tensors& in, Args* args);
 void BeginGrad(const TokenProblem& p, const Tensors& in, Call* call);
 
 /// Of `pairs` of a query token and a key, for one head.
-Cost CostOf(const TokenProblem& p, const Tensors& in, double pairs);
+Cost CostOf(bool padded_queries, const Tensors& in, double pairs);
 
 /// `positions_of` gives the positions that token `token` of a sequence sees for a kv head, in their
 /// order, as often as they count.

@@ -30,9 +30,8 @@ Status ReferenceRows(const typename Room::Problem& problem, const base::Dims& di
     const auto reference = Room::ReferenceOf(problem, params, golden->rows, for_indices);
     for_rows([&](int64_t row, size_t slot) { reference.PutRow(row, slot, golden); });
   } else {
-    for_rows([&](int64_t row, size_t slot) {
-      Room::ReferenceRow(problem, params, row, slot, golden);
-    });
+    for_rows(
+        [&](int64_t row, size_t slot) { Room::ReferenceRow(problem, params, row, slot, golden); });
   }
   return Status::Ok();
 }

@@ -19,24 +19,6 @@ constexpr int64_t kKeptScoreBytes = int64_t{4} << 20;
 // The score of a hidden key: the lowest there is.
 constexpr float kLowest = std::numeric_limits<float>::lowest();
 
-attention::Rows RowsOf(const TensorView& view, bool paged, int64_t dim) {
-  const int64_t bytes = base::ItemSize(view.dtype);
-  attention::Rows rows = {.data = Data<const uint8_t>(view)};
-  if (paged) {  // [pages, page_size, heads * dim]
-    rows.page_stride = view.strides[0] * bytes;
-    rows.row_stride = view.strides[1] * bytes;
-    rows.head_stride = dim * bytes;
-  } else {  // [keys, heads, dim]
-    rows.row_stride = view.strides[0] * bytes;
-    rows.head_stride = view.strides[1] * bytes;
-  }
-  return rows;
-}
-
-attention::Heads HeadsOf(const AttentionProblem& p, const TensorView& view) {
-  return attention::HeadsOf(view, p.TokensOf(view), view.strides[p.query_batch_dims]);
-}
-
 // The tokens of the keys that the first query sees; of a sequence whose keys are not hidden by
 // their position, more than there are.
 attention::Sequence SequenceOf(const AttentionSequence& from) {
@@ -74,25 +56,6 @@ int64_t MembersOf(const AttentionProblem& p, int64_t rows) {
     --heads;
   }
   return heads;
-}
-
-double CountVisible(const AttentionProblem& p, const TensorView& mask, const AttentionSequence& s) {
-  double visible = 0;
-  for (int64_t t = 0; t < s.rows; ++t) {
-    int64_t keys = s.keys;
-    if (s.visible_tokens >= 0) {
-      const int64_t tokens = s.visible_tokens - (s.rows - 1 - t);
-      keys = tokens < p.compress_block
-                 ? 0
-                 : std::min(keys, (tokens - p.compress_block) / p.compress_stride + 1);
-    }
-    if (mask.data != nullptr && s.visible_tokens < 0) {
-      const auto* row = Data<const uint8_t>(mask) + t * mask.strides[0];
-      keys = std::count(row, row + s.keys, 0);
-    }
-    visible += static_cast<double>(keys);
-  }
-  return visible;
 }
 
 }  // namespace
@@ -146,6 +109,69 @@ Status CheckBlocks(std::string_view argument, int64_t blocks) {
   return base::Invalid(argument, "lengths that give at most 2^24 select blocks", blocks);
 }
 
+attention::Rows RowsOf(const TensorView& view, bool paged, int64_t dim) {
+  const int64_t bytes = base::ItemSize(view.dtype);
+  attention::Rows rows = {.data = Data<const uint8_t>(view)};
+  if (paged) {  // [pages, page_size, heads * dim]
+    rows.page_stride = view.strides[0] * bytes;
+    rows.row_stride = view.strides[1] * bytes;
+    rows.head_stride = dim * bytes;
+  } else {  // [keys, heads, dim]
+    rows.row_stride = view.strides[0] * bytes;
+    rows.head_stride = view.strides[1] * bytes;
+  }
+  return rows;
+}
+
+attention::Heads HeadsOf(const AttentionProblem& p, const TensorView& view) {
+  return attention::HeadsOf(view, p.TokensOf(view), view.strides[p.query_batch_dims]);
+}
+
+double CountVisible(const AttentionProblem& p, const TensorView& mask, const AttentionSequence& s) {
+  double visible = 0;
+  for (int64_t t = 0; t < s.rows; ++t) {
+    int64_t keys = s.keys;
+    if (s.visible_tokens >= 0) {
+      const int64_t tokens = s.visible_tokens - (s.rows - 1 - t);
+      keys = tokens < p.compress_block
+                 ? 0
+                 : std::min(keys, (tokens - p.compress_block) / p.compress_stride + 1);
+    }
+    if (mask.data != nullptr && s.visible_tokens < 0) {
+      const auto* row = Data<const uint8_t>(mask) + t * mask.strides[0];
+      keys = std::count(row, row + s.keys, 0);
+    }
+    visible += static_cast<double>(keys);
+  }
+  return visible;
+}
+
+void BindHidden(const AttentionProblem& p, const TensorView& atten_mask,
+                const TensorView& key_limits, attention::Source* source) {
+  const bool paged = p.page_table.paged();
+  source->hidden = paged ? nullptr : Data<const uint8_t>(atten_mask);
+  source->hidden_stride = paged ? 0 : atten_mask.strides[0];
+  source->limits = Data<const int32_t>(key_limits);
+  source->limits_at = p.TokensOf(key_limits);
+}
+
+void FillSource(const AttentionProblem& p, const TensorView& query, attention::Call* call) {
+  attention::Args& a = call->args;
+  a.sources[0].staircase = {p.compress_block, p.compress_stride};
+  a.kv_heads = p.kv_heads;
+  a.group = p.group;
+  a.dim = p.qk_dim;
+  a.value_dim = p.v_dim;
+  a.scale = static_cast<float>(p.scale);
+  a.element = ElementOf(query.dtype);
+  a.hidden_score = a.hidden_max = kLowest;
+  a.zero_hidden_rows = p.zero_masked_rows;
+  for (const AttentionSequence& s : p.sequences) {
+    call->key_sequences.push_back(SequenceOf(s));
+    a.max_keys = std::max(a.max_keys, s.keys);
+  }
+}
+
 void CompressedAttentionRoom::BindTensors(const AttentionProblem& p, const AttentionTensors& in,
                                           attention::Args* args) {
   const bool paged = p.page_table.paged();
@@ -154,10 +180,7 @@ void CompressedAttentionRoom::BindTensors(const AttentionProblem& p, const Atten
   attention::Source& source = a.sources[0];
   source.key = RowsOf(in.key, paged, p.qk_dim);
   source.value = RowsOf(in.value, paged, p.v_dim);
-  source.hidden = paged ? nullptr : Data<const uint8_t>(in.atten_mask);
-  source.hidden_stride = paged ? 0 : in.atten_mask.strides[0];
-  source.limits = Data<const int32_t>(in.key_limits);
-  source.limits_at = p.TokensOf(in.key_limits);
+  BindHidden(p, in.atten_mask, in.key_limits, &source);
   a.out = HeadsOf(p, in.out);
   a.max = Data<float>(in.max);
   a.max_at = p.TokensOf(in.max);
@@ -183,20 +206,13 @@ void CompressedAttentionRoom::MakeWork(AttentionProblem& p, const AttentionTenso
   attention::Begin(&p);
   attention::Args& a = p.args;
   a.key_tile = kKeyTile;
+  FillSource(p, in.query, &p);
   BindTensors(p, in, &a);
   a.sources[0].page_table = p.page_table.data();
   a.sources[0].page_size = std::min(p.page_size, attention::kMostPage);
-  a.sources[0].staircase = {p.compress_block, p.compress_stride};
-  a.kv_heads = p.kv_heads;
-  a.group = a.head_block = p.group;
-  a.dim = p.qk_dim;
-  a.value_dim = p.v_dim;
-  a.scale = static_cast<float>(p.scale);
-  a.element = ElementOf(in.query.dtype);
+  a.head_block = p.group;
   a.out_element = ElementOf(in.out.dtype);
   a.storage = p.storage;
-  a.hidden_score = a.hidden_max = kLowest;
-  a.zero_hidden_rows = p.zero_masked_rows;
   a.selection.count = p.top_k;
   a.selection.geometry = p.geometry;
   a.selection.force_ends = p.force_ends;
@@ -204,9 +220,7 @@ void CompressedAttentionRoom::MakeWork(AttentionProblem& p, const AttentionTenso
 
   int64_t most_tokens = 1;
   for (const AttentionSequence& s : p.sequences) {
-    p.key_sequences.push_back(SequenceOf(s));
     most_tokens = std::max(most_tokens, s.rows);
-    a.max_keys = std::max(a.max_keys, s.keys);
     a.max_blocks = std::max(a.max_blocks, s.blocks);
   }
   a.tokens_first = true;

@@ -151,6 +151,18 @@ Status TakeCommon(const Params& params, const base::Dims& dims, int64_t kv_heads
 /// reason to ask for memory without end.
 Status CheckBlocks(std::string_view argument, int64_t blocks);
 
+/// The call of the engine, but for tensors and blocking: what a gradient needs of it, too.
+void FillSource(const AttentionProblem& problem, const TensorView& query, attention::Call* call);
+/// What hides keys.
+void BindHidden(const AttentionProblem& problem, const TensorView& atten_mask,
+                const TensorView& key_limits, attention::Source* source);
+/// Query rows, and rows of keys or values.
+attention::Heads HeadsOf(const AttentionProblem& problem, const TensorView& view);
+attention::Rows RowsOf(const TensorView& view, bool paged, int64_t dim);
+/// Pairs of a query token and a key that it sees.
+double CountVisible(const AttentionProblem& problem, const TensorView& mask,
+                    const AttentionSequence& sequence);
+
 /// What both rooms are from the problem on.
 struct CompressedAttentionRoom {
   using Problem = AttentionProblem;
@@ -177,6 +189,10 @@ struct CompressedAttentionRoom {
                           attention::Args* args);
   static Cost CostOf(const AttentionProblem& problem, const AttentionTensors& in);
 };
+
+/// Whether query t's position or limit hides a key.
+bool IsHiddenByPosition(const AttentionProblem& problem, const TensorView& key_limits,
+                        const AttentionSequence& sequence, int64_t t, int64_t key);
 
 /// What a room adds to the reference: which keys are hidden from a query token beside those that
 /// its position or limit hides, and which blocks are forced on it where selection is not causal.

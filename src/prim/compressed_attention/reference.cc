@@ -131,17 +131,6 @@ int64_t VisibleTokens(const AttentionSequence& s, int64_t t) {
   return s.visible_tokens - (s.rows - 1 - t);
 }
 
-bool IsHiddenByPosition(const AttentionProblem& p, const AttentionTensors& in,
-                        const AttentionSequence& s, int64_t t, int64_t key) {
-  if (!in.key_limits.absent()) {
-    const int64_t limit = Data<const int32_t>(
-        in.key_limits)[OffsetOf(p.TokensOf(in.key_limits), s.batch, s.token + t)];
-    if (key >= limit) return true;
-  }
-  const int64_t window_end = key * p.compress_stride + p.compress_block;
-  return s.visible_tokens >= 0 && window_end > VisibleTokens(s, t);
-}
-
 // What a probability among the call's keys is multiplied by to be one among all keys.
 double ShareOfAll(const AttentionProblem& p, const AttentionTensors& in, const AttentionSequence& s,
                   int64_t t, int64_t head, const HeadResult& r) {
@@ -203,6 +192,17 @@ void Rank(const std::vector<double>& scores, int64_t k, double* indices) {
 
 }  // namespace
 
+bool IsHiddenByPosition(const AttentionProblem& p, const TensorView& key_limits,
+                        const AttentionSequence& s, int64_t t, int64_t key) {
+  if (!key_limits.absent()) {
+    const int64_t limit =
+        Data<const int32_t>(key_limits)[OffsetOf(p.TokensOf(key_limits), s.batch, s.token + t)];
+    if (key >= limit) return true;
+  }
+  const int64_t window_end = key * p.compress_stride + p.compress_block;
+  return s.visible_tokens >= 0 && window_end > VisibleTokens(s, t);
+}
+
 void CompressedAttentionReferenceRow(const AttentionProblem& p, const AttentionTensors& in,
                                      const AttentionRules& rules, int64_t row, size_t slot,
                                      base::Golden* golden) {
@@ -212,7 +212,7 @@ void CompressedAttentionReferenceRow(const AttentionProblem& p, const AttentionT
   std::vector<bool> hidden(static_cast<size_t>(s.keys));
   for (size_t i = 0; i < hidden.size(); ++i) {
     const auto key = static_cast<int64_t>(i);
-    hidden[i] = IsHiddenByPosition(p, in, s, t, key) || rules.hidden(s, t, key);
+    hidden[i] = IsHiddenByPosition(p, in.key_limits, s, t, key) || rules.hidden(s, t, key);
   }
 
   base::GoldenOutput& out = golden->outputs[0];
@@ -228,11 +228,12 @@ void CompressedAttentionReferenceRow(const AttentionProblem& p, const AttentionT
   const bool none = std::find(hidden.begin(), hidden.end(), false) == hidden.end();
   const auto counts = [&](size_t key) {
     return !p.causal_selection ||
-           !(none || IsHiddenByPosition(p, in, s, t, static_cast<int64_t>(key)));
+           !(none || IsHiddenByPosition(p, in.key_limits, s, t, static_cast<int64_t>(key)));
   };
   for (int64_t kv_head = 0; kv_head < p.kv_heads; ++kv_head) {
     std::vector<double> grouped(static_cast<size_t>(s.keys), 0.0);
     double probability_bound = 0;
+    double lost = 0;  // of a share, with exponentials that are 0 in fp32
     for (int64_t head = kv_head * p.group; head < (kv_head + 1) * p.group; ++head) {
       const HeadResult r = Attend(p, in, s, hidden, t, head);
       std::copy(r.out.begin(), r.out.end(), out.Row(at) + head * p.v_dim);
@@ -248,6 +249,7 @@ void CompressedAttentionReferenceRow(const AttentionProblem& p, const AttentionT
         if (counts(i)) grouped[i] += r.probabilities[i] * share;
       }
       probability_bound = std::max(probability_bound, r.probability_bound);
+      if (r.sum > 0) lost += kLeastExponential * share / r.sum;
     }
     std::vector<double> scores(static_cast<size_t>(candidates));
     double highest = 0;
@@ -260,11 +262,14 @@ void CompressedAttentionReferenceRow(const AttentionProblem& p, const AttentionT
     }
     const auto terms =
         static_cast<double>(p.group + p.geometry.select_strides + p.geometry.compress_strides);
+    const auto pairs = static_cast<double>(p.geometry.select_strides) *
+                       static_cast<double>(p.geometry.compress_strides);
     // Global statistics that are not of these keys may give shares of any size: near the end of
     // fp32, sums of them pass it or not by their roundings.
-    const double bound = highest > kMostImportance
-                             ? std::numeric_limits<double>::infinity()
-                             : highest * (probability_bound + base::Fp32SumBound(terms, 1));
+    const double bound =
+        highest > kMostImportance
+            ? std::numeric_limits<double>::infinity()
+            : highest * (probability_bound + base::Fp32SumBound(terms, 1)) + lost * pairs;
     std::fill_n(block_scores.BoundRow(at) + kv_head * most_blocks, candidates, bound);
     if (p.top_k == 0) continue;
     Rank(scores, p.top_k, indices.Row(at) + kv_head * p.top_k);

@@ -116,19 +116,19 @@ AttentionGradReference::Pair AttentionGradReference::PairOf(int64_t query_row, i
   // Of the score; of scaling, subtracting and the exponential; of dividing and multiplying.
   const double score_error =
       std::fabs(scale) * base::Fp32SumBound(static_cast<double>(query.size()), score.magnitude);
-  const double exponent_error = score_error + kRounding * (2 * std::fabs(scale * score.value) +
-                                                           std::fabs(exponent));
-  pair.p_error = pair.p * (std::expm1(exponent_error) + 16 * kRounding) +
+  const double exponent_error =
+      score_error + kRounding * (2 * std::fabs(scale * score.value) + std::fabs(exponent));
+  pair.p_error = std::fabs(pair.p) * (std::expm1(exponent_error) + 16 * kRounding) +
                  std::min(kLeastExponential, std::exp(exponent)) / std::fabs(sum);
   const Product dp = Dot(out_grad, value);
   pair.dp = dp.value;
   pair.dp_error = base::Fp32SumBound(static_cast<double>(value.size()), dp.magnitude);
   const double distance = pair.dp - delta.value;
   pair.ds = scale * pair.p * distance;
-  pair.ds_error = std::fabs(scale) *
-                      (pair.p_error * (std::fabs(distance) + pair.dp_error + delta.error) +
-                       pair.p * (pair.dp_error + delta.error)) +
-                  4 * kRounding * std::fabs(pair.ds);
+  pair.ds_error =
+      std::fabs(scale) * (pair.p_error * (std::fabs(distance) + pair.dp_error + delta.error) +
+                          std::fabs(pair.p) * (pair.dp_error + delta.error)) +
+      4 * kRounding * std::fabs(pair.ds);
   return pair;
 }
 
@@ -141,7 +141,8 @@ AttentionGradReference::Delta AttentionGradReference::DeltaOf(int64_t query_row,
     const Pair pair = PairOf(query_row, head, key_row, {});
     delta.value += pair.p * pair.dp;
     magnitude += std::fabs(pair.p * pair.dp);
-    delta.error += pair.p_error * (std::fabs(pair.dp) + pair.dp_error) + pair.p * pair.dp_error;
+    delta.error +=
+        pair.p_error * (std::fabs(pair.dp) + pair.dp_error) + std::fabs(pair.p) * pair.dp_error;
   }
   delta.error += base::Fp32SumBound(static_cast<double>(keys.rows.size()), magnitude);
   return delta;

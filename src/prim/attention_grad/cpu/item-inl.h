@@ -10,6 +10,7 @@ namespace {
 
 namespace attention_grad {
 
+using prim::RoundedUp;
 using prim::attention::Heads;
 using prim::attention::List;
 using prim::attention::Range;
@@ -28,7 +29,6 @@ using prim::attention_grad::Scratch;
 using prim::attention_grad::Shared;
 using prim::attention_grad::Slot;
 using prim::attention_grad::UnitBegin;
-using prim::RoundedUp;
 
 TAMIS_INLINE int64_t Smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -150,8 +150,9 @@ inline void FillIndex(const Args& a, const Group& group, int64_t kv_head, const 
   UnitBegin* const begins = tables->begins;
   const auto for_all = [&](const auto& body) __attribute__((always_inline)) {
     for (int64_t t = 0; t < group.tokens; ++t) {
-      ForUnitsSeen(a, s, group.token + t, kv_head, seen[t],
-                   [&](int64_t u) __attribute__((always_inline)) { body(t, u); });
+      ForUnitsSeen(
+          a, s, group.token + t, kv_head,
+          seen[t], [&](int64_t u) __attribute__((always_inline)) { body(t, u); });
     }
   };
   for (int64_t u = 0; u <= units; ++u) begins[u] = {0, 0};

@@ -23,19 +23,20 @@ template <int64_t kStride, class Finish>
 inline void Products(const float* keys, int64_t key_stride, const float* panels, int64_t columns,
                      int64_t count, int64_t vectors, float* to, int64_t stride,
                      const Finish& finish) {
-  ForTiles(count, vectors,
-           [&](auto height, auto width, int64_t k, int64_t v) __attribute__((always_inline)) {
-             constexpr int kKeys = decltype(height)::value;
-             constexpr int kVectors = decltype(width)::value;
-             V sum[kKeys][kVectors];
-             ProductTile<kStride>(keys + k * key_stride, key_stride, panels + v * columns * kLanes,
-                                  columns, sum);
-             for (int j = 0; j < kVectors; ++j) {
-               const auto done = finish.Of(v + j);
-               for (int i = 0; i < kKeys; ++i)
-                 Store(to + (k + i) * stride + (v + j) * kLanes, done(sum[i][j]));
-             }
-           });
+  ForTiles(
+      count,
+      vectors, [&](auto height, auto width, int64_t k, int64_t v) __attribute__((always_inline)) {
+        constexpr int kKeys = decltype(height)::value;
+        constexpr int kVectors = decltype(width)::value;
+        V sum[kKeys][kVectors];
+        ProductTile<kStride>(keys + k * key_stride, key_stride, panels + v * columns * kLanes,
+                             columns, sum);
+        for (int j = 0; j < kVectors; ++j) {
+          const auto done = finish.Of(v + j);
+          for (int i = 0; i < kKeys; ++i)
+            Store(to + (k + i) * stride + (v + j) * kLanes, done(sum[i][j]));
+        }
+      });
 }
 template <class Finish>
 inline void ProductsOfUnit(const float* keys, int64_t key_stride, const float* panels,
@@ -133,8 +134,7 @@ inline void HidePairs(const Worker& w, const Batch& batch, const Range& position
     const bool averages = seen.begin == kAverages;
     for (int64_t k = 0; k < positions.end - positions.begin; ++k) {
       if (!averages && Sees(w.a, token, seen, positions.begin + k)) continue;
-      probabilities[k * stride + row] =
-          averages ? 1.0f / static_cast<float>(w.s.of[0].keys) : 0.0f;
+      probabilities[k * stride + row] = averages ? 1.0f / static_cast<float>(w.s.of[0].keys) : 0.0f;
       grads[k * stride + row] = 0.0f;
     }
   }
@@ -166,27 +166,26 @@ inline void FindProbabilities(const Worker& w, int64_t unit, const Range& positi
   SpreadUnit(a, source.key, w.s, w.kv_head, positions, w.tables.keys, dim, w.at.key_stride, keys);
   SpreadUnit(a, source.value, w.s, w.kv_head, positions, w.tables.keys, value_dim,
              w.at.unit_value_stride, values);
-  ForBatches(
-      a, w.group, w.kv_head, w.tables.EntriesOf(unit), w.tables.CountOf(unit),
-      [&](const Batch& batch) {
-        const int64_t vectors = (batch.rows + kLanes - 1) / kLanes;
-        float* const p = w.tables.probabilities + w.tables.OffsetOf(unit) + batch.first;
-        float* const grad = w.tables.scores + w.tables.OffsetOf(unit) + batch.first;
-        float* const queries = w.scratch + w.at.queries;
-        float* const out_grads = w.scratch + w.at.out_grads;
-        PackPanels(batch, a.attend.query, dim, queries);
-        PackPanels(batch, a.out_grad, value_dim, out_grads);
-        LoadStatistics(w, batch);
-        LoadDeltas(w, batch);
-        const Probabilities finish = {Set(a.attend.scale), w.scratch + w.at.row_max,
-                                      w.scratch + w.at.row_factor};
-        ProductsOfUnit(keys, w.at.key_stride, queries, ColumnsOf(dim), count, vectors, p, stride,
-                       finish);
-        ProductsOfUnit(values, w.at.unit_value_stride, out_grads, ColumnsOf(value_dim), count,
-                       vectors, grad, stride, AsIs());
-        if (!SeesAll(w, batch, positions)) HidePairs(w, batch, positions, stride, p, grad);
-        AddDeltas(w, batch, count, stride, p, grad);
-      });
+  ForBatches(a, w.group, w.kv_head, w.tables.EntriesOf(unit), w.tables.CountOf(unit),
+             [&](const Batch& batch) {
+               const int64_t vectors = (batch.rows + kLanes - 1) / kLanes;
+               float* const p = w.tables.probabilities + w.tables.OffsetOf(unit) + batch.first;
+               float* const grad = w.tables.scores + w.tables.OffsetOf(unit) + batch.first;
+               float* const queries = w.scratch + w.at.queries;
+               float* const out_grads = w.scratch + w.at.out_grads;
+               PackPanels(batch, a.attend.query, dim, queries);
+               PackPanels(batch, a.out_grad, value_dim, out_grads);
+               LoadStatistics(w, batch);
+               LoadDeltas(w, batch);
+               const Probabilities finish = {Set(a.attend.scale), w.scratch + w.at.row_max,
+                                             w.scratch + w.at.row_factor};
+               ProductsOfUnit(keys, w.at.key_stride, queries, ColumnsOf(dim), count, vectors, p,
+                              stride, finish);
+               ProductsOfUnit(values, w.at.unit_value_stride, out_grads, ColumnsOf(value_dim),
+                              count, vectors, grad, stride, AsIs());
+               if (!SeesAll(w, batch, positions)) HidePairs(w, batch, positions, stride, p, grad);
+               AddDeltas(w, batch, count, stride, p, grad);
+             });
 }
 
 // --- gradients of scores and queries
@@ -237,8 +236,7 @@ inline void FindQueryGrads(const Worker& w, int64_t unit, const Range& positions
         for (int64_t row = 0; row < batch.rows; ++row) {
           const Range& seen = w.seen()[batch.EntryOf(row).token];
           for (int64_t k = 0; k < count; ++k) {
-            if (seen.begin != kAverages &&
-                Sees(a, batch.TokenOf(row), seen, positions.begin + k))
+            if (seen.begin != kAverages && Sees(a, batch.TokenOf(row), seen, positions.begin + k))
               AddRow(grad[k * stride + row], keys + k * w.at.key_stride, rows[row],
                      w.at.dim_stride);
           }
@@ -308,22 +306,22 @@ inline void AddGroup(const KeyWorker& w, int64_t index, int64_t unit, const Rang
   const Group& group = a.groups[index];
   const Tables tables = TablesOf(a, index, w.kv_head, w.shared);
   const int64_t stride = tables.StrideOf(unit);
-  ForBatches(
-      a, group, w.kv_head, tables.EntriesOf(unit), tables.CountOf(unit), [&](const Batch& batch) {
-        const int64_t offset = tables.OffsetOf(unit) + batch.first;
-        if (a.key_grad.data != nullptr) {
-          float* const queries = w.scratch + w.at.queries;
-          WidenBatch(batch, a.attend.query, a.attend.dim, w.at.dim_stride, queries);
-          AddToKeys(w, batch, positions, tables.scores + offset, stride, queries, w.at.dim_stride,
-                    w.scratch + w.at.key_grads);
-        }
-        if (a.value_grad.data != nullptr) {
-          float* const out_grads = w.scratch + w.at.out_grads;
-          WidenBatch(batch, a.out_grad, a.attend.value_dim, w.at.value_stride, out_grads);
-          AddToKeys(w, batch, positions, tables.probabilities + offset, stride, out_grads,
-                    w.at.value_stride, w.scratch + w.at.value_grads);
-        }
-      });
+  ForBatches(a, group, w.kv_head, tables.EntriesOf(unit), tables.CountOf(unit),
+             [&](const Batch& batch) {
+               const int64_t offset = tables.OffsetOf(unit) + batch.first;
+               if (a.key_grad.data != nullptr) {
+                 float* const queries = w.scratch + w.at.queries;
+                 WidenBatch(batch, a.attend.query, a.attend.dim, w.at.dim_stride, queries);
+                 AddToKeys(w, batch, positions, tables.scores + offset, stride, queries,
+                           w.at.dim_stride, w.scratch + w.at.key_grads);
+               }
+               if (a.value_grad.data != nullptr) {
+                 float* const out_grads = w.scratch + w.at.out_grads;
+                 WidenBatch(batch, a.out_grad, a.attend.value_dim, w.at.value_stride, out_grads);
+                 AddToKeys(w, batch, positions, tables.probabilities + offset, stride, out_grads,
+                           w.at.value_stride, w.scratch + w.at.value_grads);
+               }
+             });
 }
 
 // Sums of the unit, from the chunk before or 0.
@@ -336,8 +334,8 @@ inline void BeginUnit(const KeyWorker& w, const Range& positions) {
   Clear(values, RoundedUp(count, kTileHeight) * w.at.value_stride);
   if (w.part.first) return;
   Copy(SumsAt(w, shared.sums, w.at.dim_stride, positions.begin), count * w.at.dim_stride, keys);
-  Copy(SumsAt(w, shared.value_sums, w.at.value_stride, positions.begin),
-       count * w.at.value_stride, values);
+  Copy(SumsAt(w, shared.value_sums, w.at.value_stride, positions.begin), count * w.at.value_stride,
+       values);
 }
 
 inline void WriteRows(const KeyWorker& w, const GradRows& rows, const Range& positions, int64_t dim,

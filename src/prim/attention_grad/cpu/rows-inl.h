@@ -90,8 +90,7 @@ inline void SpreadUnit(const Args& a, const prim::attention::Rows& rows, const S
 inline bool HasNonFinite(const float* rows, int64_t count, int64_t stride, int64_t dim) {
   V sum = Zero();
   for (int64_t row = 0; row < count; ++row) {
-    for (int64_t c = 0; c < dim; c += kLanes)
-      sum = Fma(Load(rows + row * stride + c), Zero(), sum);
+    for (int64_t c = 0; c < dim; c += kLanes) sum = Fma(Load(rows + row * stride + c), Zero(), sum);
   }
   return !AllEqual(sum, sum);
 }
@@ -126,12 +125,13 @@ struct Factors {
 };
 inline void AddProducts(const Factors& f, const float* x, int64_t x_stride, int64_t terms,
                         float* const* out, int64_t rows, int64_t columns) {
-  ForWidths(columns / kLanes, [&](auto width, int64_t v) __attribute__((always_inline)) {
-    for (int64_t r = 0; r < rows; r += kTileHeight) {
-      AddTile<kTileHeight, decltype(width)::value>(f.e + r * f.row, f.row, f.term, x, x_stride,
-                                                   terms, out + r, v * kLanes);
-    }
-  });
+  ForWidths(
+      columns / kLanes, [&](auto width, int64_t v) __attribute__((always_inline)) {
+        for (int64_t r = 0; r < rows; r += kTileHeight) {
+          AddTile<kTileHeight, decltype(width)::value>(f.e + r * f.row, f.row, f.term, x, x_stride,
+                                                       terms, out + r, v * kLanes);
+        }
+      });
 }
 
 // One term of one row.

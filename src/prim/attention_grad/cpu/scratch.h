@@ -7,8 +7,8 @@
 
 namespace tamis::prim::attention_grad {
 
-/// The rows of a unit that one of a group's tokens has, as many as there are heads, `repeats` times:
-/// a list may name a block more than once.
+/// The rows of a unit that one of a group's tokens has, as many as there are heads, `repeats`
+/// times: a list may name a block more than once.
 struct Entry {
   int32_t token;  // of the group
   int32_t repeats;
