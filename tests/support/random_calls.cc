@@ -224,13 +224,14 @@ void NsaCompressAttentionGrad(ContractCall* c) {
   const int64_t sequences = random.Between(0, 3);
   const std::vector<int64_t> q = Lengths(sequences, 9, &random);
   const std::vector<int64_t> n = Lengths(sequences, 30, &random);
-  const bool causal = c->Coin();
+  const bool causal = random.Below(4) != 0;
   const int64_t stride = random.Between(1, 4);
   c->Set("causal", causal);
   if (causal) {
     c->Set("compress_stride", stride)
         .Set("compress_block_size", random.Between(stride, 4 * stride));
-    if (c->Coin()) c->Set("actual_raw_seq_kvlen", Prefix(Lengths(sequences, 100, &random)));
+    if (random.Below(4) != 0)
+      c->Set("actual_raw_seq_kvlen", Prefix(Lengths(sequences, 100, &random)));
   }
   c->Values("key_limits",
             [&random, most = Most(n)](int64_t) {
