@@ -140,13 +140,15 @@ Status AttributeOf(const registry::Call& call, const char* name, int64_t* value)
   return Status::Ok();
 }
 
+// One value stands for all elements.
 Status FillValues(const std::vector<int64_t>& values, StoredTensor* tensor) {
   const int64_t elems = tensor->bytes / base::ItemSize(tensor->dtype);
-  if (elems != static_cast<int64_t>(values.size()))
-    return base::Invalid(tensor->name, "as many values as elements", elems);
+  const auto count = static_cast<int64_t>(values.size());
+  if (count != elems && count != 1)
+    return base::Invalid(tensor->name, "as many values as elements, or one", elems);
   for (int64_t i = 0; i < elems; ++i) {
     base::StoreDouble(tensor->data, tensor->dtype, i,
-                      static_cast<double>(values[static_cast<size_t>(i)]));
+                      static_cast<double>(values[static_cast<size_t>(count == 1 ? 0 : i)]));
   }
   return Status::Ok();
 }
