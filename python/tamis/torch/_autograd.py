@@ -150,7 +150,10 @@ class Derivative:
                 self._refuse(name, "none", "a tensor")
         for name in needed:
             if name not in self._gradients:
-                self._refuse(name, "a tensor without gradient", "one that requires grad")
+                raise NotImplementedError(
+                    f"{name}: expected a tensor without gradient ({self.gradient} gives none for "
+                    "it: pass .detach()), got one that requires grad"
+                )
 
     def backward(self, ctx: Any, *grads: Any) -> tuple[torch.Tensor | None, ...]:
         """Gradients of the forward's tensors, those that are wanted."""
@@ -177,8 +180,8 @@ class Derivative:
 
     def _refuse(self, name: str, expected: str, got: str) -> NoReturn:
         raise NotImplementedError(
-            f"{name}: expected {expected} where a gradient is wanted ({self.gradient} has no other "
-            f"way: call it under torch.no_grad() or pass .detach()), got {got}"
+            f"{name}: expected {expected} where a gradient is wanted ({self.gradient} takes no "
+            f"other: call it under torch.no_grad() or pass .detach()), got {got}"
         )
 
 
