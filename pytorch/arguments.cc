@@ -149,7 +149,7 @@ void ThrowInvalid(const std::string& line) { throw std::invalid_argument(line); 
 
 int32_t TorchDType(tamis_dtype dtype) { return TorchDTypes()[static_cast<size_t>(dtype)]; }
 
-Arguments::Arguments(const Operator& op, bool with_outputs, StableIValue* stack) {
+Arguments::Arguments(const Operator& op, bool with_outputs, StableIValue* stack) : op_(&op) {
   const auto take = [&](const Argument& argument, StableIValue value) {
     switch (argument.kind) {
       case Kind::kTensor:
@@ -206,12 +206,9 @@ void Arguments::SetView(size_t i) {
     ThrowInvalid(Name(argument) + ": expected a rank of 0 to 8, got " +
                  std::to_string(given.sizes.size()));
   }
-  if (HasGradient(view.dtype) && aoti_torch_grad_mode_is_enabled() && IsRecorded(tensor.get())) {
-    throw std::runtime_error(
-        Name(argument) +
-        ": expected a tensor without gradient (there is no backward yet: call it under "
-        "torch.no_grad() or pass .detach()), got one that requires grad");
-  }
+  // Below a backward that is registered, grad mode is off.
+  if (HasGradient(view.dtype) && aoti_torch_grad_mode_is_enabled() && IsRecorded(tensor.get()))
+    RefuseGradient(argument);
   if (!given.IsReadable()) {
     if (argument.kind == Kind::kUpdatedTensor || argument.kind == Kind::kOptionalUpdatedTensor) {
       ThrowInvalid(Name(argument) +
@@ -231,6 +228,16 @@ void Arguments::SetView(size_t i) {
   std::copy(layout.sizes.begin(), layout.sizes.end(), view.shape);
   std::copy(layout.strides.begin(), layout.strides.end(), view.strides);
   if (view.rank > 0) view.strides[view.rank - 1] = 1;
+}
+
+void Arguments::RefuseGradient(const Argument& argument) const {
+  const std::string name = op_ == nullptr ? "a plan" : op_->name;
+  const bool elsewhere = op_ != nullptr && op_->has_backward;
+  throw std::runtime_error(
+      Name(argument) + ": expected a tensor without gradient (" +
+      (elsewhere ? "tamis.torch gives a backward to torch.ops.tamis." + name + ", not to this"
+                 : name + " has no backward") +
+      ": call it under torch.no_grad() or pass .detach()), got one that requires grad");
 }
 
 bool Arguments::IsStrict() const {

@@ -66,11 +66,13 @@ class Arguments {
 
  private:
   void Own(const Argument& argument, OwnedTensor tensor);
+  void RefuseGradient(const Argument& argument) const;
   void SetView(size_t i);
   bool IsStrict() const;
   void TakeAttribute(const Argument& argument, StableIValue value);
   void SetInts(std::vector<int64_t> ints, tamis_named_attribute* attribute);
 
+  const Operator* op_ = nullptr;  // none: a plan's, which is run by number
   size_t tensor_count_ = 0;
   size_t attribute_count_ = 0;
   size_t string_count_ = 0;

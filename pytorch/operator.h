@@ -41,6 +41,7 @@ struct Operator {
   const char* out_schema = nullptr;
   std::span<const Argument> arguments;  ///< In the schemas' order.
   std::span<const Argument> outputs = {};
+  bool has_backward = false;  ///< Registered in Python, for the first of the overloads.
 };
 
 }  // namespace tamis::torch_ops

@@ -139,8 +139,9 @@ class Slot:
             raise self._strided(tensor.shape, tensor.stride())
         if tensor.requires_grad and torch.is_grad_enabled():
             raise NotImplementedError(
-                f"{self.name}: expected a tensor without gradient (there is no backward yet: call "
-                "it under torch.no_grad() or pass .detach()), got one that requires grad"
+                f"{self.name}: expected a tensor without gradient (backwards are those of "
+                "torch.ops.tamis: call it there, or under torch.no_grad(), or pass .detach()), got "
+                "one that requires grad"
             )
         code = _torch_codes(torch).get(tensor.dtype)
         if code is None:

@@ -17,7 +17,7 @@ enum class Fill {
   kPageTable,    ///< A permutation of the pages.
   kDistinctIds,  ///< Rows of distinct numbers below the value listed, in no order.
   kZero,
-  kValues,  ///< Those listed.
+  kValues,  ///< Those listed, over and over.
 };
 
 struct ExampleTensor {

@@ -278,6 +278,25 @@ def _whole_window() -> Case:
     return case
 
 
+def _window_grad(forward: Case, **options: Any) -> Case:
+    """The gradient of a call of sliding_window_attention, with the statistics that it gives."""
+    positional, named = arguments(forward)
+    out, top, total = torch.ops.tamis.sliding_window_attention(*positional, **named)
+    tensors = forward.tensors | {
+        "attention_out_grad": random(*out.shape).to(out.dtype),
+        "softmax_max": top,
+        "softmax_sum": total,
+    }
+    return Case("sliding_window_attention_grad", tensors, forward.attributes | options)
+
+
+def _whole_window_grad() -> Case:
+    """Every tensor that sliding_window_attention_grad can have."""
+    forward = _window("TND", "TND")
+    forward.tensors |= _starts_and_limits()
+    return _window_grad(forward)
+
+
 def _selected(mode: int, **options: Any) -> Case:
     """A small call of nsa_selected_attention over two sequences, one shorter than its tokens."""
     ids = torch.tensor([[0, 2, -1], [3, 9, 1]], dtype=torch.int32)
@@ -472,6 +491,14 @@ def forms(folder: Path) -> Iterator[tuple[str, Case]]:
         yield f"quantize_index_keys {key}", Case("quantize_index_keys", keys, {"layout_key": key})
     yield "sliding_window_attention with all tensors", _whole_window()
     yield "sliding_window_attention in fp32", in_fp32(_window("TND", "TND"))
+    for layout in ("BSND", "TND"):
+        grad = _window_grad(_window(layout, layout))
+        yield f"sliding_window_attention_grad {layout}", grad
+        yield f"sliding_window_attention_grad {layout} in fp32", in_fp32(grad)
+    yield "sliding_window_attention_grad with all tensors", _whole_window_grad()
+    for name in ("query", "key", "value"):
+        grad = _window_grad(_window("TND", "TND"), **{f"return_{name}_grad": False})
+        yield f"sliding_window_attention_grad but for that of {name}", grad
     for layout in ("TND", "BSND"):
         yield f"nsa_compress_attention_infer {layout}", _infer(layout)
         yield f"nsa_compress_attention_infer {layout} with all tensors", _whole_infer(layout)

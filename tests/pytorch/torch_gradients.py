@@ -1,7 +1,7 @@
 """Registers a backward for every operator and says what came of it, as JSON.
 
-A process of its own, `python -m torch_gradients FOLDER`: what is registered stays. Gradients are
-ones; what counts is which arguments arrive where.
+A process of its own, `python -m torch_gradients FOLDER`: what is registered stays, in place of the
+backward that an operator has. Gradients are ones; what counts is which arguments arrive where.
 """
 
 from __future__ import annotations

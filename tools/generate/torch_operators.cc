@@ -1,5 +1,6 @@
 #include "tools/generate/torch_operators.h"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -86,6 +87,14 @@ std::string Schema(const Contract& contract, bool out) {
 // Without results there is nothing that the overload `out` could do beside the other.
 bool HasResults(const Contract& contract) { return !Fields(contract, IsResult).empty(); }
 
+// Whether an operator is its gradient.
+bool HasGradient(const Contract& contract) {
+  const auto all = registry::Operators();
+  return std::any_of(all.begin(), all.end(), [&](const base::Operator& op) {
+    return op.contract->gradient_of == contract.name;
+  });
+}
+
 std::string Kind(const Field& field) {
   switch (field.type) {
     case Type::kTensor: break;
@@ -136,6 +145,7 @@ std::string TorchOperators() {
     }
     table.append(",\n     .arguments = ").append(constant);
     if (HasResults(contract)) table.append(",\n     .outputs = ").append(constant) += "Outputs";
+    if (HasGradient(contract)) table += ",\n     .has_backward = true";
     table += "},\n";
   }
   return text + table + "};\n\n}  // namespace tamis::torch_ops\n";

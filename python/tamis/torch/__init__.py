@@ -20,7 +20,10 @@ Plans are kept and run again: see `plan_counts`. Where a loop over layers should
 either, `plan` makes one for it.
 
 The operators trace: `torch.compile(fullgraph=True)` and `torch.export` with dynamic shapes work.
-There is no backward yet: tensors that require grad are refused unless gradients are off.
+An operator that has a gradient operator, as `sliding_window_attention` has
+`sliding_window_attention_grad`, has a backward: it saves what that takes, computes the gradients
+that are wanted, and refuses by name what has no gradient. All others, the overload `out` and plans
+refuse tensors that require grad unless gradients are off.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ def register(operator: str) -> None:
     overloads = getattr(torch.ops.tamis, operator)
     # One that only updates tensors in place has no results, and no overload `out`.
     give = {"default": _results, "out": _nothing} if _outputs(contract) else {"default": _nothing}
+    contract["has_backward"] = operator in _differentiable()
     for name, kernel in give.items():
         overload = getattr(overloads, name)
         order = [argument.name for argument in overload._schema.arguments]
@@ -38,6 +39,12 @@ def register(operator: str) -> None:
 def register_run_plan() -> None:
     """Tell PyTorch that `run_plan` gives nothing: it writes."""
     torch.library.register_fake("tamis::run_plan", lambda *_: None)
+
+
+@functools.cache
+def _differentiable() -> set[str]:
+    """Operators that have a gradient operator."""
+    return {tamis.describe(operator)["gradient_of"] for operator in tamis.operators()}
 
 
 def _outputs(contract: dict[str, Any]) -> list[dict[str, Any]]:
@@ -73,7 +80,7 @@ class _Call:
             n: v for n, v in self.given.items() if self.fields[n]["type"] != "tensor"
         }
         for name, tensor in self.tensors.items():
-            _refuse_gradient(name, tensor)
+            self.refuse_gradient(name, tensor)
             self.check_device(name, tensor)
             self.bind(name, tensor)
         derive = _DERIVED.get(contract["name"])
@@ -92,6 +99,19 @@ class _Call:
         rank = self.tensors[leader].dim()
         leading = self.fields[leader]["shapes"]
         return forms[next((f["when"] for f in leading if len(f["dims"]) == rank), "")]
+
+    def refuse_gradient(self, name: str, tensor: torch.Tensor) -> None:
+        """As the kernel does. Below a backward that is registered, grad mode is off."""
+        if not tensor.requires_grad or not torch.is_grad_enabled():
+            return
+        operator = self.contract["name"]
+        why = f"{operator} has no backward"
+        if self.contract["has_backward"]:
+            why = f"tamis.torch gives a backward to torch.ops.tamis.{operator}, not to this"
+        raise NotImplementedError(
+            f"{name}: expected a tensor without gradient ({why}: call it under torch.no_grad() or "
+            "pass .detach()), got one that requires grad"
+        )
 
     def check_device(self, name: str, tensor: torch.Tensor) -> None:
         """One device holds all tensors of a call."""
@@ -153,14 +173,6 @@ def _is_tensor(value: Any) -> bool:
 def _dtype_named(name: str) -> torch.dtype:
     dtype: torch.dtype = getattr(torch, name)
     return dtype
-
-
-def _refuse_gradient(name: str, tensor: torch.Tensor) -> None:
-    if tensor.requires_grad and torch.is_grad_enabled():
-        raise NotImplementedError(
-            f"{name}: expected a tensor without gradient (there is no backward yet: call it under "
-            "torch.no_grad() or pass .detach()), got one that requires grad"
-        )
 
 
 # --- dimensions that no input has ---------------------------------------------------------------

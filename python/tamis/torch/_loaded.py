@@ -13,7 +13,7 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError(message, name=error.name) from error
 
 from tamis import _library, operators
-from tamis.torch import _fake
+from tamis.torch import _autograd, _fake
 
 # `pip install .` leaves the operators out where it finds no torch.
 REMEDY = (
@@ -34,6 +34,8 @@ def _load() -> ctypes.CDLL:
     torch.ops.load_library(str(path))
     for operator in operators():
         _fake.register(operator)
+    for operator in operators():
+        _autograd.register(operator)
     _fake.register_run_plan()
     found = ctypes.CDLL(str(path))
     found.tamis_torch_context.restype = ctypes.c_void_p
