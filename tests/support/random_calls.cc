@@ -44,8 +44,8 @@ void NsaCompress(ContractCall* c) {
   Random& random = c->random();
   const std::vector<int64_t> lengths = Lengths(random.Between(0, 4), 40, &random);
   const int64_t block = random.Between(1, 12);
-  const int64_t stride = random.Between(1, block);
   const bool counts = c->Coin();
+  const int64_t stride = random.Between(1, block);
   int64_t windows = 0;
   for (const int64_t length : lengths)
     windows += length < block ? 0 : (length - block) / stride + 1;
