@@ -1116,7 +1116,8 @@ def _check_call(op: str, encoded: _Encoded, attributes: dict[str, Any]) -> None:
         if not argument.is_output or result not in encoded:
             continue
         for need in [name] if argument.is_input else argument.needs.split():
-            if need not in encoded and attributes.get(need) is not True:
+            asked = attributes.get(need, contract[need].by == "True")
+            if need not in encoded and asked is not True:
                 _fail(result, f"none without {need}", "a tensor")
         _check_output(result, contract, encoded)
         shapes.check(result, encoded[result][1], bind=False)
