@@ -20,6 +20,23 @@ inline constexpr Argument kNsaCompress[] = {
 inline constexpr Argument kNsaCompressOutputs[] = {
     {.name = "output", .kind = Kind::kUpdatedTensor},
 };
+inline constexpr Argument kNsaCompressGrad[] = {
+    {.name = "output_grad", .kind = Kind::kTensor},
+    {.name = "input", .kind = Kind::kTensor},
+    {.name = "weight", .kind = Kind::kTensor},
+    {.name = "act_seq_len", .kind = Kind::kInts},
+    {.name = "compress_block_size", .kind = Kind::kInt},
+    {.name = "compress_stride", .kind = Kind::kInt},
+    {.name = "layout", .kind = Kind::kString},
+    {.name = "act_seq_len_type", .kind = Kind::kInt},
+    {.name = "return_input_grad", .kind = Kind::kBool},
+    {.name = "return_weight_grad", .kind = Kind::kBool},
+    {.name = "strict", .kind = Kind::kBool},
+};
+inline constexpr Argument kNsaCompressGradOutputs[] = {
+    {.name = "input_grad", .kind = Kind::kOptionalUpdatedTensor},
+    {.name = "weight_grad", .kind = Kind::kOptionalUpdatedTensor},
+};
 inline constexpr Argument kNsaCompressInfer[] = {
     {.name = "input", .kind = Kind::kTensor},
     {.name = "weight", .kind = Kind::kTensor},
@@ -483,6 +500,12 @@ inline constexpr Operator kOperators[] = {
      .out_schema = "nsa_compress.out(Tensor input, Tensor weight, *, SymInt[] act_seq_len, SymInt compress_block_size, SymInt compress_stride, str layout=\"TND\", SymInt act_seq_len_type=0, bool strict=False, Tensor(a!) output) -> ()",
      .arguments = kNsaCompress,
      .outputs = kNsaCompressOutputs},
+    {.name = "nsa_compress_grad",
+     .schema = "nsa_compress_grad(Tensor output_grad, Tensor input, Tensor weight, *, SymInt[] act_seq_len, SymInt compress_block_size, SymInt compress_stride, str layout=\"TND\", SymInt act_seq_len_type=0, bool return_input_grad=True, bool return_weight_grad=True, bool strict=False) -> (Tensor input_grad, Tensor weight_grad)",
+     .out_name = "nsa_compress_grad.out",
+     .out_schema = "nsa_compress_grad.out(Tensor output_grad, Tensor input, Tensor weight, *, SymInt[] act_seq_len, SymInt compress_block_size, SymInt compress_stride, str layout=\"TND\", SymInt act_seq_len_type=0, bool return_input_grad=True, bool return_weight_grad=True, bool strict=False, Tensor(a!)? input_grad=None, Tensor(b!)? weight_grad=None) -> ()",
+     .arguments = kNsaCompressGrad,
+     .outputs = kNsaCompressGradOutputs},
     {.name = "nsa_compress_infer",
      .schema = "nsa_compress_infer(Tensor input, Tensor weight, Tensor slot_mapping, Tensor block_table, Tensor(a!) cache, *, SymInt[] act_seq_len, SymInt compress_block_size, SymInt compress_stride, SymInt page_block_size, SymInt[]? actual_seq_qlen=None, bool strict=False) -> ()",
      .arguments = kNsaCompressInfer},

@@ -89,6 +89,7 @@ TEST(OperatorContracts, EveryMemberOfParamsIsAField) {
       {"mla_prolog", CountMembers<mla_prolog::Params>()},
       {"nd_to_nz", CountMembers<nd_to_nz::Params>()},
       {"nsa_compress", CountMembers<nsa_compress::Params>()},
+      {"nsa_compress_grad", CountMembers<nsa_compress_grad::Params>()},
       {"nsa_compress_attention", CountMembers<nsa_compress_attention::Params>()},
       {"quantize_index_keys", CountMembers<quantize_index_keys::Params>()},
       {"pack_kv_rows", CountMembers<pack_kv_rows::Params>()},

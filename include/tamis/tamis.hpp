@@ -14,6 +14,7 @@
 #include "tamis/ops/nsa_compress_attention.hpp"         // IWYU pragma: export
 #include "tamis/ops/nsa_compress_attention_grad.hpp"    // IWYU pragma: export
 #include "tamis/ops/nsa_compress_attention_infer.hpp"   // IWYU pragma: export
+#include "tamis/ops/nsa_compress_grad.hpp"              // IWYU pragma: export
 #include "tamis/ops/nsa_compress_infer.hpp"             // IWYU pragma: export
 #include "tamis/ops/nsa_selected_attention.hpp"         // IWYU pragma: export
 #include "tamis/ops/nsa_selected_attention_grad.hpp"    // IWYU pragma: export

@@ -55,6 +55,60 @@ TAMIS_C_API tamis_status tamis_nsa_compress_run(
 TAMIS_C_API tamis_status tamis_nsa_compress_renew(
     tamis_plan* plan, const tamis_nsa_compress_params* params);
 
+/* Gradients of tokens and weights of nsa_compress. aclnnNsaCompressGrad, the gradient of
+ * nsa_compress; no document of its own. */
+typedef struct tamis_nsa_compress_grad_params {
+  /* sizeof(tamis_nsa_compress_grad_params) of the caller */
+  size_t struct_size;
+  /* input [Tc, N, D] float16, bfloat16, float32: gradient of the forward's output: one row per
+   * window */
+  tamis_tensor output_grad;
+  /* input [T, N, D] as output_grad: tokens of the forward, sequences packed */
+  tamis_tensor input;
+  /* input [compress_block_size, N] as output_grad: its weights */
+  tamis_tensor weight;
+  /* required: inclusive prefix sums of the sequence lengths; the last is T */
+  tamis_int_list act_seq_len;
+  /* required: tokens in a window (l) */
+  int64_t compress_block_size;
+  /* required: tokens between the starts of windows (d); at most l */
+  int64_t compress_stride;
+  /* one of TND; NULL means TND: as the forward's */
+  const char* layout;
+  /* default 0: 0: act_seq_len holds prefix sums; 1: lengths (wide only) */
+  int64_t act_seq_len_type;
+  /* 0 or 1, default true: compute input_grad */
+  int64_t return_input_grad;
+  /* 0 or 1, default true: compute weight_grad */
+  int64_t return_weight_grad;
+  /* 0 or 1, default false: also enforce the limits of the forward's document */
+  int64_t strict;
+  /* output, optional [T, N, D] as input: gradient of input; 0 where a token is in no window */
+  tamis_tensor input_grad;
+  /* output, optional [compress_block_size, N] as weight: gradient of weight */
+  tamis_tensor weight_grad;
+} tamis_nsa_compress_grad_params;
+
+/* Sets struct_size and the defaults of the members that lie within `struct_size` bytes. */
+TAMIS_C_API tamis_status tamis_nsa_compress_grad_params_init_sized(
+    tamis_nsa_compress_grad_params* params, size_t struct_size);
+/* The same for the struct as this header knows it. */
+static inline tamis_status tamis_nsa_compress_grad_params_init(
+    tamis_nsa_compress_grad_params* params) {
+  return tamis_nsa_compress_grad_params_init_sized(params, sizeof(*params));
+}
+/* Checks and prepares a call: see tamis_plan_run and tamis_plan_destroy. */
+TAMIS_C_API tamis_status tamis_nsa_compress_grad_plan(
+    const tamis_context* context, const tamis_nsa_compress_grad_params* params,
+    tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_nsa_compress_grad_run(
+    const tamis_plan* plan, const tamis_nsa_compress_grad_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_nsa_compress_grad_renew(
+    tamis_plan* plan, const tamis_nsa_compress_grad_params* params);
+
 /* Window sums that new tokens complete, from a paged cache into a cache of compressed rows.
  * npu_nsa_compress_infer; no document of its own. */
 typedef struct tamis_nsa_compress_infer_params {

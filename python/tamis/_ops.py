@@ -17,6 +17,7 @@ __all__ = [
     "NsaCompressAttention",
     "NsaCompressAttentionGrad",
     "NsaCompressAttentionInfer",
+    "NsaCompressGrad",
     "NsaSelectedAttention",
     "NsaSelectedAttentionGrad",
     "NsaSelectedAttentionInfer",
@@ -36,6 +37,7 @@ __all__ = [
     "nsa_compress_attention",
     "nsa_compress_attention_grad",
     "nsa_compress_attention_infer",
+    "nsa_compress_grad",
     "nsa_compress_infer",
     "nsa_selected_attention",
     "nsa_selected_attention_grad",
@@ -190,6 +192,186 @@ def nsa_compress(
         threads,
     )[0]
     return result
+
+
+class NsaCompressGrad(NamedTuple, Generic[Array]):
+    """Outputs of `nsa_compress_grad`; None where one was not asked for."""
+
+    input_grad: Array | Any
+    weight_grad: Array | Any
+
+
+_NSA_COMPRESS_GRAD = Operator(
+    "nsa_compress_grad",
+    inputs=(
+        "output_grad",
+        "input",
+        "weight",
+    ),
+    updated=(),
+    integers={},
+    contiguous=(),
+    read_by_plan=(),
+    attributes=(
+        ("act_seq_len", "ints"),
+        ("compress_block_size", "int"),
+        ("compress_stride", "int"),
+        ("layout", "choice"),
+        ("act_seq_len_type", "int"),
+        ("return_input_grad", "bool"),
+        ("return_weight_grad", "bool"),
+        ("strict", "bool"),
+    ),
+    outputs=(
+        "input_grad",
+        "weight_grad",
+    ),
+    results=NsaCompressGrad,
+)
+
+
+@overload
+def nsa_compress_grad(
+    output_grad: NumpyArray,
+    input: NumpyArray,
+    weight: NumpyArray,
+    *,
+    act_seq_len: Integers,
+    compress_block_size: int,
+    compress_stride: int,
+    layout: Literal["TND"] = "TND",
+    act_seq_len_type: int = 0,
+    return_input_grad: bool = True,
+    return_weight_grad: bool = True,
+    strict: bool = False,
+    input_grad: NumpyArray | Literal[False] | None = None,
+    weight_grad: NumpyArray | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> NsaCompressGrad[NumpyArray]: ...
+
+
+@overload
+def nsa_compress_grad(
+    output_grad: Array,
+    input: Array,
+    weight: Array,
+    *,
+    act_seq_len: Integers,
+    compress_block_size: int,
+    compress_stride: int,
+    layout: Literal["TND"] = "TND",
+    act_seq_len_type: int = 0,
+    return_input_grad: bool = True,
+    return_weight_grad: bool = True,
+    strict: bool = False,
+    input_grad: Array | Literal[False] | None = None,
+    weight_grad: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> NsaCompressGrad[Array]: ...
+
+
+def nsa_compress_grad(
+    output_grad: Array,
+    input: Array,
+    weight: Array,
+    *,
+    act_seq_len: Integers,
+    compress_block_size: int,
+    compress_stride: int,
+    layout: Literal["TND"] = "TND",
+    act_seq_len_type: int = 0,
+    return_input_grad: bool = True,
+    return_weight_grad: bool = True,
+    strict: bool = False,
+    input_grad: Array | Literal[False] | None = None,
+    weight_grad: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> NsaCompressGrad[Array]:
+    """Gradients of tokens and weights of nsa_compress.
+
+    Source: aclnnNsaCompressGrad, the gradient of nsa_compress; no document of its own.
+
+    Parameters
+    ----------
+    output_grad : array of float16, bfloat16, float32
+        [Tc, N, D]: gradient of the forward's output: one row per window
+    input : array, dtype as output_grad
+        [T, N, D]: tokens of the forward, sequences packed
+    weight : array, dtype as output_grad
+        [compress_block_size, N]: its weights
+    act_seq_len : sequence or array of int
+        inclusive prefix sums of the sequence lengths; the last is T
+    compress_block_size : int
+        tokens in a window (l)
+    compress_stride : int
+        tokens between the starts of windows (d); at most l
+    layout : {"TND"}, default "TND"
+        as the forward's
+    act_seq_len_type : int, default 0
+        0: act_seq_len holds prefix sums; 1: lengths (wide only)
+    return_input_grad : bool, default True
+        compute input_grad
+    return_weight_grad : bool, default True
+        compute weight_grad
+    strict : bool, default False
+        also enforce the limits of the forward's document
+    input_grad, weight_grad : array, optional
+        where to write, never copied; None: allocated; False, for what may be left out: not computed
+    level : str, optional
+        "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
+        `TAMIS_LEVEL`, else the best of this processor
+    implementation : {"auto", "reference", "cpu"}, optional
+        "reference" is float64: the specification
+    threads : int, optional
+        by default what `set_num_threads` says; results do not depend on it
+
+    Returns
+    -------
+    input_grad : array, dtype as input, None without `return_input_grad`
+        [T, N, D]: gradient of input; 0 where a token is in no window
+    weight_grad : array, dtype as weight, None without `return_weight_grad`
+        [compress_block_size, N]: gradient of weight
+
+    Raises
+    ------
+    ValueError
+        an argument is absent or wrong; the message says which, what was expected and what came
+    NotImplementedError
+        the call is well formed, but nothing here can run it
+    MemoryError
+        an output or scratch cannot be allocated
+    """
+    results = _NSA_COMPRESS_GRAD(
+        (
+            output_grad,
+            input,
+            weight,
+        ),
+        (
+            act_seq_len,
+            compress_block_size,
+            compress_stride,
+            layout,
+            act_seq_len_type,
+            return_input_grad,
+            return_weight_grad,
+            strict,
+        ),
+        (
+            input_grad,
+            weight_grad,
+        ),
+        level,
+        implementation,
+        threads,
+    )
+    return NsaCompressGrad(*results)
 
 
 _NSA_COMPRESS_INFER = Operator(

@@ -313,6 +313,27 @@ _CONTRACTS: dict[str, dict[str, _Field]] = {
         "strict": _Field("optional", "bool", "", "False"),
         "output": _Field("output", "as input", "Tc, N, D"),
     },
+    "nsa_compress_grad": {
+        "output_grad": _Field("input", "float16 bfloat16 float32", "Tc, N, D"),
+        "input": _Field("input", "as output_grad", "T, N, D"),
+        "weight": _Field("input", "as output_grad", "compress_block_size, N"),
+        "act_seq_len": _Field("required", "ints"),
+        "compress_block_size": _Field("required", "int"),
+        "compress_stride": _Field("required", "int"),
+        "layout": _Field("optional", "choice", "TND", "TND"),
+        "act_seq_len_type": _Field("optional", "int", "", "0"),
+        "return_input_grad": _Field("optional", "bool", "", "True"),
+        "return_weight_grad": _Field("optional", "bool", "", "True"),
+        "strict": _Field("optional", "bool", "", "False"),
+        "input_grad": _Field("optional_output", "as input", "T, N, D", "", "return_input_grad"),
+        "weight_grad": _Field(
+            "optional_output",
+            "as weight",
+            "compress_block_size, N",
+            "",
+            "return_weight_grad",
+        ),
+    },
     "nsa_compress_infer": {
         "input": _Field("input", "float16 bfloat16 float32", "pages, page_block_size, N, D"),
         "weight": _Field("input", "as input", "compress_block_size, N"),
@@ -1144,7 +1165,8 @@ def _check_call(op: str, encoded: _Encoded, attributes: dict[str, Any]) -> None:
         if not argument.is_output or result not in encoded:
             continue
         for need in [name] if argument.is_input else argument.needs.split():
-            if need not in encoded and attributes.get(need) is not True:
+            asked = attributes.get(need, contract[need].by == "True")
+            if need not in encoded and asked is not True:
                 _fail(result, f"none without {need}", "a tensor")
         _check_output(result, contract, encoded)
         shapes.check(result, encoded[result][1], bind=False)

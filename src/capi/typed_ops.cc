@@ -21,6 +21,23 @@ constexpr Member kNsaCompressMembers[] = {
 };
 constexpr Typed kNsaCompress = {"nsa_compress", kNsaCompressMembers, sizeof(tamis_nsa_compress_params)};
 
+constexpr Member kNsaCompressGradMembers[] = {
+    {"output_grad", base::Type::kTensor, offsetof(tamis_nsa_compress_grad_params, output_grad)},
+    {"input", base::Type::kTensor, offsetof(tamis_nsa_compress_grad_params, input)},
+    {"weight", base::Type::kTensor, offsetof(tamis_nsa_compress_grad_params, weight)},
+    {"act_seq_len", base::Type::kInts, offsetof(tamis_nsa_compress_grad_params, act_seq_len)},
+    {"compress_block_size", base::Type::kInt, offsetof(tamis_nsa_compress_grad_params, compress_block_size)},
+    {"compress_stride", base::Type::kInt, offsetof(tamis_nsa_compress_grad_params, compress_stride)},
+    {"layout", base::Type::kChoice, offsetof(tamis_nsa_compress_grad_params, layout)},
+    {"act_seq_len_type", base::Type::kInt, offsetof(tamis_nsa_compress_grad_params, act_seq_len_type)},
+    {"return_input_grad", base::Type::kBool, offsetof(tamis_nsa_compress_grad_params, return_input_grad)},
+    {"return_weight_grad", base::Type::kBool, offsetof(tamis_nsa_compress_grad_params, return_weight_grad)},
+    {"strict", base::Type::kBool, offsetof(tamis_nsa_compress_grad_params, strict)},
+    {"input_grad", base::Type::kTensor, offsetof(tamis_nsa_compress_grad_params, input_grad)},
+    {"weight_grad", base::Type::kTensor, offsetof(tamis_nsa_compress_grad_params, weight_grad)},
+};
+constexpr Typed kNsaCompressGrad = {"nsa_compress_grad", kNsaCompressGradMembers, sizeof(tamis_nsa_compress_grad_params)};
+
 constexpr Member kNsaCompressInferMembers[] = {
     {"input", base::Type::kTensor, offsetof(tamis_nsa_compress_infer_params, input)},
     {"weight", base::Type::kTensor, offsetof(tamis_nsa_compress_infer_params, weight)},
@@ -510,6 +527,29 @@ tamis_status tamis_nsa_compress_run(
 tamis_status tamis_nsa_compress_renew(
     tamis_plan* plan, const tamis_nsa_compress_params* params) {
   return tamis::capi::RenewTyped(tamis::capi::kNsaCompress, plan, params);
+}
+
+tamis_status tamis_nsa_compress_grad_params_init_sized(
+    tamis_nsa_compress_grad_params* params, size_t struct_size) {
+  return tamis::capi::InitParams(tamis::capi::kNsaCompressGrad, params, struct_size);
+}
+
+tamis_status tamis_nsa_compress_grad_plan(
+    const tamis_context* context, const tamis_nsa_compress_grad_params* params,
+    tamis_plan** plan) {
+  return tamis::capi::PlanTyped(tamis::capi::kNsaCompressGrad, context, params, plan);
+}
+
+tamis_status tamis_nsa_compress_grad_run(
+    const tamis_plan* plan, const tamis_nsa_compress_grad_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream) {
+  return tamis::capi::RunTyped(tamis::capi::kNsaCompressGrad, plan, params, workspace, workspace_bytes,
+                               stream);
+}
+
+tamis_status tamis_nsa_compress_grad_renew(
+    tamis_plan* plan, const tamis_nsa_compress_grad_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kNsaCompressGrad, plan, params);
 }
 
 tamis_status tamis_nsa_compress_infer_params_init_sized(

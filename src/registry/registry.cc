@@ -5,6 +5,7 @@
 #include "ops/lightning_indexer/problem.h"
 #include "ops/merge/problem.h"
 #include "ops/mla_prolog/problem.h"
+#include "ops/nsa_compress/grad_problem.h"
 #include "ops/nsa_compress/problem.h"
 #include "ops/nsa_compress_attention/grad_problem.h"
 #include "ops/nsa_compress_attention/problem.h"
@@ -24,6 +25,7 @@ namespace tamis::registry {
 std::span<const base::Operator> Operators() {
   static const base::Operator kOperators[] = {
       prim::MakeOperator<nsa_compress::Room>(),
+      prim::MakeOperator<nsa_compress_grad::Room>(),
       prim::MakeOperator<nsa_compress_infer::Room>(),
       prim::MakeOperator<nsa_compress_attention::Room>(),
       prim::MakeOperator<nsa_compress_attention_infer::Room>(),

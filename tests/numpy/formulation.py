@@ -49,6 +49,32 @@ def compress(
     return (np.stack(sums), np.stack(magnitudes)) if sums else (empty, empty)
 
 
+def compress_grad(
+    grad: Floats, tokens: Floats, weight: Floats, lengths: list[int], stride: int
+) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
+    """Gradients of tokens and of the weight, each with the sums of its terms' absolute values.
+
+    Every product weight * token of the forward sends the window's gradient to both factors.
+    """
+    block = weight.shape[0]
+    by_token = (np.zeros_like(tokens), np.zeros_like(tokens))
+    by_weight = (np.zeros_like(weight), np.zeros_like(weight))
+    begin = window = 0
+    for length in lengths:
+        for i in range(window_count(length, block, stride)):
+            for w in range(block):
+                t = begin + i * stride + w
+                to_token = weight[w, :, None] * grad[window]
+                to_weight = tokens[t] * grad[window]
+                by_token[0][t] += to_token
+                by_token[1][t] += np.abs(to_token)
+                by_weight[0][w] += to_weight.sum(axis=-1)
+                by_weight[1][w] += np.abs(to_weight).sum(axis=-1)
+            window += 1
+        begin += length
+    return by_token, by_weight
+
+
 # --- importance of select blocks ----------------------------------------------------------------
 
 

@@ -24,6 +24,7 @@ BINARY = Path(os.environ.get("TAMIS_BINARY", ROOT / "build/release/bin/tamis"))
 # The smallest named example of each operator; None: made here.
 SHAPES: dict[str, str | None] = {
     "nsa_compress": "ragged",
+    "nsa_compress_grad": "ragged",
     "nsa_compress_infer": "small",
     "nsa_compress_attention": "ragged",
     "nsa_compress_attention_infer": "mtp",

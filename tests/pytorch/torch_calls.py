@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -441,6 +442,15 @@ def _compress(lengths: list[int], kind: int) -> Case:
     return Case("nsa_compress", tensors, attributes)
 
 
+def _compress_grad(lengths: list[int], kind: int, **options: Any) -> Case:
+    """The gradient of such a call, whose windows are counted here."""
+    forward = _compress(lengths, kind)
+    ends = [0, *(lengths if kind == 0 else itertools.accumulate(lengths))]
+    windows = sum(max(0, (end - begin - 32) // 16 + 1) for begin, end in itertools.pairwise(ends))
+    tensors = {"output_grad": random(windows, 2, 16)} | forward.tensors
+    return Case("nsa_compress_grad", tensors, forward.attributes | options)
+
+
 def forms(folder: Path) -> Iterator[tuple[str, Case]]:
     """Every layout, every option that changes what comes back, all optional tensors and none."""
     for op in SHAPES:
@@ -462,6 +472,12 @@ def forms(folder: Path) -> Iterator[tuple[str, Case]]:
     yield "sparse_flash_attention with the fewest tensors", _plain_attention()
     for lengths, kind in (([20, 31, 100], 0), ([20, 47, 33], 1), ([100], 0)):
         yield f"nsa_compress of {lengths}, type {kind}", _compress(lengths, kind)
+        grad = _compress_grad(lengths, kind)
+        yield f"nsa_compress_grad of {lengths}, type {kind}", grad
+    yield "nsa_compress_grad in fp32", in_fp32(_compress_grad([20, 31, 100], 0))
+    for absent in ("input_grad", "weight_grad"):
+        case = _compress_grad([20, 31, 100], 0, **{f"return_{absent}": False})
+        yield f"nsa_compress_grad without {absent}", case
     yield "nsa_compress_infer, one token each", _compress_infer()
     steps = _compress_infer(actual_seq_qlen=[4, 2])
     steps.tensors["slot_mapping"] = torch.tensor([5, 5, 1, 5, 9, 1])

@@ -45,11 +45,16 @@ void NsaCompress(ContractCall* c) {
   const std::vector<int64_t> lengths = Lengths(random.Between(0, 4), 40, &random);
   const int64_t block = random.Between(1, 12);
   const bool counts = c->Coin();
+  const int64_t stride = random.Between(1, block);
+  int64_t windows = 0;
+  for (const int64_t length : lengths)
+    windows += length < block ? 0 : (length - block) / stride + 1;
   c->Set("compress_block_size", block)
-      .Set("compress_stride", random.Between(1, block))
+      .Set("compress_stride", stride)
       .Set("act_seq_len_type", int64_t{counts})
       .Set("act_seq_len", counts ? lengths : Prefix(lengths))
       .Size("T", Sum(lengths))
+      .Size("Tc", windows)
       .Size("N", c->SomeSize(5))
       .Size("D", c->SomeSize(40));
 }
@@ -690,6 +695,7 @@ struct Recipe {
   void (*draw)(ContractCall*);
 };
 constexpr Recipe kRecipes[] = {{"nsa_compress", &NsaCompress},
+                               {"nsa_compress_grad", &NsaCompress},
                                {"nsa_compress_attention", &NsaCompressAttention},
                                {"nsa_compress_attention_grad", &NsaCompressAttentionGrad},
                                {"nsa_compress_attention_infer", &NsaCompressAttentionInfer},

@@ -140,7 +140,6 @@ Status AttributeOf(const registry::Call& call, const char* name, int64_t* value)
   return Status::Ok();
 }
 
-// One value stands for all elements.
 Status FillValues(const std::vector<int64_t>& values, StoredTensor* tensor) {
   const int64_t elems = tensor->bytes / base::ItemSize(tensor->dtype);
   const auto count = static_cast<int64_t>(values.size());

@@ -88,7 +88,8 @@ Status FindWindows(const Params& params, size_t b, int64_t pages, Problem* p) {
 Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
   const base::Dims& d = *dims;
   Problem& p = *problem;
-  TAMIS_RETURN_IF_ERROR(CheckWindows(params.compress_block_size, params.compress_stride, d, &p));
+  TAMIS_RETURN_IF_ERROR(
+      nsa_compress::CheckWindows(params.compress_block_size, params.compress_stride, d, &p));
   if (params.page_block_size < 1)
     return base::Invalid("page_block_size", "at least 1", params.page_block_size);
   p.page_size = params.page_block_size;

@@ -1,40 +1,15 @@
-#include "base/errors.h"
 #include "ops/nsa_compress/problem.h"
 #include "prim/call/room.h"
-#include "prim/call/sequences.h"
 
 namespace tamis::nsa_compress {
 
 Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
-  TAMIS_RETURN_IF_ERROR(
-      CheckWindows(params.compress_block_size, params.compress_stride, *dims, problem));
-  std::vector<prim::Span>& spans = problem->spans;
-  switch (params.act_seq_len_type) {
-    case 0:
-      TAMIS_RETURN_IF_ERROR(
-          prim::SpansFromPrefix("act_seq_len", params.act_seq_len, (*dims)["T"], "T", &spans));
-      break;
-    case 1:
-      TAMIS_RETURN_IF_ERROR(
-          prim::SpansFromCounts("act_seq_len", params.act_seq_len, (*dims)["T"], "T", &spans));
-      break;
-    default:
-      return base::Invalid("act_seq_len_type", "0 (prefix sums) or 1 (lengths)",
-                           params.act_seq_len_type);
-  }
-
-  int64_t& windows = problem->windows;
   std::vector<int64_t>& ends = dims->NewEnds("Tc");
-  for (const prim::Span& span : spans) {
-    if (span.length >= problem->block) {
-      const int64_t count = (span.length - problem->block) / problem->stride + 1;
-      problem->sequences.push_back({span.begin, windows, count, 0});
-      windows += count;
-    }
-    ends.push_back(windows);
-  }
+  TAMIS_RETURN_IF_ERROR(TakePacked(params.compress_block_size, params.compress_stride,
+                                   params.act_seq_len, params.act_seq_len_type, *dims, problem,
+                                   &ends));
   dims->Set("B", params.act_seq_len.size());
-  dims->Set("Tc", windows);
+  dims->Set("Tc", problem->windows);
   return Status::Ok();
 }
 

@@ -16,8 +16,8 @@
 
 namespace tamis::nsa_compress {
 
-/// What both operators know of their windows.
-struct Problem {
+/// What all operators here know of their windows.
+struct Windows {
   int64_t block = 0;
   int64_t stride = 0;
   int64_t heads = 0;
@@ -25,13 +25,24 @@ struct Problem {
   int64_t windows = 0;
   std::vector<Sequence> sequences;  // those with at least one window
   std::vector<prim::Span> spans;    // scratch
-  KernelArgs args;                  // the kernels' view, filled by OnCpu
 };
 
-/// What both operators do alike.
+struct Problem : Windows {
+  KernelArgs args;  // the kernels' view, filled by OnCpu
+};
+
+Status CheckWindows(int64_t block, int64_t stride, const base::Dims& dims, Windows* windows);
+/// And of packed sequences, with their windows in `ends`.
+Status TakePacked(int64_t block, int64_t stride, const IntList& act_seq_len,
+                  int64_t act_seq_len_type, const base::Dims& dims, Windows* windows,
+                  std::vector<int64_t>* ends);
+/// The window's first token of the packed ones.
+int64_t FirstTokenOf(const Windows& windows, int64_t window);
+/// Tokens of windows, as floating point counts them.
+double CountTokens(const Windows& windows);
+
+/// What both forms of compression do alike.
 struct Steps {
-  static Status CheckWindows(int64_t block, int64_t stride, const base::Dims& dims,
-                             Problem* problem);
   /// Into `args` of the problem, where what only one operator has is set already.
   static void MakeWork(Problem& problem, DType dtype, int64_t windows_per_item,
                        const prim::CpuTarget& target, prim::CpuWork* work);

@@ -6,17 +6,6 @@
 #include "ops/nsa_compress/problem.h"
 
 namespace tamis::nsa_compress {
-namespace {
-
-int64_t FirstToken(const Problem& problem, int64_t window) {
-  for (const Sequence& s : problem.sequences) {
-    if (window < s.window_begin + s.windows)
-      return s.token_begin + (window - s.window_begin) * problem.stride;
-  }
-  return -1;
-}
-
-}  // namespace
 
 void Steps::PutWindow(const Problem& problem, const TensorView& input,
                       const std::vector<int64_t>& tokens, int64_t head_stride,
@@ -44,7 +33,7 @@ void Steps::PutWindow(const Problem& problem, const TensorView& input,
 
 void Room::ReferenceRow(const Problem& problem, const Params& in, int64_t row, size_t slot,
                         base::Golden* golden) {
-  const int64_t first = FirstToken(problem, row);
+  const int64_t first = FirstTokenOf(problem, row);
   std::vector<int64_t> tokens;
   for (int64_t w = 0; w < problem.block; ++w) tokens.push_back((first + w) * in.input.strides[0]);
   PutWindow(problem, in.input, tokens, in.input.strides[1], in.weight, slot, &golden->outputs[0]);

@@ -1,4 +1,4 @@
-// What both forms of compression do alike: checks, the call of the kernel, costs.
+// What the operators of compression do alike: checks, the call of the kernel, costs.
 #include <algorithm>
 #include <string>
 
@@ -17,21 +17,63 @@ constexpr int64_t kItemBytes = 2 << 20;
 
 }  // namespace
 
-Status Steps::CheckWindows(int64_t block, int64_t stride, const base::Dims& dims,
-                           Problem* problem) {
+Status CheckWindows(int64_t block, int64_t stride, const base::Dims& dims, Windows* windows) {
   if (block <= 0) return base::Invalid("compress_block_size", "at least 1", block);
   if (stride <= 0) return base::Invalid("compress_stride", "at least 1", stride);
   if (stride > block) {
     return base::Invalid("compress_stride",
                          "at most compress_block_size = " + std::to_string(block), stride);
   }
-  problem->block = block;
-  problem->stride = stride;
-  problem->heads = dims["N"];
-  problem->dim = dims["D"];
-  problem->windows = 0;
-  problem->sequences.clear();
+  windows->block = block;
+  windows->stride = stride;
+  windows->heads = dims["N"];
+  windows->dim = dims["D"];
+  windows->windows = 0;
+  windows->sequences.clear();
   return Status::Ok();
+}
+
+Status TakePacked(int64_t block, int64_t stride, const IntList& act_seq_len,
+                  int64_t act_seq_len_type, const base::Dims& dims, Windows* windows,
+                  std::vector<int64_t>* ends) {
+  TAMIS_RETURN_IF_ERROR(CheckWindows(block, stride, dims, windows));
+  std::vector<prim::Span>& spans = windows->spans;
+  switch (act_seq_len_type) {
+    case 0:
+      TAMIS_RETURN_IF_ERROR(
+          prim::SpansFromPrefix("act_seq_len", act_seq_len, dims["T"], "T", &spans));
+      break;
+    case 1:
+      TAMIS_RETURN_IF_ERROR(
+          prim::SpansFromCounts("act_seq_len", act_seq_len, dims["T"], "T", &spans));
+      break;
+    default:
+      return base::Invalid("act_seq_len_type", "0 (prefix sums) or 1 (lengths)", act_seq_len_type);
+  }
+  for (const prim::Span& span : spans) {
+    if (span.length >= block) {
+      const int64_t count = (span.length - block) / stride + 1;
+      windows->sequences.push_back({span.begin, windows->windows, count, 0});
+      windows->windows += count;
+    }
+    ends->push_back(windows->windows);
+  }
+  return Status::Ok();
+}
+
+int64_t FirstTokenOf(const Windows& windows, int64_t window) {
+  for (const Sequence& s : windows.sequences) {
+    if (window < s.window_begin + s.windows)
+      return s.token_begin + (window - s.window_begin) * windows.stride;
+  }
+  return -1;
+}
+
+double CountTokens(const Windows& windows) {
+  double tokens = 0;  // a sequence's last tokens may be in no window
+  for (const Sequence& s : windows.sequences)
+    tokens += static_cast<double>((s.windows - 1) * windows.stride + windows.block);
+  return tokens;
 }
 
 int64_t Steps::MostWindowsOfAnItem(const Problem& p, DType dtype) {
@@ -66,13 +108,10 @@ std::string Steps::Blocking(const Problem& p) {
 Cost Steps::CostOf(const Problem& p, DType dtype) {
   const auto bytes = static_cast<double>(base::ItemSize(dtype));
   const auto row = static_cast<double>(p.heads) * static_cast<double>(p.dim);
-  double tokens = 0;  // a sequence's last tokens may be in no window
-  for (const Sequence& s : p.sequences)
-    tokens += static_cast<double>((s.windows - 1) * p.stride + p.block);
   Cost cost;
   cost.flops = 2.0 * static_cast<double>(p.windows) * static_cast<double>(p.block) * row;
   cost.read_bytes =
-      bytes * (tokens * row + static_cast<double>(p.block) * static_cast<double>(p.heads));
+      bytes * (CountTokens(p) * row + static_cast<double>(p.block) * static_cast<double>(p.heads));
   cost.write_bytes = bytes * static_cast<double>(p.windows) * row;
   return cost;
 }

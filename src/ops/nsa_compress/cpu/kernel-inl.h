@@ -1,7 +1,7 @@
 // nsa_compress and nsa_compress_infer, one level: an item is a run of consecutive windows, all
 // heads.
 #include "ops/nsa_compress/cpu/kernel.h"
-#include "prim/blocks/elements-inl.h"
+#include "ops/nsa_compress/cpu/strips-inl.h"
 #include "prim/blocks/find-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
@@ -11,27 +11,6 @@ namespace compress {
 
 using tamis::nsa_compress::KernelArgs;
 using tamis::nsa_compress::Sequence;
-
-template <class Element>
-using Stored = typename Element::Stored;
-
-// kVectors vectors of a row, or the first `count` elements of one: what every step below works on.
-template <class Element, int kVectors, bool kPartial>
-struct Strip {
-  static TAMIS_INLINE V LoadTokens(const Stored<Element>* p, int v, int count) {
-    return kPartial ? Element::LoadElementsN(p, count) : Element::LoadElements(p + v * kLanes);
-  }
-  static TAMIS_INLINE void StoreRow(Stored<Element>* p, const V* sum, int count) {
-    if (kPartial) return Element::StoreElementsN(p, sum[0], count);
-    for (int v = 0; v < kVectors; ++v) Element::StoreElements(p + v * kLanes, sum[v]);
-  }
-  // Rows of one head lie a row of all heads apart, which the hardware does not foresee: without
-  // this a core read a third of what it can.
-  static TAMIS_INLINE void Prefetch(const Stored<Element>* p) {
-    constexpr int kLine = 64 / sizeof(*p);
-    for (int i = 0; i < kVectors * kLanes; i += kLine) __builtin_prefetch(p + i);
-  }
-};
 
 TAMIS_INLINE int64_t Smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -145,20 +124,6 @@ TAMIS_INLINE void OverlapStrip(const Tokens<Element, kPaged>& tokens,
   for (int v = 0; v < kVectors; ++v) Store(carry + v * kLanes, begin[v]);
 }
 
-// A cache line of a row at a time: with two the prefetches of a stride are 4 KiB, and some are
-// lost.
-constexpr int kLineVectors = kLanes == 16 ? 2 : 4;
-
-// Calls step.template operator()<kVectors, kPartial>(column, count) over the columns of a head.
-template <class Step>
-TAMIS_INLINE void ForColumns(int64_t dim, Step&& step) {
-  int64_t c = 0;
-  for (; c + kLineVectors * kLanes <= dim; c += kLineVectors * kLanes)
-    step.template operator()<kLineVectors, false>(c, kLanes);
-  for (; c + kLanes <= dim; c += kLanes) step.template operator()<1, false>(c, kLanes);
-  if (c < dim) step.template operator()<1, true>(c, static_cast<int>(dim - c));
-}
-
 // Windows [first, first + count) of a sequence, of an item that ends before window `item_end`.
 struct Part {
   int64_t sequence;
@@ -235,22 +200,9 @@ void OverlappingWindows(const KernelArgs& a, const Part& part, const float* weig
   }
 }
 
-// Weights as [head][token], fp32.
-template <class Element>
-void WidenWeights(const KernelArgs& a, float* weights) {
-  for (int64_t w = 0; w < a.block; ++w) {
-    for (int64_t h = 0; h < a.heads; ++h) {
-      StoreN(weights + h * a.block + w,
-             Element::LoadElementsN(
-                 static_cast<const Stored<Element>*>(a.weight) + w * a.weight_row_stride + h, 1),
-             1);
-    }
-  }
-}
-
 template <class Element, bool kPaged>
 void Item(const KernelArgs& a, int64_t item, float* scratch) {
-  WidenWeights<Element>(a, scratch);
+  WidenWeights<Element>(a.weight, a.weight_row_stride, a.block, a.heads, scratch);
   const int64_t begin = item * a.windows_per_item;
   const int64_t end =
       begin + a.windows_per_item < a.windows ? begin + a.windows_per_item : a.windows;
