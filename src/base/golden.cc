@@ -73,7 +73,7 @@ Status PrepareGolden(const Contract& contract, const void* params, const Dims& d
     }
     GoldenOutput output;
     output.rows = golden->rows;
-    if (!contract.rows.empty()) output.rows.assign(rows, -1);
+    if (!contract.rows.empty() || field.is_updated()) output.rows.assign(rows, -1);
     output.row_elems = 1;
     for (auto i = static_cast<size_t>(contract.RowDimsOf(field, params)); i < shape.size(); ++i) {
       if (!CheckedMul(output.row_elems, shape[i], &output.row_elems)) return TooManyRows();

@@ -19,7 +19,7 @@ struct Judged {
          const void* params, const base::Dims& dims)
       : field(&output),
         golden_index(index),
-        own_rows(!contract.rows.empty()),
+        own_rows(!contract.rows.empty() || output.is_updated()),
         view(base::Contract::tensor(params, output)),
         got(view, contract.RowDimsOf(output, params)),
         locator(contract, output, params, dims),
