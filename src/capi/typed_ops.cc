@@ -498,7 +498,7 @@ constexpr Typed kLocalizeIndices = {"localize_indices", kLocalizeIndicesMembers,
 }  // namespace
 
 std::span<const Typed> AllTyped() {
-  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressInfer, kNsaCompressAttention, kNsaCompressAttentionInfer, kNsaCompressAttentionGrad, kNsaSelectedAttention, kNsaSelectedAttentionInfer, kNsaSelectedAttentionGrad, kSlidingWindowAttention, kSlidingWindowAttentionGrad, kMlaProlog, kIndexerProlog, kNdToNz, kNzToNd, kQuantizeIndexKeys, kLightningIndexer, kSparseFlashAttention, kSparseAttentionPto, kPackKvRows, kUnpackKvRows, kMergeAttentionStates, kMergeTopk, kLocalizeIndices};
+  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressGrad, kNsaCompressInfer, kNsaCompressAttention, kNsaCompressAttentionInfer, kNsaCompressAttentionGrad, kNsaSelectedAttention, kNsaSelectedAttentionInfer, kNsaSelectedAttentionGrad, kSlidingWindowAttention, kSlidingWindowAttentionGrad, kMlaProlog, kIndexerProlog, kNdToNz, kNzToNd, kQuantizeIndexKeys, kLightningIndexer, kSparseFlashAttention, kSparseAttentionPto, kPackKvRows, kUnpackKvRows, kMergeAttentionStates, kMergeTopk, kLocalizeIndices};
   return kAll;
 }
 
