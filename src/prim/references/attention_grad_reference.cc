@@ -12,6 +12,11 @@ namespace {
 
 constexpr double kRounding = 0x1p-24;
 
+// Statistics that are not of these scores may make any number of a probability. From here on sums
+// may leave fp32, and infinities of both signs meet: an evaluation in fp32 may give anything.
+constexpr double kMostProbability = 0x1p64;
+constexpr double kUnbounded = 1e200;
+
 int64_t RowsOf(const TensorView& view, int row_dims) {
   int64_t rows = 1;
   for (int i = 0; i < row_dims; ++i) rows *= view.shape[i];
@@ -54,7 +59,7 @@ class Sums {
     for (size_t c = 0; c < x.size(); ++c) {
       sums_[c].value += factor * x[c];
       sums_[c].magnitude += std::fabs(factor * x[c]);
-      sums_[c].error += factor_error * std::fabs(x[c]);
+      sums_[c].error += factor_error * (factor_error < kUnbounded ? std::fabs(x[c]) : 1);
     }
   }
   void Put(size_t slot, int64_t head, base::GoldenOutput* output) const {
@@ -120,6 +125,7 @@ AttentionGradReference::Pair AttentionGradReference::PairOf(int64_t query_row, i
       score_error + kRounding * (2 * std::fabs(scale * score.value) + std::fabs(exponent));
   pair.p_error = std::fabs(pair.p) * (std::expm1(exponent_error) + 16 * kRounding) +
                  std::min(kLeastExponential, std::exp(exponent)) / std::fabs(sum);
+  if (std::fabs(pair.p) > kMostProbability) pair.p_error = kUnbounded;
   const Product dp = Dot(out_grad, value);
   pair.dp = dp.value;
   pair.dp_error = base::Fp32SumBound(static_cast<double>(value.size()), dp.magnitude);
@@ -129,6 +135,7 @@ AttentionGradReference::Pair AttentionGradReference::PairOf(int64_t query_row, i
       std::fabs(scale) * (pair.p_error * (std::fabs(distance) + pair.dp_error + delta.error) +
                           std::fabs(pair.p) * (pair.dp_error + delta.error)) +
       4 * kRounding * std::fabs(pair.ds);
+  if (pair.p_error >= kUnbounded || delta.error >= kUnbounded) pair.ds_error = kUnbounded;
   return pair;
 }
 
@@ -137,14 +144,17 @@ AttentionGradReference::Delta AttentionGradReference::DeltaOf(int64_t query_row,
   Delta delta;
   if (keys.averages) return delta;
   double magnitude = 0;
+  bool bounded = true;
   for (const int64_t key_row : keys.rows) {
     const Pair pair = PairOf(query_row, head, key_row, {});
+    bounded = bounded && pair.p_error < kUnbounded;
     delta.value += pair.p * pair.dp;
     magnitude += std::fabs(pair.p * pair.dp);
     delta.error +=
         pair.p_error * (std::fabs(pair.dp) + pair.dp_error) + std::fabs(pair.p) * pair.dp_error;
   }
   delta.error += base::Fp32SumBound(static_cast<double>(keys.rows.size()), magnitude);
+  if (!bounded) delta.error = kUnbounded;
   return delta;
 }
 
