@@ -123,9 +123,8 @@ struct Tables {
 
   int64_t CountOf(int64_t unit) const { return begins[unit + 1].entry - begins[unit].entry; }
   const Entry* EntriesOf(int64_t unit) const { return entries + begins[unit].entry; }
-  // Between keys of a unit.
-  int64_t StrideOf(int64_t unit) const { return begins[unit + 1].row - begins[unit].row; }
-  int64_t OffsetOf(int64_t unit) const { return begins[unit].row * keys; }
+  // Of the pairs of the batch that begins at row `first` of the unit.
+  int64_t OffsetOf(int64_t unit, int64_t first) const { return (begins[unit].row + first) * keys; }
 };
 
 inline Tables TablesOf(const Args& a, int64_t group, int64_t kv_head, void* shared) {

@@ -95,9 +95,11 @@ struct Worker {
 };
 
 inline bool SeesAll(const Worker& w, const Batch& batch, const Range& positions) {
-  const int64_t heads = w.a.attend.group;
-  for (int64_t row = 0; row < batch.rows; row += heads - (batch.first + row) % heads) {
-    if (!SeesAll(w.a, w.seen()[batch.EntryOf(row).token], positions)) return false;
+  const Entry* before = nullptr;
+  for (int64_t row = 0; row < batch.rows; ++row) {
+    const Entry* entry = batch.entry_of[row];
+    if (entry != before && !SeesAll(w.a, w.seen()[entry->token], positions)) return false;
+    before = entry;
   }
   return true;
 }
@@ -128,14 +130,22 @@ inline void LoadDeltas(const Worker& w, const Batch& batch) {
 // token that averages has P of 1 / keys, which no score moves.
 inline void HidePairs(const Worker& w, const Batch& batch, const Range& positions, int64_t stride,
                       float* probabilities, float* grads) {
+  const int64_t count = positions.end - positions.begin;
   for (int64_t row = 0; row < batch.rows; ++row) {
-    const int64_t token = batch.TokenOf(row);
     const Range& seen = w.seen()[batch.EntryOf(row).token];
     const bool averages = seen.begin == kAverages;
-    for (int64_t k = 0; k < positions.end - positions.begin; ++k) {
-      if (!averages && Sees(w.a, token, seen, positions.begin + k)) continue;
-      probabilities[k * stride + row] = averages ? 1.0f / static_cast<float>(w.s.of[0].keys) : 0.0f;
+    const float share = averages ? 1.0f / static_cast<float>(w.s.of[0].keys) : 0.0f;
+    const auto hide = [&](int64_t k) {
+      probabilities[k * stride + row] = share;
       grads[k * stride + row] = 0.0f;
+    };
+    const int64_t begin = averages ? count : Smaller(seen.begin - positions.begin, count);
+    const int64_t end = averages ? count : seen.end - positions.begin;
+    for (int64_t k = 0; k < begin; ++k) hide(k);
+    for (int64_t k = end > begin ? end : begin; k < count; ++k) hide(k);
+    if (SourceOf(w.a).hidden == nullptr || averages) continue;
+    for (int64_t k = begin > 0 ? begin : 0; k < Smaller(end, count); ++k) {
+      if (!Sees(w.a, batch.TokenOf(row), seen, positions.begin + k)) hide(k);
     }
   }
 }
@@ -160,7 +170,6 @@ inline void FindProbabilities(const Worker& w, int64_t unit, const Range& positi
   const int64_t dim = a.attend.dim;
   const int64_t value_dim = a.attend.value_dim;
   const int64_t count = positions.end - positions.begin;
-  const int64_t stride = w.tables.StrideOf(unit);
   float* const keys = w.scratch + w.at.keys;
   float* const values = w.scratch + w.at.values;
   SpreadUnit(a, source.key, w.s, w.kv_head, positions, w.tables.keys, dim, w.at.key_stride, keys);
@@ -169,8 +178,9 @@ inline void FindProbabilities(const Worker& w, int64_t unit, const Range& positi
   ForBatches(a, w.group, w.kv_head, w.tables.EntriesOf(unit), w.tables.CountOf(unit),
              [&](const Batch& batch) {
                const int64_t vectors = (batch.rows + kLanes - 1) / kLanes;
-               float* const p = w.tables.probabilities + w.tables.OffsetOf(unit) + batch.first;
-               float* const grad = w.tables.scores + w.tables.OffsetOf(unit) + batch.first;
+               const int64_t stride = batch.stride();
+               float* const p = w.tables.probabilities + w.tables.OffsetOf(unit, batch.first);
+               float* const grad = w.tables.scores + w.tables.OffsetOf(unit, batch.first);
                float* const queries = w.scratch + w.at.queries;
                float* const out_grads = w.scratch + w.at.out_grads;
                PackPanels(batch, a.attend.query, dim, queries);
@@ -208,7 +218,6 @@ inline void FindScoreGrads(const Worker& w, const Batch& batch, int64_t count, i
 inline void FindQueryGrads(const Worker& w, int64_t unit, const Range& positions) {
   const Args& a = w.a;
   const int64_t count = positions.end - positions.begin;
-  const int64_t stride = w.tables.StrideOf(unit);
   const bool wanted = a.query_grad.data != nullptr;
   float* const keys = w.scratch + w.at.keys;
   for (int64_t k = 0; wanted && k < count; ++k) {
@@ -220,8 +229,9 @@ inline void FindQueryGrads(const Worker& w, int64_t unit, const Range& positions
   ForBatches(
       a, w.group, w.kv_head, w.tables.EntriesOf(unit), w.tables.CountOf(unit),
       [&](const Batch& batch) {
-        float* const p = w.tables.probabilities + w.tables.OffsetOf(unit) + batch.first;
-        float* const grad = w.tables.scores + w.tables.OffsetOf(unit) + batch.first;
+        const int64_t stride = batch.stride();
+        float* const p = w.tables.probabilities + w.tables.OffsetOf(unit, batch.first);
+        float* const grad = w.tables.scores + w.tables.OffsetOf(unit, batch.first);
         FindScoreGrads(w, batch, count, stride, p, grad);
         const bool all = SeesAll(w, batch, positions);
         if (!all) HidePairs(w, batch, positions, stride, p, grad);
@@ -305,10 +315,10 @@ inline void AddGroup(const KeyWorker& w, int64_t index, int64_t unit, const Rang
   const Args& a = w.a;
   const Group& group = a.groups[index];
   const Tables tables = TablesOf(a, index, w.kv_head, w.shared);
-  const int64_t stride = tables.StrideOf(unit);
   ForBatches(a, group, w.kv_head, tables.EntriesOf(unit), tables.CountOf(unit),
              [&](const Batch& batch) {
-               const int64_t offset = tables.OffsetOf(unit) + batch.first;
+               const int64_t stride = batch.stride();
+               const int64_t offset = tables.OffsetOf(unit, batch.first);
                if (a.key_grad.data != nullptr) {
                  float* const queries = w.scratch + w.at.queries;
                  WidenBatch(batch, a.attend.query, a.attend.dim, w.at.dim_stride, queries);

@@ -33,7 +33,7 @@ inline int64_t PaddedRows(const Args& a, int64_t entries) {
 struct Slot {
   int64_t begins;         // UnitBegin [max_units + 1]
   int64_t entries;        // Entry [entries]
-  int64_t probabilities;  // of a unit [unit_keys in whole lines][rows]
+  int64_t probabilities;  // of a batch of a unit's rows [unit_keys in whole lines][rows]
   int64_t scores;         // gradients of scores, the same
   int64_t keys;           // unit_keys in whole lines
   int64_t total;
