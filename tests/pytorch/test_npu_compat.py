@@ -63,6 +63,20 @@ def test_modules_and_namespaces_lead_to_the_same_calls() -> None:
         assert torch.equal(compress(x, weight, 32, 16, actual_seq_len=[80]), expected)
 
 
+def test_the_gradient_of_compression_is_that_of_the_forward() -> None:
+    x, weight = random(80, 2, 16).requires_grad_(), random(32, 2).requires_grad_()
+    out = torch_npu.npu_nsa_compress(x, weight, 32, 16, actual_seq_len=[40, 80])
+    grad = random(*out.shape)
+    expected = torch.autograd.grad(out, [x, weight], grad)
+    for call in (torch_npu.npu_nsa_compress_grad, torch.ops.npu.npu_nsa_compress_grad):
+        # A leading 0, as the device's own test has it, is a sequence without tokens.
+        for lengths in ([40, 80], [0, 40, 80]):
+            found = call(grad, x.detach(), weight.detach(), 32, 16, actual_seq_len=lengths)
+            assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    with pytest.raises(ValueError, match="^grad: "):
+        torch_npu.npu_nsa_compress_grad(grad[1:], x, weight, 32, 16, actual_seq_len=[40, 80])
+
+
 def test_decoding_compresses_into_the_cache_that_it_returns() -> None:
     pages, weight = random(5, 16, 2, 16), random(32, 2)
     table = torch.tensor([[2, 0, 4], [1, 3, -1]], dtype=torch.int32)

@@ -128,6 +128,35 @@ def test_every_key_head_sees_what_its_own_list_names(mask: str) -> None:
     assert rows > KV_HEADS  # not a call of empty lists
 
 
+@pytest.mark.parametrize("mask", ["none", "all hidden"])
+def test_the_gradient_is_that_of_the_forward(mask: str) -> None:
+    given = packed(torch.float32) | {"atten_mask": MASKS[mask]}
+    leaves = {n: given[n].requires_grad_() for n in ("query", "key", "value")}
+    out, maximum, total = torch_npu.npu_nsa_select_attention(**given)
+    assert not maximum.requires_grad
+    grad = random(*out.shape).float()
+    expected = torch.autograd.grad(out, list(leaves.values()), grad)
+    plain = {n: v.detach() if isinstance(v, Tensor) else v for n, v in given.items()}
+    for call in (
+        torch_npu.npu_nsa_select_attention_grad,
+        torch.ops.npu.npu_nsa_select_attention_grad,
+    ):
+        # The attention is not read.
+        nothing = torch.full_like(grad, torch.nan)
+        found = call(grad, attention_out=nothing, softmax_max=maximum, softmax_sum=total, **plain)
+        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    with pytest.raises(
+        ValueError, match=r"^softmax_sum: expected shape \[T, N, 8\], got \[9, 4\]$"
+    ):
+        torch_npu.npu_nsa_select_attention_grad(
+            grad, attention_out=grad, softmax_max=maximum, softmax_sum=total[..., 0], **plain
+        )
+    with pytest.raises(ValueError, match=r"^grad: "):
+        torch_npu.npu_nsa_select_attention_grad(
+            grad[:3], attention_out=grad, softmax_max=maximum, softmax_sum=total, **plain
+        )
+
+
 def test_strict_takes_the_devices_sizes_and_no_others() -> None:
     call = torch_npu.npu_nsa_select_attention
     fits = (random(2, 4, 192), random(64, 2, 192), random(64, 2, 128), lists(2)[..., :2])
@@ -322,10 +351,10 @@ def test_complaints_over_pages_are_one_line(
     assert "\n" not in str(raised.value)
 
 
-def test_tensors_that_require_grad_are_refused() -> None:
-    for call, given in (call_of("packed"), call_of("BSH")):
-        with pytest.raises(RuntimeError, match="grad"):
-            call(**{**given, "query": given["query"].requires_grad_()})
+def test_tensors_that_require_grad_are_refused_over_pages() -> None:
+    call, given = call_of("BSH")
+    with pytest.raises(RuntimeError, match="grad"):
+        call(**{**given, "query": given["query"].requires_grad_()})
 
 
 @pytest.mark.parametrize("form", ["packed", *LAYOUTS])

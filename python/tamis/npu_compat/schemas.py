@@ -56,6 +56,8 @@ SCHEMAS: dict[str, tuple[str, ...]] = {
     "npu": (
         "npu_nsa_compress(Tensor input, Tensor weight, int compress_block_size, "
         "int compress_stride, *, int[]? actual_seq_len=None) -> Tensor",
+        "npu_nsa_compress_grad(Tensor grad, Tensor input, Tensor weight, int compress_block_size, "
+        "int compress_stride, *, int[]? actual_seq_len=None) -> (Tensor, Tensor)",
         "npu_nsa_compress_infer.cache(Tensor input, Tensor weight, Tensor slot_mapping, "
         "int compress_block_size, int compress_stride, int page_block_size, *, "
         "Tensor? block_table=None, int[]? actual_seq_len=None, Tensor(a!) cache) -> Tensor(a!)",
@@ -72,6 +74,11 @@ SCHEMAS: dict[str, tuple[str, ...]] = {
         "Tensor? topk_mask=None, int[]? actual_seq_qlen=None, int[]? actual_cmp_seq_kvlen=None, "
         "int[]? actual_sel_seq_kvlen=None, *, str layout='TND') -> (Tensor, Tensor)",
         "npu_nsa_select_attention(Tensor query, Tensor key, Tensor value, Tensor topk_indices, "
+        "float scale_value, int head_num, int select_block_size, int select_block_count, *, "
+        "Tensor? atten_mask=None, int[]? actual_seq_qlen=None, int[]? actual_seq_kvlen=None) "
+        "-> (Tensor, Tensor, Tensor)",
+        "npu_nsa_select_attention_grad(Tensor grad, Tensor query, Tensor key, Tensor value, "
+        "Tensor attention_out, Tensor softmax_max, Tensor softmax_sum, Tensor topk_indices, "
         "float scale_value, int head_num, int select_block_size, int select_block_count, *, "
         "Tensor? atten_mask=None, int[]? actual_seq_qlen=None, int[]? actual_seq_kvlen=None) "
         "-> (Tensor, Tensor, Tensor)",

@@ -17,10 +17,12 @@ from tamis.npu_compat.calls import custom, custom_pypto, dsa, mla_prolog, nsa, n
 CALLS: dict[str, tuple[Callable[..., Any], ...]] = {
     "npu": (
         nsa.npu_nsa_compress,
+        nsa.npu_nsa_compress_grad,
         nsa.npu_nsa_compress_infer,
         nsa.npu_nsa_compress_attention,
         nsa.npu_nsa_compress_attention_infer,
         nsa_select.npu_nsa_select_attention,
+        nsa_select.npu_nsa_select_attention_grad,
         nsa_select.npu_nsa_select_attention_infer,
         dsa.npu_lightning_indexer,
         dsa.npu_sparse_flash_attention,

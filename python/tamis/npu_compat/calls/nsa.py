@@ -43,6 +43,30 @@ def npu_nsa_compress(
     return out
 
 
+def npu_nsa_compress_grad(
+    grad: Tensor,
+    input: Tensor,  # noqa: A002  (the device's name)
+    weight: Tensor,
+    compress_block_size: int,
+    compress_stride: int,
+    *,
+    actual_seq_len: list[int] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """`tamis.nsa_compress_grad`: gradients of input and weight; lengths as in the forward."""
+    found: tuple[Tensor, Tensor] = run(
+        {"act_seq_len": "actual_seq_len", "output_grad": "grad"},
+        torch.ops.tamis.nsa_compress_grad,
+        output_grad=grad,
+        input=input,
+        weight=weight,
+        act_seq_len=required("actual_seq_len", actual_seq_len),
+        compress_block_size=compress_block_size,
+        compress_stride=compress_stride,
+        strict=options.strict,
+    )
+    return found
+
+
 def npu_nsa_compress_infer(
     input: Tensor,  # noqa: A002  (the device's name)
     weight: Tensor,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tamis.npu_compat.calls.arguments import expect, required
+from tamis.npu_compat.calls.arguments import expect, required, run
 from tamis.npu_compat.options import options
 
 
@@ -46,6 +46,59 @@ def npu_nsa_select_attention(
         strict=options.strict,
     )
     return out, maximum[..., None].repeat(1, 1, 8), total[..., None].repeat(1, 1, 8)
+
+
+def npu_nsa_select_attention_grad(
+    grad: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_out: Tensor,  # noqa: ARG001  (the gradient is computed without it)
+    softmax_max: Tensor,
+    softmax_sum: Tensor,
+    topk_indices: Tensor,
+    scale_value: float,
+    head_num: int,
+    select_block_size: int,
+    select_block_count: int,
+    *,
+    atten_mask: Tensor | None = None,
+    actual_seq_qlen: list[int] | None = None,
+    actual_seq_kvlen: list[int] | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`tamis.nsa_selected_attention_grad`: gradients of query, key and value.
+
+    Statistics are those of `npu_nsa_select_attention`, [T, N, 8], of which one in eight is read.
+    `attention_out` is not read. `atten_mask` counts as in the forward, by its presence: the device
+    computes the gradient causally always, so without one its two calls disagree.
+    """
+    found: tuple[Tensor, Tensor, Tensor] = run(
+        {"attention_out_grad": "grad"},
+        torch.ops.tamis.nsa_selected_attention_grad,
+        query=query,
+        key=key,
+        value=value,
+        attention_out_grad=grad,
+        softmax_max=_one_of_eight("softmax_max", softmax_max),
+        softmax_sum=_one_of_eight("softmax_sum", softmax_sum),
+        topk_indices=topk_indices,
+        scale_value=scale_value,
+        head_num=head_num,
+        select_block_size=select_block_size,
+        select_block_count=select_block_count,
+        actual_seq_qlen=required("actual_seq_qlen", actual_seq_qlen),
+        actual_seq_kvlen=required("actual_seq_kvlen", actual_seq_kvlen),
+        sparse_mode=0 if atten_mask is None else 2,
+        strict=options.strict,
+    )
+    return found
+
+
+def _one_of_eight(name: str, statistics: Tensor) -> Tensor:
+    """[T, N, 8], every number eight times, as [T, N]."""
+    if statistics.dim() != 3 or statistics.shape[2] != 8:
+        raise ValueError(f"{name}: expected shape [T, N, 8], got {list(statistics.shape)}")
+    return statistics[..., 0].contiguous()
 
 
 def _by_head(query: Tensor, heads: int) -> Tensor:
