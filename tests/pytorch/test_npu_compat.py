@@ -73,7 +73,7 @@ def test_the_gradient_of_compression_is_that_of_the_forward() -> None:
         for lengths in ([40, 80], [0, 40, 80]):
             found = call(grad, x.detach(), weight.detach(), 32, 16, actual_seq_len=lengths)
             assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
-    with pytest.raises(ValueError, match="^grad: "):
+    with pytest.raises(ValueError, match=r"^grad: "):
         torch_npu.npu_nsa_compress_grad(grad[1:], x, weight, 32, 16, actual_seq_len=[40, 80])
 
 
@@ -134,6 +134,55 @@ def test_statistics_lie_as_the_device_lays_them_down() -> None:
                     assert (flat[at : at + 8] == values[begin + t, h]).all()
         assert np.array_equal(dumped, tamis.case.device_statistics(values.numpy(), lengths))
         assert np.array_equal(tamis.case.statistics(dumped, lengths, heads), values)
+
+
+def test_calls_of_training_have_the_backwards_of_the_operators() -> None:
+    """Those behind them; results in other shapes and order stand in no way."""
+    tensors = [random(70, 2, 32), random(70, 1, 32), random(70, 1, 32), random(16, 1)]
+    query, key, value, weight = (t.requires_grad_() for t in tensors)
+    lengths = {"actual_seq_qlen": [70], "actual_seq_kvlen": [70]}
+    short = {"actual_seq_qlen": [70], "actual_cmp_seq_kvlen": [55]}
+    ids = torch.tensor([3, 0], dtype=torch.int32).expand(70, 1, 2).contiguous()
+    selected = {"scale_value": 0.125, "head_num": 2, "select_block_size": 16}
+    windows = {"compress_block_size": 16, "compress_stride": 1}
+    attend = torch.ops.tamis.nsa_compress_attention
+    for call, same in (
+        (
+            torch_npu.npu_nsa_compress(key, weight, 16, 1, actual_seq_len=[70]),
+            torch.ops.tamis.nsa_compress(key, weight, act_seq_len=[70], **windows),
+        ),
+        (
+            torch_npu.npu_nsa_compress_attention(
+                query, key[:55], value[:55], 0.125, 2, 16, 1, 16, 2, **short
+            )[0],
+            attend(
+                query,
+                key[:55],
+                value[:55],
+                select_block_count=2,
+                **selected,
+                **windows,
+                **short,
+            )[0],
+        ),
+        (
+            torch_npu.npu_nsa_select_attention(query, key, value, ids, 0.125, 2, 16, 2, **lengths)[
+                0
+            ],
+            torch.ops.tamis.nsa_selected_attention(
+                query, key, value, ids, select_block_count=2, sparse_mode=0, **selected, **lengths
+            )[0],
+        ),
+    ):
+        grad = random(*call.shape)
+        found, expected = (
+            torch.autograd.grad(out, (query, key, value, weight), grad, allow_unused=True)
+            for out in (call, same)
+        )
+        assert sum(g is not None for g in found) >= 2
+        for one, other in zip(found, expected, strict=True):
+            assert (one is None) == (other is None)
+            assert one is None or torch.equal(one, other)
 
 
 def test_sequences_without_queries_or_keys_are_taken() -> None:

@@ -351,7 +351,7 @@ def test_complaints_over_pages_are_one_line(
     assert "\n" not in str(raised.value)
 
 
-def test_tensors_that_require_grad_are_refused_over_pages() -> None:
+def test_decoding_refuses_tensors_that_require_grad() -> None:
     call, given = call_of("BSH")
     with pytest.raises(RuntimeError, match="grad"):
         call(**{**given, "query": given["query"].requires_grad_()})

@@ -279,23 +279,26 @@ def _whole_window() -> Case:
     return case
 
 
-def _window_grad(forward: Case, **options: Any) -> Case:
-    """The gradient of a call of sliding_window_attention, with the statistics that it gives."""
+def attention_grad(forward: Case, **options: Any) -> Case:
+    """The gradient of a call of attention, with the statistics that it gives."""
     positional, named = arguments(forward)
-    out, top, total = torch.ops.tamis.sliding_window_attention(*positional, **named)
-    tensors = forward.tensors | {
-        "attention_out_grad": random(*out.shape).to(out.dtype),
-        "softmax_max": top,
-        "softmax_sum": total,
+    found = results(forward.op, overload(forward.op)(*positional, **named))
+    out = found["attention_out"]
+    given = {n: found[n] for n in ("softmax_max", "softmax_sum")} | {
+        "attention_out_grad": random(*out.shape).to(out.dtype)
     }
-    return Case("sliding_window_attention_grad", tensors, forward.attributes | options)
+    op = f"{forward.op}_grad"
+    taken = {argument["name"] for argument in tamis.describe(op)["arguments"]}
+    tensors = {name: tensor for name, tensor in to_torch(forward).items() if name in taken}
+    attributes = {name: value for name, value in forward.attributes.items() if name in taken}
+    return Case(op, tensors | given, attributes | options)
 
 
 def _whole_window_grad() -> Case:
     """Every tensor that sliding_window_attention_grad can have."""
     forward = _window("TND", "TND")
     forward.tensors |= _starts_and_limits()
-    return _window_grad(forward)
+    return attention_grad(forward)
 
 
 def _selected(mode: int, **options: Any) -> Case:
@@ -317,6 +320,30 @@ def _selected(mode: int, **options: Any) -> Case:
         "sparse_mode": mode,
     }
     return Case("nsa_selected_attention", tensors, attributes | options)
+
+
+def _branch_grads(folder: Path) -> Iterator[tuple[str, Case]]:
+    """Gradients of selected and of compressed attention."""
+    for mode in (0, 2, 3):
+        yield f"nsa_selected_attention_grad, sparse_mode {mode}", attention_grad(_selected(mode))
+    yield "nsa_selected_attention_grad in fp32", attention_grad(in_fp32(_selected(3)))
+    plain, whole = _compressed(folder), _whole_compressed(folder)
+    yield "nsa_compress_attention_grad without masks", attention_grad(plain)
+    yield "nsa_compress_attention_grad in fp32", attention_grad(in_fp32(plain))
+    raw = {"causal": True, "actual_raw_seq_kvlen": [300, 700, 711]}
+    case = Case(plain.op, plain.tensors, plain.attributes | raw)
+    yield "nsa_compress_attention_grad, causal by raw tokens", attention_grad(case)
+    for rows in ("uniform", "zero"):
+        for name, forward in (("all tensors", whole), ("no key to see", _blind(plain))):
+            case = Case(plain.op, forward.tensors, forward.attributes | {"masked_rows": rows})
+            yield f"nsa_compress_attention_grad, {name}, {rows}", attention_grad(case)
+
+
+def _blind(case: Case) -> Case:
+    """The same call, where no token may see a key."""
+    tensors = to_torch(case)
+    tensors["key_limits"] = torch.zeros(len(tensors["query"]), dtype=torch.int32)
+    return Case(case.op, tensors, case.attributes)
 
 
 def _selected_pages(layout: str, **options: Any) -> Case:
@@ -508,13 +535,15 @@ def forms(folder: Path) -> Iterator[tuple[str, Case]]:
     yield "sliding_window_attention with all tensors", _whole_window()
     yield "sliding_window_attention in fp32", in_fp32(_window("TND", "TND"))
     for layout in ("BSND", "TND"):
-        grad = _window_grad(_window(layout, layout))
+        grad = attention_grad(_window(layout, layout))
         yield f"sliding_window_attention_grad {layout}", grad
         yield f"sliding_window_attention_grad {layout} in fp32", in_fp32(grad)
     yield "sliding_window_attention_grad with all tensors", _whole_window_grad()
-    for name in ("query", "key", "value"):
-        grad = _window_grad(_window("TND", "TND"), **{f"return_{name}_grad": False})
-        yield f"sliding_window_attention_grad but for that of {name}", grad
+    yield from _branch_grads(folder)
+    for forward in (_window("TND", "TND"), _selected(3), _compressed(folder)):
+        for name in ("query", "key", "value"):
+            grad = attention_grad(forward, **{f"return_{name}_grad": False})
+            yield f"{grad.op} but for that of {name}", grad
     for layout in ("TND", "BSND"):
         yield f"nsa_compress_attention_infer {layout}", _infer(layout)
         yield f"nsa_compress_attention_infer {layout} with all tensors", _whole_infer(layout)

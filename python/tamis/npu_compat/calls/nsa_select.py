@@ -53,7 +53,7 @@ def npu_nsa_select_attention_grad(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_out: Tensor,  # noqa: ARG001  (the gradient is computed without it)
+    attention_out: Tensor,
     softmax_max: Tensor,
     softmax_sum: Tensor,
     topk_indices: Tensor,
