@@ -237,6 +237,28 @@ def spans(lengths: list[int]) -> list[tuple[int, int]]:
     return list(zip(ends[:-1], lengths, strict=True))
 
 
+def hidden_keys(
+    t: int,
+    n: int,
+    blocks: Blocks,
+    atten_mask: Bools | None = None,
+    limit: int | None = None,
+    position: int | None = None,
+) -> Bools:
+    """Compressed keys [n] that token t of a sequence does not see.
+
+    `position` is that of the token among the raw ones, and only where the call is causal.
+    """
+    hidden = np.zeros(n, bool) if atten_mask is None else atten_mask[t, :n].copy()
+    for i in range(n):
+        if limit is not None and i >= limit:
+            hidden[i] = True
+        if position is not None:
+            last = i * blocks.stride + blocks.compress - 1
+            hidden[i] |= last > position
+    return hidden
+
+
 def compress_attention(
     query: Floats,
     key: Floats,
@@ -265,14 +287,14 @@ def compress_attention(
     for b, ((q_begin, q_len), (k_begin, n)) in enumerate(places):
         count = blocks.training_count(n)
         for t in range(q_len):
-            hidden = np.zeros(n, bool) if atten_mask is None else atten_mask[t, :n].copy()
-            for i in range(n):
-                if key_limits is not None and i >= key_limits[q_begin + t]:
-                    hidden[i] = True
-                if raw_lengths is not None:
-                    position = raw_lengths[b] - q_len + t
-                    last = i * blocks.stride + blocks.compress - 1
-                    hidden[i] |= last > position
+            hidden = hidden_keys(
+                t,
+                n,
+                blocks,
+                atten_mask,
+                None if key_limits is None else int(key_limits[q_begin + t]),
+                None if raw_lengths is None else raw_lengths[b] - q_len + t,
+            )
             forced = np.zeros(count, bool) if topk_mask is None else topk_mask[t, :count]
             if selection == "causal":
                 assert raw_lengths is not None
