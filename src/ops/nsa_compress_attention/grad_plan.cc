@@ -12,7 +12,6 @@ namespace {
 
 using prim::AttentionProblem;
 using prim::AttentionSequence;
-using prim::attention_grad::Tensors;
 using prim::attention_grad::TensorsOf;
 
 // The forward, without selection. Windows matter where positions hide keys.
