@@ -10,9 +10,8 @@ import pytest
 import torch
 from attention_formulas import Call, Compress, Compressed, Selected, Window
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
-from torch_calls import arguments, overload
+from torch_calls import Spy, arguments, overload
 
 import tamis
 import tamis.torch
@@ -51,23 +50,6 @@ def squares(call: Call) -> Any:
         return total
 
     return loss
-
-
-class Spy(TorchDispatchMode):
-    """The calls of one operator of Tamis meanwhile: their attributes."""
-
-    def __init__(self, op: str) -> None:
-        super().__init__()
-        self.op = op
-        self.calls: list[dict[str, Any]] = []
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        """Notes the call, and makes it."""
-        if func is overload(self.op):
-            self.calls.append(dict(kwargs or {}))
-        return func(*args, **(kwargs or {}))
 
 
 # --- numbers ------------------------------------------------------------------------------------

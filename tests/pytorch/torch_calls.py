@@ -44,6 +44,23 @@ def to_torch(case: Case) -> dict[str, torch.Tensor]:
     }
 
 
+class Spy(TorchDispatchMode):
+    """The calls of one operator of Tamis meanwhile: their attributes."""
+
+    def __init__(self, op: str) -> None:
+        super().__init__()
+        self.op = op
+        self.calls: list[dict[str, Any]] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Notes the call, and makes it."""
+        if func is overload(self.op):
+            self.calls.append(dict(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+
 class Accuracies(TorchDispatchMode):
     """Which `accuracy` the operators of Tamis are given meanwhile."""
 

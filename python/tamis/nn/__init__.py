@@ -1,4 +1,4 @@
-"""Attention layers of torch, made of the operators: inference only, until there is a backward.
+"""Attention layers of torch, made of the operators.
 
 `DeepSeekSparseAttention` is the attention of DeepSeek-V3.2, `NativeSparseAttention` that of the
 paper of its name; both go from hidden states to hidden states. `NativeCompressedAttention` is the
@@ -7,7 +7,7 @@ compressed branch of the latter, from queries, keys and values to attention and 
 Batches are packed: the new tokens of all sequences one after the other, and `counts`, how many are
 of each. A cache remembers the rest, so a long prompt may come in chunks, and a step of decoding is
 a call with one new token, or a few, per sequence. `torch.compile(layer, fullgraph=True)` gives the
-same bits.
+same bits. Layers of Native Sparse Attention train where they are called without a cache.
 """
 
 from tamis.nn.compressed import NativeCompressedAttention

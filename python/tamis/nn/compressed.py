@@ -14,6 +14,7 @@ from tamis.nn.page_table import PageTable, Rows
 from tamis.nn.paged_cache import PagedCache
 from tamis.nn.rope import NO_ROPE
 from tamis.nn.step import Step, run_step, step_of
+from tamis.nn.whole import Whole, refuse_gradients, whole
 
 Importance: TypeAlias = Literal["cann", "exact_overlap"]
 
@@ -25,8 +26,8 @@ class NativeCompressedAttention(torch.nn.Module):
     one value: sums of its tokens, weighted by `key_weight` and `value_weight` [block, kv heads].
     A query attends to the windows that end before it, or with it; queries before the end of the
     first window attend to nothing: 0. It selects blocks by the attention that their windows get:
-    the first block, its own and the one before always, the others by their importance. Inference
-    only: the operators refuse tensors that require grad.
+    the first block, its own and the one before always, the others by their importance. Without
+    a cache it trains; parameters do not require grad until `requires_grad_()`.
 
     Parameters
     ----------
@@ -88,7 +89,12 @@ class NativeCompressedAttention(torch.nn.Module):
         return PagedCache(self.cache_rows, table, strides=self.cache_strides, dtype=dtype, **sizes)
 
     def forward(
-        self, query: Tensor, key: Tensor, value: Tensor, counts: Counts | Step, cache: PagedCache
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        counts: Counts | Step,
+        cache: PagedCache | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Attention of new tokens to the windows of their sequence.
 
@@ -102,8 +108,9 @@ class NativeCompressedAttention(torch.nn.Module):
         counts : sequence or array of int, or Step
             new tokens of each sequence of the cache, 0 for none, which are appended; or, where
             layers share a table, a step of it
-        cache : PagedCache
-            of `make_cache`
+        cache : PagedCache, optional
+            of `make_cache`; without one sequences begin and end here, and `attention` has a
+            gradient
 
         Returns
         -------
@@ -113,6 +120,9 @@ class NativeCompressedAttention(torch.nn.Module):
             numbers of select blocks, the first, previous and own one first, the others best
             first, then -1
         """
+        if cache is None:
+            return self.attend_whole(query, key, value, whole(counts, query=query))
+        refuse_gradients(self, query, key, value)
         return run_step(
             counts,
             cache,
@@ -130,6 +140,33 @@ class NativeCompressedAttention(torch.nn.Module):
         where = step.ends, step.lengths, step.block_table
         attention, blocks = torch.ops.tamis_nn.compressed_attention(
             query, *pools, self.key_weight, self.value_weight, *where, **self.how
+        )
+        return attention, blocks
+
+    def attend_whole(
+        self, query: Tensor, key: Tensor, value: Tensor, lengths: Whole
+    ) -> tuple[Tensor, Tensor]:
+        """As `forward` without a cache, of lengths that are checked."""
+        sizes = {
+            "compress_block_size": len(self.key_weight),
+            "compress_stride": self.how["compress_stride"],
+        }
+        short = [
+            torch.ops.tamis.nsa_compress(rows, weight, act_seq_len=lengths.ends, **sizes)
+            for rows, weight in ((key, self.key_weight), (value, self.value_weight))
+        ]
+        attention, blocks, *_ = torch.ops.tamis.nsa_compress_attention(
+            query,
+            *short,
+            scale_value=self.qk_dim**-0.5,
+            head_num=self.heads,
+            compress_block_size=sizes["compress_block_size"],
+            actual_seq_qlen=lengths.ends,
+            actual_cmp_seq_kvlen=lengths.windows(*sizes.values()),
+            causal=True,
+            selection="causal",
+            masked_rows="zero",
+            **self.how,
         )
         return attention, blocks
 

@@ -15,6 +15,7 @@ from tamis.nn.page_table import PageTable, Rows
 from tamis.nn.paged_cache import PagedCache
 from tamis.nn.rope import rope_of, rotate
 from tamis.nn.step import Step, new_step, run_step, step_of
+from tamis.nn.whole import Whole, refuse_gradients, whole
 
 # What gates start at, before the sigmoid: compressed, selected, window. The selected branch speaks
 # first; where all begin alike, training does not learn to select.
@@ -45,7 +46,8 @@ class NativeSparseAttention(torch.nn.Module):
     hidden states, one per head and branch, weigh their outputs. Positions turn the queries and keys
     of the selected and the window branch; compressed keys are sums over windows of tokens, and have
     none. The defaults are those of the paper's 27B model ("Native Sparse Attention", Yuan et al.,
-    2025). Inference only: parameters do not require grad, and the operators refuse tensors that do.
+    2025). Without a cache the layer trains; parameters do not require grad until
+    `requires_grad_()`.
 
     Parameters
     ----------
@@ -167,7 +169,7 @@ class NativeSparseAttention(torch.nn.Module):
         """
         return new_step(counts, table, self._step)
 
-    def forward(self, x: Tensor, counts: Counts | Step, cache: PagedCache) -> Tensor:
+    def forward(self, x: Tensor, counts: Counts | Step, cache: PagedCache | None = None) -> Tensor:
         """Attention of new tokens to themselves and to all before them.
 
         Projections are products of torch, whose rounding depends on the number of rows; `attend`
@@ -180,22 +182,33 @@ class NativeSparseAttention(torch.nn.Module):
         counts : sequence or array of int, or Step
             new tokens of each sequence of the cache, 0 for none, which are appended; or, where
             layers share a table, what `step` made of them
-        cache : PagedCache
-            of `make_cache`
+        cache : PagedCache, optional
+            of `make_cache`; without one sequences begin and end here, and what comes back has a
+            gradient, of `x` and of all parameters
 
         Returns
         -------
         Tensor [sum(counts), H]
             hidden states
         """
+        if cache is None:
+            lengths = whole(counts, x=x)
+            return self._mix(x, self._attend_whole(*self.project(x), lengths))
+        refuse_gradients(self, x)
+        return run_step(
+            counts,
+            cache,
+            self._step,
+            lambda step: self._mix(x, self._attend(*self.project(x), step, cache)),
+            x=x,
+        )
 
-        def attend(step: Step) -> Tensor:
-            part, branches = self.compressed, self._attend(*self.project(x), step, cache)
-            gates = torch.sigmoid(self.g_proj(x).float()).unflatten(1, (part.heads, 3, 1))
-            mixed = sum(gates[:, :, b] * branches[b].float() for b in range(3))
-            return self.o_proj(mixed.to(x.dtype).flatten(1))
-
-        return run_step(counts, cache, self._step, attend, x=x)
+    def _mix(self, x: Tensor, branches: Branches) -> Tensor:
+        """What gates make of the branches."""
+        gates = torch.sigmoid(self.g_proj(x).float()).unflatten(1, (self.compressed.heads, 3, 1))
+        mixed = sum(gates[:, :, b] * branches[b].float() for b in range(3))
+        out: Tensor = self.o_proj(mixed.to(x.dtype).flatten(1))
+        return out
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values of all branches, as `attend` takes them."""
@@ -206,7 +219,12 @@ class NativeSparseAttention(torch.nn.Module):
         return query, key, value
 
     def attend(
-        self, query: Tensor, key: Tensor, value: Tensor, counts: Counts | Step, cache: PagedCache
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        counts: Counts | Step,
+        cache: PagedCache | None = None,
     ) -> Branches:
         """The branches alone, before gates.
 
@@ -224,6 +242,9 @@ class NativeSparseAttention(torch.nn.Module):
         -------
         Branches
         """
+        if cache is None:
+            return self._attend_whole(query, key, value, whole(counts, query=query))
+        refuse_gradients(self, query, key, value)
         return run_step(
             counts,
             cache,
@@ -269,6 +290,38 @@ class NativeSparseAttention(torch.nn.Module):
             window_size=self.window_size,
             layout_query="TND",
             layout_kv="PA_BSND",
+        )[0]
+        return Branches(compressed, selected, window, blocks)
+
+    def _attend_whole(self, query: Tensor, key: Tensor, value: Tensor, lengths: Whole) -> Branches:
+        part = self.compressed
+        compressed, blocks = part.attend_whole(query, key[:, 0], value[:, 0], lengths)
+        turn = lengths.turn(self.rope)
+        query, key = (rotate(t, *turn) for t in (query, key[:, 1:]))
+        selected = torch.ops.tamis.nsa_selected_attention(
+            query,
+            key[:, 0],
+            value[:, 1],
+            blocks,
+            scale_value=self.scale_value,
+            head_num=part.heads,
+            select_block_size=part.how["select_block_size"],
+            select_block_count=part.how["select_block_count"],
+            actual_seq_qlen=lengths.ends,
+            actual_seq_kvlen=lengths.ends,
+            sparse_mode=3,
+        )[0]
+        ends = torch.tensor(lengths.ends, dtype=torch.int32)
+        window = torch.ops.tamis.sliding_window_attention(
+            query,
+            key[:, 1],
+            value[:, 2],
+            actual_seq_lengths_query=ends,
+            actual_seq_lengths_kv=ends,
+            scale_value=self.scale_value,
+            window_size=self.window_size,
+            layout_query="TND",
+            layout_kv="TND",
         )[0]
         return Branches(compressed, selected, window, blocks)
 
