@@ -17,6 +17,8 @@ constexpr DimensionWord kWords[] = {
     {"N", "head", "heads"},
     {"N2", "kv head", "kv heads"},
     {"key_value_head_num", "kv head", "kv heads"},
+    {"S2", "key", "keys"},
+    {"T2", "key", "keys"},
     {"Ni", "index head", "index heads"},
     {"D", "channel", "channels"},
     {"D2", "channel", "channels"},
