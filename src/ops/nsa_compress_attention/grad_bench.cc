@@ -33,6 +33,8 @@ const std::vector<base::Example>& Room::examples() {
                    {"atten_mask", {6, 5}, Fill::kValues, {0, 1, 0, 0, 1}}},
        .attributes = {{"scale_value", "0.22"},
                       {"head_num", "6"},
+                      {"compress_block_size", "4"},
+                      {"compress_stride", "2"},
                       {"actual_seq_qlen", "[6, 9]"},
                       {"actual_cmp_seq_kvlen", "[3, 8]"}}},
   };
