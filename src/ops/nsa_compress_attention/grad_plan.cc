@@ -71,11 +71,6 @@ Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem)
 
 void Room::Bind(const Problem& problem, const Params& in, prim::attention_grad::Args* args) {
   const AttentionProblem& p = problem.attention;
-  const auto rows_of = [&](const TensorView& view, int64_t dim) {
-    const prim::attention::Rows rows = prim::RowsOf(view, false, dim);
-    return prim::attention_grad::GradRows{const_cast<uint8_t*>(rows.data), rows.row_stride,
-                                          rows.head_stride, 0};
-  };
   prim::attention_grad::Args& a = *args;
   a.attend.query = HeadsOf(p, in.query);
   a.attend.sources[0].key = prim::RowsOf(in.key, false, p.qk_dim);
@@ -87,8 +82,8 @@ void Room::Bind(const Problem& problem, const Params& in, prim::attention_grad::
   a.sum = prim::Data<const float>(in.softmax_sum);
   a.sum_at = p.TokensOf(in.softmax_sum);
   a.query_grad = HeadsOf(p, in.query_grad);
-  a.key_grad = rows_of(in.key_grad, p.qk_dim);
-  a.value_grad = rows_of(in.value_grad, p.v_dim);
+  a.key_grad = prim::attention_grad::GradRowsOf(prim::RowsOf(in.key_grad, false, p.qk_dim));
+  a.value_grad = prim::attention_grad::GradRowsOf(prim::RowsOf(in.value_grad, false, p.v_dim));
 }
 
 void Room::OnCpu(Problem& problem, const Params& in, const prim::CpuTarget& target,

@@ -174,6 +174,10 @@ void PlaceSums(Call* call) {
 
 }  // namespace
 
+GradRows GradRowsOf(const attention::Rows& rows) {
+  return {const_cast<uint8_t*>(rows.data), rows.row_stride, rows.head_stride, rows.page_stride};
+}
+
 void MakeWork(const CpuTarget& target, Call* call, CpuWork* work) {
   Args& a = call->args;
   a.attend.sequences = call->forward.key_sequences.data();

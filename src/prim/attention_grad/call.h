@@ -23,6 +23,9 @@ struct Call {
   std::vector<Part> parts;
 };
 
+/// Of a gradient that lies as these rows.
+GradRows GradRowsOf(const attention::Rows& rows);
+
 /// Where sequences of the forward, attributes and tensors are filled: groups, phases, and scratch.
 /// Sequences without query tokens need not be there.
 void MakeWork(const CpuTarget& target, Call* call, CpuWork* work);

@@ -10,11 +10,6 @@ namespace {
 
 bool Packed(const TokenProblem& p) { return p.key_layout == TokenLayout::kTnd; }
 
-GradRows GradRowsOf(const TokenProblem& p, const TensorView& view) {
-  const attention::Rows rows = attention::RowsOf(p, view);
-  return {const_cast<uint8_t*>(rows.data), rows.row_stride, rows.head_stride, rows.page_stride};
-}
-
 // First row of a sequence's keys, leading dimensions flattened.
 int64_t FirstKeyRow(const TokenProblem& p, const TensorView& key, const TokenSequence& s) {
   return Packed(p) ? s.key_begin : s.batch * key.shape[1];
@@ -40,8 +35,8 @@ void BindTensors(const TokenProblem& p, const Tensors& in, Args* args) {
   a.sum = Data<const float>(in.sum);
   a.sum_at = p.TokensOf(in.sum);
   a.query_grad = attention::HeadsOf(p, in.query_grad);
-  a.key_grad = GradRowsOf(p, in.key_grad);
-  a.value_grad = GradRowsOf(p, in.value_grad);
+  a.key_grad = GradRowsOf(attention::RowsOf(p, in.key_grad));
+  a.value_grad = GradRowsOf(attention::RowsOf(p, in.value_grad));
 }
 
 void BeginGrad(const TokenProblem& p, const Tensors& in, Call* call) {
