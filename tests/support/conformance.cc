@@ -65,7 +65,55 @@ void ExpectUnchangedElsewhere(TestCall& call, const registry::Call& made) {
   }
 }
 
-void ExpectAgrees(TestCall& call, const Context& context) {
+// The reference of one call, computed once and compared with what every level gives. It keeps
+// nothing of an operator that updates tensors in place: what that reference reads has changed.
+class RememberedReference {
+ public:
+  explicit RememberedReference(const base::Operator& op) : op_(op), outer_(current_) {
+    const std::vector<base::Field>& fields = op.contract->fields;
+    const bool updates = std::any_of(fields.begin(), fields.end(),
+                                     [](const base::Field& f) { return f.is_updated(); });
+    if (!updates) op_.reference = Recall;
+    reference_ = op.reference;
+    current_ = this;
+  }
+  ~RememberedReference() { current_ = outer_; }
+  RememberedReference(const RememberedReference&) = delete;
+  RememberedReference& operator=(const RememberedReference&) = delete;
+
+  const base::Operator& op() const { return op_; }
+
+ private:
+  static constexpr size_t kMostElements = size_t{1} << 24;
+
+  static Status Recall(const void* params, int32_t threads, base::Golden* golden) {
+    for (const base::Golden& known : current_->known_) {
+      if (known.rows == golden->rows) {
+        *golden = known;
+        return Status::Ok();
+      }
+    }
+    const Status status = current_->reference_(params, threads, golden);
+    size_t elements = 0;
+    for (const base::GoldenOutput& output : golden->outputs) elements += output.value.size();
+    if (status.ok() && current_->elements_ + elements <= kMostElements) {
+      current_->elements_ += elements;
+      current_->known_.push_back(*golden);
+    }
+    return status;
+  }
+
+  static thread_local RememberedReference* current_;  // a reference is a plain function
+  base::Operator op_;
+  Status (*reference_)(const void* params, int32_t threads, base::Golden* golden);
+  RememberedReference* outer_;
+  std::vector<base::Golden> known_;
+  size_t elements_ = 0;
+};
+
+thread_local RememberedReference* RememberedReference::current_ = nullptr;
+
+void ExpectAgrees(TestCall& call, const base::Operator& op, const Context& context) {
   Result<registry::Call> with_outputs = call.WithOutputs();
   ASSERT_TRUE(with_outputs.ok()) << with_outputs.status().message();
   Result<Plan> plan = with_outputs->MakePlan(context);
@@ -77,8 +125,8 @@ void ExpectAgrees(TestCall& call, const Context& context) {
   const auto begin = (reinterpret_cast<uintptr_t>(workspace.data()) + 63) / 64 * 64;
   const Status status = plan->run(reinterpret_cast<void*>(begin), plan->workspace_bytes());
   ASSERT_TRUE(status.ok()) << status.message();
-  const auto comparisons = registry::CompareWithReference(
-      with_outputs->op(), with_outputs->params(), AllRows(*with_outputs), 1);
+  const auto comparisons =
+      registry::CompareWithReference(op, with_outputs->params(), AllRows(*with_outputs), 1);
   ASSERT_TRUE(comparisons.ok()) << comparisons.status().message();
   for (const registry::OutputComparison& c : *comparisons) EXPECT_TRUE(c.ok()) << Differing(c);
   const std::vector<base::Field>& fields = with_outputs->contract().fields;
@@ -87,16 +135,15 @@ void ExpectAgrees(TestCall& call, const Context& context) {
     ExpectUnchangedElsewhere(call, *with_outputs);
 }
 
-}  // namespace
-
-namespace {
-
 void ExpectConformsAsIs(TestCall& call) {
-  ExpectAgrees(call, {.threads = 1, .implementation = Implementation::kReference});
+  const Result<registry::Call> inputs = call.Inputs();
+  ASSERT_TRUE(inputs.ok()) << inputs.status().message();
+  const RememberedReference reference(inputs->op());
+  ExpectAgrees(call, reference.op(), {.threads = 1, .implementation = Implementation::kReference});
   std::string levels;
   for (Level level : TestedLevels()) {
     levels += std::string(base::Name(level)) + " ";
-    ExpectAgrees(call, {.threads = 1, .level = level});
+    ExpectAgrees(call, reference.op(), {.threads = 1, .level = level});
     const Result<Outputs> one = call.Run({.threads = 1, .level = level});
     ASSERT_TRUE(one.ok()) << one.status().message();
     for (int32_t threads : {2, 7}) {

@@ -8,6 +8,7 @@
 
 #include "base/dtype.h"
 #include "ops/lightning_indexer/problem.h"
+#include "prim/references/attention_reference.h"
 
 namespace tamis::lightning_indexer {
 namespace {
@@ -29,7 +30,9 @@ void Room::ReferenceRow(const Problem& p, const Params& in, int64_t row, size_t 
   const int64_t token = row - s.row_begin;
   const int64_t query = p.TokenOffset(in.query, s, token);
   const int64_t weights = p.TokenOffset(in.weights, s, token);
-  const int64_t head_stride = p.HeadStride(in.query);
+  std::vector<std::vector<double>> queries;
+  for (int64_t g = 0; g < p.heads; ++g)
+    queries.push_back(prim::ReferenceElements(in.query, query + g * p.HeadStride(in.query), p.dim));
 
   // By position; those before the first key are none to select.
   const int64_t end = p.End(s, token, p.causal, in.key_limits);
@@ -38,15 +41,15 @@ void Room::ReferenceRow(const Problem& p, const Params& in, int64_t row, size_t 
   for (int64_t position = s.first; position < end; ++position) {
     const auto j = static_cast<size_t>(position);
     scores[j] = 0;
-    const int64_t key = p.KeyOffset(in.key, s, position);
+    const std::vector<double> key =
+        prim::ReferenceElements(in.key, p.KeyOffset(in.key, s, position), p.dim);
     double magnitude = 0;
     double dot_bound = 0;
     for (int64_t g = 0; g < p.heads; ++g) {
       double dot = 0;
       double absolute = 0;
-      for (int64_t c = 0; c < p.dim; ++c) {
-        const double term =
-            Element(in.query, query + g * head_stride + c) * Element(in.key, key + c);
+      for (size_t c = 0; c < key.size(); ++c) {
+        const double term = queries[static_cast<size_t>(g)][c] * key[c];
         dot += term;
         absolute += std::fabs(term);
       }

@@ -171,19 +171,23 @@ double ScoreBound(const Problem& p, const TokenCalls& t) {
   const double unit = base::RoundingBound(p.params.x.dtype, 1.0);
   const TensorView& query = t.calls.indexer.query;
   const TensorView& weights = t.calls.indexer.weights;
+  // The sum over heads and channels of (weight * query * key)^2, the heads added up first.
+  std::vector<double> squares(static_cast<size_t>(p.index_dim), 0.0);
+  for (int64_t g = 0; g < p.index_heads; ++g) {
+    const double weight = base::LoadAsDouble(weights.data, weights.dtype, g);
+    for (int64_t c = 0; c < p.index_dim; ++c) {
+      const double term = weight * base::LoadAsDouble(query.data, query.dtype, g * p.index_dim + c);
+      squares[static_cast<size_t>(c)] += term * term;
+    }
+  }
   double most = 0;
   for (int64_t j = 0; j < t.visible; ++j) {
-    double squares = 0;
-    for (int64_t g = 0; g < p.index_heads; ++g) {
-      const double weight = base::LoadAsDouble(weights.data, weights.dtype, g);
-      for (int64_t c = 0; c < p.index_dim; ++c) {
-        const double term = weight *
-                            base::LoadAsDouble(query.data, query.dtype, g * p.index_dim + c) *
-                            t.index_k.At(j * p.index_dim + c);
-        squares += term * term;
-      }
+    double sum = 0;
+    for (int64_t c = 0; c < p.index_dim; ++c) {
+      const double key = t.index_k.At(j * p.index_dim + c);
+      sum += squares[static_cast<size_t>(c)] * key * key;
     }
-    most = std::max(most, squares);
+    most = std::max(most, sum);
   }
   return 8 * unit * std::sqrt(3 * most);
 }

@@ -66,13 +66,15 @@ HeadResult Attend(const AttentionProblem& p, const AttentionTensors& in, const A
   const auto scale = static_cast<double>(static_cast<float>(p.scale));
   double magnitude = 0;
   std::vector<double> score(keys, kHiddenScore);
+  const std::vector<double> query = ReferenceElements(in.query, q, p.qk_dim);
   for (size_t i = 0; i < keys; ++i) {
     if (hidden[i]) continue;
-    const int64_t k = KeyOffset(p, s, in.key, p.qk_dim, static_cast<int64_t>(i), kv_head);
+    const std::vector<double> key = ReferenceElements(
+        in.key, KeyOffset(p, s, in.key, p.qk_dim, static_cast<int64_t>(i), kv_head), p.qk_dim);
     double dot = 0;
     double absolute = 0;
-    for (int64_t c = 0; c < p.qk_dim; ++c) {
-      const double term = Element(in.query, q + c) * Element(in.key, k + c);
+    for (size_t c = 0; c < key.size(); ++c) {
+      const double term = query[c] * key[c];
       dot += term;
       absolute += std::fabs(term);
     }
@@ -93,35 +95,31 @@ HeadResult Attend(const AttentionProblem& p, const AttentionTensors& in, const A
   r.score_bound =
       base::Fp32SumBound(static_cast<double>(p.qk_dim) + 1, magnitude) + 0x1p-23 * magnitude;
   r.probability_bound = 4 * r.score_bound + 8 * 0x1p-24 + 2 * base::Fp32SumBound(terms, 1);
-  double storage_bound = 0;
-  if (p.storage) {
-    std::vector<double> weights(keys);
-    std::vector<int64_t> tiles(keys);
-    for (size_t i = 0; i < keys; ++i) {
-      tiles[i] = static_cast<int64_t>(i) / kKeyTile;
-      const int64_t v = KeyOffset(p, s, in.value, p.v_dim, static_cast<int64_t>(i), kv_head);
-      weights[i] = r.probabilities[i] * StorageMagnitude(ReferenceElements(in.value, v, p.v_dim));
+  std::vector<double> weights(keys, 0.0);  // of the bound of Accuracy::kStorage
+  std::vector<int64_t> tiles(keys);
+  std::vector<double> absolute(r.out.size());
+  std::vector<double> lost(r.out.size());  // with exponentials that are 0 in fp32
+  for (size_t i = 0; i < keys; ++i) {
+    const double probability = r.probabilities[i];
+    tiles[i] = static_cast<int64_t>(i) / kKeyTile;
+    if (probability == 0) continue;
+    const std::vector<double> value = ReferenceElements(
+        in.value, KeyOffset(p, s, in.value, p.v_dim, static_cast<int64_t>(i), kv_head), p.v_dim);
+    weights[i] = probability * StorageMagnitude(value);
+    const double rounding = ProbabilityRounding(in.query.dtype, probability, 1);
+    const double vanishing = std::min(kLeastExponential, probability * r.sum) / r.sum;
+    for (size_t c = 0; c < value.size(); ++c) {
+      const double size = std::fabs(value[c]);
+      r.out[c] += probability * value[c];
+      absolute[c] += std::fabs(probability * value[c]);
+      r.out_device_bound[c] += rounding * size;
+      lost[c] += vanishing * size;
     }
-    storage_bound = StorageBound(weights, tiles);
   }
-  for (int64_t c = 0; c < p.v_dim; ++c) {
-    double sum = 0;
-    double absolute = 0;
-    double lost = 0;  // with exponentials that are 0 in fp32
-    for (size_t i = 0; i < keys; ++i) {
-      if (r.probabilities[i] == 0) continue;
-      const double value = Element(
-          in.value, KeyOffset(p, s, in.value, p.v_dim, static_cast<int64_t>(i), kv_head) + c);
-      const double term = r.probabilities[i] * value;
-      sum += term;
-      absolute += std::fabs(term);
-      r.out_device_bound[static_cast<size_t>(c)] +=
-          ProbabilityRounding(in.query.dtype, r.probabilities[i], value);
-      lost += std::min(kLeastExponential, r.probabilities[i] * r.sum) * std::fabs(value) / r.sum;
-    }
-    r.out[static_cast<size_t>(c)] = sum;
-    r.out_bound[static_cast<size_t>(c)] =
-        absolute * r.probability_bound + base::Fp32SumBound(terms, absolute) + lost + storage_bound;
+  const double storage_bound = p.storage ? StorageBound(weights, tiles) : 0;
+  for (size_t c = 0; c < r.out.size(); ++c) {
+    r.out_bound[c] = absolute[c] * r.probability_bound + base::Fp32SumBound(terms, absolute[c]) +
+                     lost[c] + storage_bound;
   }
   return r;
 }

@@ -119,19 +119,26 @@ ReferenceHead AttendReference(const std::vector<double>& query,
     }
     storage_bound = StorageBound(weights, tiles);
   }
-  for (size_t c = 0; c < r.out.size() && !keys.empty(); ++c) {
-    double absolute = 0;
-    double lost = 0;  // with exponentials that are 0 in fp32
-    for (size_t j = 0; j < keys.size(); ++j) {
-      const double term = score[j] / r.sum * keys[j].value[c];
-      r.out[c] += term;
-      absolute += std::fabs(term);
-      r.out_device_bound[c] += ProbabilityRounding(dtype, score[j] / r.sum, keys[j].value[c]);
-      lost += std::min(kLeastExponential, score[j]) * std::fabs(keys[j].value[c]) / r.sum;
+  // Keys in the outer loop: each value is read where it lies, and every sum keeps the order of keys.
+  std::vector<double> absolute(r.out.size());
+  std::vector<double> lost(r.out.size());  // with exponentials that are 0 in fp32
+  for (size_t j = 0; j < keys.size(); ++j) {
+    const double probability = score[j] / r.sum;
+    const double rounding = ProbabilityRounding(dtype, probability, 1);
+    const double vanishing = std::min(kLeastExponential, score[j]) / r.sum;
+    for (size_t c = 0; c < r.out.size(); ++c) {
+      const double value = keys[j].value[c];
+      const double size = std::fabs(value);
+      r.out[c] += probability * value;
+      absolute[c] += std::fabs(probability * value);
+      r.out_device_bound[c] += rounding * size;
+      lost[c] += vanishing * size;
     }
+  }
+  for (size_t c = 0; c < r.out.size() && !keys.empty(); ++c) {
     // Every weight e and their sum are off by exp(+-score_error) at most.
-    r.out_bound[c] = absolute * (relative + std::expm1(2 * score_error)) +
-                     base::Fp32SumBound(terms, absolute) + lost + storage_bound;
+    r.out_bound[c] = absolute[c] * (relative + std::expm1(2 * score_error)) +
+                     base::Fp32SumBound(terms, absolute[c]) + lost[c] + storage_bound;
   }
   return r;
 }
