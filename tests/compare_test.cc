@@ -272,7 +272,7 @@ TEST_F(CompareTest, MinusOneStandsExactlyWhereTheReferencePutsIt) {
 }
 
 TEST_F(CompareTest, ExpectedResultsAreComparedRowByRow) {
-  float expected[2 * kRows];
+  float expected[2 * kRows] = {};
   std::copy(std::begin(twice_), std::end(twice_), expected);
   const TensorView view(expected, DType::kFloat32, {kRows, 2});
   EXPECT_TRUE(CompareExpected("twice", view).ok());
@@ -289,7 +289,7 @@ TEST_F(CompareTest, ExpectedResultsAreComparedRowByRow) {
 }
 
 TEST_F(CompareTest, AnExpectedValueMayMissTheReferenceByItsOwnToleranceAlone) {
-  float expected[2 * kRows];
+  float expected[2 * kRows] = {};
   const TensorView view(expected, DType::kFloat32, {kRows, 2});
   std::copy(std::begin(twice_), std::end(twice_), expected);
   expected[2 * 70 + 1] += static_cast<float>(0.9 * (kBound + kDeviceBound));
@@ -300,7 +300,7 @@ TEST_F(CompareTest, AnExpectedValueMayMissTheReferenceByItsOwnToleranceAlone) {
 }
 
 TEST_F(CompareTest, OurSideIsJudgedByTheReferenceToo) {
-  float expected[2 * kRows];
+  float expected[2 * kRows] = {};
   std::copy(std::begin(twice_), std::end(twice_), expected);
   twice_[2 * 70 + 1] += static_cast<float>(2 * kBound);  // less than a device may err
   const OutputComparison c =

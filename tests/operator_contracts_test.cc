@@ -105,6 +105,7 @@ TEST(OperatorContracts, EveryMemberOfParamsIsAField) {
       {"nsa_compress_attention_grad", CountMembers<nsa_compress_attention_grad::Params>()},
       {"nsa_selected_attention_grad", CountMembers<nsa_selected_attention_grad::Params>()},
       {"sliding_window_attention_grad", CountMembers<sliding_window_attention_grad::Params>()},
+      {"sparse_flash_attention_grad", CountMembers<sparse_flash_attention_grad::Params>()},
   };
   for (const Operator& op : registry::Operators()) {
     ASSERT_TRUE(members.contains(op.contract->name)) << op.contract->name << " is not listed here";

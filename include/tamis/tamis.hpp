@@ -25,6 +25,7 @@
 #include "tamis/ops/sliding_window_attention_grad.hpp"  // IWYU pragma: export
 #include "tamis/ops/sparse_attention_pto.hpp"           // IWYU pragma: export
 #include "tamis/ops/sparse_flash_attention.hpp"         // IWYU pragma: export
+#include "tamis/ops/sparse_flash_attention_grad.hpp"    // IWYU pragma: export
 #include "tamis/ops/unpack_kv_rows.hpp"                 // IWYU pragma: export
 #include "tamis/ops/weight_format.hpp"                  // IWYU pragma: export
 #include "tamis/plan.hpp"                               // IWYU pragma: export

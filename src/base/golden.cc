@@ -68,6 +68,8 @@ Status PrepareGolden(const Contract& contract, const void* params, const Dims& d
     if (field.is_updated()) {
       const TensorView& view = Contract::tensor(params, field);
       shape.assign(view.shape, view.shape + view.rank);
+    } else if (contract.Missing(field, params) != nullptr) {
+      shape.assign(static_cast<size_t>(contract.RowDimsOf(field, params)) + 1, 0);
     } else {
       TAMIS_RETURN_IF_ERROR(contract.OutputShape(field, params, dims, &dtype, &shape));
     }

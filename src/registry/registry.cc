@@ -16,6 +16,7 @@
 #include "ops/sliding_window_attention/grad_problem.h"
 #include "ops/sliding_window_attention/problem.h"
 #include "ops/sparse_attention_pto/problem.h"
+#include "ops/sparse_flash_attention/grad_problem.h"
 #include "ops/sparse_flash_attention/problem.h"
 #include "ops/weight_format/problem.h"
 #include "prim/call/room.h"
@@ -42,6 +43,7 @@ std::span<const base::Operator> Operators() {
       prim::MakeOperator<quantize_index_keys::Room>(),
       prim::MakeOperator<lightning_indexer::Room>(),
       prim::MakeOperator<sparse_flash_attention::Room>(),
+      prim::MakeOperator<sparse_flash_attention_grad::Room>(),
       sparse_attention_pto::MakeOperator(),
       prim::MakeOperator<pack_kv_rows::Room>(),
       prim::MakeOperator<unpack_kv_rows::Room>(),

@@ -41,6 +41,7 @@ SHAPES: dict[str, str | None] = {
     "quantize_index_keys": "small",
     "lightning_indexer": "small",
     "sparse_flash_attention": "small",
+    "sparse_flash_attention_grad": "small",
     "sparse_attention_pto": None,
     "pack_kv_rows": "small",
     "unpack_kv_rows": "small",

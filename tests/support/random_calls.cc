@@ -253,19 +253,9 @@ void SetWindow(ContractCall* c, Tokens t, const KeyParts& parts) {
   }
 }
 
-void SparseFlashAttention(ContractCall* c) {
+// Heads, their dims, and lists of keys.
+void SetSelection(ContractCall* c, const Tokens& t, int64_t latent, int64_t rope) {
   Random& random = c->random();
-  Tokens t = DrawTokens(c);
-  CompressSomeKeys(&t, &random);
-  const Placement place(t, &random);
-  SetTokenSizes(c, t);
-  SetSequences(&c->call(), t, place, "kv");
-  const KeyParts parts = DrawKeyParts(c);
-  SetKeys(c, t, place, parts, "");
-  SetWindow(c, t, parts);
-  const int64_t latent = parts.latent;
-  const bool in_key = parts.row && parts.row->scales_apart;
-  const int64_t rope = parts.row && !in_key ? parts.row->rope_dim : parts.rope.value_or(0);
   const int64_t block = random.Between(1, 3);
   const int64_t ids = Most(t.n) / block + 2;
   c->Set("sparse_block_size", block)
@@ -279,6 +269,43 @@ void SparseFlashAttention(ContractCall* c) {
         return std::floor(static_cast<double>(ids) * random.Uniform()) -
                (random.Uniform() < 0.02 ? 1000 : 0);
       });
+}
+
+void SparseFlashAttention(ContractCall* c) {
+  Random& random = c->random();
+  Tokens t = DrawTokens(c);
+  CompressSomeKeys(&t, &random);
+  const Placement place(t, &random);
+  SetTokenSizes(c, t);
+  SetSequences(&c->call(), t, place, "kv");
+  const KeyParts parts = DrawKeyParts(c);
+  SetKeys(c, t, place, parts, "");
+  SetWindow(c, t, parts);
+  const bool in_key = parts.row && parts.row->scales_apart;
+  SetSelection(c, t, parts.latent,
+               parts.row && !in_key ? parts.row->rope_dim : parts.rope.value_or(0));
+}
+
+void SparseFlashAttentionGrad(ContractCall* c) {
+  Random& random = c->random();
+  Tokens t = DrawTokens(c);
+  t.keys = t.tnd ? Keys::kTnd : Keys::kBsnd;
+  t.out_float32 = false;
+  const Placement place(t, &random);
+  KeyParts parts;
+  parts.latent = random.Between(1, 40);
+  parts.value = c->Coin();
+  if (c->Coin()) {
+    parts.rope = random.Between(0, 12);
+    c->Need("query_rope");
+  } else {
+    c->Omit("query_rope");
+  }
+  SetTokenSizes(c, t);
+  SetSequences(&c->call(), t, place, "kv");
+  SetKeys(c, t, place, parts, "");
+  SetStatistics(c);
+  SetSelection(c, t, parts.latent, parts.rope.value_or(0));
 }
 
 // Native Sparse Attention's; its tokens and keys are those above.
@@ -437,6 +464,7 @@ constexpr Recipe kRecipes[] = {{"nsa_compress", &NsaCompress},
                                {"quantize_index_keys", &QuantizeIndexKeys},
                                {"lightning_indexer", &LightningIndexer},
                                {"sparse_flash_attention", &SparseFlashAttention},
+                               {"sparse_flash_attention_grad", &SparseFlashAttentionGrad},
                                {"sparse_attention_pto", &SparseAttentionPto},
                                {"pack_kv_rows", &PackKvRows},
                                {"unpack_kv_rows", &UnpackKvRows},

@@ -37,6 +37,20 @@ std::vector<double> HeadAt(const TensorView& view, int row_dims, int64_t row, in
   return ReferenceElements(view, OffsetOf(view, row_dims, row, head), view.shape[row_dims + 1]);
 }
 
+// The two parts of a query or a key; the second may be absent.
+std::vector<double> PartsAt(const TensorView& first, const TensorView& second, int row_dims,
+                            int64_t row, int64_t head) {
+  std::vector<double> parts = HeadAt(first, row_dims, row, head);
+  if (second.absent()) return parts;
+  const std::vector<double> rest = HeadAt(second, row_dims, row, head);
+  parts.insert(parts.end(), rest.begin(), rest.end());
+  return parts;
+}
+
+int64_t DimsOf(const TensorView& view, int row_dims) {
+  return view.absent() ? 0 : view.shape[row_dims + 1];
+}
+
 struct Product {
   double value = 0;
   double magnitude = 0;
@@ -47,6 +61,26 @@ Product Dot(const std::vector<double>& a, const std::vector<double>& b) {
     p.value += a[i] * b[i];
     p.magnitude += std::fabs(a[i] * b[i]);
   }
+  return p;
+}
+
+double StatisticAt(const TensorView& view, int row_dims, int64_t row, int64_t head) {
+  return base::LoadAsDouble(view.data, view.dtype, OffsetOf(view, row_dims, row, head));
+}
+
+struct Probability {
+  double value = 0;
+  double error = 0;
+};
+Probability ProbabilityOf(double score, double score_error, double max, double sum) {
+  const double exponent = score - max;
+  Probability p = {std::exp(exponent) / sum};
+  // Of the score; of scaling, subtracting and the exponential; of dividing and multiplying.
+  const double exponent_error =
+      score_error + kRounding * (2 * std::fabs(score) + std::fabs(exponent));
+  p.error = std::fabs(p.value) * (std::expm1(exponent_error) + 16 * kRounding) +
+            std::min(kLeastExponential, std::exp(exponent)) / std::fabs(sum);
+  if (std::fabs(p.value) > kMostProbability) p.error = kUnbounded;
   return p;
 }
 
@@ -62,13 +96,15 @@ class Sums {
       sums_[c].error += factor_error * (factor_error < kUnbounded ? std::fabs(x[c]) : 1);
     }
   }
-  void Put(size_t slot, int64_t head, base::GoldenOutput* output) const {
+  // `count` sums from `begin` on are those of head `head` of a row.
+  void Put(int64_t begin, int64_t count, size_t slot, int64_t head,
+           base::GoldenOutput* output) const {
     const auto at = static_cast<int64_t>(slot);
-    const int64_t first = head * static_cast<int64_t>(sums_.size());
-    for (size_t c = 0; c < sums_.size(); ++c) {
-      const int64_t i = first + static_cast<int64_t>(c);
-      output->Row(at)[i] = sums_[c].value;
-      output->BoundRow(at)[i] = sums_[c].error + base::Fp32SumBound(terms_, sums_[c].magnitude);
+    for (int64_t c = 0; c < count; ++c) {
+      const int64_t i = head * count + c;
+      const Sum& sum = sums_[static_cast<size_t>(begin + c)];
+      output->Row(at)[i] = sum.value;
+      output->BoundRow(at)[i] = sum.error + base::Fp32SumBound(terms_, sum.magnitude);
     }
   }
 
@@ -102,30 +138,22 @@ AttentionGradReference::Pair AttentionGradReference::PairOf(int64_t query_row, i
                                                             const Delta& delta) const {
   const GradCall& c = call_;
   const int64_t kv_head = head / c.group;
-  const std::vector<double> query = HeadAt(c.query, c.query_row_dims, query_row, head);
-  const std::vector<double> key = HeadAt(c.key, c.key_row_dims, key_row, kv_head);
+  const std::vector<double> query =
+      PartsAt(c.query, c.query_rope, c.query_row_dims, query_row, head);
+  const std::vector<double> key = PartsAt(c.key, c.key_rope, c.key_row_dims, key_row, kv_head);
   const std::vector<double> value = HeadAt(c.value, c.key_row_dims, key_row, kv_head);
   const std::vector<double> out_grad = HeadAt(c.out_grad, c.query_row_dims, query_row, head);
-  const auto statistic = [&](const TensorView& view) {
-    return base::LoadAsDouble(view.data, view.dtype,
-                              OffsetOf(view, c.query_row_dims, query_row, head));
-  };
-  const double max = statistic(c.max);
-  const double sum = statistic(c.sum);
+  const double max = StatisticAt(c.max, c.query_row_dims, query_row, head);
+  const double sum = StatisticAt(c.sum, c.query_row_dims, query_row, head);
   const auto scale = static_cast<double>(static_cast<float>(c.scale));  // as kernels have it
 
   Pair pair;
   const Product score = Dot(query, key);
-  const double exponent = scale * score.value - max;
-  pair.p = std::exp(exponent) / sum;
-  // Of the score; of scaling, subtracting and the exponential; of dividing and multiplying.
   const double score_error =
       std::fabs(scale) * base::Fp32SumBound(static_cast<double>(query.size()), score.magnitude);
-  const double exponent_error =
-      score_error + kRounding * (2 * std::fabs(scale * score.value) + std::fabs(exponent));
-  pair.p_error = std::fabs(pair.p) * (std::expm1(exponent_error) + 16 * kRounding) +
-                 std::min(kLeastExponential, std::exp(exponent)) / std::fabs(sum);
-  if (std::fabs(pair.p) > kMostProbability) pair.p_error = kUnbounded;
+  const Probability p = ProbabilityOf(scale * score.value, score_error, max, sum);
+  pair.p = p.value;
+  pair.p_error = p.error;
   const Product dp = Dot(out_grad, value);
   pair.dp = dp.value;
   pair.dp_error = base::Fp32SumBound(static_cast<double>(value.size()), dp.magnitude);
@@ -142,6 +170,7 @@ AttentionGradReference::Pair AttentionGradReference::PairOf(int64_t query_row, i
 AttentionGradReference::Delta AttentionGradReference::DeltaOf(int64_t query_row, int64_t head,
                                                               const GradCall::Keys& keys) const {
   Delta delta;
+  delta.sees = !keys.rows.empty();
   if (keys.averages) return delta;
   double magnitude = 0;
   bool bounded = true;
@@ -166,7 +195,9 @@ AttentionGradReference::AttentionGradReference(GradCall call, const std::vector<
   std::vector<char> needed(static_cast<size_t>(query_rows), 0);
   for (const int64_t row : rows) {
     if (row < query_rows) continue;
-    const GradCall::QueryRange range = call_.queries_of(row - query_rows);
+    const GradCall::QueryRange range = row < query_rows + call_.key_rows()
+                                           ? call_.queries_of(row - query_rows)
+                                           : GradCall::QueryRange{0, query_rows};
     std::fill(needed.begin() + range.begin, needed.begin() + range.end, 1);
   }
   if (std::find(needed.begin(), needed.end(), 1) == needed.end()) return;
@@ -183,30 +214,40 @@ AttentionGradReference::AttentionGradReference(GradCall call, const std::vector<
 void AttentionGradReference::PutQueryRow(int64_t query_row, size_t slot,
                                          base::Golden* golden) const {
   const GradCall& c = call_;
+  const int64_t dim = DimsOf(c.query, c.query_row_dims);
+  const int64_t rope_dim = DimsOf(c.query_rope, c.query_row_dims);
   golden->outputs[0].rows[slot] = query_row;
+  if (rope_dim > 0) golden->outputs[3].rows[slot] = query_row;
   for (int64_t kv_head = 0; kv_head < c.kv_heads; ++kv_head) {
     const GradCall::Keys keys = c.keys_of(query_row, kv_head);
     for (int64_t head = kv_head * c.group; head < (kv_head + 1) * c.group; ++head) {
-      Sums sums(c.query.shape[c.query_row_dims + 1]);
+      Sums sums(dim + rope_dim);
       const Delta delta = DeltaOf(query_row, head, keys);
       for (size_t i = 0; i < keys.rows.size() && !keys.averages; ++i) {
         const Pair pair = PairOf(query_row, head, keys.rows[i], delta);
-        sums.Add(pair.ds, pair.ds_error, HeadAt(c.key, c.key_row_dims, keys.rows[i], kv_head));
+        sums.Add(pair.ds, pair.ds_error,
+                 PartsAt(c.key, c.key_rope, c.key_row_dims, keys.rows[i], kv_head));
       }
-      sums.Put(slot, head, &golden->outputs[0]);
+      sums.Put(0, dim, slot, head, &golden->outputs[0]);
+      if (rope_dim > 0) sums.Put(dim, rope_dim, slot, head, &golden->outputs[3]);
     }
   }
 }
 
 void AttentionGradReference::PutKeyRow(int64_t key_row, size_t slot, base::Golden* golden) const {
   const GradCall& c = call_;
+  const int64_t dim = DimsOf(c.key, c.key_row_dims);
+  const int64_t rope_dim = DimsOf(c.key_rope, c.key_row_dims);
+  const int64_t value_dim = DimsOf(c.value, c.key_row_dims);
   golden->outputs[1].rows[slot] = key_row;
-  golden->outputs[2].rows[slot] = key_row;
+  if (!c.value_in_key) golden->outputs[2].rows[slot] = key_row;
+  if (rope_dim > 0) golden->outputs[4].rows[slot] = key_row;
   const GradCall::QueryRange range = c.queries_of(key_row);
   const int64_t heads = c.kv_heads * c.group;
   for (int64_t kv_head = 0; kv_head < c.kv_heads; ++kv_head) {
-    Sums keys(c.key.shape[c.key_row_dims + 1]);
-    Sums values(c.value.shape[c.key_row_dims + 1]);
+    Sums keys(dim + rope_dim);
+    Sums own_values(value_dim);
+    Sums& values = c.value_in_key ? keys : own_values;
     for (int64_t row = range.begin; row < range.end; ++row) {
       const GradCall::Keys seen = c.keys_of(row, kv_head);
       const auto repeats =
@@ -223,21 +264,41 @@ void AttentionGradReference::PutKeyRow(int64_t key_row, size_t slot, base::Golde
             PairOf(row, head, key_row, deltas_[static_cast<size_t>(row * heads + head)]);
         values.Add(repeats * pair.p, repeats * pair.p_error, out_grad);
         keys.Add(repeats * pair.ds, repeats * pair.ds_error,
-                 HeadAt(c.query, c.query_row_dims, row, head));
+                 PartsAt(c.query, c.query_rope, c.query_row_dims, row, head));
       }
     }
-    keys.Put(slot, kv_head, &golden->outputs[1]);
-    values.Put(slot, kv_head, &golden->outputs[2]);
+    keys.Put(0, dim, slot, kv_head, &golden->outputs[1]);
+    if (!c.value_in_key) values.Put(0, value_dim, slot, kv_head, &golden->outputs[2]);
+    if (rope_dim > 0) keys.Put(dim, rope_dim, slot, kv_head, &golden->outputs[4]);
   }
+}
+
+// - sum over query rows of exp(sink - max) / sum delta. A row without keys adds nothing.
+void AttentionGradReference::PutSink(int64_t head, size_t slot, base::Golden* golden) const {
+  const GradCall& c = call_;
+  const int64_t heads = c.kv_heads * c.group;
+  const double sink = base::LoadAsDouble(c.sinks.data, c.sinks.dtype, head * c.sinks.strides[0]);
+  Sums sum(1);
+  for (int64_t row = 0; row < c.query_rows(); ++row) {
+    const Delta& delta = deltas_[static_cast<size_t>(row * heads + head)];
+    if (!delta.sees) continue;
+    const Probability p = ProbabilityOf(sink, 0, StatisticAt(c.max, c.query_row_dims, row, head),
+                                        StatisticAt(c.sum, c.query_row_dims, row, head));
+    const double error = std::fabs(delta.value) * p.error +
+                         (std::fabs(p.value) + p.error) * delta.error +
+                         kRounding * std::fabs(p.value * delta.value);
+    sum.Add(-p.value * delta.value,
+            p.error >= kUnbounded || delta.error >= kUnbounded ? kUnbounded : error, {1.0});
+  }
+  golden->outputs[5].rows[slot] = head;
+  sum.Put(0, 1, slot, 0, &golden->outputs[5]);
 }
 
 void AttentionGradReference::PutRow(int64_t row, size_t slot, base::Golden* golden) const {
   const int64_t query_rows = call_.query_rows();
-  if (row < query_rows) {
-    PutQueryRow(row, slot, golden);
-  } else {
-    PutKeyRow(row - query_rows, slot, golden);
-  }
+  if (row < query_rows) return PutQueryRow(row, slot, golden);
+  if (row < query_rows + call_.key_rows()) return PutKeyRow(row - query_rows, slot, golden);
+  PutSink(row - query_rows - call_.key_rows(), slot, golden);
 }
 
 }  // namespace tamis::prim

@@ -24,6 +24,10 @@ struct GradCall {
   TensorView out_grad;
   TensorView max;
   TensorView sum;
+  TensorView query_rope = {};  // a second part of queries and keys; absent: none
+  TensorView key_rope = {};
+  TensorView sinks = {};      // by head; absent: none
+  bool value_in_key = false;  // values are the first part of keys, and so are their gradients
   int query_row_dims = 1;
   int key_row_dims = 1;
   int64_t kv_heads = 1;
@@ -53,23 +57,26 @@ using ForIndices = std::function<void(int64_t count, const std::function<void(in
 class AttentionGradReference {
  public:
   /// Computes delta of the rows that the golden rows `rows` need: first all query rows, then all
-  /// key rows.
+  /// key rows, then the sinks.
   AttentionGradReference(GradCall call, const std::vector<int64_t>& rows,
                          const ForIndices& for_indices);
 
-  /// Outputs 0: of queries, 1: of keys, 2: of values.
+  /// Outputs 0: of queries, 1: of keys, 2: of values, 3: of query_rope, 4: of key_rope, 5: of
+  /// sinks; those that the operator has.
   void PutRow(int64_t row, size_t slot, base::Golden* golden) const;
 
  private:
   struct Delta {
     double value = 0;
     double error = 0;
+    bool sees = false;  // any key
   };
   struct Pair;
   Pair PairOf(int64_t query_row, int64_t head, int64_t key_row, const Delta& delta) const;
   Delta DeltaOf(int64_t query_row, int64_t head, const GradCall::Keys& keys) const;
   void PutQueryRow(int64_t query_row, size_t slot, base::Golden* golden) const;
   void PutKeyRow(int64_t key_row, size_t slot, base::Golden* golden) const;
+  void PutSink(int64_t head, size_t slot, base::Golden* golden) const;
 
   GradCall call_;
   std::vector<Delta> deltas_;  // [query rows][heads], those that key rows need

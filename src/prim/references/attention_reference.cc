@@ -119,7 +119,8 @@ ReferenceHead AttendReference(const std::vector<double>& query,
     }
     storage_bound = StorageBound(weights, tiles);
   }
-  // Keys in the outer loop: each value is read where it lies, and every sum keeps the order of keys.
+  // Keys in the outer loop: each value is read where it lies, and every sum keeps the order of
+  // keys.
   std::vector<double> absolute(r.out.size());
   std::vector<double> lost(r.out.size());  // with exponentials that are 0 in fp32
   for (size_t j = 0; j < keys.size(); ++j) {

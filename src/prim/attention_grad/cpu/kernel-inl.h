@@ -13,72 +13,7 @@ namespace {
 
 namespace attention_grad {
 
-// exp(88) is finite, and what is far above stays infinite.
-constexpr float kMostExponent = 89.0f;
-
 // --- probabilities and their gradients
-
-// to[key][row] = finish(key . row) over a unit and a batch.
-template <int64_t kStride, class Finish>
-inline void Products(const float* keys, int64_t key_stride, const float* panels, int64_t columns,
-                     int64_t count, int64_t vectors, float* to, int64_t stride,
-                     const Finish& finish) {
-  ForTiles(
-      count,
-      vectors, [&](auto height, auto width, int64_t k, int64_t v) __attribute__((always_inline)) {
-        constexpr int kKeys = decltype(height)::value;
-        constexpr int kVectors = decltype(width)::value;
-        V sum[kKeys][kVectors];
-        ProductTile<kStride>(keys + k * key_stride, key_stride, panels + v * columns * kLanes,
-                             columns, sum);
-        for (int j = 0; j < kVectors; ++j) {
-          const auto done = finish.Of(v + j);
-          for (int i = 0; i < kKeys; ++i)
-            Store(to + (k + i) * stride + (v + j) * kLanes, done(sum[i][j]));
-        }
-      });
-}
-template <class Finish>
-inline void ProductsOfUnit(const float* keys, int64_t key_stride, const float* panels,
-                           int64_t columns, int64_t count, int64_t vectors, float* to,
-                           int64_t stride, const Finish& finish) {
-  switch (key_stride) {
-    case prim::kNarrowKeyStride:
-      return Products<prim::kNarrowKeyStride>(keys, key_stride, panels, columns, count, vectors, to,
-                                              stride, finish);
-    case prim::kWideKeyStride:
-      return Products<prim::kWideKeyStride>(keys, key_stride, panels, columns, count, vectors, to,
-                                            stride, finish);
-    default:
-      return Products<0>(keys, key_stride, panels, columns, count, vectors, to, stride, finish);
-  }
-}
-
-struct Probabilities {
-  V scale;
-  const float* max;
-  const float* factor;
-
-  struct OfRows {
-    V scale, max, factor;
-    TAMIS_INLINE V operator()(V product) const {
-      const V x = Sub(Mul(product, scale), max);
-      // Whatever the statistics are. A NaN stays one: Max gives its second operand then.
-      const V least = Max(Set(-kMostExponent), Sub(Zero(), x));
-      return Mul(ExpNonPositive(Sub(Zero(), least)), factor);
-    }
-  };
-  TAMIS_INLINE OfRows Of(int64_t v) const {
-    return {scale, Load(max + v * kLanes), Load(factor + v * kLanes)};
-  }
-};
-
-struct AsIs {
-  struct OfRows {
-    TAMIS_INLINE V operator()(V product) const { return product; }
-  };
-  TAMIS_INLINE OfRows Of(int64_t /*v*/) const { return {}; }
-};
 
 // One group for one kv head.
 struct Worker {
