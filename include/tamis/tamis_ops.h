@@ -1270,6 +1270,107 @@ TAMIS_C_API tamis_status tamis_sparse_flash_attention_run(
 TAMIS_C_API tamis_status tamis_sparse_flash_attention_renew(
     tamis_plan* plan, const tamis_sparse_flash_attention_params* params);
 
+/* Gradients of queries, keys, values, ropes and sinks of sparse_flash_attention.
+ * aclnnSparseFlashAttentionGrad; no document of its own. */
+typedef struct tamis_sparse_flash_attention_grad_params {
+  /* sizeof(tamis_sparse_flash_attention_grad_params) of the caller */
+  size_t struct_size;
+  /* input BSND [B, S1, N, D]; TND [T1, N, D] float16, bfloat16, float32: latent part of the
+   * queries of the forward */
+  tamis_tensor query;
+  /* input BSND [Bk, S2, 1, D]; TND [T2, 1, D] as query: its latent keys */
+  tamis_tensor key;
+  /* input BSND [B, S1, 1, K]; TND [T1, 1, K] int32: its blocks of each token's sequence; a
+   * negative one ends a list */
+  tamis_tensor sparse_indices;
+  /* input BSND [B, S1, N, D]; TND [T1, N, D] as query: gradient of its result */
+  tamis_tensor out_grad;
+  /* input BSND [B, S1, N]; TND [T1, N] float32: its largest scaled scores, taken as they are */
+  tamis_tensor softmax_max;
+  /* input BSND [B, S1, N]; TND [T1, N] float32: its sums of exp(score - max), taken as they are */
+  tamis_tensor softmax_sum;
+  /* input, optional BSND [Bk, S2, 1, D]; TND [T2, 1, D] as query: its values; absent: the latent
+   * part of key */
+  tamis_tensor value;
+  /* input, optional [*] int32, int64: BSND: tokens per sequence, or one for all; absent: S1.
+   * TND: inclusive prefix sums, required; rows past the last are padding */
+  tamis_tensor actual_seq_lengths_query;
+  /* input, optional [*] int32, int64: keys per sequence, or one for all (BSND, PA_BSND); TND:
+   * inclusive prefix sums; absent: S2 (BSND only) */
+  tamis_tensor actual_seq_lengths_kv;
+  /* input, optional BSND [B, S1, N, Dr]; TND [T1, N, Dr] as query: rotary part of its queries,
+   * with key_rope */
+  tamis_tensor query_rope;
+  /* input, optional BSND [Bk, S2, 1, Dr]; TND [T2, 1, Dr] as query: rotary part of its keys,
+   * with query_rope */
+  tamis_tensor key_rope;
+  /* input, optional [N] float32: its scores without a value, by head */
+  tamis_tensor sinks;
+  /* input, optional [*] int32, int64: per sequence, or one for all, its first key that counts:
+   * those before, as of a sequence padded on the left, are seen by no token; absent: 0 */
+  tamis_tensor key_starts;
+  /* input, optional BSND [B, S1]; TND [T1] int32: per query token: of the keys that it would
+   * see, only those before this position of its sequence; absent: all */
+  tamis_tensor key_limits;
+  /* required: factor of the scores */
+  double scale_value;
+  /* default 1: positions per id: id b names [b c, (b + 1) c) of the sequence */
+  int64_t sparse_block_size;
+  /* one of BSND, TND; NULL means BSND: of query, what belongs to it, and its gradients */
+  const char* layout_query;
+  /* one of BSND, TND; NULL means BSND: of key, value, key_rope and their gradients: as
+   * layout_query */
+  const char* layout_kv;
+  /* default 3: 3: token i of q sees positions up to n - q + i (causal from the end); 0: all n */
+  int64_t sparse_mode;
+  /* 0 or 1, default true: compute query_grad */
+  int64_t return_query_grad;
+  /* 0 or 1, default true: compute key_grad */
+  int64_t return_key_grad;
+  /* 0 or 1, default true: compute value_grad */
+  int64_t return_value_grad;
+  /* 0 or 1, default true: compute query_rope_grad */
+  int64_t return_query_rope_grad;
+  /* 0 or 1, default true: compute key_rope_grad */
+  int64_t return_key_rope_grad;
+  /* 0 or 1, default true: compute sinks_grad */
+  int64_t return_sinks_grad;
+  /* 0 or 1, default false: no limit of a document applies: changes nothing */
+  int64_t strict;
+  /* output, optional BSND [B, S1, N, D]; TND [T1, N, D] as query: gradient of query */
+  tamis_tensor query_grad;
+  /* output, optional BSND [Bk, S2, 1, D]; TND [T2, 1, D] as key: gradient of key */
+  tamis_tensor key_grad;
+  /* output, optional BSND [Bk, S2, 1, D]; TND [T2, 1, D] as value: gradient of value */
+  tamis_tensor value_grad;
+  /* output, optional BSND [B, S1, N, Dr]; TND [T1, N, Dr] as query_rope: gradient of query_rope */
+  tamis_tensor query_rope_grad;
+  /* output, optional BSND [Bk, S2, 1, Dr]; TND [T2, 1, Dr] as key_rope: gradient of key_rope */
+  tamis_tensor key_rope_grad;
+  /* output, optional [N] as sinks: gradient of sinks */
+  tamis_tensor sinks_grad;
+} tamis_sparse_flash_attention_grad_params;
+
+/* Sets struct_size and the defaults of the members that lie within `struct_size` bytes. */
+TAMIS_C_API tamis_status tamis_sparse_flash_attention_grad_params_init_sized(
+    tamis_sparse_flash_attention_grad_params* params, size_t struct_size);
+/* The same for the struct as this header knows it. */
+static inline tamis_status tamis_sparse_flash_attention_grad_params_init(
+    tamis_sparse_flash_attention_grad_params* params) {
+  return tamis_sparse_flash_attention_grad_params_init_sized(params, sizeof(*params));
+}
+/* Checks and prepares a call: see tamis_plan_run and tamis_plan_destroy. */
+TAMIS_C_API tamis_status tamis_sparse_flash_attention_grad_plan(
+    const tamis_context* context, const tamis_sparse_flash_attention_grad_params* params,
+    tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_sparse_flash_attention_grad_run(
+    const tamis_plan* plan, const tamis_sparse_flash_attention_grad_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_sparse_flash_attention_grad_renew(
+    tamis_plan* plan, const tamis_sparse_flash_attention_grad_params* params);
+
 /* Hidden states to sparse attention: MLA prolog, indexer prolog, lightning indexer and sparse
  * flash attention in one call. npu_sparse_attention_pto (document 003). */
 typedef struct tamis_sparse_attention_pto_params {

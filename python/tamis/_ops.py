@@ -25,6 +25,7 @@ __all__ = [
     "SlidingWindowAttentionGrad",
     "SparseAttentionPto",
     "SparseFlashAttention",
+    "SparseFlashAttentionGrad",
     "UnpackKvRows",
     "indexer_prolog",
     "lightning_indexer",
@@ -49,6 +50,7 @@ __all__ = [
     "sliding_window_attention_grad",
     "sparse_attention_pto",
     "sparse_flash_attention",
+    "sparse_flash_attention_grad",
     "unpack_kv_rows",
 ]
 
@@ -4047,6 +4049,338 @@ def sparse_flash_attention(
         threads,
     )
     return SparseFlashAttention(*results)
+
+
+class SparseFlashAttentionGrad(NamedTuple, Generic[Array]):
+    """Outputs of `sparse_flash_attention_grad`; None where one was not asked for."""
+
+    query_grad: Array | Any
+    key_grad: Array | Any
+    value_grad: Array | Any
+    query_rope_grad: Array | Any
+    key_rope_grad: Array | Any
+    sinks_grad: Array | Any
+
+
+_SPARSE_FLASH_ATTENTION_GRAD = Operator(
+    "sparse_flash_attention_grad",
+    inputs=(
+        "query",
+        "key",
+        "sparse_indices",
+        "out_grad",
+        "softmax_max",
+        "softmax_sum",
+        "value",
+        "actual_seq_lengths_query",
+        "actual_seq_lengths_kv",
+        "query_rope",
+        "key_rope",
+        "sinks",
+        "key_starts",
+        "key_limits",
+    ),
+    updated=(),
+    integers={
+        "sparse_indices": ("int32",),
+        "actual_seq_lengths_query": ("int32", "int64"),
+        "actual_seq_lengths_kv": ("int32", "int64"),
+        "key_starts": ("int32", "int64"),
+        "key_limits": ("int32",),
+    },
+    contiguous=(),
+    read_by_plan=(
+        "actual_seq_lengths_query",
+        "actual_seq_lengths_kv",
+        "key_starts",
+    ),
+    attributes=(
+        ("scale_value", "float"),
+        ("sparse_block_size", "int"),
+        ("layout_query", "choice"),
+        ("layout_kv", "choice"),
+        ("sparse_mode", "int"),
+        ("return_query_grad", "bool"),
+        ("return_key_grad", "bool"),
+        ("return_value_grad", "bool"),
+        ("return_query_rope_grad", "bool"),
+        ("return_key_rope_grad", "bool"),
+        ("return_sinks_grad", "bool"),
+        ("strict", "bool"),
+    ),
+    outputs=(
+        "query_grad",
+        "key_grad",
+        "value_grad",
+        "query_rope_grad",
+        "key_rope_grad",
+        "sinks_grad",
+    ),
+    results=SparseFlashAttentionGrad,
+)
+
+
+@overload
+def sparse_flash_attention_grad(
+    query: NumpyArray,
+    key: NumpyArray,
+    sparse_indices: Integers | Nested,
+    out_grad: NumpyArray,
+    softmax_max: NumpyArray,
+    softmax_sum: NumpyArray,
+    *,
+    scale_value: float,
+    value: NumpyArray | None = None,
+    actual_seq_lengths_query: Integers | Nested | None = None,
+    actual_seq_lengths_kv: Integers | Nested | None = None,
+    query_rope: NumpyArray | None = None,
+    key_rope: NumpyArray | None = None,
+    sinks: NumpyArray | None = None,
+    key_starts: Integers | Nested | None = None,
+    key_limits: Integers | Nested | None = None,
+    sparse_block_size: int = 1,
+    layout_query: Literal["BSND", "TND"] = "BSND",
+    layout_kv: Literal["BSND", "TND"] = "BSND",
+    sparse_mode: int = 3,
+    return_query_grad: bool = True,
+    return_key_grad: bool = True,
+    return_value_grad: bool = True,
+    return_query_rope_grad: bool = True,
+    return_key_rope_grad: bool = True,
+    return_sinks_grad: bool = True,
+    strict: bool = False,
+    query_grad: NumpyArray | Literal[False] | None = None,
+    key_grad: NumpyArray | Literal[False] | None = None,
+    value_grad: NumpyArray | Literal[False] | None = None,
+    query_rope_grad: NumpyArray | Literal[False] | None = None,
+    key_rope_grad: NumpyArray | Literal[False] | None = None,
+    sinks_grad: NumpyArray | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> SparseFlashAttentionGrad[NumpyArray]: ...
+
+
+@overload
+def sparse_flash_attention_grad(
+    query: Array,
+    key: Array,
+    sparse_indices: Integers | Nested,
+    out_grad: Array,
+    softmax_max: Array,
+    softmax_sum: Array,
+    *,
+    scale_value: float,
+    value: Array | None = None,
+    actual_seq_lengths_query: Integers | Nested | None = None,
+    actual_seq_lengths_kv: Integers | Nested | None = None,
+    query_rope: Array | None = None,
+    key_rope: Array | None = None,
+    sinks: Array | None = None,
+    key_starts: Integers | Nested | None = None,
+    key_limits: Integers | Nested | None = None,
+    sparse_block_size: int = 1,
+    layout_query: Literal["BSND", "TND"] = "BSND",
+    layout_kv: Literal["BSND", "TND"] = "BSND",
+    sparse_mode: int = 3,
+    return_query_grad: bool = True,
+    return_key_grad: bool = True,
+    return_value_grad: bool = True,
+    return_query_rope_grad: bool = True,
+    return_key_rope_grad: bool = True,
+    return_sinks_grad: bool = True,
+    strict: bool = False,
+    query_grad: Array | Literal[False] | None = None,
+    key_grad: Array | Literal[False] | None = None,
+    value_grad: Array | Literal[False] | None = None,
+    query_rope_grad: Array | Literal[False] | None = None,
+    key_rope_grad: Array | Literal[False] | None = None,
+    sinks_grad: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> SparseFlashAttentionGrad[Array]: ...
+
+
+def sparse_flash_attention_grad(
+    query: Array,
+    key: Array,
+    sparse_indices: Integers | Nested,
+    out_grad: Array,
+    softmax_max: Array,
+    softmax_sum: Array,
+    *,
+    scale_value: float,
+    value: Array | None = None,
+    actual_seq_lengths_query: Integers | Nested | None = None,
+    actual_seq_lengths_kv: Integers | Nested | None = None,
+    query_rope: Array | None = None,
+    key_rope: Array | None = None,
+    sinks: Array | None = None,
+    key_starts: Integers | Nested | None = None,
+    key_limits: Integers | Nested | None = None,
+    sparse_block_size: int = 1,
+    layout_query: Literal["BSND", "TND"] = "BSND",
+    layout_kv: Literal["BSND", "TND"] = "BSND",
+    sparse_mode: int = 3,
+    return_query_grad: bool = True,
+    return_key_grad: bool = True,
+    return_value_grad: bool = True,
+    return_query_rope_grad: bool = True,
+    return_key_rope_grad: bool = True,
+    return_sinks_grad: bool = True,
+    strict: bool = False,
+    query_grad: Array | Literal[False] | None = None,
+    key_grad: Array | Literal[False] | None = None,
+    value_grad: Array | Literal[False] | None = None,
+    query_rope_grad: Array | Literal[False] | None = None,
+    key_rope_grad: Array | Literal[False] | None = None,
+    sinks_grad: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> SparseFlashAttentionGrad[Array]:
+    """Gradients of queries, keys, values, ropes and sinks of sparse_flash_attention.
+
+    Source: aclnnSparseFlashAttentionGrad; no document of its own.
+
+    Parameters
+    ----------
+    query : array of float16, bfloat16, float32
+        BSND [B, S1, N, D]; TND [T1, N, D]: latent part of the queries of the forward
+    key : array, dtype as query
+        BSND [Bk, S2, 1, D]; TND [T2, 1, D]: its latent keys
+    sparse_indices : array or nested sequence of int32
+        BSND [B, S1, 1, K]; TND [T1, 1, K]: its blocks of each token's sequence; a negative one ends
+        a list
+    out_grad : array, dtype as query
+        BSND [B, S1, N, D]; TND [T1, N, D]: gradient of its result
+    softmax_max : array of float32
+        BSND [B, S1, N]; TND [T1, N]: its largest scaled scores, taken as they are
+    softmax_sum : array of float32
+        BSND [B, S1, N]; TND [T1, N]: its sums of exp(score - max), taken as they are
+    scale_value : float
+        factor of the scores
+    value : array, dtype as query, optional
+        BSND [Bk, S2, 1, D]; TND [T2, 1, D]: its values; absent: the latent part of key
+    actual_seq_lengths_query : array or nested sequence of int32, int64, optional
+        [*]: BSND: tokens per sequence, or one for all; absent: S1. TND: inclusive prefix sums,
+        required; rows past the last are padding
+    actual_seq_lengths_kv : array or nested sequence of int32, int64, optional
+        [*]: keys per sequence, or one for all (BSND, PA_BSND); TND: inclusive prefix sums; absent:
+        S2 (BSND only)
+    query_rope : array, dtype as query, optional
+        BSND [B, S1, N, Dr]; TND [T1, N, Dr]: rotary part of its queries, with key_rope
+    key_rope : array, dtype as query, optional
+        BSND [Bk, S2, 1, Dr]; TND [T2, 1, Dr]: rotary part of its keys, with query_rope
+    sinks : array of float32, optional
+        [N]: its scores without a value, by head
+    key_starts : array or nested sequence of int32, int64, optional
+        [*]: per sequence, or one for all, its first key that counts: those before, as of a sequence
+        padded on the left, are seen by no token; absent: 0
+    key_limits : array or nested sequence of int32, optional
+        BSND [B, S1]; TND [T1]: per query token: of the keys that it would see, only those before
+        this position of its sequence; absent: all
+    sparse_block_size : int, default 1
+        positions per id: id b names [b c, (b + 1) c) of the sequence
+    layout_query : {"BSND", "TND"}, default "BSND"
+        of query, what belongs to it, and its gradients
+    layout_kv : {"BSND", "TND"}, default "BSND"
+        of key, value, key_rope and their gradients: as layout_query
+    sparse_mode : int, default 3
+        3: token i of q sees positions up to n - q + i (causal from the end); 0: all n
+    return_query_grad : bool, default True
+        compute query_grad
+    return_key_grad : bool, default True
+        compute key_grad
+    return_value_grad : bool, default True
+        compute value_grad
+    return_query_rope_grad : bool, default True
+        compute query_rope_grad
+    return_key_rope_grad : bool, default True
+        compute key_rope_grad
+    return_sinks_grad : bool, default True
+        compute sinks_grad
+    strict : bool, default False
+        no limit of a document applies: changes nothing
+    query_grad, key_grad, value_grad, query_rope_grad, key_rope_grad, sinks_grad : array, optional
+        where to write, never copied; None: allocated; False, for what may be left out: not computed
+    level : str, optional
+        "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
+        `TAMIS_LEVEL`, else the best of this processor
+    implementation : {"auto", "reference", "cpu"}, optional
+        "reference" is float64: the specification
+    threads : int, optional
+        by default what `set_num_threads` says; results do not depend on it
+
+    Returns
+    -------
+    query_grad : array, dtype as query, None without `return_query_grad`
+        BSND [B, S1, N, D]; TND [T1, N, D]: gradient of query
+    key_grad : array, dtype as key, None without `return_key_grad`
+        BSND [Bk, S2, 1, D]; TND [T2, 1, D]: gradient of key
+    value_grad : array, dtype as value, None without `value`
+        BSND [Bk, S2, 1, D]; TND [T2, 1, D]: gradient of value
+    query_rope_grad : array, dtype as query_rope, None without `query_rope`
+        BSND [B, S1, N, Dr]; TND [T1, N, Dr]: gradient of query_rope
+    key_rope_grad : array, dtype as key_rope, None without `key_rope`
+        BSND [Bk, S2, 1, Dr]; TND [T2, 1, Dr]: gradient of key_rope
+    sinks_grad : array, dtype as sinks, None without `sinks`
+        [N]: gradient of sinks
+
+    Raises
+    ------
+    ValueError
+        an argument is absent or wrong; the message says which, what was expected and what came
+    NotImplementedError
+        the call is well formed, but nothing here can run it
+    MemoryError
+        an output or scratch cannot be allocated
+    """
+    results = _SPARSE_FLASH_ATTENTION_GRAD(
+        (
+            query,
+            key,
+            sparse_indices,
+            out_grad,
+            softmax_max,
+            softmax_sum,
+            value,
+            actual_seq_lengths_query,
+            actual_seq_lengths_kv,
+            query_rope,
+            key_rope,
+            sinks,
+            key_starts,
+            key_limits,
+        ),
+        (
+            scale_value,
+            sparse_block_size,
+            layout_query,
+            layout_kv,
+            sparse_mode,
+            return_query_grad,
+            return_key_grad,
+            return_value_grad,
+            return_query_rope_grad,
+            return_key_rope_grad,
+            return_sinks_grad,
+            strict,
+        ),
+        (
+            query_grad,
+            key_grad,
+            value_grad,
+            query_rope_grad,
+            key_rope_grad,
+            sinks_grad,
+        ),
+        level,
+        implementation,
+        threads,
+    )
+    return SparseFlashAttentionGrad(*results)
 
 
 class SparseAttentionPto(NamedTuple, Generic[Array]):

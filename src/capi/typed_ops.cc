@@ -407,6 +407,42 @@ constexpr Member kSparseFlashAttentionMembers[] = {
 };
 constexpr Typed kSparseFlashAttention = {"sparse_flash_attention", kSparseFlashAttentionMembers, sizeof(tamis_sparse_flash_attention_params)};
 
+constexpr Member kSparseFlashAttentionGradMembers[] = {
+    {"query", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_grad_params, query)},
+    {"key", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_grad_params, key)},
+    {"sparse_indices", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_grad_params, sparse_indices)},
+    {"out_grad", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_grad_params, out_grad)},
+    {"softmax_max", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_grad_params, softmax_max)},
+    {"softmax_sum", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_grad_params, softmax_sum)},
+    {"value", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_grad_params, value)},
+    {"actual_seq_lengths_query", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_grad_params, actual_seq_lengths_query)},
+    {"actual_seq_lengths_kv", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_grad_params, actual_seq_lengths_kv)},
+    {"query_rope", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_grad_params, query_rope)},
+    {"key_rope", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_grad_params, key_rope)},
+    {"sinks", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_grad_params, sinks)},
+    {"key_starts", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_grad_params, key_starts)},
+    {"key_limits", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_grad_params, key_limits)},
+    {"scale_value", base::Type::kFloat, offsetof(tamis_sparse_flash_attention_grad_params, scale_value)},
+    {"sparse_block_size", base::Type::kInt, offsetof(tamis_sparse_flash_attention_grad_params, sparse_block_size)},
+    {"layout_query", base::Type::kChoice, offsetof(tamis_sparse_flash_attention_grad_params, layout_query)},
+    {"layout_kv", base::Type::kChoice, offsetof(tamis_sparse_flash_attention_grad_params, layout_kv)},
+    {"sparse_mode", base::Type::kInt, offsetof(tamis_sparse_flash_attention_grad_params, sparse_mode)},
+    {"return_query_grad", base::Type::kBool, offsetof(tamis_sparse_flash_attention_grad_params, return_query_grad)},
+    {"return_key_grad", base::Type::kBool, offsetof(tamis_sparse_flash_attention_grad_params, return_key_grad)},
+    {"return_value_grad", base::Type::kBool, offsetof(tamis_sparse_flash_attention_grad_params, return_value_grad)},
+    {"return_query_rope_grad", base::Type::kBool, offsetof(tamis_sparse_flash_attention_grad_params, return_query_rope_grad)},
+    {"return_key_rope_grad", base::Type::kBool, offsetof(tamis_sparse_flash_attention_grad_params, return_key_rope_grad)},
+    {"return_sinks_grad", base::Type::kBool, offsetof(tamis_sparse_flash_attention_grad_params, return_sinks_grad)},
+    {"strict", base::Type::kBool, offsetof(tamis_sparse_flash_attention_grad_params, strict)},
+    {"query_grad", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_grad_params, query_grad)},
+    {"key_grad", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_grad_params, key_grad)},
+    {"value_grad", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_grad_params, value_grad)},
+    {"query_rope_grad", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_grad_params, query_rope_grad)},
+    {"key_rope_grad", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_grad_params, key_rope_grad)},
+    {"sinks_grad", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_grad_params, sinks_grad)},
+};
+constexpr Typed kSparseFlashAttentionGrad = {"sparse_flash_attention_grad", kSparseFlashAttentionGradMembers, sizeof(tamis_sparse_flash_attention_grad_params)};
+
 constexpr Member kSparseAttentionPtoMembers[] = {
     {"x", base::Type::kTensor, offsetof(tamis_sparse_attention_pto_params, x)},
     {"w_dq", base::Type::kTensor, offsetof(tamis_sparse_attention_pto_params, w_dq)},
@@ -498,7 +534,7 @@ constexpr Typed kLocalizeIndices = {"localize_indices", kLocalizeIndicesMembers,
 }  // namespace
 
 std::span<const Typed> AllTyped() {
-  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressGrad, kNsaCompressInfer, kNsaCompressAttention, kNsaCompressAttentionInfer, kNsaCompressAttentionGrad, kNsaSelectedAttention, kNsaSelectedAttentionInfer, kNsaSelectedAttentionGrad, kSlidingWindowAttention, kSlidingWindowAttentionGrad, kMlaProlog, kIndexerProlog, kNdToNz, kNzToNd, kQuantizeIndexKeys, kLightningIndexer, kSparseFlashAttention, kSparseAttentionPto, kPackKvRows, kUnpackKvRows, kMergeAttentionStates, kMergeTopk, kLocalizeIndices};
+  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressGrad, kNsaCompressInfer, kNsaCompressAttention, kNsaCompressAttentionInfer, kNsaCompressAttentionGrad, kNsaSelectedAttention, kNsaSelectedAttentionInfer, kNsaSelectedAttentionGrad, kSlidingWindowAttention, kSlidingWindowAttentionGrad, kMlaProlog, kIndexerProlog, kNdToNz, kNzToNd, kQuantizeIndexKeys, kLightningIndexer, kSparseFlashAttention, kSparseFlashAttentionGrad, kSparseAttentionPto, kPackKvRows, kUnpackKvRows, kMergeAttentionStates, kMergeTopk, kLocalizeIndices};
   return kAll;
 }
 
@@ -918,6 +954,29 @@ tamis_status tamis_sparse_flash_attention_run(
 tamis_status tamis_sparse_flash_attention_renew(
     tamis_plan* plan, const tamis_sparse_flash_attention_params* params) {
   return tamis::capi::RenewTyped(tamis::capi::kSparseFlashAttention, plan, params);
+}
+
+tamis_status tamis_sparse_flash_attention_grad_params_init_sized(
+    tamis_sparse_flash_attention_grad_params* params, size_t struct_size) {
+  return tamis::capi::InitParams(tamis::capi::kSparseFlashAttentionGrad, params, struct_size);
+}
+
+tamis_status tamis_sparse_flash_attention_grad_plan(
+    const tamis_context* context, const tamis_sparse_flash_attention_grad_params* params,
+    tamis_plan** plan) {
+  return tamis::capi::PlanTyped(tamis::capi::kSparseFlashAttentionGrad, context, params, plan);
+}
+
+tamis_status tamis_sparse_flash_attention_grad_run(
+    const tamis_plan* plan, const tamis_sparse_flash_attention_grad_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream) {
+  return tamis::capi::RunTyped(tamis::capi::kSparseFlashAttentionGrad, plan, params, workspace, workspace_bytes,
+                               stream);
+}
+
+tamis_status tamis_sparse_flash_attention_grad_renew(
+    tamis_plan* plan, const tamis_sparse_flash_attention_grad_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kSparseFlashAttentionGrad, plan, params);
 }
 
 tamis_status tamis_sparse_attention_pto_params_init_sized(
