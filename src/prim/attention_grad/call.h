@@ -4,9 +4,9 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "prim/attention/call.h"
+#include "prim/attention_grad/chunks.h"
 #include "prim/attention_grad/cpu/args.h"
 #include "prim/call/work.h"
 
@@ -19,8 +19,7 @@ struct Call {
   int64_t key_batches = 1;    // B; of packed keys 1
   int64_t rows_of_batch = 0;  // S2 or T2
   Args args;
-  std::vector<Group> groups;
-  std::vector<Part> parts;
+  Chunks chunks;
 };
 
 /// Of a gradient that lies as these rows.

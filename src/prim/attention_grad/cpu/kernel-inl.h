@@ -13,46 +13,7 @@ namespace {
 
 namespace attention_grad {
 
-// exp(88) is finite, and what is far above stays infinite.
-constexpr float kMostExponent = 89.0f;
-
 // --- probabilities and their gradients
-
-// to[key][row] = finish(key . row) over a unit and a batch.
-template <int64_t kStride, class Finish>
-inline void Products(const float* keys, int64_t key_stride, const float* panels, int64_t columns,
-                     int64_t count, int64_t vectors, float* to, int64_t stride,
-                     const Finish& finish) {
-  ForTiles(
-      count,
-      vectors, [&](auto height, auto width, int64_t k, int64_t v) __attribute__((always_inline)) {
-        constexpr int kKeys = decltype(height)::value;
-        constexpr int kVectors = decltype(width)::value;
-        V sum[kKeys][kVectors];
-        ProductTile<kStride>(keys + k * key_stride, key_stride, panels + v * columns * kLanes,
-                             columns, sum);
-        for (int j = 0; j < kVectors; ++j) {
-          const auto done = finish.Of(v + j);
-          for (int i = 0; i < kKeys; ++i)
-            Store(to + (k + i) * stride + (v + j) * kLanes, done(sum[i][j]));
-        }
-      });
-}
-template <class Finish>
-inline void ProductsOfUnit(const float* keys, int64_t key_stride, const float* panels,
-                           int64_t columns, int64_t count, int64_t vectors, float* to,
-                           int64_t stride, const Finish& finish) {
-  switch (key_stride) {
-    case prim::kNarrowKeyStride:
-      return Products<prim::kNarrowKeyStride>(keys, key_stride, panels, columns, count, vectors, to,
-                                              stride, finish);
-    case prim::kWideKeyStride:
-      return Products<prim::kWideKeyStride>(keys, key_stride, panels, columns, count, vectors, to,
-                                            stride, finish);
-    default:
-      return Products<0>(keys, key_stride, panels, columns, count, vectors, to, stride, finish);
-  }
-}
 
 struct Probabilities {
   V scale;
@@ -61,23 +22,11 @@ struct Probabilities {
 
   struct OfRows {
     V scale, max, factor;
-    TAMIS_INLINE V operator()(V product) const {
-      const V x = Sub(Mul(product, scale), max);
-      // Whatever the statistics are. A NaN stays one: Max gives its second operand then.
-      const V least = Max(Set(-kMostExponent), Sub(Zero(), x));
-      return Mul(ExpNonPositive(Sub(Zero(), least)), factor);
-    }
+    TAMIS_INLINE V operator()(V product) const { return Probability(product, scale, max, factor); }
   };
   TAMIS_INLINE OfRows Of(int64_t v) const {
     return {scale, Load(max + v * kLanes), Load(factor + v * kLanes)};
   }
-};
-
-struct AsIs {
-  struct OfRows {
-    TAMIS_INLINE V operator()(V product) const { return product; }
-  };
-  TAMIS_INLINE OfRows Of(int64_t /*v*/) const { return {}; }
 };
 
 // One group for one kv head.
@@ -189,9 +138,9 @@ inline void FindProbabilities(const Worker& w, int64_t unit, const Range& positi
                LoadDeltas(w, batch);
                const Probabilities finish = {Set(a.attend.scale), w.scratch + w.at.row_max,
                                              w.scratch + w.at.row_factor};
-               ProductsOfUnit(keys, w.at.key_stride, queries, ColumnsOf(dim), count, vectors, p,
+               ProductsOfKeys(keys, w.at.key_stride, queries, ColumnsOf(dim), count, vectors, p,
                               stride, finish);
-               ProductsOfUnit(values, w.at.unit_value_stride, out_grads, ColumnsOf(value_dim),
+               ProductsOfKeys(values, w.at.unit_value_stride, out_grads, ColumnsOf(value_dim),
                               count, vectors, grad, stride, AsIs());
                if (!SeesAll(w, batch, positions)) HidePairs(w, batch, positions, stride, p, grad);
                AddDeltas(w, batch, count, stride, p, grad);
@@ -280,14 +229,6 @@ struct KeyWorker {
 inline float* SumsAt(const KeyWorker& w, int64_t offset, int64_t stride, int64_t position) {
   const int64_t row = w.kv_head * w.a.sum_rows + w.part.sum_begin + position;
   return static_cast<float*>(w.shared) + offset + row * stride;
-}
-
-inline void Copy(const float* from, int64_t floats, float* to) {
-  __builtin_memcpy(to, from, static_cast<size_t>(floats) * sizeof(float));
-}
-
-inline void Clear(float* to, int64_t floats) {
-  __builtin_memset(to, 0, static_cast<size_t>(floats) * sizeof(float));
 }
 
 // What one group adds to a unit's keys (x: queries, factors dS) or values (x: gradients of outputs,

@@ -1,9 +1,8 @@
-// Rows of queries, gradients of outputs, keys and values into scratch, and the product that adds up
-// gradients.
+// Rows of queries, gradients of outputs, keys and values into scratch.
 #pragma once
 
 #include "prim/attention_grad/cpu/item-inl.h"
-#include "prim/blocks/attention_tile-inl.h"
+#include "prim/blocks/gradients-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {
@@ -75,12 +74,7 @@ inline void PackPanels(const Batch& batch, const Heads& heads, int64_t dim, floa
   }
 }
 
-// As fp32 rows; what follows a row up to the next vector is 0.
-inline void WidenRow(prim::Element element, const void* from, int64_t dim, int64_t stride,
-                     float* to) {
-  Widen(element, from, dim, to);
-  for (int64_t c = dim; c < stride; ++c) to[c] = 0.0f;
-}
+// As fp32 rows.
 inline void WidenBatch(const Batch& batch, const Heads& heads, int64_t dim, int64_t stride,
                        float* to) {
   for (int64_t row = 0; row < batch.rows; ++row)
@@ -104,66 +98,6 @@ inline void SpreadUnit(const Args& a, const prim::attention::Rows& rows, const S
   for (int64_t k = count; k < keys; ++k) {
     for (int64_t c = 0; c < ColumnsOf(dim); ++c) to[k * stride + c] = 0.0f;
   }
-}
-
-// Whether any of the rows has an infinity or NaN. The stride is whole lines, and what follows a row
-// there 0.
-inline bool HasNonFinite(const float* rows, int64_t count, int64_t stride, int64_t floats) {
-  V sum[4] = {Zero(), Zero(), Zero(), Zero()};
-  for (int64_t row = 0; row < count; ++row) {
-    const float* at = rows + row * stride;
-    for (int64_t c = 0; c < floats; c += kLanes) {
-      V& to = sum[c / kLanes % 4];
-      to = Fma(Load(at + c), Zero(), to);
-    }
-  }
-  for (int i = 1; i < 4; ++i) sum[0] = Add(sum[0], sum[i]);
-  return !AllEqual(sum[0], sum[0]);
-}
-
-// out[row][column..] += sum over terms of e[row, term] x[term][column..], in the order of terms.
-template <int kRows, int kVectors>
-TAMIS_INLINE void AddTile(const float* e, int64_t e_row, int64_t e_term, const float* x,
-                          int64_t x_stride, int64_t terms, float* const* out, int64_t column) {
-  V sum[kRows][kVectors];
-  for (int r = 0; r < kRows; ++r) {
-    for (int v = 0; v < kVectors; ++v) sum[r][v] = Load(out[r] + column + v * kLanes);
-  }
-  for (int64_t t = 0; t < terms; ++t) {
-    V row[kVectors];
-    for (int v = 0; v < kVectors; ++v) row[v] = Load(x + t * x_stride + column + v * kLanes);
-    for (int r = 0; r < kRows; ++r) {
-      const V factor = Set(e[r * e_row + t * e_term]);
-      for (int v = 0; v < kVectors; ++v) sum[r][v] = Fma(factor, row[v], sum[r][v]);
-    }
-  }
-  for (int r = 0; r < kRows; ++r) {
-    for (int v = 0; v < kVectors; ++v) Store(out[r] + column + v * kLanes, sum[r][v]);
-  }
-}
-
-// The same for `rows` rows, at out[0], out[1], ..., and all columns. Rows past the last, up to
-// whole tiles, need a place, too.
-struct Factors {
-  const float* e;
-  int64_t row;   // between rows
-  int64_t term;  // between terms
-};
-inline void AddProducts(const Factors& f, const float* x, int64_t x_stride, int64_t terms,
-                        float* const* out, int64_t rows, int64_t columns) {
-  ForWidths(
-      columns / kLanes, [&](auto width, int64_t v) __attribute__((always_inline)) {
-        for (int64_t r = 0; r < rows; r += kTileHeight) {
-          AddTile<kTileHeight, decltype(width)::value>(f.e + r * f.row, f.row, f.term, x, x_stride,
-                                                       terms, out + r, v * kLanes);
-        }
-      });
-}
-
-// One term of one row.
-inline void AddRow(float factor, const float* x, float* out, int64_t columns) {
-  const V f = Set(factor);
-  for (int64_t c = 0; c < columns; c += kLanes) Store(out + c, Fma(f, Load(x + c), Load(out + c)));
 }
 
 }  // namespace attention_grad
