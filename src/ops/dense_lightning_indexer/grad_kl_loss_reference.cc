@@ -117,8 +117,9 @@ Reference::Row Reference::RowOf(int64_t query_row) const {
   Row row;
   const prim::TokenSequence& s = SequenceOf(query_row);
   const int64_t token = query_row - s.row_begin;
+  const int64_t keys = p_.End(s, token, p_.causal, TensorView());
   const double scale = in_.row_scale.absent() ? 1 : NumberOf(p_, in_.row_scale, s, token);
-  const int64_t keys = scale == 0 ? 0 : p_.End(s, token, p_.causal, TensorView());
+  if (keys == 0 || scale == 0) return row;
   row.scores = ScoresOf(p_, {in_.query_index, in_.key_index, in_.weights}, s, token, keys);
   Sum loss;
   for (int64_t j = 0; j < keys; ++j) {

@@ -90,7 +90,7 @@ TEST(DenseLightningIndexerSoftmaxLse, WrongArgumentsAreRefused) {
   packed.tnd = true;
   packed.keys = Keys::kTnd;
   ExpectRefusedAfter(Calls(packed, 441).Lse(), Without("actual_seq_lengths_key"),
-                     "actual_seq_lengths_key");
+                     "actual_seq_lengths_key", StatusCode::kNullArgument);
 }
 
 TEST(DenseLightningIndexerSoftmaxLse, StrictHasTheLimitsOfTheDocument) {
