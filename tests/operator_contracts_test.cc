@@ -82,6 +82,10 @@ TEST(OperatorContracts, EveryMemberOfParamsIsAField) {
   static_assert(CountMembers<Counted>() == 7);
   const std::map<std::string, size_t> members = {
       {"indexer_prolog", CountMembers<indexer_prolog::Params>()},
+      {"dense_lightning_indexer_grad_kl_loss",
+       CountMembers<dense_lightning_indexer_grad_kl_loss::Params>()},
+      {"dense_lightning_indexer_softmax_lse",
+       CountMembers<dense_lightning_indexer_softmax_lse::Params>()},
       {"lightning_indexer", CountMembers<lightning_indexer::Params>()},
       {"localize_indices", CountMembers<localize_indices::Params>()},
       {"merge_attention_states", CountMembers<merge_attention_states::Params>()},
@@ -202,8 +206,10 @@ TEST(OperatorContracts, RowsHaveADimensionOfTheirOwnWhereOutputsHave) {
     const bool returns = std::any_of(fields.begin(), fields.end(), [](const Field& field) {
       return field.is_output() && !field.is_updated();
     });
-    const bool gradient = !op.contract->gradient_of.empty();
-    EXPECT_EQ(op.contract->rows.empty(), returns && !gradient) << op.contract->name;
+    const bool gradients = std::any_of(fields.begin(), fields.end(), [](const Field& field) {
+      return field.is_output() && !field.gradient_of.empty();
+    });
+    EXPECT_EQ(op.contract->rows.empty(), returns && !gradients) << op.contract->name;
   }
 }
 
@@ -213,7 +219,8 @@ std::map<std::string, std::string> DimsOf(const Field& field) {
   return dims;
 }
 
-// [T, N] beside an attention of [T, N, D], [B, S1, N] beside [B, S1, N, D].
+// [T, N] beside an attention of [T, N, D], [B, S1, N] beside [B, S1, N, D]; of index scores, which
+// have no head, [T] and [B, S1] beside weights.
 TEST(OperatorContracts, StatisticsLieAsTheTokensAndHeadsOfTheirAttention) {
   std::set<std::string> found;
   for (const Operator& op : registry::Operators()) {
@@ -223,10 +230,13 @@ TEST(OperatorContracts, StatisticsLieAsTheTokensAndHeadsOfTheirAttention) {
       found.insert(contract.name);
       const std::string where = contract.name + "." + field.name;
       const bool gradient = !contract.gradient_of.empty();
+      const bool of_index = field.name.ends_with("_index");
       std::vector<const Field*> beside;  // query and out, or outs, or query and the gradient of out
       for (const Field& other : contract.fields) {
         const bool is_beside =
-            gradient ? other.is_input() && (other.name == "query" || !other.gradient_of.empty())
+            of_index ? other.name == "weights"
+            : gradient || contract.Find("loss") != nullptr
+                ? other.is_input() && (other.name == "query" || !other.gradient_of.empty())
             : field.is_input() ? other.name == "outs"
                                : other.role == Role::kOutput || other.name == "query";
         if (is_beside) beside.push_back(&other);

@@ -3,6 +3,8 @@
 
 #include "tamis/context.hpp"                            // IWYU pragma: export
 #include "tamis/ops/accuracy.hpp"                       // IWYU pragma: export
+#include "tamis/ops/dense_lightning_indexer_grad_kl_loss.hpp"
+#include "tamis/ops/dense_lightning_indexer_softmax_lse.hpp"
 #include "tamis/ops/indexer_prolog.hpp"                 // IWYU pragma: export
 #include "tamis/ops/lightning_indexer.hpp"              // IWYU pragma: export
 #include "tamis/ops/localize_indices.hpp"               // IWYU pragma: export

@@ -8,6 +8,8 @@ from tamis._call import Operator
 from tamis._typing import Array, Implementation, Integers, Level, Nested, NumpyArray
 
 __all__ = [
+    "DenseLightningIndexerGradKlLoss",
+    "DenseLightningIndexerSoftmaxLse",
     "IndexerProlog",
     "LightningIndexer",
     "LocalizeIndices",
@@ -27,6 +29,8 @@ __all__ = [
     "SparseFlashAttention",
     "SparseFlashAttentionGrad",
     "UnpackKvRows",
+    "dense_lightning_indexer_grad_kl_loss",
+    "dense_lightning_indexer_softmax_lse",
     "indexer_prolog",
     "lightning_indexer",
     "localize_indices",
@@ -3674,6 +3678,464 @@ def lightning_indexer(
         threads,
     )
     return LightningIndexer(*results)
+
+
+class DenseLightningIndexerSoftmaxLse(NamedTuple, Generic[Array]):
+    """Outputs of `dense_lightning_indexer_softmax_lse`; None where one was not asked for."""
+
+    softmax_max_index: Array
+    softmax_sum_index: Array
+
+
+_DENSE_LIGHTNING_INDEXER_SOFTMAX_LSE = Operator(
+    "dense_lightning_indexer_softmax_lse",
+    inputs=(
+        "query_index",
+        "key_index",
+        "weights",
+        "actual_seq_lengths_query",
+        "actual_seq_lengths_key",
+    ),
+    updated=(),
+    integers={
+        "actual_seq_lengths_query": ("int32", "int64"),
+        "actual_seq_lengths_key": ("int32", "int64"),
+    },
+    contiguous=(),
+    read_by_plan=(
+        "actual_seq_lengths_query",
+        "actual_seq_lengths_key",
+    ),
+    attributes=(
+        ("layout", "choice"),
+        ("sparse_mode", "int"),
+        ("strict", "bool"),
+    ),
+    outputs=(
+        "softmax_max_index",
+        "softmax_sum_index",
+    ),
+    results=DenseLightningIndexerSoftmaxLse,
+)
+
+
+@overload
+def dense_lightning_indexer_softmax_lse(
+    query_index: NumpyArray,
+    key_index: NumpyArray,
+    weights: NumpyArray,
+    *,
+    actual_seq_lengths_query: Integers | Nested | None = None,
+    actual_seq_lengths_key: Integers | Nested | None = None,
+    layout: Literal["BSND", "TND"] = "BSND",
+    sparse_mode: int = 3,
+    strict: bool = False,
+    softmax_max_index: NumpyArray | None = None,
+    softmax_sum_index: NumpyArray | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> DenseLightningIndexerSoftmaxLse[NumpyArray]: ...
+
+
+@overload
+def dense_lightning_indexer_softmax_lse(
+    query_index: Array,
+    key_index: Array,
+    weights: Array,
+    *,
+    actual_seq_lengths_query: Integers | Nested | None = None,
+    actual_seq_lengths_key: Integers | Nested | None = None,
+    layout: Literal["BSND", "TND"] = "BSND",
+    sparse_mode: int = 3,
+    strict: bool = False,
+    softmax_max_index: Array | None = None,
+    softmax_sum_index: Array | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> DenseLightningIndexerSoftmaxLse[Array]: ...
+
+
+def dense_lightning_indexer_softmax_lse(
+    query_index: Array,
+    key_index: Array,
+    weights: Array,
+    *,
+    actual_seq_lengths_query: Integers | Nested | None = None,
+    actual_seq_lengths_key: Integers | Nested | None = None,
+    layout: Literal["BSND", "TND"] = "BSND",
+    sparse_mode: int = 3,
+    strict: bool = False,
+    softmax_max_index: Array | None = None,
+    softmax_sum_index: Array | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> DenseLightningIndexerSoftmaxLse[Array]:
+    """Softmax statistics of every query token's index scores over all keys.
+
+    Source: npu_dense_lightning_indexer_softmax_lse.
+
+    Parameters
+    ----------
+    query_index : array of float16, bfloat16, float32
+        BSND [B, S1, Ni, Di]; TND [T1, Ni, Di]: index queries
+    key_index : array, dtype as query_index
+        BSND [Bk, S2, 1, Di]; TND [T2, 1, Di]: index keys, one head
+    weights : array of float16, bfloat16, float32
+        BSND [B, S1, Ni]; TND [T1, Ni]: weight of each index head, as query_index or float32; may be
+        negative
+    actual_seq_lengths_query : array or nested sequence of int32, int64, optional
+        [*]: BSND: tokens per sequence, or one for all; absent: S1. TND: inclusive prefix sums,
+        required; rows past the last are padding
+    actual_seq_lengths_key : array or nested sequence of int32, int64, optional
+        [*]: BSND: keys per sequence, or one for all; absent: S2. TND: inclusive prefix sums,
+        required
+    layout : {"BSND", "TND"}, default "BSND"
+        of all tensors
+    sparse_mode : int, default 3
+        3: token i of q sees keys up to n - q + i (causal from the end); 0: all n
+    strict : bool, default False
+        also enforce the document's limits
+    softmax_max_index, softmax_sum_index : array, optional
+        where to write, never copied; None: allocated
+    level : str, optional
+        "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
+        `TAMIS_LEVEL`, else the best of this processor
+    implementation : {"auto", "reference", "cpu"}, optional
+        "reference" is float64: the specification
+    threads : int, optional
+        by default what `set_num_threads` says; results do not depend on it
+
+    Returns
+    -------
+    softmax_max_index : array of float32
+        BSND [B, S1]; TND [T1]: largest index score; -inf where a token sees no key
+    softmax_sum_index : array of float32
+        BSND [B, S1]; TND [T1]: sum of exp(score - max); 0 there
+
+    Raises
+    ------
+    ValueError
+        an argument is absent or wrong; the message says which, what was expected and what came
+    NotImplementedError
+        the call is well formed, but nothing here can run it
+    MemoryError
+        an output or scratch cannot be allocated
+    """
+    results = _DENSE_LIGHTNING_INDEXER_SOFTMAX_LSE(
+        (
+            query_index,
+            key_index,
+            weights,
+            actual_seq_lengths_query,
+            actual_seq_lengths_key,
+        ),
+        (
+            layout,
+            sparse_mode,
+            strict,
+        ),
+        (
+            softmax_max_index,
+            softmax_sum_index,
+        ),
+        level,
+        implementation,
+        threads,
+    )
+    return DenseLightningIndexerSoftmaxLse(*results)
+
+
+class DenseLightningIndexerGradKlLoss(NamedTuple, Generic[Array]):
+    """Outputs of `dense_lightning_indexer_grad_kl_loss`; None where one was not asked for."""
+
+    loss: Array
+    query_index_grad: Array | Any
+    key_index_grad: Array | Any
+    weights_grad: Array | Any
+    row_loss: Array | Any
+
+
+_DENSE_LIGHTNING_INDEXER_GRAD_KL_LOSS = Operator(
+    "dense_lightning_indexer_grad_kl_loss",
+    inputs=(
+        "query",
+        "key",
+        "query_index",
+        "key_index",
+        "weights",
+        "softmax_max",
+        "softmax_sum",
+        "softmax_max_index",
+        "softmax_sum_index",
+        "query_rope",
+        "key_rope",
+        "row_scale",
+        "actual_seq_lengths_query",
+        "actual_seq_lengths_key",
+    ),
+    updated=(),
+    integers={
+        "actual_seq_lengths_query": ("int32", "int64"),
+        "actual_seq_lengths_key": ("int32", "int64"),
+    },
+    contiguous=(),
+    read_by_plan=(
+        "actual_seq_lengths_query",
+        "actual_seq_lengths_key",
+    ),
+    attributes=(
+        ("scale_value", "float"),
+        ("layout", "choice"),
+        ("sparse_mode", "int"),
+        ("return_query_index_grad", "bool"),
+        ("return_key_index_grad", "bool"),
+        ("return_weights_grad", "bool"),
+        ("return_row_loss", "bool"),
+        ("strict", "bool"),
+    ),
+    outputs=(
+        "loss",
+        "query_index_grad",
+        "key_index_grad",
+        "weights_grad",
+        "row_loss",
+    ),
+    results=DenseLightningIndexerGradKlLoss,
+)
+
+
+@overload
+def dense_lightning_indexer_grad_kl_loss(
+    query: NumpyArray,
+    key: NumpyArray,
+    query_index: NumpyArray,
+    key_index: NumpyArray,
+    weights: NumpyArray,
+    softmax_max: NumpyArray,
+    softmax_sum: NumpyArray,
+    softmax_max_index: NumpyArray,
+    softmax_sum_index: NumpyArray,
+    *,
+    scale_value: float,
+    query_rope: NumpyArray | None = None,
+    key_rope: NumpyArray | None = None,
+    row_scale: NumpyArray | None = None,
+    actual_seq_lengths_query: Integers | Nested | None = None,
+    actual_seq_lengths_key: Integers | Nested | None = None,
+    layout: Literal["BSND", "TND"] = "BSND",
+    sparse_mode: int = 3,
+    return_query_index_grad: bool = True,
+    return_key_index_grad: bool = True,
+    return_weights_grad: bool = True,
+    return_row_loss: bool = False,
+    strict: bool = False,
+    loss: NumpyArray | None = None,
+    query_index_grad: NumpyArray | Literal[False] | None = None,
+    key_index_grad: NumpyArray | Literal[False] | None = None,
+    weights_grad: NumpyArray | Literal[False] | None = None,
+    row_loss: NumpyArray | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> DenseLightningIndexerGradKlLoss[NumpyArray]: ...
+
+
+@overload
+def dense_lightning_indexer_grad_kl_loss(
+    query: Array,
+    key: Array,
+    query_index: Array,
+    key_index: Array,
+    weights: Array,
+    softmax_max: Array,
+    softmax_sum: Array,
+    softmax_max_index: Array,
+    softmax_sum_index: Array,
+    *,
+    scale_value: float,
+    query_rope: Array | None = None,
+    key_rope: Array | None = None,
+    row_scale: Array | None = None,
+    actual_seq_lengths_query: Integers | Nested | None = None,
+    actual_seq_lengths_key: Integers | Nested | None = None,
+    layout: Literal["BSND", "TND"] = "BSND",
+    sparse_mode: int = 3,
+    return_query_index_grad: bool = True,
+    return_key_index_grad: bool = True,
+    return_weights_grad: bool = True,
+    return_row_loss: bool = False,
+    strict: bool = False,
+    loss: Array | None = None,
+    query_index_grad: Array | Literal[False] | None = None,
+    key_index_grad: Array | Literal[False] | None = None,
+    weights_grad: Array | Literal[False] | None = None,
+    row_loss: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> DenseLightningIndexerGradKlLoss[Array]: ...
+
+
+def dense_lightning_indexer_grad_kl_loss(
+    query: Array,
+    key: Array,
+    query_index: Array,
+    key_index: Array,
+    weights: Array,
+    softmax_max: Array,
+    softmax_sum: Array,
+    softmax_max_index: Array,
+    softmax_sum_index: Array,
+    *,
+    scale_value: float,
+    query_rope: Array | None = None,
+    key_rope: Array | None = None,
+    row_scale: Array | None = None,
+    actual_seq_lengths_query: Integers | Nested | None = None,
+    actual_seq_lengths_key: Integers | Nested | None = None,
+    layout: Literal["BSND", "TND"] = "BSND",
+    sparse_mode: int = 3,
+    return_query_index_grad: bool = True,
+    return_key_index_grad: bool = True,
+    return_weights_grad: bool = True,
+    return_row_loss: bool = False,
+    strict: bool = False,
+    loss: Array | None = None,
+    query_index_grad: Array | Literal[False] | None = None,
+    key_index_grad: Array | Literal[False] | None = None,
+    weights_grad: Array | Literal[False] | None = None,
+    row_loss: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> DenseLightningIndexerGradKlLoss[Array]:
+    """Divergence of the indexer's softmax from the main attention over all keys, and its gradients.
+
+    Source: npu_dense_lightning_indexer_grad_kl_loss.
+
+    Parameters
+    ----------
+    query : array of float16, bfloat16, float32
+        BSND [B, S1, N, D]; TND [T1, N, D]: queries of the main attention
+    key : array, dtype as query
+        BSND [Bk, S2, N2, D]; TND [T2, N2, D]: its keys; query head h reads kv head h / (N / N2)
+    query_index : array, dtype as query
+        BSND [B, S1, Ni, Di]; TND [T1, Ni, Di]: index queries
+    key_index : array, dtype as query
+        BSND [Bk, S2, 1, Di]; TND [T2, 1, Di]: index keys, one head
+    weights : array of float16, bfloat16, float32
+        BSND [B, S1, Ni]; TND [T1, Ni]: weight of each index head, as query or float32; may be
+        negative
+    softmax_max : array of float32
+        BSND [B, S1, N]; TND [T1, N]: largest scaled scores of the main attention, taken as they are
+    softmax_sum : array of float32
+        BSND [B, S1, N]; TND [T1, N]: its sums of exp(score - max), taken as they are
+    softmax_max_index : array of float32
+        BSND [B, S1]; TND [T1]: largest index scores, taken as they are
+    softmax_sum_index : array of float32
+        BSND [B, S1]; TND [T1]: their sums of exp(score - max), taken as they are
+    scale_value : float
+        factor of the main attention's scores
+    query_rope : array, dtype as query, optional
+        BSND [B, S1, N, Dr]; TND [T1, N, Dr]: second part of the queries
+    key_rope : array, dtype as query, optional
+        BSND [Bk, S2, N2, Dr]; TND [T2, N2, Dr]: second part of the keys, with query_rope only
+    row_scale : array of float32, optional
+        BSND [B, S1]; TND [T1]: factor of a token's loss and gradients; 0: as padding; absent: 1
+    actual_seq_lengths_query : array or nested sequence of int32, int64, optional
+        [*]: BSND: tokens per sequence, or one for all; absent: S1. TND: inclusive prefix sums,
+        required; rows past the last are padding
+    actual_seq_lengths_key : array or nested sequence of int32, int64, optional
+        [*]: BSND: keys per sequence, or one for all; absent: S2. TND: inclusive prefix sums,
+        required
+    layout : {"BSND", "TND"}, default "BSND"
+        of all tensors
+    sparse_mode : int, default 3
+        3: token i of q sees keys up to n - q + i (causal from the end); 0: all n
+    return_query_index_grad : bool, default True
+        compute query_index_grad
+    return_key_index_grad : bool, default True
+        compute key_index_grad
+    return_weights_grad : bool, default True
+        compute weights_grad
+    return_row_loss : bool, default False
+        whether row_loss is wanted
+    strict : bool, default False
+        also enforce the document's limits
+    loss, query_index_grad, key_index_grad, weights_grad, row_loss : array, optional
+        where to write, never copied; None: allocated; False, for what may be left out: not computed
+    level : str, optional
+        "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
+        `TAMIS_LEVEL`, else the best of this processor
+    implementation : {"auto", "reference", "cpu"}, optional
+        "reference" is float64: the specification
+    threads : int, optional
+        by default what `set_num_threads` says; results do not depend on it
+
+    Returns
+    -------
+    loss : array of float32
+        [1]: sum of the losses of all tokens
+    query_index_grad : array, dtype as query_index, None without `return_query_index_grad`
+        BSND [B, S1, Ni, Di]; TND [T1, Ni, Di]: gradient of query_index
+    key_index_grad : array, dtype as key_index, None without `return_key_index_grad`
+        BSND [Bk, S2, 1, Di]; TND [T2, 1, Di]: gradient of key_index
+    weights_grad : array, dtype as weights, None without `return_weights_grad`
+        BSND [B, S1, Ni]; TND [T1, Ni]: gradient of weights
+    row_loss : array of float32, None without `return_row_loss`
+        BSND [B, S1]; TND [T1]: row_scale times the divergence of each token
+
+    Raises
+    ------
+    ValueError
+        an argument is absent or wrong; the message says which, what was expected and what came
+    NotImplementedError
+        the call is well formed, but nothing here can run it
+    MemoryError
+        an output or scratch cannot be allocated
+    """
+    results = _DENSE_LIGHTNING_INDEXER_GRAD_KL_LOSS(
+        (
+            query,
+            key,
+            query_index,
+            key_index,
+            weights,
+            softmax_max,
+            softmax_sum,
+            softmax_max_index,
+            softmax_sum_index,
+            query_rope,
+            key_rope,
+            row_scale,
+            actual_seq_lengths_query,
+            actual_seq_lengths_key,
+        ),
+        (
+            scale_value,
+            layout,
+            sparse_mode,
+            return_query_index_grad,
+            return_key_index_grad,
+            return_weights_grad,
+            return_row_loss,
+            strict,
+        ),
+        (
+            loss,
+            query_index_grad,
+            key_index_grad,
+            weights_grad,
+            row_loss,
+        ),
+        level,
+        implementation,
+        threads,
+    )
+    return DenseLightningIndexerGradKlLoss(*results)
 
 
 class SparseFlashAttention(NamedTuple, Generic[Array]):

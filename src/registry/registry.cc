@@ -1,5 +1,7 @@
 #include "registry/registry.h"
 
+#include "ops/dense_lightning_indexer/grad_kl_loss_problem.h"
+#include "ops/dense_lightning_indexer/problem.h"
 #include "ops/indexer_prolog/problem.h"
 #include "ops/kv_rows/problem.h"
 #include "ops/lightning_indexer/problem.h"
@@ -42,6 +44,8 @@ std::span<const base::Operator> Operators() {
       prim::MakeOperator<weight_format::NzToNd>(),
       prim::MakeOperator<quantize_index_keys::Room>(),
       prim::MakeOperator<lightning_indexer::Room>(),
+      prim::MakeOperator<dense_lightning_indexer_softmax_lse::Room>(),
+      prim::MakeOperator<dense_lightning_indexer_grad_kl_loss::Room>(),
       prim::MakeOperator<sparse_flash_attention::Room>(),
       prim::MakeOperator<sparse_flash_attention_grad::Room>(),
       sparse_attention_pto::MakeOperator(),

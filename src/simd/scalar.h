@@ -93,6 +93,7 @@ inline V Mul(V a, V b) { return a * b; }
 inline V Div(V a, V b) { return a / b; }
 inline V Fma(V a, V b, V c) { return a * b + c; }
 inline V Max(V a, V b) { return a > b ? a : b; }
+inline V IfPositive(V a, V b) { return a > 0 ? b : 0.0f; }
 inline bool AllEqual(V a, V b) { return a == b; }
 
 inline V ExpNonPositive(V x) {

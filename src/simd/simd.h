@@ -17,6 +17,7 @@
 //   Add Sub Mul Div Fma(a, b, c) = a b + c  Fma is fused except at level scalar
 //   Sqrt(v)                                 to nearest
 //   Max(a, b)                               b where either is NaN
+//   IfPositive(a, b)                        b where a > 0, else 0
 //   AllEqual(a, b)                          false where a lane is NaN
 //   ExpNonPositive(x)                       e^x for x <= 0, NaN stays: below 2 ulp; 0 below -87.33
 //   Transpose(V rows[kLanes])               in place

@@ -40,6 +40,8 @@ SHAPES: dict[str, str | None] = {
     "nz_to_nd": "small",
     "quantize_index_keys": "small",
     "lightning_indexer": "small",
+    "dense_lightning_indexer_softmax_lse": "small",
+    "dense_lightning_indexer_grad_kl_loss": "small",
     "sparse_flash_attention": "small",
     "sparse_flash_attention_grad": "small",
     "sparse_attention_pto": None,

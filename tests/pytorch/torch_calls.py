@@ -339,6 +339,45 @@ def _selected(mode: int, **options: Any) -> Case:
     return Case("nsa_selected_attention", tensors, attributes | options)
 
 
+def _warm_up(op: str, layout: str, *, whole: bool = True, **options: Any) -> Case:
+    """A small call of the indexer's warm-up, with all optional tensors or with none."""
+    rows, keys = ((2, 3), (2, 20)) if layout == "BSND" else ((6,), (40,))
+    tensors = {
+        "query_index": random(*rows, 4, 32),
+        "key_index": random(*keys, 1, 32),
+        "weights": random(*rows, 4),
+    }
+    attributes: dict[str, Any] = {"layout": layout} | options
+    if op.endswith("kl_loss"):
+        tensors |= {"query": random(*rows, 4, 32), "key": random(*keys, 2, 32)}
+        for name, shape in {"": (*rows, 4), "_index": rows}.items():
+            tensors[f"softmax_max{name}"] = torch.full(shape, 2.0)
+            tensors[f"softmax_sum{name}"] = torch.full(shape, 9.0)
+        attributes["scale_value"] = 0.2
+    if whole and op.endswith("kl_loss"):
+        tensors |= {"query_rope": random(*rows, 4, 8), "key_rope": random(*keys, 2, 8)}
+        tensors["row_scale"] = torch.arange(6.0).view(rows)
+    if whole or layout == "TND":
+        lengths = ([2, 6], [20, 40]) if layout == "TND" else ([2, 3], [20, 9])
+        for name, counts in zip(("query", "key"), lengths, strict=True):
+            tensors[f"actual_seq_lengths_{name}"] = torch.tensor(counts, dtype=torch.int32)
+    return Case(op, tensors, attributes)
+
+
+def _warm_ups() -> Iterator[tuple[str, Case]]:
+    """The indexer's warm-up."""
+    loss = "dense_lightning_indexer_grad_kl_loss"
+    for layout in ("BSND", "TND"):
+        for op in ("dense_lightning_indexer_softmax_lse", loss):
+            yield f"{op} {layout} with all tensors", _warm_up(op, layout)
+            yield f"{op} {layout} with the fewest tensors", _warm_up(op, layout, whole=False)
+            yield f"{op} {layout} in fp32", in_fp32(_warm_up(op, layout, sparse_mode=0))
+    for name in ("query_index", "key_index", "weights"):
+        off = _warm_up(loss, "TND", **{f"return_{name}_grad": False})
+        yield f"{loss} but for that of {name}", off
+    yield f"{loss}, losses of tokens", _warm_up(loss, "BSND", return_row_loss=True)
+
+
 def _branch_grads(folder: Path) -> Iterator[tuple[str, Case]]:
     """Gradients of selected and of compressed attention."""
     for mode in (0, 2, 3):
@@ -557,6 +596,7 @@ def forms(folder: Path) -> Iterator[tuple[str, Case]]:
         yield f"sliding_window_attention_grad {layout} in fp32", in_fp32(grad)
     yield "sliding_window_attention_grad with all tensors", _whole_window_grad()
     yield from _branch_grads(folder)
+    yield from _warm_ups()
     for forward in (_window("TND", "TND"), _selected(3), _compressed(folder)):
         for name in ("query", "key", "value"):
             grad = attention_grad(forward, **{f"return_{name}_grad": False})

@@ -161,6 +161,55 @@ void LightningIndexer(ContractCall* c) {
       .Values("key_shadow", [](int64_t) { return 255.0; });
 }
 
+// Query tokens and index keys of the indexer's warm-up.
+Tokens SetDenseIndexer(ContractCall* c) {
+  Random& random = c->random();
+  Tokens t = DrawTokens(c);
+  t.keys = t.tnd ? Keys::kTnd : Keys::kBsnd;
+  const Placement place(t, &random);
+  const int64_t dim = random.Between(1, 24);
+  SetTokenSizes(c, t);
+  const auto of = [&](const std::vector<int64_t>& lengths) {
+    return t.tnd ? Prefix(lengths) : lengths;
+  };
+  c->Set("layout", std::string(t.tnd ? "TND" : "BSND"))
+      .Set("sparse_mode", SomeMode(c))
+      .Size("Ni", random.Between(1, 5))
+      .Size("Di", dim)
+      .Type("query_index", t.dtype)
+      .Type("weights", c->Coin() ? DType::kFloat32 : t.dtype);
+  c->call()
+      .List("actual_seq_lengths_query", t.lengths, of(t.q))
+      .List("actual_seq_lengths_key", t.lengths, of(t.n))
+      .Strided("key_index", t.dtype, place.Shape(dim), t.gap, place.Values(dim, &random));
+  return t;
+}
+
+void DenseLightningIndexerSoftmaxLse(ContractCall* c) { SetDenseIndexer(c); }
+
+void DenseLightningIndexerGradKlLoss(ContractCall* c) {
+  Random& random = c->random();
+  const Tokens t = SetDenseIndexer(c);
+  const std::vector<int64_t> keys = Placement(t, &random).Shape(1);  // [B,] keys, 1, 1
+  const int64_t kv_heads = random.Between(1, 3);
+  c->Size(t.tnd ? "T2" : "Bk", keys[0])
+      .Size("N", kv_heads * random.Between(1, 3))
+      .Size("N2", kv_heads)
+      .Size("D", random.Between(1, 24))
+      .Size("Dr", random.Between(1, 8))
+      .Set("scale_value", 0.05 + 0.5 * random.Uniform());
+  if (!t.tnd) c->Size("S2", keys[1]);
+  if (c->Coin()) {
+    c->Need("query_rope").Need("key_rope");
+  } else {
+    c->Omit("query_rope").Omit("key_rope");
+  }
+  SetStatistics(c);
+  c->Values("softmax_max_index", [&random](int64_t) {
+     return 3 * random.Normal();
+   }).Values("softmax_sum_index", [&random](int64_t) { return 1 + 20 * random.Uniform(); });
+}
+
 void QuantizeIndexKeys(ContractCall* c) {
   for (const char* size : {"Bk", "S2", "T2", "pages", "page_size"}) c->Size(size, c->SomeSize(20));
   c->Size("D", c->SomeSize(140));
@@ -446,31 +495,34 @@ struct Recipe {
   const char* op;
   void (*draw)(ContractCall*);
 };
-constexpr Recipe kRecipes[] = {{"nsa_compress", &NsaCompress},
-                               {"nsa_compress_grad", &NsaCompress},
-                               {"nsa_compress_attention", &NsaCompressAttention},
-                               {"nsa_compress_attention_grad", &NsaCompressAttentionGrad},
-                               {"nsa_compress_attention_infer", &NsaCompressAttentionInfer},
-                               {"nsa_compress_infer", &NsaCompressInfer},
-                               {"nsa_selected_attention", &NsaSelectedAttention},
-                               {"nsa_selected_attention_grad", &NsaSelectedAttentionGrad},
-                               {"nsa_selected_attention_infer", &NsaSelectedAttentionInfer},
-                               {"sliding_window_attention", &SlidingWindowAttention},
-                               {"sliding_window_attention_grad", &SlidingWindowAttentionGrad},
-                               {"mla_prolog", &MlaProlog},
-                               {"indexer_prolog", &IndexerProlog},
-                               {"nd_to_nz", &WeightFormat},
-                               {"nz_to_nd", &WeightFormat},
-                               {"quantize_index_keys", &QuantizeIndexKeys},
-                               {"lightning_indexer", &LightningIndexer},
-                               {"sparse_flash_attention", &SparseFlashAttention},
-                               {"sparse_flash_attention_grad", &SparseFlashAttentionGrad},
-                               {"sparse_attention_pto", &SparseAttentionPto},
-                               {"pack_kv_rows", &PackKvRows},
-                               {"unpack_kv_rows", &UnpackKvRows},
-                               {"merge_attention_states", &MergeAttentionStates},
-                               {"merge_topk", &MergeTopk},
-                               {"localize_indices", &LocalizeIndices}};
+constexpr Recipe kRecipes[] = {
+    {"nsa_compress", &NsaCompress},
+    {"nsa_compress_grad", &NsaCompress},
+    {"nsa_compress_attention", &NsaCompressAttention},
+    {"nsa_compress_attention_grad", &NsaCompressAttentionGrad},
+    {"nsa_compress_attention_infer", &NsaCompressAttentionInfer},
+    {"nsa_compress_infer", &NsaCompressInfer},
+    {"nsa_selected_attention", &NsaSelectedAttention},
+    {"nsa_selected_attention_grad", &NsaSelectedAttentionGrad},
+    {"nsa_selected_attention_infer", &NsaSelectedAttentionInfer},
+    {"sliding_window_attention", &SlidingWindowAttention},
+    {"sliding_window_attention_grad", &SlidingWindowAttentionGrad},
+    {"mla_prolog", &MlaProlog},
+    {"indexer_prolog", &IndexerProlog},
+    {"nd_to_nz", &WeightFormat},
+    {"nz_to_nd", &WeightFormat},
+    {"quantize_index_keys", &QuantizeIndexKeys},
+    {"lightning_indexer", &LightningIndexer},
+    {"dense_lightning_indexer_softmax_lse", &DenseLightningIndexerSoftmaxLse},
+    {"dense_lightning_indexer_grad_kl_loss", &DenseLightningIndexerGradKlLoss},
+    {"sparse_flash_attention", &SparseFlashAttention},
+    {"sparse_flash_attention_grad", &SparseFlashAttentionGrad},
+    {"sparse_attention_pto", &SparseAttentionPto},
+    {"pack_kv_rows", &PackKvRows},
+    {"unpack_kv_rows", &UnpackKvRows},
+    {"merge_attention_states", &MergeAttentionStates},
+    {"merge_topk", &MergeTopk},
+    {"localize_indices", &LocalizeIndices}};
 
 }  // namespace
 

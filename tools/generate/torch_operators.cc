@@ -87,8 +87,12 @@ std::string Schema(const Contract& contract, bool out) {
 // Without results there is nothing that the overload `out` could do beside the other.
 bool HasResults(const Contract& contract) { return !Fields(contract, IsResult).empty(); }
 
-// Whether an operator is its gradient.
+// Whether an operator is its gradient, or it brings gradients of its own inputs.
 bool HasGradient(const Contract& contract) {
+  const bool brings =
+      std::any_of(contract.fields.begin(), contract.fields.end(),
+                  [](const auto& f) { return f.is_output() && !f.gradient_of.empty(); });
+  if (brings && contract.gradient_of.empty()) return true;
   const auto all = registry::Operators();
   return std::any_of(all.begin(), all.end(), [&](const base::Operator& op) {
     return op.contract->gradient_of == contract.name;

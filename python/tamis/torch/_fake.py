@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 import tamis
+from tamis.torch._autograd import brings_gradients
 
 Sizes = dict[str, Any]  # dimensions and attributes by name; int or torch.SymInt
 
@@ -43,8 +44,10 @@ def register_run_plan() -> None:
 
 @functools.cache
 def _differentiable() -> set[str]:
-    """Operators that have a gradient operator."""
-    return {tamis.describe(operator)["gradient_of"] for operator in tamis.operators()}
+    """Operators that have a gradient operator, or bring their gradients."""
+    contracts = [tamis.describe(operator) for operator in tamis.operators()]
+    own = {contract["name"] for contract in contracts if brings_gradients(contract)}
+    return own | {contract["gradient_of"] for contract in contracts}
 
 
 def _outputs(contract: dict[str, Any]) -> list[dict[str, Any]]:

@@ -93,7 +93,7 @@ void Room::OnCpu(Problem& problem, const Params& in, const prim::CpuTarget& targ
   problem.args = {};
   problem.args.attend = problem.forward.args;
   Bind(problem, in, &problem.args);
-  problem.keys.rows = in.key.shape[0];
+  problem.rows_of_batch = in.key.shape[0];
   MakeWork(target, &problem, work);
 }
 

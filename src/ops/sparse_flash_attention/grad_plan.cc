@@ -5,6 +5,7 @@
 #include "ops/sparse_flash_attention/cpu/grad_kernel_units.h"
 #include "ops/sparse_flash_attention/grad_problem.h"
 #include "prim/attention/tokens.h"
+#include "prim/attention_grad/call.h"
 #include "prim/attention_grad/tokens.h"
 #include "prim/call/room.h"
 
@@ -110,7 +111,7 @@ void Room::OnCpu(Problem& problem, const Params& in, const prim::CpuTarget& targ
   prim::attention::Begin(&problem.forward);
   problem.forward.args = {};
   AddSequences(p, p.causal, &problem.forward);
-  problem.keys = prim::attention_grad::KeyLayoutOf(p, in.key);
+  SetKeys(p, in.key, &problem);
   KernelArgs& a = problem.args;
   a = {};
   prim::attention::Args& attend = a.list.attend;

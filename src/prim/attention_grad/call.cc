@@ -69,25 +69,9 @@ void CutQueries(Call* call) {
     floats = floats_of_group(rows / 2 / a.attend.group);
   a.groups_per_chunk =
       std::max(base::CeilDiv(kLeastItems, a.attend.kv_heads), kMostSlotFloats / floats);
-  CutGroups(sequences, a.tokens_per_group, &call->groups);
-  const auto groups = static_cast<int64_t>(call->groups.size());
+  CutGroups(sequences, a.tokens_per_group, &call->chunks);
+  const auto groups = static_cast<int64_t>(call->chunks.groups.size());
   a.groups_per_chunk = std::min(a.groups_per_chunk, std::max<int64_t>(groups, 1));
-}
-
-// Phases of one chunk, groups [first, first + count).
-void AddChunk(int64_t first, int64_t count, const CpuTarget& target, const Args& a, Parts* parts,
-              CpuWork* work) {
-  static constexpr KernelTable kQueries = {kAttentionGradQueriesUnits};
-  static constexpr KernelTable kKeys = {kAttentionGradKeysUnits};
-  work->phases.push_back({.items = count * a.attend.kv_heads,
-                          .kernel = kQueries.at(target.level, a.attend.element),
-                          .first = first * a.attend.kv_heads});
-  const int64_t begin = parts->items;
-  parts->AddChunk(first, count);
-  if (a.key_grad.data == nullptr && a.value_grad.data == nullptr) return;
-  work->phases.push_back({.items = parts->items - begin,
-                          .kernel = kKeys.at(target.level, a.attend.element),
-                          .first = begin});
 }
 
 }  // namespace
@@ -97,30 +81,32 @@ GradRows GradRowsOf(const attention::Rows& rows) {
 }
 
 void MakeWork(const CpuTarget& target, Call* call, CpuWork* work) {
+  static constexpr KernelTable kQueries = {kAttentionGradQueriesUnits};
+  static constexpr KernelTable kKeys = {kAttentionGradKeysUnits};
   Args& a = call->args;
   a.attend.sequences = call->forward.key_sequences.data();
   a.attend.sequence_count = static_cast<int64_t>(call->forward.key_sequences.size());
   CutKeys(&a);
   CutQueries(call);
-  call->parts.clear();
-  Parts parts = {.sequences = call->forward.key_sequences,
-                 .groups = call->groups,
-                 .keys = call->keys,
-                 .items_of =
-                     [&a](int64_t keys) {
-                       const int64_t units = base::CeilDiv(UnitsOf(a, keys), a.units_per_item);
-                       return Times(units, a.attend.kv_heads);
-                     },
-                 .parts = &call->parts};
-  const auto groups = static_cast<int64_t>(call->groups.size());
-  if (groups == 0) AddChunk(0, 0, target, a, &parts, work);
-  for (int64_t first = 0; first < groups; first += a.groups_per_chunk)
-    AddChunk(first, std::min(a.groups_per_chunk, groups - first), target, a, &parts, work);
-  a.sum_rows = PlaceSums(&call->parts);
-  a.groups = call->groups.data();
-  a.group_count = groups;
-  a.parts = call->parts.data();
-  a.part_count = static_cast<int64_t>(call->parts.size());
+  const bool wants_keys = a.key_grad.data != nullptr || a.value_grad.data != nullptr;
+  const auto items_of = [&a](int64_t keys) {
+    return base::CeilDiv(UnitsOf(a, keys), a.units_per_item);
+  };
+  AddChunks({.sequences = call->forward.key_sequences,
+             .packed_keys = call->packed_keys,
+             .key_batches = call->key_batches,
+             .rows_of_batch = call->rows_of_batch,
+             .groups_per_chunk = a.groups_per_chunk,
+             .kv_heads = a.attend.kv_heads,
+             .items_of = items_of,
+             .of_queries = kQueries.at(target.level, a.attend.element),
+             .of_keys = wants_keys ? kKeys.at(target.level, a.attend.element) : nullptr},
+            &call->chunks, work);
+  a.sum_rows = call->chunks.sum_rows;
+  a.groups = call->chunks.groups.data();
+  a.group_count = static_cast<int64_t>(call->chunks.groups.size());
+  a.parts = call->chunks.parts.data();
+  a.part_count = static_cast<int64_t>(call->chunks.parts.size());
   work->scratch_bytes = Times(Scratch(a).total, sizeof(float));
   work->shared_bytes = Times(Shared(a).total, sizeof(float));
 }

@@ -4,21 +4,22 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "prim/attention/call.h"
 #include "prim/attention_grad/chunks.h"
+#include "prim/attention_grad/cpu/args.h"
 #include "prim/call/work.h"
 
 namespace tamis::prim::attention_grad {
 
 /// Base of a room's Problem.
 struct Call {
-  attention::Call forward;  // sequences with one source, and args without tensors of results
-  KeyLayout keys;
+  attention::Call forward;    // sequences with one source, and args without tensors of results
+  bool packed_keys = true;    // [T2, ...] instead of [B, S2, ...]
+  int64_t key_batches = 1;    // B; of packed keys 1
+  int64_t rows_of_batch = 0;  // S2 or T2
   Args args;
-  std::vector<Group> groups;
-  std::vector<Part> parts;
+  Chunks chunks;
 };
 
 /// Of a gradient that lies as these rows.

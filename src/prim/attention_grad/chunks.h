@@ -1,44 +1,42 @@
-// How groups of query tokens come in chunks, and which key rows each chunk adds to.
+// How the gradients of keys are cut: query tokens into groups, groups into chunks, and the keys
+// that a chunk sees into parts. In each chunk a first phase takes its groups, a second its parts:
+// every key has one owner, who adds up what the groups have left, in their order.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <vector>
 
+#include "prim/attention/cpu/args.h"
 #include "prim/attention_grad/cpu/args.h"
+#include "prim/call/work.h"
 
 namespace tamis::prim::attention_grad {
 
-/// Where the rows of keys lie.
-struct KeyLayout {
-  bool packed = true;   // [T2, ...] instead of [B, S2, ...]
-  int64_t batches = 1;  // B; of packed keys 1
-  int64_t rows = 0;     // S2 or T2
+struct Cutting {
+  const std::vector<attention::Sequence>& sequences;  // with one source
+  bool packed_keys = true;                            // [T2, ...] instead of [B, S2, ...]
+  int64_t key_batches = 1;                            // B; of packed keys 1
+  int64_t rows_of_batch = 0;                          // S2 or T2
+  int64_t groups_per_chunk = 1;
+  int64_t kv_heads = 1;
+  /// Items of the second phase that so many keys are, for one kv head.
+  std::function<int64_t(int64_t keys)> items_of;
+  CpuKernel* of_queries = nullptr;
+  CpuKernel* of_keys = nullptr;  // null: no gradient of keys is wanted
 };
 
-/// The query tokens of every sequence, at most `most` in a group.
-void CutGroups(const std::vector<attention::Sequence>& sequences, int64_t most,
-               std::vector<Group>* groups);
-
-/// Parts of a call, chunk by chunk.
-struct Parts {
-  const std::vector<attention::Sequence>& sequences;
-  const std::vector<Group>& groups;
-  KeyLayout keys;
-  std::function<int64_t(int64_t keys)> items_of;  // items of the second phase
-  std::vector<Part>* parts;
-  int64_t items = 0;  // so far
-
-  /// Of the chunk of groups [first, first + count). The first chunk, also one of no groups, has
-  /// the key rows that no sequence with query tokens has, too: their gradients are 0.
-  void AddChunk(int64_t first, int64_t count);
-
- private:
-  void Add(Part part);
-  void AddUnseen();
+struct Chunks {
+  std::vector<Group> groups;
+  std::vector<Part> parts;
+  int64_t sum_rows = 0;  // keys whose sums wait from chunk to chunk
 };
 
-/// Says where the sums of sequences wait that go over the ends of chunks; how many rows those are.
-int64_t PlaceSums(std::vector<Part>* parts);
+/// The groups alone.
+void CutGroups(const std::vector<attention::Sequence>& sequences, int64_t tokens_per_group,
+               Chunks* chunks);
+
+/// The parts, and both phases of every chunk.
+void AddChunks(const Cutting& cutting, Chunks* chunks, CpuWork* work);
 
 }  // namespace tamis::prim::attention_grad

@@ -17,12 +17,6 @@ int64_t FirstKeyRow(const TokenProblem& p, const TensorView& key, const TokenSeq
 
 }  // namespace
 
-KeyLayout KeyLayoutOf(const TokenProblem& p, const TensorView& key) {
-  return {.packed = Packed(p),
-          .batches = Packed(p) ? 1 : key.shape[0],
-          .rows = key.shape[Packed(p) ? 0 : 1]};
-}
-
 int64_t RowsOf(const TokenProblem& p, const base::Dims& dims, const KeyNames& names) {
   const int64_t queries = p.padded_queries ? Times(dims["B"], dims["S1"]) : dims["T1"];
   const int64_t keys =
@@ -49,7 +43,9 @@ void BeginGrad(const TokenProblem& p, const Tensors& in, Call* call) {
   call->args = {};
   call->args.attend = call->forward.args;
   BindTensors(p, in, &call->args);
-  call->keys = KeyLayoutOf(p, in.key);
+  call->packed_keys = Packed(p);
+  call->key_batches = Packed(p) ? 1 : in.key.shape[0];
+  call->rows_of_batch = in.key.shape[Packed(p) ? 0 : 1];
 }
 
 // Five products, of which two over values: S, dQ, dK; dP, dV. What is not wanted is not counted.

@@ -31,9 +31,6 @@ Tensors TensorsOf(const Params& in) {
           in.softmax_sum, in.query_grad, in.key_grad, in.value_grad};
 }
 
-/// Of a tensor with the keys' leading dimensions.
-KeyLayout KeyLayoutOf(const TokenProblem& p, const TensorView& key);
-
 /// Rows of the reference: those of queries, then those of keys.
 int64_t RowsOf(const TokenProblem& p, const base::Dims& dims, const KeyNames& names = {});
 

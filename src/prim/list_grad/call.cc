@@ -23,6 +23,12 @@ void FindSlots(Args* args) {
 
 }  // namespace
 
+void SetKeys(const TokenProblem& p, const TensorView& key, Call* call) {
+  call->packed_keys = p.key_layout == TokenLayout::kTnd;
+  call->key_batches = call->packed_keys ? 1 : key.shape[0];
+  call->rows_of_batch = key.shape[call->packed_keys ? 0 : 1];
+}
+
 void AddPiece(const Piece& piece, Args* args) { args->pieces[args->piece_count++] = piece; }
 void AddOutput(const Output& output, Args* args) { args->outputs[args->output_count++] = output; }
 
@@ -33,32 +39,27 @@ void MakeWork(const CpuTarget& target, CpuKernel* queries, Call* call, Args* arg
   a.attend.sequences = sequences.data();
   a.attend.sequence_count = static_cast<int64_t>(sequences.size());
   FindSlots(&a);
-  attention_grad::CutGroups(sequences, 1, &call->groups);
-  const auto groups = static_cast<int64_t>(call->groups.size());
+  attention_grad::Chunks& chunks = call->chunks;
+  CutGroups(sequences, 1, &chunks);
+  const auto groups = static_cast<int64_t>(chunks.groups.size());
   a.tokens_per_chunk = std::min(std::max(kLeastTokens, kMostSlotFloats / Slot(a).total),
                                 std::max<int64_t>(groups, 1));
   a.strips = base::CeilDiv(a.columns, kStripColumns);
-  call->parts.clear();
-  attention_grad::Parts parts = {
-      .sequences = sequences,
-      .groups = call->groups,
-      .keys = call->keys,
-      .items_of = [&a](int64_t keys) { return Times(base::CeilDiv(keys, kRangeKeys), a.strips); },
-      .parts = &call->parts};
-  for (int64_t first = 0; first < std::max<int64_t>(groups, 1); first += a.tokens_per_chunk) {
-    const int64_t count = std::min(a.tokens_per_chunk, groups - first);
-    const int64_t begin = parts.items;
-    parts.AddChunk(first, count);
-    work->phases.push_back({.items = count, .kernel = queries, .first = first});
-    if (a.output_count == 0) continue;
-    work->phases.push_back(
-        {.items = parts.items - begin, .kernel = kKeys.at(target.level), .first = begin});
-  }
-  a.sum_rows = attention_grad::PlaceSums(&call->parts);
-  a.groups = call->groups.data();
+  AddChunks(
+      {.sequences = sequences,
+       .packed_keys = call->packed_keys,
+       .key_batches = call->key_batches,
+       .rows_of_batch = call->rows_of_batch,
+       .groups_per_chunk = a.tokens_per_chunk,
+       .items_of = [&a](int64_t keys) { return Times(base::CeilDiv(keys, kRangeKeys), a.strips); },
+       .of_queries = queries,
+       .of_keys = a.output_count > 0 ? kKeys.at(target.level) : nullptr},
+      &chunks, work);
+  a.sum_rows = a.output_count > 0 ? chunks.sum_rows : 0;
+  a.groups = chunks.groups.data();
   a.group_count = groups;
-  a.parts = call->parts.data();
-  a.part_count = static_cast<int64_t>(call->parts.size());
+  a.parts = chunks.parts.data();
+  a.part_count = static_cast<int64_t>(chunks.parts.size());
   work->scratch_bytes = Times(KeyScratch(a).total, sizeof(float));
   work->shared_bytes = Times(Shared(a).total, sizeof(float));
 }

@@ -4,10 +4,10 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "prim/attention/call.h"
 #include "prim/attention_grad/chunks.h"
+#include "prim/call/token_sequences.h"
 #include "prim/call/work.h"
 #include "prim/list_grad/cpu/args.h"
 
@@ -15,15 +15,19 @@ namespace tamis::prim::list_grad {
 
 /// Base of a room's Problem.
 struct Call {
-  attention::Call forward;  // sequences
-  attention_grad::KeyLayout keys;
-  std::vector<Group> groups;
-  std::vector<Part> parts;
+  attention::Call forward;    // sequences
+  bool packed_keys = true;    // [T2, ...] instead of [B, S2, ...]
+  int64_t key_batches = 1;    // B; of packed keys 1
+  int64_t rows_of_batch = 0;  // S2 or T2
+  attention_grad::Chunks chunks;
 };
 
 /// Puts rows of heads among the pieces, and a gradient among the outputs.
 void AddPiece(const Piece& piece, Args* args);
 void AddOutput(const Output& output, Args* args);
+
+/// Where the rows of a tensor with the keys' leading dimensions lie.
+void SetKeys(const TokenProblem& p, const TensorView& key, Call* call);
 
 /// Where the call's sequences and the args, but for tensors, are filled: chunks, phases of
 /// `queries` and of the second kernel, and shared memory. Scratch is at least the second phase's.

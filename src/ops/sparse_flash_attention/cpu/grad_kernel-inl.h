@@ -5,7 +5,7 @@
 //
 // Heads lie on the lanes in all but dQ. P and dS stay for the second phase, prim/list_grad.
 #include "ops/sparse_flash_attention/cpu/grad_kernel.h"
-#include "prim/attention_grad/cpu/products-inl.h"
+#include "prim/blocks/gradients-inl.h"
 #include "prim/list_grad/cpu/positions-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
@@ -148,7 +148,6 @@ inline void AddDeltas(const Worker& w, int64_t first, int64_t count) {
 
 // P, dP in the place of dS, and delta.
 inline void FindProbabilities(const Worker& w) {
-  using attention_grad::ProductsOfUnit;
   const prim::attention::Args& a = w.attend();
   const int64_t columns = KeyColumns(w);
   const int64_t value_columns = ColumnsOf(a.value_dim);
@@ -158,20 +157,18 @@ inline void FindProbabilities(const Worker& w) {
   if (a.rope_dim > 0) PackHeads(w, a.query_rope, a.rope_dim, columns, ColumnsOf(a.dim), queries);
   PackHeads(w, w.a.out_grad, a.value_dim, value_columns, 0, out_grads);
   const int64_t vectors = (w.heads() + kLanes - 1) / kLanes;
-  const attention_grad::Probabilities finish = {Set(a.scale), w.scratch + w.at.max,
-                                                w.scratch + w.at.factor};
+  const Probabilities finish = {Set(a.scale), w.scratch + w.at.max, w.scratch + w.at.factor};
   const float* const keys = w.scratch + w.at.keys;
   for (int64_t first = 0; first < w.token.count; first += kTileKeys) {
     const int64_t count = Smaller(kTileKeys, w.token.count - first);
     SpreadKeys(w, first, count);
-    ProductsOfUnit(keys, w.at.key_stride, queries, columns, count, vectors,
+    ProductsOfKeys(keys, w.at.key_stride, queries, columns, count, vectors,
                    w.FactorsOf(kProbabilities, first), w.stride(), finish);
     if (w.repeats) RepeatProbabilities(w, first, count);
     if (!a.value_in_key) SpreadValues(w, first, count);
-    ProductsOfUnit(a.value_in_key ? keys : w.scratch + w.at.values,
+    ProductsOfKeys(a.value_in_key ? keys : w.scratch + w.at.values,
                    a.value_in_key ? w.at.key_stride : w.at.value_stride, out_grads, value_columns,
-                   count, vectors, w.FactorsOf(kScoreGrads, first), w.stride(),
-                   attention_grad::AsIs());
+                   count, vectors, w.FactorsOf(kScoreGrads, first), w.stride(), AsIs());
     AddDeltas(w, first, count);
   }
 }
@@ -199,16 +196,15 @@ inline void AddQueryGrads(const Worker& w, int64_t first, int64_t count) {
     float* rows[kHeadsAtOnce];
     for (int64_t i = 0; i < kHeadsAtOnce; ++i)
       rows[i] = grads + (i < heads ? h + i : w.heads()) * w.at.dim_stride;
-    attention_grad::AddProducts({w.FactorsOf(kScoreGrads, first) + h, 1, w.stride()},
-                                w.scratch + w.at.keys, w.at.key_stride, count, rows, heads,
-                                w.at.dim_stride);
+    AddProducts({w.FactorsOf(kScoreGrads, first) + h, 1, w.stride()}, w.scratch + w.at.keys,
+                w.at.key_stride, count, rows, heads, w.at.dim_stride);
   }
 }
 
 inline void FindQueryGrads(const Worker& w) {
   const bool wanted = w.a.query_grad.data != nullptr || w.a.query_rope_grad.data != nullptr;
   float* const grads = w.scratch + w.at.query_grads;
-  __builtin_memset(grads, 0, static_cast<size_t>(w.heads() * w.at.dim_stride) * sizeof(*grads));
+  Clear(grads, w.heads() * w.at.dim_stride);
   for (int64_t first = 0; first < w.token.count; first += kTileKeys) {
     const int64_t count = Smaller(kTileKeys, w.token.count - first);
     FindScoreGrads(w, first, count);
@@ -228,16 +224,14 @@ inline void WriteQueryGrads(const Worker& w, const Heads& to, int64_t column, in
 // - exp(sink - max) / sum delta, which the token adds to the gradients of sinks. Without a key that
 // is 0, whatever the statistics are.
 inline void PutSinkGrads(const Worker& w, float* to) {
-  const attention_grad::Probabilities::OfRows nothing = {Set(1.0f), Zero(), Zero()};
   for (int64_t v = 0; v < w.stride(); v += kLanes) {
-    attention_grad::Probabilities::OfRows share = nothing;
-    share.max = Load(w.scratch + w.at.max + v);
-    share.factor = Load(w.scratch + w.at.factor + v);
     const int64_t rest = w.heads() - v;
     const V sinks = rest >= kLanes ? Load(w.a.sinks + v)
                     : rest > 0     ? LoadN(w.a.sinks + v, static_cast<int>(rest))
                                    : Zero();
-    const V term = Mul(share(sinks), Sub(Zero(), Load(w.scratch + w.at.delta + v)));
+    const V share = Probability(sinks, Set(1.0f), Load(w.scratch + w.at.max + v),
+                                Load(w.scratch + w.at.factor + v));
+    const V term = Mul(share, Sub(Zero(), Load(w.scratch + w.at.delta + v)));
     Store(to + v, w.token.count > 0 ? term : Zero());
   }
 }

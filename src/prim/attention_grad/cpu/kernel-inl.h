@@ -124,9 +124,9 @@ inline void FindProbabilities(const Worker& w, int64_t unit, const Range& positi
                LoadDeltas(w, batch);
                const Probabilities finish = {Set(a.attend.scale), w.scratch + w.at.row_max,
                                              w.scratch + w.at.row_factor};
-               ProductsOfUnit(keys, w.at.key_stride, queries, ColumnsOf(dim), count, vectors, p,
+               ProductsOfKeys(keys, w.at.key_stride, queries, ColumnsOf(dim), count, vectors, p,
                               stride, finish);
-               ProductsOfUnit(values, w.at.unit_value_stride, out_grads, ColumnsOf(value_dim),
+               ProductsOfKeys(values, w.at.unit_value_stride, out_grads, ColumnsOf(value_dim),
                               count, vectors, grad, stride, AsIs());
                if (!SeesAll(w, batch, positions)) HidePairs(w, batch, positions, stride, p, grad);
                AddDeltas(w, batch, count, stride, p, grad);
@@ -215,14 +215,6 @@ struct KeyWorker {
 inline float* SumsAt(const KeyWorker& w, int64_t offset, int64_t stride, int64_t position) {
   const int64_t row = w.kv_head * w.a.sum_rows + w.part.sum_begin + position;
   return static_cast<float*>(w.shared) + offset + row * stride;
-}
-
-inline void Copy(const float* from, int64_t floats, float* to) {
-  __builtin_memcpy(to, from, static_cast<size_t>(floats) * sizeof(float));
-}
-
-inline void Clear(float* to, int64_t floats) {
-  __builtin_memset(to, 0, static_cast<size_t>(floats) * sizeof(float));
 }
 
 // What one group adds to a unit's keys (x: queries, factors dS) or values (x: gradients of outputs,

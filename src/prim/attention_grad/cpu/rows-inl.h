@@ -2,7 +2,7 @@
 #pragma once
 
 #include "prim/attention_grad/cpu/item-inl.h"
-#include "prim/attention_grad/cpu/products-inl.h"
+#include "prim/blocks/gradients-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {
@@ -74,6 +74,7 @@ inline void PackPanels(const Batch& batch, const Heads& heads, int64_t dim, floa
   }
 }
 
+// As fp32 rows.
 inline void WidenBatch(const Batch& batch, const Heads& heads, int64_t dim, int64_t stride,
                        float* to) {
   for (int64_t row = 0; row < batch.rows; ++row)

@@ -1,6 +1,6 @@
 // The second phase of gradients over lists, one level: sums of keys.
-#include "prim/attention_grad/cpu/products-inl.h"
 #include "prim/blocks/find-inl.h"
+#include "prim/blocks/gradients-inl.h"
 #include "prim/list_grad/cpu/positions-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
@@ -97,8 +97,8 @@ inline void AddPairs(const Item& item, const Token& token, int64_t begin, int64_
       to[k] = columns.begin +
               (k < count ? item.SumsOf(token.positions[first + k]) : item.scratch + item.at.nobody);
     }
-    attention_grad::AddProducts({factors + first * stride, stride, 1}, rows, kStripColumns,
-                                a.attend.group, to, count, columns.end - columns.begin);
+    AddProducts({factors + first * stride, stride, 1}, rows, kStripColumns, a.attend.group, to,
+                count, columns.end - columns.begin);
   }
 }
 
@@ -163,9 +163,7 @@ void ListGradKeys(const void* args, int64_t index, void* scratch, void* shared) 
                 (strip * a.sum_rows + part.sum_begin + begin) * kStripColumns;
   }
   const int64_t keys = item.positions.end - item.positions.begin;
-  if (part.first) {
-    __builtin_memset(item.sums, 0, static_cast<size_t>(keys * kStripColumns) * sizeof(*item.sums));
-  }
+  if (part.first) Clear(item.sums, keys * kStripColumns);
   AddTokens(item, shared);
   if (part.last) WriteGrads(item);
 }

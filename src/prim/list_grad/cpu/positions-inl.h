@@ -11,10 +11,10 @@ namespace {
 namespace list_grad {
 
 using prim::attention::List;
-using prim::attention::SeenBy;
-using prim::attention::SlotsOf;
 using prim::attention::Range;
+using prim::attention::SeenBy;
 using prim::attention::Sequence;
+using prim::attention::SlotsOf;
 using prim::attention::Source;
 using prim::list_grad::Args;
 using prim::list_grad::Group;

@@ -1,5 +1,5 @@
-// The five products of a gradient of attention, and rows as they take them. Query rows lie on the
-// lanes in the first two, dims in the others.
+// What gradients of attention and of index scores are made of: products of keys and rows that stay
+// in memory, probabilities from statistics, and sums of rows times factors.
 #pragma once
 
 #include "prim/blocks/attention_tile-inl.h"
@@ -7,12 +7,8 @@
 namespace tamis::TAMIS_LEVEL {
 namespace {
 
-namespace attention_grad {
-
-// exp(88) is finite, and what is far above stays infinite.
-constexpr float kMostExponent = 89.0f;
-
-// to[key][row] = finish(key . row) over a unit and a batch.
+// to[key][row] = finish(key . row) over `count` keys and `vectors` of rows, finish.Of(v) being what
+// finishes those of vector v.
 template <int64_t kStride, class Finish>
 inline void Products(const float* keys, int64_t key_stride, const float* panels, int64_t columns,
                      int64_t count, int64_t vectors, float* to, int64_t stride,
@@ -33,7 +29,7 @@ inline void Products(const float* keys, int64_t key_stride, const float* panels,
       });
 }
 template <class Finish>
-inline void ProductsOfUnit(const float* keys, int64_t key_stride, const float* panels,
+inline void ProductsOfKeys(const float* keys, int64_t key_stride, const float* panels,
                            int64_t columns, int64_t count, int64_t vectors, float* to,
                            int64_t stride, const Finish& finish) {
   switch (key_stride) {
@@ -48,6 +44,25 @@ inline void ProductsOfUnit(const float* keys, int64_t key_stride, const float* p
   }
 }
 
+struct AsIs {
+  struct OfRows {
+    TAMIS_INLINE V operator()(V product) const { return product; }
+  };
+  TAMIS_INLINE OfRows Of(int64_t /*v*/) const { return {}; }
+};
+
+// exp(88) is finite, and what is far above stays infinite.
+constexpr float kMostExponent = 89.0f;
+
+// exp(scale product - max) factor, whatever the statistics are. A NaN stays one: Max gives its
+// second operand then.
+TAMIS_INLINE V Probability(V product, V scale, V max, V factor) {
+  const V x = Sub(Mul(product, scale), max);
+  const V least = Max(Set(-kMostExponent), Sub(Zero(), x));
+  return Mul(ExpNonPositive(Sub(Zero(), least)), factor);
+}
+
+// Of the rows of a product.
 struct Probabilities {
   V scale;
   const float* max;
@@ -55,24 +70,20 @@ struct Probabilities {
 
   struct OfRows {
     V scale, max, factor;
-    TAMIS_INLINE V operator()(V product) const {
-      const V x = Sub(Mul(product, scale), max);
-      // Whatever the statistics are. A NaN stays one: Max gives its second operand then.
-      const V least = Max(Set(-kMostExponent), Sub(Zero(), x));
-      return Mul(ExpNonPositive(Sub(Zero(), least)), factor);
-    }
+    TAMIS_INLINE V operator()(V product) const { return Probability(product, scale, max, factor); }
   };
   TAMIS_INLINE OfRows Of(int64_t v) const {
     return {scale, Load(max + v * kLanes), Load(factor + v * kLanes)};
   }
 };
 
-struct AsIs {
-  struct OfRows {
-    TAMIS_INLINE V operator()(V product) const { return product; }
-  };
-  TAMIS_INLINE OfRows Of(int64_t /*v*/) const { return {}; }
-};
+inline void Copy(const float* from, int64_t floats, float* to) {
+  __builtin_memcpy(to, from, static_cast<size_t>(floats) * sizeof(float));
+}
+
+inline void Clear(float* to, int64_t floats) {
+  __builtin_memset(to, 0, static_cast<size_t>(floats) * sizeof(float));
+}
 
 // As fp32 rows; what follows a row up to the next vector is 0.
 inline void WidenRow(prim::Element element, const void* from, int64_t dim, int64_t stride,
@@ -141,6 +152,5 @@ inline void AddRow(float factor, const float* x, float* out, int64_t columns) {
   for (int64_t c = 0; c < columns; c += kLanes) Store(out + c, Fma(f, Load(x + c), Load(out + c)));
 }
 
-}  // namespace attention_grad
 }  // namespace
 }  // namespace tamis::TAMIS_LEVEL

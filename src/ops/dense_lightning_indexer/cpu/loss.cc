@@ -1,0 +1,13 @@
+#include "ops/dense_lightning_indexer/cpu/grad_kl_loss.h"
+
+namespace tamis::dense_lightning_indexer_grad_kl_loss {
+
+void AddLosses(const void* args, int64_t /*item*/, void* /*scratch*/, void* shared) {
+  const auto& a = *static_cast<const KernelArgs*>(args);
+  const float* const losses = static_cast<const float*>(shared) + Shared(a).losses;
+  double sum = 0;
+  for (int64_t row = 0; row < a.rows; ++row) sum += static_cast<double>(losses[row]);
+  *a.loss = static_cast<float>(sum);
+}
+
+}  // namespace tamis::dense_lightning_indexer_grad_kl_loss
