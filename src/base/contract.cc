@@ -189,8 +189,10 @@ std::string Contract::InWords(std::string_view entry) {
 // sizes that are known.
 std::string Contract::ShapeWanted(const Field& field, const void* params, const Dims& dims,
                                   const std::string& symbol, const std::string& witness) const {
+  const std::string& form = FormOf(field, params);
+  if (form == "1") return "shape [1]";  // a number: not of heads
   std::string text;
-  for (const std::string_view entry : Parts(FormOf(field, params), ',')) {
+  for (const std::string_view entry : Parts(form, ',')) {
     int64_t size = 0;
     const bool known = entry != "*" && Evaluate(entry, params, dims, &size);
     text += text.empty() ? "[" : ", ";

@@ -17,9 +17,12 @@ const base::Contract& Room::contract() {
     spec.forms = std::move(forms);
     return spec;
   };
-  base::TensorSpec row_loss = TokenNumbers("row_scale times the divergence of each token");
-  row_loss.wanted_by = "return_row_loss";
-  row_loss.row_dims = {{"BSND", 2}, {"TND", 1}};
+  const auto row_loss = [] {
+    base::TensorSpec spec = TokenNumbers("row_scale times the divergence of each token");
+    spec.wanted_by = "return_row_loss";
+    spec.row_dims = {{"BSND", 2}, {"TND", 1}};
+    return spec;
+  };
   static const base::Contract kContract =
       base::ContractBuilder<Params>(
           "dense_lightning_indexer_grad_kl_loss",
@@ -86,7 +89,7 @@ const base::Contract& Room::contract() {
                           gradient("key_index", prim::UnpagedKeyForms("1, Di", kKeyNames)))
           .OptionalOutput("weights_grad", &Params::weights_grad,
                           gradient("weights", prim::QueryForms("Ni")))
-          .OptionalOutput("row_loss", &Params::row_loss, row_loss)
+          .OptionalOutput("row_loss", &Params::row_loss, row_loss())
           .LayoutIs("layout")
           .Rows("Rows")
           .Strict("query", "N", Rule::kOneOf, {"32", "64", "128"})

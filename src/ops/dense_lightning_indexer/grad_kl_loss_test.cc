@@ -271,6 +271,17 @@ TEST(DenseLightningIndexerGradKlLoss, WrongArgumentsAreRefused) {
   ExpectRefusedAfter(Calls(s, 600).Loss(), Filled("key", DType::kBFloat16, {1, 43, 3, 20}), "key");
 }
 
+TEST(DenseLightningIndexerGradKlLoss, ALossIsOneNumber) {
+  TestCall call = Calls(Shape(), 605).Loss();
+  const Result<registry::Call> made = call.WithOutputs();
+  ASSERT_TRUE(made.ok());
+  dense_lightning_indexer_grad_kl_loss::Params params =
+      *static_cast<const dense_lightning_indexer_grad_kl_loss::Params*>(made->params());
+  params.loss.shape[0] = 2;
+  EXPECT_EQ(dense_lightning_indexer_grad_kl_loss::run(params).message(),
+            "loss: expected shape [1], got [2]");
+}
+
 TEST(DenseLightningIndexerGradKlLoss, StrictHasTheLimitsOfTheDocument) {
   Shape fine;
   fine.q = {1};

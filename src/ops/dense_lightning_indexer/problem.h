@@ -47,6 +47,7 @@ Status TakeCommon(const Params& params, const char* query, base::Dims* dims, Siz
                                                   ? prim::TokenLayout::kBsnd
                                                   : prim::TokenLayout::kTnd;
   lengths.names = kKeyNames;
+  lengths.query = query;
   lengths.query_lengths = params.actual_seq_lengths_query;
   lengths.key_lengths = params.actual_seq_lengths_key;
   TAMIS_RETURN_IF_ERROR(prim::FindSequences(lengths, dims, sizes));

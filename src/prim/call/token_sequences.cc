@@ -65,7 +65,7 @@ Status Prefixes(const char* name, const TensorView& lengths, int64_t total,
 Status QuerySpans(const TokenLengths& l, const base::Dims& d, std::vector<Span>* spans) {
   const char* const name = "actual_seq_lengths_query";
   if (l.query_layout == TokenLayout::kTnd) return Prefixes(name, l.query_lengths, d["T1"], spans);
-  if (d["B"] > kMostSequences) return base::Invalid("query", "at most 2^22 sequences", d["B"]);
+  if (d["B"] > kMostSequences) return base::Invalid(l.query, "at most 2^22 sequences", d["B"]);
   return Counts(name, l.query_lengths, d["B"], d["S1"], true, spans);
 }
 

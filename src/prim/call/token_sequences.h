@@ -120,6 +120,7 @@ struct TokenLengths {
   TokenLayout query_layout = TokenLayout::kBsnd;
   TokenLayout key_layout = TokenLayout::kBsnd;
   KeyNames names;
+  const char* query = "query";  ///< The tensor of query tokens.
   TensorView query_lengths;
   TensorView key_lengths;
   TensorView block_table;
