@@ -302,7 +302,7 @@ def attention_grad(forward: Case, **options: Any) -> Case:
     found = results(forward.op, overload(forward.op)(*positional, **named))
     op = f"{forward.op}_grad"
     fields = tamis.describe(op)["arguments"]
-    (incoming,) = (f for f in fields if f["gradient_of"] is not None and f["role"] == "input")
+    (incoming,) = (f for f in fields if f["role"] == "input" and f["gradient_of"] is not None)
     out = found[incoming["gradient_of"]]
     given = {n: found[n] for n in ("softmax_max", "softmax_sum")} | {
         incoming["name"]: random(*out.shape).to(out.dtype)
