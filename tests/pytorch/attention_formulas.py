@@ -1,4 +1,4 @@
-"""The branches of Native Sparse Attention in plain torch, from their formulas alone, for autograd.
+"""Operators that have a gradient in plain torch, from their formulas alone, for autograd.
 
 A call knows its tensors, its other arguments, and what the operator gives.
 """
@@ -29,7 +29,14 @@ class Call(Protocol):
 
 
 def weigh(
-    query: Tensor, key: Tensor, value: Tensor, seen: Tensor, scale: float, *, uniform: bool = False
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    seen: Tensor,
+    scale: float,
+    *,
+    uniform: bool = False,
+    sinks: Tensor | None = None,
 ) -> Tensor:
     """Attention of the tokens of one sequence.
 
@@ -42,12 +49,17 @@ def weigh(
         of scores
     uniform : bool
         a token that sees no key gets the mean of all values; else 0
+    sinks : Tensor [N], optional
+        scores without a value
     """
     group = query.shape[1] // key.shape[1]
     key, value = (t.repeat_interleave(group, 1) for t in (key, value))
     seen = seen.expand(-1, key.shape[1] // group, -1).repeat_interleave(group, 1)
     scores = scale * torch.einsum("ihd,jhd->ihj", query, key) + seen.clamp(min=1).log()
-    p = torch.softmax(scores.masked_fill(seen == 0, torch.finfo(scores.dtype).min), -1)
+    scores = scores.masked_fill(seen == 0, torch.finfo(scores.dtype).min)
+    if sinks is not None:
+        scores = torch.cat([scores, sinks[None, :, None].expand(len(scores), -1, 1)], -1)
+    p = torch.softmax(scores, -1)[..., : seen.shape[-1]]
     shown = seen > 0
     if uniform:
         shown = shown | ~shown.any(-1, keepdim=True)
@@ -72,24 +84,16 @@ def attention_tensors(
 
 
 @dataclass(frozen=True)
-class Window:
-    """Sliding windows: tokens and keys of every sequence, and which of them a token sees."""
+class Ragged:
+    """Tokens and keys of every sequence, packed or padded, and what is hidden of them."""
 
-    op: ClassVar[str] = "sliding_window_attention"
     layout: str
     queries: list[int]
     keys: list[int]
-    size: int = 20
-    heads: tuple[int, int] = (4, 2)  # of queries, of keys
-    dims: tuple[int, int] = (32, 24)  # of keys, of values
     starts: list[int] | None = None  # per sequence, or one for all
     limited: bool = False
     padding: int = 0  # rows past the last sequence, packed
     scale: float = 0.25
-
-    def of_size(self, size: int) -> Window:
-        """The same with windows of so many keys."""
-        return replace(self, size=size)
 
     def rows(self, counts: list[int]) -> tuple[int, ...]:
         """The leading dimensions of a tensor."""
@@ -97,17 +101,12 @@ class Window:
             return (sum(counts) + self.padding,)
         return (len(counts), max(counts))
 
-    def random(self, dtype: torch.dtype) -> dict[str, Tensor]:
-        """Query, key and value."""
-        queries, keys = self.rows(self.queries), self.rows(self.keys)
-        return attention_tensors(queries, keys, self.heads, self.dims, dtype)
-
     def limits(self) -> Tensor:
         """Of every query row, some below 0 and some past the keys."""
         return random_limits(self.rows(self.queries), max(self.keys))
 
-    def arguments(self) -> dict[str, Any]:
-        """Lengths, what is hidden, and how."""
+    def hiding(self) -> dict[str, Any]:
+        """Lengths, layouts, what is hidden, and the scale."""
 
         def lengths(counts: list[int]) -> Tensor:
             return torch.tensor(list(accumulate(counts)) if self.layout == "TND" else counts)
@@ -116,7 +115,6 @@ class Window:
             "actual_seq_lengths_query": lengths(self.queries),
             "actual_seq_lengths_kv": lengths(self.keys),
             "scale_value": self.scale,
-            "window_size": self.size,
             "layout_query": self.layout,
             "layout_kv": self.layout,
         }
@@ -133,15 +131,54 @@ class Window:
         begin = sum(counts[:b])
         return tensor[begin : begin + counts[b]]
 
-    def seen(self, b: int) -> Tensor:
-        """Which keys of sequence b every token sees: [tokens, 1, keys]."""
+    def ends(self, b: int, *, causal: bool = True) -> Tensor:
+        """Keys before this one may be seen, of every token of sequence b."""
         q, n = self.queries[b], self.keys[b]
-        end = torch.arange(q) + n - q + 1
+        end = torch.arange(q) + n - q + 1 if causal else torch.full((q,), n)
         if self.limited:
             end = torch.minimum(end, self.part(self.limits(), self.queries, b).long())
-        start = 0 if self.starts is None else self.starts[b % len(self.starts)]
-        at, end = torch.arange(n), end[:, None]
-        return ((at < end) & (at >= end - self.size) & (at >= start))[:, None].double()
+        return end
+
+    def start(self, b: int) -> int:
+        """The first key of sequence b that counts."""
+        return 0 if self.starts is None else self.starts[b % len(self.starts)]
+
+    def laid(self, outs: list[Tensor]) -> Tensor:
+        """What all sequences give, 0 where there is no token."""
+        if self.layout == "BSND":
+            longest = max(self.queries)
+            rows = [torch.nn.functional.pad(o, (0, 0, 0, 0, 0, longest - len(o))) for o in outs]
+            return torch.stack(rows)
+        return torch.nn.functional.pad(torch.cat(outs), (0, 0, 0, 0, 0, self.padding))
+
+
+@dataclass(frozen=True)
+class Window(Ragged):
+    """Sliding windows: which keys a token sees."""
+
+    op: ClassVar[str] = "sliding_window_attention"
+    size: int = 20
+    heads: tuple[int, int] = (4, 2)  # of queries, of keys
+    dims: tuple[int, int] = (32, 24)  # of keys, of values
+
+    def of_size(self, size: int) -> Window:
+        """The same with windows of so many keys."""
+        return replace(self, size=size)
+
+    def random(self, dtype: torch.dtype) -> dict[str, Tensor]:
+        """Query, key and value."""
+        queries, keys = self.rows(self.queries), self.rows(self.keys)
+        return attention_tensors(queries, keys, self.heads, self.dims, dtype)
+
+    def arguments(self) -> dict[str, Any]:
+        """Lengths, what is hidden, and how."""
+        return self.hiding() | {"window_size": self.size}
+
+    def seen(self, b: int) -> Tensor:
+        """Which keys of sequence b every token sees: [tokens, 1, keys]."""
+        at, end = torch.arange(self.keys[b]), self.ends(b)[:, None]
+        shown = (at < end) & (at >= end - self.size) & (at >= self.start(b))
+        return shown[:, None].double()
 
     def formula(self, tensors: dict[str, Tensor]) -> Tensor:
         """The attention of every token; 0 where it sees no key, and where there is no token."""
@@ -150,11 +187,85 @@ class Window:
             q = self.part(tensors["query"], self.queries, b)
             k, v = (self.part(tensors[name], self.keys, b) for name in ("key", "value"))
             outs.append(weigh(q, k, v, self.seen(b), self.scale))
-        if self.layout == "BSND":
-            longest = max(self.queries)
-            rows = [torch.nn.functional.pad(o, (0, 0, 0, 0, 0, longest - len(o))) for o in outs]
-            return torch.stack(rows)
-        return torch.nn.functional.pad(torch.cat(outs), (0, 0, 0, 0, 0, self.padding))
+        return self.laid(outs)
+
+
+@dataclass(frozen=True)
+class Listed(Ragged):
+    """Lists of keys, one for each token: in any order, with keys twice and of the future."""
+
+    op: ClassVar[str] = "sparse_flash_attention"
+    mode: int = 3
+    block: int = 1
+    slots: int = 20
+    heads: int = 4
+    dims: tuple[int, int] = (32, 8)  # latent and rotary; 0: none
+    valued: bool = False  # values of their own
+    sinks: bool = False
+
+    def random(self, dtype: torch.dtype) -> dict[str, Tensor]:
+        """Query and key, and what else the call has."""
+        queries, keys = self.rows(self.queries), self.rows(self.keys)
+        latent, rope = self.dims
+        shapes: dict[str, tuple[int, ...]] = {
+            "query": (*queries, self.heads, latent),
+            "key": (*keys, 1, latent),
+        }
+        if self.valued:
+            shapes["value"] = (*keys, 1, latent)
+        if rope > 0:
+            shapes |= {"query_rope": (*queries, self.heads, rope), "key_rope": (*keys, 1, rope)}
+        generator = torch.Generator().manual_seed(sum(keys))
+        made = {n: torch.randn(s, generator=generator).to(dtype) for n, s in shapes.items()}
+        if self.sinks:
+            made["sinks"] = torch.randn(self.heads, generator=generator)
+        return made
+
+    def ids(self) -> Tensor:
+        """The list of every token; some are empty, some end early."""
+        generator = torch.Generator().manual_seed(17)
+        shape = (*self.rows(self.queries), 1, self.slots)
+        ids = torch.randint(0, max(self.keys) // self.block + 3, shape, generator=generator)
+        ends = torch.rand(shape, generator=generator) < 0.04
+        return ids.masked_fill(ends, -1).int()
+
+    def arguments(self) -> dict[str, Any]:
+        """Lists, lengths, what is hidden, and how; statistics, which a gradient is made from."""
+        return self.hiding() | {
+            "sparse_indices": self.ids(),
+            "sparse_block_size": self.block,
+            "sparse_mode": self.mode,
+            "return_softmax_lse": True,
+        }
+
+    def seen(self, b: int) -> Tensor:
+        """How often every token sees every key of sequence b: [tokens, 1, keys]."""
+        q, n = self.queries[b], self.keys[b]
+        lists = self.part(self.ids(), self.queries, b)[:, 0].tolist()
+        ends = self.ends(b, causal=self.mode == 3).clamp(0, n).tolist()
+        seen = torch.zeros(q, 1, n, dtype=torch.double)
+        for t, (named, end) in enumerate(zip(lists, ends, strict=True)):
+            for i in named[: -(-end // self.block)]:
+                if i < 0:
+                    break
+                seen[t, 0, i * self.block : min((i + 1) * self.block, end)] += 1
+        seen[..., : self.start(b)] = 0
+        return seen
+
+    def formula(self, tensors: dict[str, Tensor]) -> Tensor:
+        """The attention of every token; 0 where it sees no key, and where there is no token."""
+        outs = []
+        for b in range(len(self.queries)):
+
+            def whole(name: str, counts: list[int], b: int = b) -> Tensor:
+                names = [n for n in (name, f"{name}_rope") if n in tensors]
+                return torch.cat([self.part(tensors[n], counts, b) for n in names], -1)
+
+            value = self.part(tensors["value" if self.valued else "key"], self.keys, b)
+            q, k = whole("query", self.queries), whole("key", self.keys)
+            sinks = tensors.get("sinks")
+            outs.append(weigh(q, k, value, self.seen(b), self.scale, sinks=sinks))
+        return self.laid(outs)
 
 
 def random_limits(rows: tuple[int, ...], keys: int) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from attention_formulas import Call, Compress, Compressed, Selected, Window
+from attention_formulas import Call, Compress, Compressed, Listed, Selected, Window
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from torch_calls import Spy, arguments, overload
@@ -91,6 +91,19 @@ COMPRESSED = {
     ),
     "one head of keys": Compressed([33, 5], [80, 5], limited=True, heads=(5, 1), dims=(48, 17)),
 }
+LISTED = {
+    "ropes": Listed("TND", QUERIES, KEYS),
+    "no ropes, all keys": Listed("TND", QUERIES, KEYS, mode=0, dims=(40, 0)),
+    "values of their own": Listed("TND", QUERIES, KEYS, valued=True, padding=4),
+    "sinks, hidden keys": Listed(
+        "TND", QUERIES, KEYS, starts=[3, 9, 9, 0], limited=True, sinks=True
+    ),
+    "blocks, all tensors": Listed("TND", [40, 9], [60, 80], block=7, valued=True, sinks=True),
+    "padded": Listed("BSND", [3, 40, 0], [25, 61, 9], sinks=True, block=3),
+    "padded, hidden keys": Listed("BSND", [40, 9], [60, 80], starts=[13], limited=True, mode=0),
+    "one head, wide": Listed("TND", [33, 5], [80, 5], heads=1, dims=(200, 20)),
+    "lists of nothing": Listed("TND", [4], [9], slots=0, sinks=True),
+}
 COMPRESS = {
     "ragged": Compress([70, 3, 41, 0, 8, 7]),
     "every stride of its own": Compress([64, 20], sizes=(16, 16), heads=3),
@@ -106,6 +119,7 @@ CALLS: dict[str, Call] = {
     **{f"selected, {label}": call for label, call in SELECTED.items()},
     **{f"compressed, {label}": call for label, call in COMPRESSED.items()},
     **{f"compress, {label}": call for label, call in COMPRESS.items()},
+    **{f"listed, {label}": call for label, call in LISTED.items()},
 }
 # One call of every operator.
 ONES: list[Call] = [
@@ -113,6 +127,7 @@ ONES: list[Call] = [
     Selected(QUERIES, KEYS, 3),
     Compressed(QUERIES, KEYS, masked=True),
     Compress([70, 3, 41]),
+    Listed("TND", QUERIES, KEYS, block=3, valued=True, sinks=True),
 ]
 of_every_operator = pytest.mark.parametrize("call", ONES, ids=lambda call: call.op)
 
@@ -129,11 +144,11 @@ def test_gradients_are_those_of_the_formula(dtype: torch.dtype, label: str) -> N
     expected = torch.autograd.grad(expected_out, list(wide.values()), grad.double())
     found = gradients(tensors, call, grad)
     for (name, value), wanted in zip(found.items(), expected, strict=True):
-        assert value.dtype == dtype, name
+        assert value.dtype == tensors[name].dtype, name
         assert value.shape == tensors[name].shape, name
         assert value.is_contiguous(), name
         largest = wanted.abs().max().item()
-        assert (value.double() - wanted).abs().max().item() <= BOUNDS[dtype] * largest, name
+        assert (value.double() - wanted).abs().max().item() <= BOUNDS[value.dtype] * largest, name
 
 
 SMALL: list[Call] = [
@@ -141,6 +156,7 @@ SMALL: list[Call] = [
     Selected([6, 2], [5, 7], block=2, slots=4, heads=(2, 1), dims=(3, 2)),
     Compressed([8, 2], [5, 4], masked=True, limited=True, heads=(2, 1), dims=(3, 2)),
     Compress([9, 3], dim=2, sizes=(4, 2)),
+    Listed("TND", [3, 2], [5, 4], limited=True, slots=5, heads=2, dims=(3, 2), sinks=True),
 ]
 
 
@@ -167,6 +183,29 @@ def test_lists_have_blocks_twice_blocks_of_the_future_and_early_ends() -> None:
     assert first.any()
     assert (inside[:, :, 1:].any(-1) & ~first).any()
     assert (seen.sum((1, 2)) == 0).any()
+
+
+def test_lists_of_keys_have_all_of_that_too() -> None:
+    call = LISTED["ropes"]
+    ids, seen = call.ids()[:, 0], call.seen(1)
+    assert (seen > 1).any()
+    assert (ids >= max(KEYS)).any()
+    ended = ids < 0
+    assert ended[:, 0].any()
+    assert (ended.any(-1) & ~ended[:, 0]).any()
+    assert (seen.sum((1, 2)) == 0).any()
+    assert (seen.sum((0, 1)) == 0).any()
+
+
+def test_a_key_that_is_its_own_value_has_the_gradient_of_both() -> None:
+    call = LISTED["ropes"]
+    tensors = inputs(call, torch.float32)
+    grad = torch.randn_like(outputs(tensors, call)[0])
+    once = gradients(tensors, call, grad)
+    out = ops.sparse_flash_attention(**tensors, value=tensors["key"], **call.arguments())[0]
+    (twice,) = torch.autograd.grad(out, tensors["key"], grad)
+    largest = twice.abs().max().item()
+    assert (twice - once["key"]).abs().max().item() <= BOUNDS[torch.float32] * largest
 
 
 @pytest.mark.parametrize("layout", ["BSND", "TND"])
@@ -214,6 +253,7 @@ CHECKED: dict[str, Call] = {
         for label in ("all keys", "a mask, zero rows", "hidden in every way")
     },
     "compress": COMPRESS["ragged"],
+    **{f"listed, {label}": call for label, call in LISTED.items() if label != "lists of nothing"},
 }
 
 
@@ -286,11 +326,31 @@ def compress_layer(x: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
     return (-ops.nsa_compress(2 * x, weight, act_seq_len=[x.shape[0]], **sizes),)
 
 
+def listed_layer(
+    query: Tensor, key: Tensor, query_rope: Tensor, key_rope: Tensor, sinks: Tensor
+) -> tuple[Tensor, ...]:
+    """All tokens read the first keys and some of their last."""
+    at = torch.arange(query.shape[1], dtype=torch.int32)[:, None] - 3
+    ids = torch.cat([torch.arange(5, dtype=torch.int32).expand(query.shape[1], -1), at], 1)
+    out, _, total = ops.sparse_flash_attention(
+        2 * query,
+        key,
+        ids[None, :, None],
+        query_rope=query_rope,
+        key_rope=key_rope,
+        sinks=sinks,
+        scale_value=0.25,
+        return_softmax_lse=True,
+    )
+    return -out, total
+
+
 LAYERS: dict[Any, Any] = {
     window_layer: lambda n: Window("BSND", [n], [n]),
     selected_layer: lambda n: Selected([n], [n]),
     compressed_layer: lambda n: Compressed([n], [n // 4 - 1]),
     compress_layer: lambda n: Compress([n]),
+    listed_layer: lambda n: Listed("BSND", [n], [n], sinks=True),
 }
 
 
@@ -457,6 +517,46 @@ def test_pages_have_no_gradient() -> None:
         "layout_kv": "PA_BSND",
     }
     refused(f"^layout_kv: expected BSND or TND {WAY_OUT}, got PA_BSND$", inputs(window), **pages)
+
+
+def listed_rows(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The call's keys as rows of bytes."""
+    rows = torch.randint(0, 9, (*tensors["key"].shape[:-1], 128 + 2 * 8 + 4)).to(torch.uint8)
+    return {"query": tensors["query"], "query_rope": tensors["query_rope"], "key": rows}
+
+
+LISTED_REFUSALS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "layout_kv": ("BSND or TND", "PA_BSND", {"block_table": torch.tensor([[0]]).int()}),
+    "kv_format": ("split", "cann656", {}),
+    "return_softmax_lse": ("True", "False", {}),
+    "out_dtype": ("input", "float32", {}),
+    "compress_ratio": ("1", "2", {}),
+    "window_key": ("none", "a tensor", {"window_key_rope": torch.ones(1, 9, 1, 8).bfloat16()}),
+}
+
+
+@pytest.mark.parametrize("name", LISTED_REFUSALS)
+def test_lists_of_keys_beyond_the_gradient_are_refused(name: str) -> None:
+    expected, got, more = LISTED_REFUSALS[name]
+    tensors = inputs(Listed("BSND", [6], [9], dims=(128, 8)))
+    if name == "kv_format":
+        tensors = listed_rows(tensors)
+    given: Any = {"True": True, "False": False, "2": 2}.get(got, got)
+    if name == "window_key":
+        given = torch.ones(1, 9, 1, 128).bfloat16()
+    how = {"return_softmax_lse": True, "actual_seq_lengths_kv": torch.tensor([9])}
+    how |= {"scale_value": 0.25, "sparse_indices": torch.ones(1, 6, 1, 2).int()}
+    how |= more | {name: given}
+    call = ops.sparse_flash_attention
+    with torch.no_grad():
+        call(**tensors, **how)
+    with pytest.raises(NotImplementedError) as caught:
+        call(**tensors, **how)
+    assert str(caught.value) == (
+        f"{name}: expected {expected} where a gradient is wanted (sparse_flash_attention_grad "
+        f"takes no other: call it under torch.no_grad() or pass .detach()), got {got}"
+    )
+    call(**{n: tensor.detach() for n, tensor in tensors.items()}, **how)
 
 
 NO_GRADIENT = r"^query: expected a tensor without gradient \(.*\), got one that requires grad$"

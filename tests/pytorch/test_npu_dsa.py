@@ -200,6 +200,83 @@ def test_other_rows_of_bytes_are_refused(change: dict[str, Any], line: str) -> N
         custom.npu_sparse_flash_attention_antiquant(**device)
 
 
+# --- the gradient ---------------------------------------------------------------------------------
+
+
+def training_call(layout: str, *, ropes: bool = True) -> dict[str, Any]:
+    """A call of the forward whose tensors require grad."""
+    case = attention_case(layout, layout, return_softmax_lse=True, sparse_block_size=2)
+    given = {**case.tensors, **case.attributes, "value": case.tensors["key"] / 2}
+    for name in ("query", "key", "value", "query_rope", "key_rope"):
+        given[name] = given[name].requires_grad_()
+    return given if ropes else {n: v for n, v in given.items() if not n.endswith("_rope")}
+
+
+def gradient_call(given: dict[str, Any]) -> dict[str, Any]:
+    """The gradient's arguments that the forward has, too, by the gradient's names."""
+    renamed = {
+        "actual_seq_lengths_query": "actual_seq_qlen",
+        "actual_seq_lengths_kv": "actual_seq_kvlen",
+        "layout_query": "layout",
+    }
+    plain = {renamed.get(n, n): v for n, v in given.items()}
+    del plain["layout_kv"], plain["return_softmax_lse"]
+    return {n: v.detach() if isinstance(v, torch.Tensor) else v for n, v in plain.items()}
+
+
+@pytest.mark.parametrize("ropes", [True, False])
+@pytest.mark.parametrize("layout", ["BSND", "TND"])
+def test_the_gradient_is_that_of_the_forward(layout: str, ropes: bool) -> None:
+    given = training_call(layout, ropes=ropes)
+    names = ("query", "key", "value", *(("query_rope", "key_rope") if ropes else ()))
+    out, maximum, total = torch_npu.npu_sparse_flash_attention(**given)
+    assert not maximum.requires_grad
+    grad = torch.randn_like(out)
+    expected = list(torch.autograd.grad(out, [given[n] for n in names], grad))
+    if not ropes:
+        expected += [torch.empty(0, dtype=torch.bfloat16)] * 2
+    plain = gradient_call(given)
+    statistics = {"softmax_max": maximum, "softmax_sum": total}
+    for call in (
+        torch_npu.npu_sparse_flash_attention_grad,
+        torch.ops.npu.npu_sparse_flash_attention_grad,
+    ):
+        # The output is not read.
+        nothing = torch.full_like(grad, torch.nan)
+        assert equal(call(d_out=grad, out=nothing, **statistics, **plain), expected)
+        defaults = dict.fromkeys(("sparse_mode", "pre_tokens", "next_tokens", "attention_mode"))
+        found = call(d_out=grad, out=nothing, **statistics, **plain, **defaults)
+        assert equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"pre_tokens": 5}, "pre_tokens: expected 9223372036854775807 or None, got 5"),
+        ({"attention_mode": 1}, "attention_mode: expected 0 or 2 or None, got 1"),
+        ({"layout": "PA_BSND"}, "layout: expected BSND or TND, got PA_BSND"),
+        (
+            {"softmax_sum": torch.ones(2, 3, 4)},
+            "softmax_sum: expected shape [B, 1, S1, N], got [2, 3, 4]",
+        ),
+        ({"d_out": torch.ones(2, 2, 4, 128).bfloat16()}, "d_out: expected "),
+    ],
+)
+def test_a_gradient_of_something_else_is_refused(change: dict[str, Any], line: str) -> None:
+    given = training_call("BSND")
+    out, maximum, total = torch_npu.npu_sparse_flash_attention(**given)
+    results = {"d_out": out.detach(), "out": out.detach()}
+    results |= {"softmax_max": maximum, "softmax_sum": total}
+    with pytest.raises(ValueError, match=f"^{re.escape(line)}"):
+        torch_npu.npu_sparse_flash_attention_grad(**(gradient_call(given) | results | change))
+
+
+def test_a_backward_needs_the_statistics() -> None:
+    given = training_call("BSND") | {"return_softmax_lse": False}
+    with pytest.raises(NotImplementedError, match=r"^return_softmax_lse: expected True where"):
+        torch_npu.npu_sparse_flash_attention(**given)
+
+
 # --- enable ---------------------------------------------------------------------------------------
 
 

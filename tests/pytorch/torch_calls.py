@@ -300,12 +300,14 @@ def attention_grad(forward: Case, **options: Any) -> Case:
     """The gradient of a call of attention, with the statistics that it gives."""
     positional, named = arguments(forward)
     found = results(forward.op, overload(forward.op)(*positional, **named))
-    out = found["attention_out"]
-    given = {n: found[n] for n in ("softmax_max", "softmax_sum")} | {
-        "attention_out_grad": random(*out.shape).to(out.dtype)
-    }
     op = f"{forward.op}_grad"
-    taken = {argument["name"] for argument in tamis.describe(op)["arguments"]}
+    fields = tamis.describe(op)["arguments"]
+    (incoming,) = (f for f in fields if f["role"] == "input" and f["gradient_of"] is not None)
+    out = found[incoming["gradient_of"]]
+    given = {n: found[n] for n in ("softmax_max", "softmax_sum")} | {
+        incoming["name"]: random(*out.shape).to(out.dtype)
+    }
+    taken = {field["name"] for field in fields}
     tensors = {name: tensor for name, tensor in to_torch(forward).items() if name in taken}
     attributes = {name: value for name, value in forward.attributes.items() if name in taken}
     return Case(op, tensors | given, attributes | options)
@@ -316,6 +318,30 @@ def _whole_window_grad() -> Case:
     forward = _window("TND", "TND")
     forward.tensors |= _starts_and_limits()
     return attention_grad(forward)
+
+
+def _whole_attention_grad() -> Case:
+    """Every tensor that sparse_flash_attention_grad can have."""
+    forward = attention_case("TND", "TND", return_softmax_lse=True)
+    forward.tensors["value"] = random(*forward.tensors["key"].shape)
+    forward.tensors["sinks"] = torch.tensor([0.5, -1.0, 2.0, 0.0])
+    forward.tensors |= _starts_and_limits()
+    return attention_grad(forward)
+
+
+def _attention_grads() -> Iterator[tuple[str, Case]]:
+    """Gradients over lists of single keys."""
+    whole = _whole_attention_grad()
+    yield "sparse_flash_attention_grad with all tensors", whole
+    for name in ("query", "key", "value", "query_rope", "key_rope", "sinks"):
+        case = Case(whole.op, whole.tensors, whole.attributes | {f"return_{name}_grad": False})
+        yield f"sparse_flash_attention_grad but for that of {name}", case
+    for layout in ("BSND", "TND"):
+        case = attention_case(layout, layout, return_softmax_lse=True, sparse_block_size=3)
+        yield f"sparse_flash_attention_grad {layout}", attention_grad(case)
+    plain = _plain_attention()
+    plain.attributes["return_softmax_lse"] = True
+    yield "sparse_flash_attention_grad in fp32, the fewest tensors", attention_grad(in_fp32(plain))
 
 
 def _selected(mode: int, **options: Any) -> Case:
@@ -597,6 +623,7 @@ def forms(folder: Path) -> Iterator[tuple[str, Case]]:
     yield "sliding_window_attention_grad with all tensors", _whole_window_grad()
     yield from _branch_grads(folder)
     yield from _warm_ups()
+    yield from _attention_grads()
     for forward in (_window("TND", "TND"), _selected(3), _compressed(folder)):
         for name in ("query", "key", "value"):
             grad = attention_grad(forward, **{f"return_{name}_grad": False})

@@ -87,6 +87,13 @@ SCHEMAS: dict[str, tuple[str, ...]] = {
         "int select_block_size, int select_block_count, int page_block_size, *, "
         "str layout='BSND', Tensor? atten_mask=None, Tensor? block_table=None, "
         "int[]? actual_seq_qlen=None, int[]? actual_seq_kvlen=None) -> Tensor",
+        "npu_sparse_flash_attention_grad(Tensor query, Tensor key, Tensor value, "
+        "Tensor sparse_indices, Tensor d_out, Tensor out, Tensor softmax_max, Tensor softmax_sum, "
+        "float scale_value, int sparse_block_size, Tensor? query_rope=None, "
+        "Tensor? key_rope=None, Tensor? actual_seq_qlen=None, Tensor? actual_seq_kvlen=None, "
+        "str? layout='BSND', int? sparse_mode=3, int? pre_tokens=9223372036854775807, "
+        "int? next_tokens=9223372036854775807, int? attention_mode=0) "
+        "-> (Tensor, Tensor, Tensor, Tensor, Tensor)",
         "npu_lightning_indexer(Tensor query, Tensor key, Tensor weights, *, "
         "Tensor? actual_seq_lengths_query=None, Tensor? actual_seq_lengths_key=None, "
         "Tensor? block_table=None, str layout_query='BSND', str layout_key='BSND', "

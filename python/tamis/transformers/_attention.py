@@ -39,7 +39,7 @@ def attend(
     if module.training and dropout > 0:
         refuse("attention_dropout", "0 in training", str(dropout))
     if torch.is_grad_enabled() and query.requires_grad:
-        refuse("gradients", "torch.no_grad(), as there is no backward yet", "gradients enabled")
+        refuse("gradients", "torch.no_grad(), as layers are for inference", "gradients enabled")
     if not selects(module):
         stock: tuple[Tensor, Tensor | None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout, scaling, **kwargs

@@ -26,6 +26,7 @@ CALLS: dict[str, tuple[Callable[..., Any], ...]] = {
         nsa_select.npu_nsa_select_attention_infer,
         dsa.npu_lightning_indexer,
         dsa.npu_sparse_flash_attention,
+        dsa.npu_sparse_flash_attention_grad,
         mla_prolog.npu_mla_prolog,
         mla_prolog.npu_mla_prolog_v2,
         mla_prolog.npu_mla_prolog_v3,

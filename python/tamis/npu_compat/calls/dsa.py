@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tamis.npu_compat.calls.arguments import UNBOUNDED, expect
+from tamis.npu_compat.calls.arguments import UNBOUNDED, expect, run
 from tamis.npu_compat.options import options
 
 
@@ -113,3 +113,74 @@ def npu_sparse_flash_attention(
         at = 1 if layout_query == "BSND" else 0
         maximum, total = maximum.unsqueeze(at), total.unsqueeze(at)
     return out, maximum, total
+
+
+def npu_sparse_flash_attention_grad(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    sparse_indices: Tensor,
+    d_out: Tensor,
+    out: Tensor,
+    softmax_max: Tensor,
+    softmax_sum: Tensor,
+    scale_value: float,
+    sparse_block_size: int,
+    query_rope: Tensor | None = None,
+    key_rope: Tensor | None = None,
+    actual_seq_qlen: Tensor | None = None,
+    actual_seq_kvlen: Tensor | None = None,
+    layout: str | None = "BSND",
+    sparse_mode: int | None = 3,
+    pre_tokens: int | None = UNBOUNDED,
+    next_tokens: int | None = UNBOUNDED,
+    attention_mode: int | None = 0,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """`tamis.sparse_flash_attention_grad`: gradients of query, key, value and the rotary parts.
+
+    Those of rotary parts are empty where there are none. Statistics are those of
+    `npu_sparse_flash_attention`, [B, 1, S1, N] or [1, T1, N]. `out` is not read. None means the
+    default of the arguments that may be None and have another.
+    """
+    expect("pre_tokens", pre_tokens, UNBOUNDED, None)
+    expect("next_tokens", next_tokens, UNBOUNDED, None)
+    expect("attention_mode", attention_mode, 0, 2, None)
+    layout = "BSND" if layout is None else layout
+    expect("layout", layout, "BSND", "TND")
+    found: tuple[Tensor, ...] = run(
+        {
+            "out_grad": "d_out",
+            "actual_seq_lengths_query": "actual_seq_qlen",
+            "actual_seq_lengths_kv": "actual_seq_kvlen",
+            "layout_query": "layout",
+            "layout_kv": "layout",
+        },
+        torch.ops.tamis.sparse_flash_attention_grad,
+        query=query,
+        key=key,
+        sparse_indices=sparse_indices,
+        out_grad=d_out,
+        softmax_max=_of_one_key_head("softmax_max", softmax_max, layout),
+        softmax_sum=_of_one_key_head("softmax_sum", softmax_sum, layout),
+        value=value,
+        actual_seq_lengths_query=actual_seq_qlen,
+        actual_seq_lengths_kv=actual_seq_kvlen,
+        query_rope=query_rope,
+        key_rope=key_rope,
+        scale_value=scale_value,
+        sparse_block_size=sparse_block_size,
+        layout_query=layout,
+        layout_kv=layout,
+        sparse_mode=3 if sparse_mode is None else sparse_mode,
+    )
+    query_grad, key_grad, value_grad, *of_ropes, _ = found
+    query_rope_grad, key_rope_grad = (grad.to(query.dtype) for grad in of_ropes)  # empty ones
+    return query_grad, key_grad, value_grad, query_rope_grad, key_rope_grad
+
+
+def _of_one_key_head(name: str, statistics: Tensor, layout: str) -> Tensor:
+    """[B, 1, S1, N] or [1, T1, N] without the dimension of the one key head."""
+    shape, at = ("[B, 1, S1, N]", 1) if layout == "BSND" else ("[1, T1, N]", 0)
+    if statistics.dim() != shape.count(",") + 1 or statistics.shape[at] != 1:
+        raise ValueError(f"{name}: expected shape {shape}, got {list(statistics.shape)}")
+    return statistics.squeeze(at)
