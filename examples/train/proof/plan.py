@@ -1,0 +1,93 @@
+"""How large the models are, and how long they learn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from proof.kernels import Sizes
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Of the two optimisers, at their highest."""
+
+    muon: float
+    adam: float
+
+
+@dataclass(frozen=True)
+class Course:
+    """One training.
+
+    Parameters
+    ----------
+    name : str
+        of its files and curves
+    steps : int
+    tokens : int
+        of a step, in as many sequences as their length allows
+    lengths : tuple of int
+        of sequences; the next one is taken when needles are found at one
+    rates : Rates
+    every : int
+        steps from one evaluation, and checkpoint, to the next
+    """
+
+    name: str
+    steps: int
+    tokens: int
+    lengths: tuple[int, ...]
+    rates: Rates
+    every: int = 50
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All of a run. The defaults are those of the full one.
+
+    Parameters
+    ----------
+    seed : int
+        of weights and of what is drawn
+    vocabulary, width, layers, heads, kv_heads, dim : int
+        of the models
+    window : int
+        keys that a window has, where it is all and where it is a branch
+    sizes : Sizes
+        of the other branches of Native Sparse Attention
+    dense, continued : Course
+        dense attention from scratch; what follows with each kind of attention, from its weights
+    control_steps : int
+        with PyTorch's attention beside Tamis's
+    held : int
+        sequences of an evaluation, of the last length
+    """
+
+    seed: int = 0
+    vocabulary: int = 2048
+    width: int = 128
+    layers: int = 2
+    heads: int = 4
+    kv_heads: int = 2
+    dim: int = 32
+    window: int = 64
+    sizes: Sizes = field(default_factory=Sizes)
+    dense: Course = Course("dense", 600, 4096, (256, 512, 1024), Rates(0.02, 3e-3))
+    continued: Course = Course("continued", 100, 4096, (1024,), Rates(0.002, 4e-4), every=10)
+    control_steps: int = 20
+    held: int = 8
+
+    def continued_as(self, kind: str) -> Course:
+        """The course of what follows."""
+        return replace(self.continued, name=kind)
+
+
+FULL = Plan()
+
+# The same in small: fewer words, shorter sequences, fewer steps.
+QUICK = Plan(
+    vocabulary=512,
+    sizes=Sizes(selected=8),
+    dense=Course("dense", 300, 2048, (128, 256, 512), Rates(0.02, 3e-3)),
+    continued=Course("continued", 30, 2048, (512,), Rates(0.002, 4e-4), every=10),
+)

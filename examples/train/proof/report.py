@@ -1,0 +1,101 @@
+"""What a run came to, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from proof.comparison import Agreement
+from proof.plan import Plan
+from proof.reading import Reading
+from proof.training import Row
+
+_HEAD = ("", "step", "seconds", "needles", "text", "source selected", "chance")
+
+
+@dataclass(frozen=True)
+class Result:
+    """All of a run.
+
+    Parameters
+    ----------
+    plan : Plan
+    agreements : list of Agreement
+        with PyTorch's attention
+    curves : dict
+        evaluations of every training, by its name
+    """
+
+    plan: Plan
+    agreements: list[Agreement]
+    curves: dict[str, list[Row]]
+
+    def continued(self) -> dict[str, list[Row]]:
+        """The trainings that began with dense weights."""
+        return {name: rows for name, rows in self.curves.items() if name != "dense"}
+
+
+def at(rows: list[Row], seconds: float) -> Row:
+    """The last evaluation within as much time."""
+    return max((row for row in rows if row.seconds <= seconds), key=lambda row: row.step)
+
+
+def write(folder: Path, result: Result, reading: Reading) -> str:
+    """Write `report.json` and `report.txt`; returns the latter's text."""
+    found: dict[str, Any] = asdict(result) | {
+        "corpus": {
+            "files": reading.files,
+            "tokens": len(reading.text),
+            "kept": len(reading.kept),
+            "digest": reading.digest,
+        }
+    }
+    (folder / "report.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    text = "\n".join(lines(result, reading)) + "\n"
+    (folder / "report.txt").write_text(text, encoding="utf-8")
+    return text
+
+
+def lines(result: Result, reading: Reading) -> list[str]:
+    """The report."""
+    text = [
+        f"{reading.files} files, {len(reading.text)} tokens to learn from, {len(reading.kept)} "
+        f"kept back, digest {reading.digest}; seed {result.plan.seed}"
+    ]
+    text += [
+        f"{a.kind}, {a.steps} steps beside PyTorch's attention: losses differ by at most "
+        f"{a.loss:.1e}, cosine of gradients at least {a.cosine:.6f}: "
+        f"{'as it should be' if a.holds else 'NOT as it should be'}"
+        for a in result.agreements
+    ]
+    text += ["", "dense attention from scratch", *table({"dense": result.curves["dense"][-1]})]
+    continued = result.continued()
+    if continued:
+        begin = {name: rows[0] for name, rows in continued.items()}
+        last = {name: rows[-1] for name, rows in continued.items()}
+        seconds = min(row.seconds for row in last.values())
+        timed = {name: at(rows, seconds) for name, rows in continued.items()}
+        text += ["", "from the dense weights, before a step", *table(begin)]
+        text += ["", "after as many tokens", *table(last)]
+        text += ["", f"after {seconds:.0f} seconds of processor time or less", *table(timed)]
+    return text
+
+
+def table(rows: dict[str, Row]) -> list[str]:
+    """Evaluations, aligned."""
+    cells = [_HEAD, *(_cells(name, row) for name, row in rows.items())]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    ]
+
+
+def _cells(name: str, row: Row) -> tuple[str, ...]:
+    score = row.score
+    selected = " ".join(f"{share:.3f}" for share in score.selected) or "-"
+    chance = f"{score.chance:.3f}" if score.selected else "-"
+    losses = f"{score.needles:.3f}", f"{score.text:.3f}"
+    return (name, str(row.step), f"{row.seconds:.0f}", *losses, selected, chance)
