@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from proof import checkpoint
+from proof import checkpoint, claims
 from proof.attention import Attention
 from proof.comparison import compare
 from proof.control import PlainKernels
@@ -41,11 +41,11 @@ def batch(number: int = 0) -> Batch:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_control_agrees(kind: str) -> None:
     found = compare(SMALL, kind, reading().needles(1))
-    assert found.holds
-    assert found.loss < 1e-4
-    assert found.cosine > 0.9999
-    assert replace(found, cosine=0.9).holds is False
-    assert replace(found, loss=0.03).holds is False
+    assert found.steps == SMALL.control_steps
+    assert all(claim.holds for claim in claims.of_control(found))
+    if kind != "nsa":  # where blocks weigh nearly the same, rounding decides which is selected
+        assert found.loss < 1e-6
+        assert found.cosine > 0.999999
 
 
 def test_the_control_selects_the_same_blocks() -> None:

@@ -16,7 +16,7 @@ from proof.run import run
 
 
 def main() -> int:
-    """Train, report, and say whether the control agrees."""
+    """Train, report, and say whether all holds that is claimed."""
     parser = argparse.ArgumentParser(prog="train", description="small models that find needles")
     parser.add_argument("--quick", action="store_true", help="a small run, in 2 to 3 minutes")
     parser.add_argument("--seed", type=int, default=0)
@@ -40,7 +40,7 @@ def main() -> int:
         return 2
     print(report.write(folder, result, reading))
     print(*plots.write(folder, result), sep="\n")
-    return 0 if all(agreement.holds for agreement in result.agreements) else 1
+    return 0 if all(claim.holds for claim in result.claims()) else 1
 
 
 if __name__ == "__main__":

@@ -39,11 +39,6 @@ class Agreement:
     loss: float
     cosine: float
 
-    @property
-    def holds(self) -> bool:
-        """Losses within 2 %, gradients of one direction."""
-        return self.loss <= 0.02 and self.cosine > 0.999
-
 
 def compare(plan: Plan, kind: str, needles: Needles) -> Agreement:
     """Train twice, `plan.control_steps` steps of the shortest length of the dense course."""

@@ -7,7 +7,14 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from proof.attention import BEFORE, Attention, linear, rotate_half, with_those_before
+from proof.attention import (
+    BEFORE,
+    Attention,
+    begin_alike,
+    linear,
+    rotate_half,
+    with_those_before,
+)
 from proof.kernels import Kernels, Sizes
 
 # What gates start at, before the sigmoid: compressed, selected, window. The selected branch speaks
@@ -52,6 +59,7 @@ class NativeAttention(Attention):
         self.k_proj = linear((1 + BEFORE) * width, _BRANCHES * kv_heads * dim)
         self.v_proj = linear((1 + BEFORE) * width, _BRANCHES * kv_heads * dim)
         self.o_proj = linear(heads * dim, width)
+        begin_alike(self.q_proj, self.k_proj, heads, kv_heads)
         self.gate = nn.Linear(width, heads * _BRANCHES)
         nn.init.normal_(self.gate.weight, std=0.1 * width**-0.5)
         self.open_gates(FROM_SCRATCH)

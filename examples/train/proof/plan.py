@@ -72,7 +72,7 @@ class Plan:
     dim: int = 32
     window: int = 64
     sizes: Sizes = field(default_factory=Sizes)
-    dense: Course = Course("dense", 600, 4096, (256, 512, 1024), Rates(0.02, 3e-3))
+    dense: Course = Course("dense", 300, 4096, (256, 512, 1024), Rates(0.02, 3e-3))
     continued: Course = Course("continued", 100, 4096, (1024,), Rates(0.002, 4e-4), every=10)
     control_steps: int = 20
     held: int = 8
@@ -88,6 +88,6 @@ FULL = Plan()
 QUICK = Plan(
     vocabulary=512,
     sizes=Sizes(selected=8),
-    dense=Course("dense", 300, 2048, (128, 256, 512), Rates(0.02, 3e-3)),
+    dense=Course("dense", 150, 2048, (256, 512), Rates(0.02, 3e-3)),
     continued=Course("continued", 30, 2048, (512,), Rates(0.002, 4e-4), every=10),
 )

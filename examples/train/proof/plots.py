@@ -18,12 +18,11 @@ mpl.rcParams["svg.hashsalt"] = "tamis"  # the same run gives the same file
 
 def write(folder: Path, result: Result) -> list[Path]:
     """Write all pictures; returns their paths."""
-    pictures = {"dense": _dense(result)}
-    continued = result.continued()
-    if continued:
-        pictures["continued"] = _continued(continued, result.plan)
-    if any(rows[0].score.selected for rows in continued.values()):
-        pictures["selected"] = _selected(continued)
+    pictures = {
+        "dense": _dense(result),
+        "continued": _continued(result.continued, result.plan),
+        "selected": _selected(result.continued),
+    }
     paths = []
     for name, figure in pictures.items():
         paths.append(folder / f"{name}.svg")
@@ -39,7 +38,7 @@ def _axes(count: int) -> tuple[Figure, list[Axes]]:
 
 def _dense(result: Result) -> Figure:
     """Needles and text while dense attention learns."""
-    rows = result.curves["dense"]
+    rows = result.dense
     figure, (axes,) = _axes(1)
     tokens = [row.tokens / 1e6 for row in rows]
     axes.plot(tokens, [row.score.needles for row in rows], label="needles")

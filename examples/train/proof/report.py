@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from proof import claims
+from proof.claims import Claim
 from proof.comparison import Agreement
 from proof.plan import Plan
 from proof.reading import Reading
@@ -24,17 +26,21 @@ class Result:
     plan : Plan
     agreements : list of Agreement
         with PyTorch's attention
-    curves : dict
-        evaluations of every training, by its name
+    dense : list of Row
+        evaluations of dense attention, from scratch
+    continued : dict
+        evaluations of the trainings that began with its weights, by kind
     """
 
     plan: Plan
     agreements: list[Agreement]
-    curves: dict[str, list[Row]]
+    dense: list[Row]
+    continued: dict[str, list[Row]]
 
-    def continued(self) -> dict[str, list[Row]]:
-        """The trainings that began with dense weights."""
-        return {name: rows for name, rows in self.curves.items() if name != "dense"}
+    def claims(self) -> list[Claim]:
+        """What it is expected to show."""
+        control = [claim for found in self.agreements for claim in claims.of_control(found)]
+        return [*control, *claims.of_needles(self.plan, self.continued)]
 
 
 def at(rows: list[Row], seconds: float) -> Row:
@@ -45,12 +51,13 @@ def at(rows: list[Row], seconds: float) -> Row:
 def write(folder: Path, result: Result, reading: Reading) -> str:
     """Write `report.json` and `report.txt`; returns the latter's text."""
     found: dict[str, Any] = asdict(result) | {
+        "claims": [asdict(claim) for claim in result.claims()],
         "corpus": {
             "files": reading.files,
             "tokens": len(reading.text),
             "kept": len(reading.kept),
             "digest": reading.digest,
-        }
+        },
     }
     (folder / "report.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     text = "\n".join(lines(result, reading)) + "\n"
@@ -64,23 +71,15 @@ def lines(result: Result, reading: Reading) -> list[str]:
         f"{reading.files} files, {len(reading.text)} tokens to learn from, {len(reading.kept)} "
         f"kept back, digest {reading.digest}; seed {result.plan.seed}"
     ]
-    text += [
-        f"{a.kind}, {a.steps} steps beside PyTorch's attention: losses differ by at most "
-        f"{a.loss:.1e}, cosine of gradients at least {a.cosine:.6f}: "
-        f"{'as it should be' if a.holds else 'NOT as it should be'}"
-        for a in result.agreements
-    ]
-    text += ["", "dense attention from scratch", *table({"dense": result.curves["dense"][-1]})]
-    continued = result.continued()
-    if continued:
-        begin = {name: rows[0] for name, rows in continued.items()}
-        last = {name: rows[-1] for name, rows in continued.items()}
-        seconds = min(row.seconds for row in last.values())
-        timed = {name: at(rows, seconds) for name, rows in continued.items()}
-        text += ["", "from the dense weights, before a step", *table(begin)]
-        text += ["", "after as many tokens", *table(last)]
-        text += ["", f"after {seconds:.0f} seconds of processor time or less", *table(timed)]
-    return text
+    begin = {kind: rows[0] for kind, rows in result.continued.items()}
+    last = {kind: rows[-1] for kind, rows in result.continued.items()}
+    seconds = min(row.seconds for row in last.values())
+    timed = {kind: at(rows, seconds) for kind, rows in result.continued.items()}
+    text += ["", "dense attention from scratch", *table({"dense": result.dense[-1]})]
+    text += ["", "from the dense weights, before a step", *table(begin)]
+    text += ["", "after as many tokens", *table(last)]
+    text += ["", f"after {seconds:.0f} seconds of processor time or less", *table(timed)]
+    return [*text, "", *(claim.line() for claim in result.claims())]
 
 
 def table(rows: dict[str, Row]) -> list[str]:

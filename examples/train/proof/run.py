@@ -43,9 +43,10 @@ def run(plan: Plan, reading: Reading, folder: Path) -> Result:
     length = plan.dense.lengths[-1]
     kept, origin = held(plan, reading, length), f"{plan}, text {reading.digest}"
     training = Training(model, plan.dense, needles, kept, path, origin)
-    curves = {"dense": training.run()}
+    scratch = training.run()
     dense = checkpoint.read_model(path)
     needles = reading.needles(_seed(plan, _CONTINUED))
+    continued = {}
     for kind in KINDS:
         course = plan.continued_as(f"{kind}, continued")
         training = Training(
@@ -56,8 +57,8 @@ def run(plan: Plan, reading: Reading, folder: Path) -> Result:
             folder / f"continued-{kind}.safetensors",
             origin,
         )
-        curves[course.name] = training.run()
-    return Result(plan, agreements, curves)
+        continued[kind] = training.run()
+    return Result(plan, agreements, scratch, continued)
 
 
 def held(plan: Plan, reading: Reading, length: int) -> list[Batch]:
