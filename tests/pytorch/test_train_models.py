@@ -194,6 +194,7 @@ def test_attention_can_be_trained_in_stages(stage: str) -> None:
     index = {name for name in before if ".index." in name}
     expected = {"dense": before.keys() - index, "warmup": index, "sparse": before.keys()}
     assert moved == expected[stage]
+    assert {name for name, p in model.named_parameters() if p.requires_grad} == moved
     assert (loss < 3) is (stage == "warmup")
 
 

@@ -23,6 +23,7 @@ SMALL = Plan(
     dense=Course("dense", 4, 256, (128,), Rates(0.02, 3e-3), every=2),
     continued=Course("continued", 2, 256, (128,), Rates(0.002, 4e-4), every=1),
     control_steps=2,
+    control_tokens=256,
     held=2,
 )
 

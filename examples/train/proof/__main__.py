@@ -35,6 +35,9 @@ def main() -> int:
     try:
         reading = read(plan.vocabulary)
         result = run(plan, reading, folder)
+    except KeyboardInterrupt:
+        print("train: interrupted; the same command goes on from the last checkpoint")
+        return 130
     except (FileNotFoundError, ValueError) as error:
         print(f"train: {error}", file=sys.stderr)
         return 2

@@ -103,8 +103,9 @@ def begin_alike(query: nn.Linear, key: nn.Linear, heads: int, kv_heads: int) -> 
     """Let keys say of the tokens before what queries say of their own: what followed is found.
 
     The first query head of a group and its key begin with the same weights, a token apart, and
-    sharper than others, so that a match stands out among scores. Models that begin without sit on a
-    plateau for 350 steps before they look back. `key` may have several branches of `kv_heads`.
+    sharper than others, so that a match stands out among scores. Without, dense attention sat on a
+    plateau for 350 steps of 4096 tokens before it looked back. `key` may have several branches of
+    `kv_heads`.
     """
     dim, seen = query.out_features // heads, 1 + BEFORE
     parts = dim, seen, query.in_features // seen

@@ -47,7 +47,7 @@ def compare(plan: Plan, kind: str, needles: Needles) -> Agreement:
     optimisers = [Optimisers(model, model.parameters(), course.rates) for model in models]
     length = course.lengths[0]
     for step in range(plan.control_steps):
-        batch = needles.batch(step, course.tokens // length, length)
+        batch = needles.batch(step, plan.control_tokens // length, length)
         losses, gradients = [], []
         for model, optimiser in zip(models, optimisers, strict=True):
             mean = model.losses(batch.ids, batch.targets).mean()

@@ -1,7 +1,6 @@
 """Muon for the matrices of layers, AdamW for the rest.
 
-Small models sit on a plateau before they learn to look back: Muon leaves it in some 250 steps,
-where AdamW finds nothing in 300.
+Small models sit on plateaus before they learn to look back; Muon passes them sooner than AdamW.
 """
 
 from __future__ import annotations

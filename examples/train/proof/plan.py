@@ -57,8 +57,8 @@ class Plan:
         of the other branches of Native Sparse Attention
     dense, continued : Course
         dense attention from scratch; what follows with each kind of attention, from its weights
-    control_steps : int
-        with PyTorch's attention beside Tamis's
+    control_steps, control_tokens : int
+        with PyTorch's attention beside Tamis's, of the shortest length
     held : int
         sequences of an evaluation, of the last length
     """
@@ -75,6 +75,7 @@ class Plan:
     dense: Course = Course("dense", 300, 4096, (256, 512, 1024), Rates(0.02, 3e-3))
     continued: Course = Course("continued", 100, 4096, (1024,), Rates(0.002, 4e-4), every=10)
     control_steps: int = 20
+    control_tokens: int = 1024
     held: int = 8
 
     def continued_as(self, kind: str) -> Course:

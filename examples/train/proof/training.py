@@ -75,7 +75,7 @@ class Training:
     Parameters
     ----------
     model : Model
-        learns
+        learns; what the stage of its attention does not train gets no gradient
     course : Course
         how
     needles : Needles
@@ -100,7 +100,10 @@ class Training:
         self.model, self.course, self.path = model, course, path
         self._origin = f"{course}, {origin}"
         self._needles, self._held = needles, held
-        self.optimisers = Optimisers(model, _trained(model), course.rates)
+        trained = set(_trained(model))
+        for parameter in model.parameters():
+            parameter.requires_grad_(parameter in trained)
+        self.optimisers = Optimisers(model, trained, course.rates)
         self.progress = Progress()
         if path is not None and path.exists():
             header = checkpoint.read_header(path)
