@@ -89,6 +89,6 @@ FULL = Plan()
 QUICK = Plan(
     vocabulary=512,
     sizes=Sizes(selected=8),
-    dense=Course("dense", 150, 2048, (256, 512), Rates(0.02, 3e-3)),
-    continued=Course("continued", 30, 2048, (512,), Rates(0.002, 4e-4), every=10),
+    dense=Course("dense", 200, 2048, (256, 512), Rates(0.02, 3e-3)),
+    continued=Course("continued", 40, 2048, (512,), Rates(0.002, 4e-4), every=10),
 )
