@@ -102,7 +102,7 @@ def test_muons_change_has_singular_values_near_1() -> None:
 
 def test_every_weight_has_one_optimiser() -> None:
     model = new_model(SMALL, "nsa", TamisKernels())
-    parts = Optimisers(model, model.parameters(), SMALL.dense.rates).parts
+    parts = Optimisers(model, model.parameters(), SMALL.scratch.rates).parts
     named = {name: set(part.param_groups[0]["param_names"]) for name, part in parts.items()}
     assert named["muon"] | named["adam"] == {name for name, _ in model.named_parameters()}
     assert not named["muon"] & named["adam"]
@@ -110,7 +110,7 @@ def test_every_weight_has_one_optimiser() -> None:
     assert {name.split(".")[-2] for name in named["muon"]} == set(kinds)
 
 
-def trained(path: Path, course: Course = SMALL.dense, last: int | None = None) -> Training:
+def trained(path: Path, course: Course = SMALL.scratch, last: int | None = None) -> Training:
     training = Training(
         new_model(SMALL, "nsa", TamisKernels()), course, reading().needles(1), [batch(9)], path
     )
@@ -143,11 +143,11 @@ def test_a_checkpoint_of_another_course_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     trained(path, last=1)
     with pytest.raises(ValueError, match=r"a.safetensors: expected a checkpoint of Course\("):
-        trained(path, replace(SMALL.dense, steps=5))
+        trained(path, replace(SMALL.scratch, steps=5))
 
 
 def test_sequences_grow_when_needles_are_found() -> None:
-    course = replace(SMALL.dense, lengths=(128, 256), tokens=256)
+    course = replace(SMALL.scratch, lengths=(128, 256), tokens=256)
     model = new_model(SMALL, "window", TamisKernels())
     training = Training(model, course, reading().needles(1), [batch(9)])
     training.step()
@@ -188,7 +188,7 @@ def test_attention_can_be_trained_in_stages(stage: str) -> None:
     for attention in model.attentions():
         attention.stage = stage
     before = {name: p.clone() for name, p in model.state_dict().items()}
-    training = Training(model, SMALL.dense, reading().needles(1), [batch(9)])
+    training = Training(model, SMALL.scratch, reading().needles(1), [batch(9)])
     loss = training.step()
     moved = {name for name, p in model.state_dict().items() if not torch.equal(p, before[name])}
     index = {name for name in before if ".index." in name}

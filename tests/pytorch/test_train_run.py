@@ -23,12 +23,13 @@ def test_a_run_reports_and_draws(tmp_path: Path) -> None:
     assert reading().digest in text
     found = json.loads((tmp_path / "report.json").read_text())
     assert found["corpus"]["digest"] == reading().digest
-    assert [row["step"] for row in found["dense"]] == [0, 2, 4]
+    assert list(found["scratch"]) == ["dense", "nsa"]
+    assert [row["step"] for row in found["scratch"]["dense"]] == [0, 2, 4]
     assert list(found["continued"]) == ["dense", "window", "nsa"]
     assert [row["step"] for row in found["continued"]["nsa"]] == [0, 1, 2]
     assert [claim["holds"] for claim in found["claims"][:4]] == [True] * 4
     pictures = plots.write(tmp_path, result)
-    assert [path.name for path in pictures] == ["dense.svg", "continued.svg", "selected.svg"]
+    assert [path.name for path in pictures] == ["scratch.svg", "continued.svg", "selected.svg"]
     drawn = [path.read_text() for path in pictures]
     assert all("<svg" in picture for picture in drawn)
     again = run(SMALL, reading(), tmp_path)  # all is done already
@@ -43,7 +44,7 @@ def row(step: int, needles: float, selected: tuple[float, ...] = ()) -> Row:
 GOOD = Result(
     Plan(),
     [Agreement("dense", 20, 0.01, 0.9999)],
-    [row(300, 0.2)],
+    {"dense": [row(300, 0.2)]},
     {
         "dense": [row(0, 0.2), row(100, 0.1)],
         "window": [row(0, 7.7), row(100, 7.6)],

@@ -20,7 +20,7 @@ SMALL = Plan(
     dim=8,
     window=12,
     sizes=SIZES,
-    dense=Course("dense", 4, 256, (128,), Rates(0.02, 3e-3), every=2),
+    scratch=Course("scratch", 4, 256, (128,), Rates(0.02, 3e-3), every=2),
     continued=Course("continued", 2, 256, (128,), Rates(0.002, 4e-4), every=1),
     control_steps=2,
     control_tokens=256,

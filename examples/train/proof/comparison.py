@@ -41,8 +41,8 @@ class Agreement:
 
 
 def compare(plan: Plan, kind: str, needles: Needles) -> Agreement:
-    """Train twice, `plan.control_steps` steps of the shortest length of the dense course."""
-    course, loss, cosine = plan.dense, 0.0, 1.0
+    """Train twice, `plan.control_steps` steps of the shortest length from scratch."""
+    course, loss, cosine = plan.scratch, 0.0, 1.0
     models = [new_model(plan, kind, kernels) for kernels in (TamisKernels(), PlainKernels())]
     optimisers = [Optimisers(model, model.parameters(), course.rates) for model in models]
     length = course.lengths[0]

@@ -55,8 +55,10 @@ class Plan:
         keys that a window has, where it is all and where it is a branch
     sizes : Sizes
         of the other branches of Native Sparse Attention
-    dense, continued : Course
-        dense attention from scratch; what follows with each kind of attention, from its weights
+    scratch, continued : Course
+        from random weights; then, with each kind of attention, from what dense attention learned
+    scratch_kinds : tuple of str
+        what learns from random weights, dense attention among them
     control_steps, control_tokens : int
         with PyTorch's attention beside Tamis's, of the shortest length
     held : int
@@ -72,15 +74,17 @@ class Plan:
     dim: int = 32
     window: int = 64
     sizes: Sizes = field(default_factory=Sizes)
-    dense: Course = Course("dense", 300, 4096, (256, 512, 1024), Rates(0.02, 3e-3))
+    scratch: Course = Course("scratch", 300, 4096, (256, 512, 1024), Rates(0.02, 3e-3))
     continued: Course = Course("continued", 100, 4096, (1024,), Rates(0.002, 4e-4), every=10)
+    scratch_kinds: tuple[str, ...] = ("dense", "nsa")
     control_steps: int = 20
     control_tokens: int = 1024
     held: int = 8
 
-    def continued_as(self, kind: str) -> Course:
-        """The course of what follows."""
-        return replace(self.continued, name=kind)
+    def courses(self, kind: str) -> tuple[Course, Course]:
+        """Those from scratch and from dense weights, named after a kind of attention."""
+        scratch = replace(self.scratch, name=f"{kind}, from scratch")
+        return scratch, replace(self.continued, name=f"{kind}, continued")
 
 
 FULL = Plan()
@@ -89,6 +93,7 @@ FULL = Plan()
 QUICK = Plan(
     vocabulary=512,
     sizes=Sizes(selected=8),
-    dense=Course("dense", 200, 2048, (256, 512), Rates(0.02, 3e-3)),
+    scratch=Course("scratch", 200, 2048, (256, 512), Rates(0.02, 3e-3)),
     continued=Course("continued", 40, 2048, (512,), Rates(0.002, 4e-4), every=10),
+    scratch_kinds=("dense",),
 )

@@ -19,9 +19,9 @@ mpl.rcParams["svg.hashsalt"] = "tamis"  # the same run gives the same file
 def write(folder: Path, result: Result) -> list[Path]:
     """Write all pictures; returns their paths."""
     pictures = {
-        "dense": _dense(result),
-        "continued": _continued(result.continued, result.plan),
-        "selected": _selected(result.continued),
+        "scratch": _curves(result.scratch, result.plan, "from scratch"),
+        "continued": _curves(result.continued, result.plan, "from dense weights"),
+        "selected": _selected(result.continued["nsa"]),
     }
     paths = []
     for name, figure in pictures.items():
@@ -36,46 +36,32 @@ def _axes(count: int) -> tuple[Figure, list[Axes]]:
     return figure, list(axes)
 
 
-def _dense(result: Result) -> Figure:
-    """Needles and text while dense attention learns."""
-    rows = result.dense
-    figure, (axes,) = _axes(1)
-    tokens = [row.tokens / 1e6 for row in rows]
-    axes.plot(tokens, [row.score.needles for row in rows], label="needles")
-    axes.plot(tokens, [row.score.text for row in rows], label="text (median)")
-    _guess(axes, result.plan)
-    _label(axes, "million tokens", "loss", "Dense attention, from scratch")
-    return figure
-
-
-def _continued(curves: dict[str, list[Row]], plan: Plan) -> Figure:
+def _curves(curves: dict[str, list[Row]], plan: Plan, title: str) -> Figure:
     """Needles by tokens and by time, and text by tokens, for each kind."""
     figure, axes = _axes(3)
-    for name, rows in curves.items():
+    for kind, rows in curves.items():
         tokens, seconds = [row.tokens / 1e6 for row in rows], [row.seconds for row in rows]
         needles = [row.score.needles for row in rows]
-        axes[0].plot(tokens, needles, label=name)
-        axes[1].plot(seconds, needles, label=name)
-        axes[2].plot(tokens, [row.score.text for row in rows], label=name)
+        axes[0].plot(tokens, needles, label=kind)
+        axes[1].plot(seconds, needles, label=kind)
+        axes[2].plot(tokens, [row.score.text for row in rows], label=kind)
     for part, x in zip(axes[:2], ("million tokens", "seconds of processor time"), strict=True):
         _guess(part, plan)
-        _label(part, x, "loss of needles", "From dense weights: needles")
-    _label(axes[2], "million tokens", "median loss", "Text")
+        _label(part, x, "loss of needles", f"Needles, {title}")
+    _label(axes[2], "million tokens", "median loss", f"Text, {title}")
     return figure
 
 
-def _selected(curves: dict[str, list[Row]]) -> Figure:
-    """How often the source's block is selected, beside chance."""
+def _selected(rows: list[Row]) -> Figure:
+    """How often each layer selects the source's block, beside chance."""
     figure, (axes,) = _axes(1)
-    for rows in curves.values():
-        tokens = [row.tokens / 1e6 for row in rows]
-        for layer in range(len(rows[0].score.selected)):
-            shares = [row.score.selected[layer] for row in rows]
-            axes.plot(tokens, shares, label=f"layer {layer}")
-        if rows[0].score.selected:
-            axes.plot(tokens, [row.score.chance for row in rows], "k:", label="chance")
+    tokens = [row.tokens / 1e6 for row in rows]
+    shares = zip(*(row.score.selected for row in rows), strict=True)
+    for layer, share in enumerate(shares):
+        axes.plot(tokens, share, label=f"layer {layer}")
+    axes.plot(tokens, [row.score.chance for row in rows], "k:", label="chance")
     axes.set_ylim(0, 1)
-    _label(axes, "million tokens", "share", "Blocks with the source that are selected")
+    _label(axes, "million tokens", "share", "Sources selected, from dense weights")
     return figure
 
 

@@ -26,15 +26,13 @@ class Result:
     plan : Plan
     agreements : list of Agreement
         with PyTorch's attention
-    dense : list of Row
-        evaluations of dense attention, from scratch
-    continued : dict
-        evaluations of the trainings that began with its weights, by kind
+    scratch, continued : dict
+        evaluations of the trainings that began with random and with dense weights, by kind
     """
 
     plan: Plan
     agreements: list[Agreement]
-    dense: list[Row]
+    scratch: dict[str, list[Row]]
     continued: dict[str, list[Row]]
 
     def claims(self) -> list[Claim]:
@@ -75,7 +73,8 @@ def lines(result: Result, reading: Reading) -> list[str]:
     last = {kind: rows[-1] for kind, rows in result.continued.items()}
     seconds = min(row.seconds for row in last.values())
     timed = {kind: at(rows, seconds) for kind, rows in result.continued.items()}
-    text += ["", "dense attention from scratch", *table({"dense": result.dense[-1]})]
+    scratch = {kind: rows[-1] for kind, rows in result.scratch.items()}
+    text += ["", "from scratch", *table(scratch)]
     text += ["", "from the dense weights, before a step", *table(begin)]
     text += ["", "after as many tokens", *table(last)]
     text += ["", f"after {seconds:.0f} seconds of processor time or less", *table(timed)]

@@ -1,4 +1,4 @@
-"""A whole run: a control, dense attention from scratch, then each kind from its weights."""
+"""A whole run: a control, trainings from scratch, then each kind from the dense weights."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from proof import checkpoint
 from proof.comparison import Agreement, compare
 from proof.kernels import TamisKernels
 from proof.kinds import KINDS, convert, new_model
+from proof.model import Model
 from proof.needles import Batch
-from proof.plan import Plan
+from proof.plan import Course, Plan
 from proof.reading import Reading
 from proof.report import Result
-from proof.training import Training
+from proof.training import Row, Training
 
 # Batches to learn from, to be evaluated on, and for the control are of seeds of their own.
 _TRAINED, _CONTINUED, _KEPT = 1, 2, 3
@@ -36,29 +37,29 @@ def run(plan: Plan, reading: Reading, folder: Path) -> Result:
     -------
     Result
     """
-    needles = reading.needles(_seed(plan, _TRAINED))
     agreements = [_compared(plan, kind, reading) for kind in ("dense", "nsa")]
-    model = new_model(plan, "dense", TamisKernels())
-    path = folder / "dense.safetensors"
-    length = plan.dense.lengths[-1]
-    kept, origin = held(plan, reading, length), f"{plan}, text {reading.digest}"
-    training = Training(model, plan.dense, needles, kept, path, origin)
-    scratch = training.run()
-    dense = checkpoint.read_model(path)
-    needles = reading.needles(_seed(plan, _CONTINUED))
+    scratch = {}
+    for kind in plan.scratch_kinds:
+        course, _ = plan.courses(kind)
+        model = new_model(plan, kind, TamisKernels())
+        path = folder / f"scratch-{kind}.safetensors"
+        scratch[kind] = _train(plan, model, course, reading, _TRAINED, path)
+    dense = checkpoint.read_model(folder / "scratch-dense.safetensors")
     continued = {}
     for kind in KINDS:
-        course = plan.continued_as(f"{kind}, continued")
-        training = Training(
-            convert(plan, kind, TamisKernels(), dense),
-            course,
-            needles,
-            held(plan, reading, course.lengths[-1]),
-            folder / f"continued-{kind}.safetensors",
-            origin,
-        )
-        continued[kind] = training.run()
+        _, course = plan.courses(kind)
+        model = convert(plan, kind, TamisKernels(), dense)
+        path = folder / f"continued-{kind}.safetensors"
+        continued[kind] = _train(plan, model, course, reading, _CONTINUED, path)
     return Result(plan, agreements, scratch, continued)
+
+
+def _train(
+    plan: Plan, model: Model, course: Course, reading: Reading, part: int, path: Path
+) -> list[Row]:
+    needles, kept = reading.needles(_seed(plan, part)), held(plan, reading, course.lengths[-1])
+    origin = f"{plan}, text {reading.digest}"
+    return Training(model, course, needles, kept, path, origin).run()
 
 
 def held(plan: Plan, reading: Reading, length: int) -> list[Batch]:
