@@ -21,6 +21,7 @@ from proof.native import NativeAttention
 from proof.needles import Batch
 from proof.optimisers import Optimisers
 from proof.plan import Course
+from proof.stages import train_stages
 from proof.training import Training
 from torch import nn
 from torch_calls import Spy
@@ -185,8 +186,7 @@ class Staged(Attention):
 def test_attention_can_be_trained_in_stages(stage: str) -> None:
     torch.manual_seed(0)
     model = Model(SMALL.vocabulary, SMALL.width, 2, Staged)
-    for attention in model.attentions():
-        attention.stage = stage
+    model.set_stage(stage)
     before = {name: p.clone() for name, p in model.state_dict().items()}
     training = Training(model, SMALL.scratch, reading().needles(1), [batch(9)])
     loss = training.step()
@@ -196,6 +196,22 @@ def test_attention_can_be_trained_in_stages(stage: str) -> None:
     assert moved == expected[stage]
     assert {name for name, p in model.named_parameters() if p.requires_grad} == moved
     assert (loss < 3) is (stage == "warmup")
+
+
+def test_stages_follow_each_other(tmp_path: Path) -> None:
+    needles, held = reading().needles(1), [batch(9)]
+    courses = {stage: replace(SMALL.scratch, name=stage, steps=2) for stage in Staged.stages}
+    torch.manual_seed(0)
+    model = Model(SMALL.vocabulary, SMALL.width, 2, Staged)
+    rows = train_stages(model, courses, needles, held, tmp_path)
+    assert list(rows) == ["dense", "warmup", "sparse"]
+    # Warming up leaves the model as it is, and the next stage begins with it.
+    assert rows["dense"][-1].score == rows["warmup"][0].score == rows["warmup"][-1].score
+    assert rows["warmup"][-1].score == rows["sparse"][0].score != rows["sparse"][-1].score
+    fresh = Model(SMALL.vocabulary, SMALL.width, 2, Staged)
+    assert train_stages(fresh, courses, needles, held, tmp_path) == rows
+    state = model.state_dict()
+    assert all(torch.equal(state[name], p) for name, p in fresh.state_dict().items())
 
 
 def test_a_score_is_of_needles_text_and_sources() -> None:

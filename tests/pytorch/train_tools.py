@@ -1,15 +1,14 @@
-"""What tests of the training example share: a text of this tree, and a small plan."""
+"""What tests of the training example share: a text, and a small plan."""
 
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
+import numpy as np
 from proof.kernels import Sizes
 from proof.plan import Course, Plan, Rates
 from proof.reading import Reading, read
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 SIZES = Sizes(window=4, stride=2, block=8, selected=5)
 SMALL = Plan(
     vocabulary=256,
@@ -30,6 +29,12 @@ SMALL = Plan(
 
 @cache
 def reading() -> Reading:
-    """Documents of this tree, cut into pieces of some pages."""
-    text = "\n".join(p.read_text(encoding="utf-8") for p in sorted(ROOT.glob("docs/*.md")))
-    return read(SMALL.vocabulary, [text[i : i + 3000] for i in range(0, len(text), 3000)])
+    """Sentences of made-up words, frequent and rare ones."""
+    random = np.random.default_rng(0)
+    letters = [*"abcdefghijklmnopqrstuvwxyz"]
+    words = ["".join(random.choice(letters, random.integers(2, 9))) for _ in range(400)]
+    drawn = np.minimum(random.zipf(1.3, (64, 60, 8)) - 1, len(words) - 1)
+    return read(
+        SMALL.vocabulary,
+        ["\n".join(" ".join(words[i] for i in line) for line in page) for page in drawn],
+    )

@@ -77,6 +77,7 @@ def _select(share: Tensor, starts: Tensor, sizes: Sizes) -> Tensor:
     own = (torch.arange(length) // block)[:, None, None]
     always = (number == 0) | (number == own) | (number == own - 1)
     importance = importance.masked_fill(always, _ALWAYS).masked_fill(number > own, -1.0)
-    best = importance.topk(min(sizes.selected, len(number)), -1)
-    blocks = best.indices.masked_fill(best.values < 0, -1)
+    # The same words twice weigh the same: of equals the first.
+    values, blocks = importance.sort(dim=-1, descending=True, stable=True)
+    blocks = blocks.masked_fill(values < 0, -1)[..., : sizes.selected]
     return functional.pad(blocks, (0, sizes.selected - blocks.shape[-1]), value=-1).int()

@@ -50,6 +50,12 @@ class Model(nn.Module):
         """Those of the layers."""
         return [layer.attention for layer in self.layers]
 
+    def set_stage(self, stage: str) -> None:
+        """Of all attention."""
+        for attention in self.attentions():
+            assert stage in attention.stages
+            attention.stage = stage
+
     def forward(self, ids: Tensor) -> Tensor:
         """Scores [B, T, vocabulary] of [B, T] tokens."""
         x = self.embedding(ids)
