@@ -19,7 +19,6 @@ from torch import Tensor
 LENGTH = 24  # tokens of a needle
 CUE = 2  # of them are given
 APART = 128  # a needle for as many tokens of a sequence
-SHORTEST = APART
 
 
 class Batch(NamedTuple):
