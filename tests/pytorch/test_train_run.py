@@ -27,6 +27,8 @@ def test_a_run_reports_and_draws(tmp_path: Path) -> None:
     assert [row["step"] for row in found["scratch"]["dense"]] == [0, 2, 4]
     assert list(found["continued"]) == ["dense", "window", "nsa"]
     assert [row["step"] for row in found["continued"]["nsa"]] == [0, 1, 2]
+    assert [row["length"] for row in found["reach"]["nsa"]] == [128, 256]
+    assert found["reach"]["nsa"][0]["score"] == found["continued"]["nsa"][-1]["score"]
     assert [claim["holds"] for claim in found["claims"][:4]] == [True] * 4
     pictures = plots.write(tmp_path, result)
     assert [path.name for path in pictures] == ["scratch.svg", "continued.svg", "selected.svg"]
@@ -50,6 +52,7 @@ GOOD = Result(
         "window": [row(0, 7.7), row(100, 7.6)],
         "nsa": [row(0, 5.0), row(50, 1.9, (0.2, 0.8)), row(100, 1.5, (0.2, 0.8))],
     },
+    {},
 )
 
 

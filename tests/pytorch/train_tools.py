@@ -24,6 +24,7 @@ SMALL = Plan(
     control_steps=2,
     control_tokens=256,
     held=2,
+    reach=(128, 256),
 )
 
 

@@ -63,6 +63,8 @@ class Plan:
         with PyTorch's attention beside Tamis's, of the shortest length
     held : int
         sequences of an evaluation, of the last length
+    reach : tuple of int
+        lengths at which what came out is evaluated, those that it has not seen among them
     """
 
     seed: int = 0
@@ -80,6 +82,7 @@ class Plan:
     control_steps: int = 20
     control_tokens: int = 1024
     held: int = 8
+    reach: tuple[int, ...] = (1024, 2048, 4096)
 
     def courses(self, kind: str) -> tuple[Course, Course]:
         """Those from scratch and from dense weights, named after a kind of attention."""
@@ -96,4 +99,5 @@ QUICK = Plan(
     scratch=Course("scratch", 200, 2048, (256, 512), Rates(0.02, 3e-3)),
     continued=Course("continued", 40, 2048, (512,), Rates(0.002, 4e-4), every=10),
     scratch_kinds=("dense",),
+    reach=(512, 1024),
 )

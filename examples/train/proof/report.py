@@ -28,12 +28,15 @@ class Result:
         with PyTorch's attention
     scratch, continued : dict
         evaluations of the trainings that began with random and with dense weights, by kind
+    reach : dict
+        the last of those that began with dense weights, at several lengths
     """
 
     plan: Plan
     agreements: list[Agreement]
     scratch: dict[str, list[Row]]
     continued: dict[str, list[Row]]
+    reach: dict[str, list[Row]]
 
     def claims(self) -> list[Claim]:
         """What it is expected to show."""
@@ -78,6 +81,8 @@ def lines(result: Result, reading: Reading) -> list[str]:
     text += ["", "from the dense weights, before a step", *table(begin)]
     text += ["", "after as many tokens", *table(last)]
     text += ["", f"after {seconds:.0f} seconds of processor time or less", *table(timed)]
+    reach = {f"{kind}, {r.length}": r for kind, rows in result.reach.items() for r in rows}
+    text += ["", "after as many tokens, at several lengths", *table(reach)]
     return [*text, "", *(claim.line() for claim in result.claims())]
 
 

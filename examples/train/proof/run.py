@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from proof import checkpoint
 from proof.comparison import Agreement, compare
+from proof.evaluation import evaluate
 from proof.kernels import TamisKernels
 from proof.kinds import KINDS, convert, new_model
 from proof.model import Model
@@ -45,13 +47,14 @@ def run(plan: Plan, reading: Reading, folder: Path) -> Result:
         path = folder / f"scratch-{kind}.safetensors"
         scratch[kind] = _train(plan, model, course, reading, _TRAINED, path)
     dense = checkpoint.read_model(folder / "scratch-dense.safetensors")
-    continued = {}
+    continued, reach = {}, {}
     for kind in KINDS:
         _, course = plan.courses(kind)
         model = convert(plan, kind, TamisKernels(), dense)
         path = folder / f"continued-{kind}.safetensors"
         continued[kind] = _train(plan, model, course, reading, _CONTINUED, path)
-    return Result(plan, agreements, scratch, continued)
+        reach[kind] = _reach(plan, model, reading, continued[kind][-1])
+    return Result(plan, agreements, scratch, continued, reach)
 
 
 def _train(
@@ -60,6 +63,13 @@ def _train(
     needles, kept = reading.needles(_seed(plan, part)), held(plan, reading, course.lengths[-1])
     origin = f"{plan}, text {reading.digest}"
     return Training(model, course, needles, kept, path, origin).run()
+
+
+def _reach(plan: Plan, model: Model, reading: Reading, last: Row) -> list[Row]:
+    return [
+        replace(last, length=length, score=evaluate(model, held(plan, reading, length)))
+        for length in plan.reach
+    ]
 
 
 def held(plan: Plan, reading: Reading, length: int) -> list[Batch]:
