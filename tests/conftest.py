@@ -6,12 +6,14 @@ import importlib.util
 
 NEEDS = {
     "pytorch": ("torch",),
+    "pytorch/test_train_models.py": ("safetensors", "tqdm"),
+    "pytorch/test_train_run.py": ("matplotlib", "safetensors", "tqdm"),
     "peers": ("fla", "native_sparse_attention_pytorch", "triton"),
     "hf": ("torch", "transformers"),
     "engines": ("torch", "vllm"),
 }
 collect_ignore = [
-    folder
-    for folder, packages in NEEDS.items()
+    path
+    for path, packages in NEEDS.items()
     if not all(importlib.util.find_spec(package) for package in packages)
 ]
