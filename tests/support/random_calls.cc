@@ -344,13 +344,14 @@ void SparseFlashAttentionGrad(ContractCall* c) {
   KeyParts parts;
   parts.latent = random.Between(1, 40);
   parts.value = c->Coin();
-  if (c->Coin()) {
+  // Often: what may be absent has a gradient that may be, too.
+  if (random.Below(3) > 0) {
     parts.rope = random.Between(0, 12);
     c->Need("query_rope");
   } else {
     c->Omit("query_rope");
   }
-  if (random.Below(3) > 0) c->Need("sinks");  // else by chance: few calls would have their gradient
+  if (random.Below(3) > 0) c->Need("sinks");
   SetTokenSizes(c, t);
   SetSequences(&c->call(), t, place, "kv");
   SetKeys(c, t, place, parts, "");

@@ -39,6 +39,19 @@ sparse_flash_attention::Params ForwardOf(const Params& in) {
   return forward;
 }
 
+// Where the rotary part and a value of its own begin in a key's sums, and how many columns there
+// are. Each begins a line: in a shared one NaN factors of the one would meet zeros of the other.
+struct KeyColumns {
+  int64_t rope;
+  int64_t value;
+  int64_t all;
+
+  explicit KeyColumns(const sparse_flash_attention::Problem& p)
+      : rope(prim::RoundedUp(p.latent_dim, prim::list_grad::kLine)),
+        value(p.value_in_key ? 0 : rope + prim::RoundedUp(p.rope_dim, prim::list_grad::kLine)),
+        all(p.value_in_key ? rope + p.rope_dim : value + p.latent_dim) {}
+};
+
 // What is added to the gradients of keys: of which rows, and to which columns.
 void BindKeys(const sparse_flash_attention::Problem& p, const Params& in,
               prim::list_grad::Args* args) {
@@ -49,19 +62,19 @@ void BindKeys(const sparse_flash_attention::Problem& p, const Params& in,
     const prim::attention::Rows rows = prim::attention::RowsOf(p, view);
     AddOutput({prim::attention_grad::GradRowsOf(rows), dims, column}, &a);
   };
-  const int64_t values = p.value_in_key ? 0 : p.latent_dim + p.rope_dim;
+  const KeyColumns columns(p);
   if (!in.key_grad.absent()) {
     AddPiece({HeadsOf(p, in.query), p.latent_dim, 0, kScoreGrads}, &a);
     add_output(in.key_grad, p.latent_dim, 0);
   }
   if (!in.key_rope_grad.absent()) {
-    AddPiece({HeadsOf(p, in.query_rope), p.rope_dim, p.latent_dim, kScoreGrads}, &a);
-    add_output(in.key_rope_grad, p.rope_dim, p.latent_dim);
+    AddPiece({HeadsOf(p, in.query_rope), p.rope_dim, columns.rope, kScoreGrads}, &a);
+    add_output(in.key_rope_grad, p.rope_dim, columns.rope);
   }
   const TensorView& of_values = p.value_in_key ? in.key_grad : in.value_grad;
   if (of_values.absent()) return;
-  AddPiece({HeadsOf(p, in.out_grad), p.latent_dim, values, kProbabilities}, &a);
-  if (!p.value_in_key) add_output(in.value_grad, p.latent_dim, values);
+  AddPiece({HeadsOf(p, in.out_grad), p.latent_dim, columns.value, kProbabilities}, &a);
+  if (!p.value_in_key) add_output(in.value_grad, p.latent_dim, columns.value);
 }
 
 }  // namespace
@@ -127,7 +140,7 @@ void Room::OnCpu(Problem& problem, const Params& in, const prim::CpuTarget& targ
   attend.sources[0].list.block = std::min(p.block_size, sparse_flash_attention::kMostBlock);
   Bind(problem, in, &a);
   a.list.tables = 2;
-  a.list.columns = p.latent_dim + p.rope_dim + (p.value_in_key ? 0 : p.latent_dim);
+  a.list.columns = KeyColumns(p).all;
   a.wants_sinks = !in.sinks_grad.absent();
   for (const prim::TokenSequence& s : p.sequences) a.rows = std::max(a.rows, s.row_begin + s.rows);
   MakeWork(target, kQueries.at(target.level, attend.element), &problem, &a.list, work);

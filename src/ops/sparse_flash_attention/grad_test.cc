@@ -235,6 +235,32 @@ TEST(SparseFlashAttentionGrad, WhatNoListNamesIsExactlyZeroAndTouchesNothing) {
   }
 }
 
+// A gradient of scores that is NaN moves no gradient of a value, whatever columns they share.
+TEST(SparseFlashAttentionGrad, AValueThatIsNotANumberHasAGradientThatIs) {
+  for (const int64_t latent : {20, 32, 190}) {
+    Shape s;
+    s.dtype = DType::kFloat32;
+    s.latent = latent;
+    s.rope = 5;
+    s.q = {2};
+    s.n = {9};
+    s.mode = 0;
+    s.value = true;
+    TestCall forward = Attention(s, 565);
+    SetIds(forward, {1, 2, 1, 3}, {5, 3, 8, 3, 2, 2});
+    TestCall call = GradientOf(kGrad, forward, 566);
+    *static_cast<float*>(call.view("value").data) = std::numeric_limits<float>::quiet_NaN();
+    SetIds(call, {1, 2, 1, 3}, {0, 3, 8, 3, 2, 2});
+    for (Level level : TestedLevels()) {
+      ASSERT_TRUE(call.Run({.level = level}).ok());
+      for (int64_t i = 0; i < call.OutputElems("value_grad"); ++i)
+        ASSERT_TRUE(std::isfinite(call.Got("value_grad", i))) << i;
+      EXPECT_TRUE(std::isnan(call.Got("key_grad", 3 * latent)));
+    }
+    ExpectConforms(call);
+  }
+}
+
 // --- values and sinks
 
 // The gradient of a latent key is that of a key and that of a value.
