@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from attention_formulas import Call, Compress, Compressed, Listed, Selected, Window
+from attention_formulas import Call, Compress, Compressed, Listed, Selected, Window, weigh
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from torch_calls import Spy, arguments, overload
@@ -16,6 +16,7 @@ from torch_calls import Spy, arguments, overload
 import tamis
 import tamis.torch
 from tamis.case import Case
+from tamis.nn import mla_sparse_attention
 from tamis.torch._autograd import _WITHOUT_EFFECT, Derivative
 
 ops = torch.ops.tamis
@@ -689,3 +690,38 @@ def test_contracts_say_what_is_refused() -> None:
 def test_arguments_without_effect_on_a_gradient_are_some_operators() -> None:
     names = {a["name"] for op in tamis.operators() for a in tamis.describe(op)["arguments"]}
     assert names >= _WITHOUT_EFFECT
+
+
+# --- latents and their up-projection ------------------------------------------------------------
+
+
+def test_attention_over_latents_has_the_gradients_of_its_formula() -> None:
+    """With keys and values that are expanded, in float64."""
+    shapes = {
+        "query": (2, 5, 3, 4),
+        "query_rope": (2, 5, 3, 2),
+        "latent": (2, 9, 6),
+        "key_rope": (2, 9, 2),
+        "up_projection": (3 * (4 + 7), 6),
+        "sinks": (3,),
+    }
+    torch.manual_seed(8)
+    tensors = {name: torch.randn(shape).requires_grad_() for name, shape in shapes.items()}
+    ids = torch.stack([torch.randperm(9)[:4] for _ in range(10)]).view(2, 5, 4)
+    wide = {name: t.detach().double().requires_grad_() for name, t in tensors.items()}
+    up = wide["up_projection"].view(3, 11, 6)
+    seen = torch.zeros(2, 5, 9).scatter_(2, ids, 1.0).double()
+    expected = []
+    for b in range(2):
+        expanded = torch.einsum("jl,hcl->jhc", wide["latent"][b], up)
+        rope = wide["key_rope"][b, :, None].expand(-1, 3, -1)
+        key = torch.cat([expanded[..., :4], rope], -1)
+        query = torch.cat([wide["query"][b], wide["query_rope"][b]], -1)
+        value = expanded[..., 4:]
+        expected.append(weigh(query, key, value, seen[b][:, None], 0.3, sinks=wide["sinks"]))
+    found = mla_sparse_attention(indices=ids.int(), scale=0.3, **tensors)
+    grad = torch.randn_like(found)
+    gradients_found = torch.autograd.grad(found, list(tensors.values()), grad)
+    wanted = torch.autograd.grad(torch.stack(expected), list(wide.values()), grad.double())
+    for name, one, other in zip(tensors, gradients_found, wanted, strict=True):
+        assert (one.double() - other).abs().max() <= 1e-5 * other.abs().max(), name

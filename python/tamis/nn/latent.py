@@ -33,7 +33,8 @@ def mla_sparse_attention(
     Keys and values are never expanded: what `kv_b_proj` would do to every cached latent is done to
     queries and to outputs. Sequences are padded, B of them of S query tokens over caches of T
     tokens; or, with `block_table`, packed, with caches in pages. The bits of a token's attention do
-    not depend on the other tokens, nor on threads; the products around it are torch's.
+    not depend on the other tokens, nor on threads; the products around it are torch's. Padded calls
+    have a gradient, of all tensors but `indices`.
 
     Parameters
     ----------
@@ -80,6 +81,8 @@ def mla_sparse_attention(
         token_bytes *= query.shape[0]
     step = max(1, _CHUNK_BYTES // max(1, token_bytes))
     rotated = key_rope.shape[-1] > 0
+    inputs = (query, query_rope, latent, key_rope, up_projection, sinks)
+    graded = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs)
     for begin in range(0, tokens, step):
         part = ..., slice(begin, begin + step)
         where: dict[str, Any] = {}
@@ -101,6 +104,7 @@ def mla_sparse_attention(
             sinks=sinks,
             scale_value=scale,
             sparse_mode=0,
+            return_softmax_lse=graded,  # what a backward is made from
             **where,
         )[0]
         out[*part, :, :] = torch.einsum("...hl,hlv->...hv", attended, to_value)
