@@ -133,30 +133,54 @@ struct AttentionGradReference::Pair {
   double ds_error = 0;
 };
 
-AttentionGradReference::Pair AttentionGradReference::PairOf(int64_t query_row, int64_t head,
-                                                            int64_t key_row,
+struct AttentionGradReference::Query {
+  std::vector<double> query;
+  std::vector<double> out_grad;
+  double max = 0;
+  double sum = 0;
+};
+struct AttentionGradReference::Key {
+  std::vector<double> key;
+  std::vector<double> value;
+};
+
+AttentionGradReference::Query AttentionGradReference::QueryOf(int64_t row, int64_t head) const {
+  const GradCall& c = call_;
+  return {PartsAt(c.query, c.query_rope, c.query_row_dims, row, head),
+          HeadAt(c.out_grad, c.query_row_dims, row, head),
+          StatisticAt(c.max, c.query_row_dims, row, head),
+          StatisticAt(c.sum, c.query_row_dims, row, head)};
+}
+
+AttentionGradReference::Key AttentionGradReference::KeyOf(int64_t row, int64_t kv_head) const {
+  const GradCall& c = call_;
+  return {PartsAt(c.key, c.key_rope, c.key_row_dims, row, kv_head),
+          HeadAt(c.value, c.key_row_dims, row, kv_head)};
+}
+
+std::vector<AttentionGradReference::Key> AttentionGradReference::KeysOf(const GradCall::Keys& keys,
+                                                                        int64_t kv_head) const {
+  std::vector<Key> rows;
+  rows.reserve(keys.rows.size());
+  for (const int64_t row : keys.rows) rows.push_back(KeyOf(row, kv_head));
+  return rows;
+}
+
+AttentionGradReference::Pair AttentionGradReference::PairOf(const Query& query, const Key& key,
                                                             const Delta& delta) const {
   const GradCall& c = call_;
-  const int64_t kv_head = head / c.group;
-  const std::vector<double> query =
-      PartsAt(c.query, c.query_rope, c.query_row_dims, query_row, head);
-  const std::vector<double> key = PartsAt(c.key, c.key_rope, c.key_row_dims, key_row, kv_head);
-  const std::vector<double> value = HeadAt(c.value, c.key_row_dims, key_row, kv_head);
-  const std::vector<double> out_grad = HeadAt(c.out_grad, c.query_row_dims, query_row, head);
-  const double max = StatisticAt(c.max, c.query_row_dims, query_row, head);
-  const double sum = StatisticAt(c.sum, c.query_row_dims, query_row, head);
   const auto scale = static_cast<double>(static_cast<float>(c.scale));  // as kernels have it
 
   Pair pair;
-  const Product score = Dot(query, key);
+  const Product score = Dot(query.query, key.key);
   const double score_error =
-      std::fabs(scale) * base::Fp32SumBound(static_cast<double>(query.size()), score.magnitude);
-  const Probability p = ProbabilityOf(scale * score.value, score_error, max, sum);
+      std::fabs(scale) * base::Fp32SumBound(static_cast<double>(key.key.size()), score.magnitude);
+  const Probability p = ProbabilityOf(scale * score.value, score_error, query.max, query.sum);
   pair.p = p.value;
   pair.p_error = p.error;
-  const Product dp = Dot(out_grad, value);
+  const Product dp = Dot(query.out_grad, key.value);
   pair.dp = dp.value;
-  pair.dp_error = base::Fp32SumBound(static_cast<double>(value.size()), dp.magnitude);
+  pair.dp_error = base::Fp32SumBound(static_cast<double>(key.value.size()), dp.magnitude);
   const double distance = pair.dp - delta.value;
   pair.ds = scale * pair.p * distance;
   pair.ds_error =
@@ -167,22 +191,23 @@ AttentionGradReference::Pair AttentionGradReference::PairOf(int64_t query_row, i
   return pair;
 }
 
-AttentionGradReference::Delta AttentionGradReference::DeltaOf(int64_t query_row, int64_t head,
-                                                              const GradCall::Keys& keys) const {
+AttentionGradReference::Delta AttentionGradReference::DeltaOf(const Query& query,
+                                                              const std::vector<Key>& keys,
+                                                              bool averages) const {
   Delta delta;
-  delta.sees = !keys.rows.empty();
-  if (keys.averages) return delta;
+  delta.sees = !keys.empty();
+  if (averages) return delta;
   double magnitude = 0;
   bool bounded = true;
-  for (const int64_t key_row : keys.rows) {
-    const Pair pair = PairOf(query_row, head, key_row, {});
+  for (const Key& key : keys) {
+    const Pair pair = PairOf(query, key, {});
     bounded = bounded && pair.p_error < kUnbounded;
     delta.value += pair.p * pair.dp;
     magnitude += std::fabs(pair.p * pair.dp);
     delta.error +=
         pair.p_error * (std::fabs(pair.dp) + pair.dp_error) + std::fabs(pair.p) * pair.dp_error;
   }
-  delta.error += base::Fp32SumBound(static_cast<double>(keys.rows.size()), magnitude);
+  delta.error += base::Fp32SumBound(static_cast<double>(keys.size()), magnitude);
   if (!bounded) delta.error = kUnbounded;
   return delta;
 }
@@ -204,9 +229,13 @@ AttentionGradReference::AttentionGradReference(GradCall call, const std::vector<
   deltas_.resize(static_cast<size_t>(query_rows * heads));
   for_indices(query_rows, [&](int64_t row) {
     if (needed[static_cast<size_t>(row)] == 0) return;
-    for (int64_t head = 0; head < heads; ++head) {
-      deltas_[static_cast<size_t>(row * heads + head)] =
-          DeltaOf(row, head, call_.keys_of(row, head / call_.group));
+    for (int64_t kv_head = 0; kv_head < call_.kv_heads; ++kv_head) {
+      const GradCall::Keys seen = call_.keys_of(row, kv_head);
+      const std::vector<Key> keys = KeysOf(seen, kv_head);
+      for (int64_t head = kv_head * call_.group; head < (kv_head + 1) * call_.group; ++head) {
+        deltas_[static_cast<size_t>(row * heads + head)] =
+            DeltaOf(QueryOf(row, head), keys, seen.averages);
+      }
     }
   });
 }
@@ -219,14 +248,15 @@ void AttentionGradReference::PutQueryRow(int64_t query_row, size_t slot,
   golden->outputs[0].rows[slot] = query_row;
   if (rope_dim > 0) golden->outputs[3].rows[slot] = query_row;
   for (int64_t kv_head = 0; kv_head < c.kv_heads; ++kv_head) {
-    const GradCall::Keys keys = c.keys_of(query_row, kv_head);
+    const GradCall::Keys seen = c.keys_of(query_row, kv_head);
+    const std::vector<Key> keys = KeysOf(seen, kv_head);
     for (int64_t head = kv_head * c.group; head < (kv_head + 1) * c.group; ++head) {
       Sums sums(dim + rope_dim);
-      const Delta delta = DeltaOf(query_row, head, keys);
-      for (size_t i = 0; i < keys.rows.size() && !keys.averages; ++i) {
-        const Pair pair = PairOf(query_row, head, keys.rows[i], delta);
-        sums.Add(pair.ds, pair.ds_error,
-                 PartsAt(c.key, c.key_rope, c.key_row_dims, keys.rows[i], kv_head));
+      const Query query = QueryOf(query_row, head);
+      const Delta delta = DeltaOf(query, keys, seen.averages);
+      for (size_t i = 0; i < keys.size() && !seen.averages; ++i) {
+        const Pair pair = PairOf(query, keys[i], delta);
+        sums.Add(pair.ds, pair.ds_error, keys[i].key);
       }
       sums.Put(0, dim, slot, head, &golden->outputs[0]);
       if (rope_dim > 0) sums.Put(dim, rope_dim, slot, head, &golden->outputs[3]);
@@ -248,23 +278,22 @@ void AttentionGradReference::PutKeyRow(int64_t key_row, size_t slot, base::Golde
     Sums keys(dim + rope_dim);
     Sums own_values(value_dim);
     Sums& values = c.value_in_key ? keys : own_values;
+    const Key key = KeyOf(key_row, kv_head);
     for (int64_t row = range.begin; row < range.end; ++row) {
       const GradCall::Keys seen = c.keys_of(row, kv_head);
       const auto repeats =
           static_cast<double>(std::count(seen.rows.begin(), seen.rows.end(), key_row));
       if (repeats == 0) continue;
       for (int64_t head = kv_head * c.group; head < (kv_head + 1) * c.group; ++head) {
-        const std::vector<double> out_grad = HeadAt(c.out_grad, c.query_row_dims, row, head);
+        const Query query = QueryOf(row, head);
         if (seen.averages) {
           const double share = 1.0 / static_cast<double>(seen.rows.size());
-          values.Add(share, share * kRounding, out_grad);
+          values.Add(share, share * kRounding, query.out_grad);
           continue;
         }
-        const Pair pair =
-            PairOf(row, head, key_row, deltas_[static_cast<size_t>(row * heads + head)]);
-        values.Add(repeats * pair.p, repeats * pair.p_error, out_grad);
-        keys.Add(repeats * pair.ds, repeats * pair.ds_error,
-                 PartsAt(c.query, c.query_rope, c.query_row_dims, row, head));
+        const Pair pair = PairOf(query, key, deltas_[static_cast<size_t>(row * heads + head)]);
+        values.Add(repeats * pair.p, repeats * pair.p_error, query.out_grad);
+        keys.Add(repeats * pair.ds, repeats * pair.ds_error, query.query);
       }
     }
     keys.Put(0, dim, slot, kv_head, &golden->outputs[1]);

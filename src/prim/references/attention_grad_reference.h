@@ -72,8 +72,13 @@ class AttentionGradReference {
     bool sees = false;  // any key
   };
   struct Pair;
-  Pair PairOf(int64_t query_row, int64_t head, int64_t key_row, const Delta& delta) const;
-  Delta DeltaOf(int64_t query_row, int64_t head, const GradCall::Keys& keys) const;
+  struct Query;  // a row's head
+  struct Key;    // a row's kv head
+  Query QueryOf(int64_t row, int64_t head) const;
+  Key KeyOf(int64_t row, int64_t kv_head) const;
+  std::vector<Key> KeysOf(const GradCall::Keys& keys, int64_t kv_head) const;
+  Pair PairOf(const Query& query, const Key& key, const Delta& delta) const;
+  Delta DeltaOf(const Query& query, const std::vector<Key>& keys, bool averages) const;
   void PutQueryRow(int64_t query_row, size_t slot, base::Golden* golden) const;
   void PutKeyRow(int64_t key_row, size_t slot, base::Golden* golden) const;
   void PutSink(int64_t head, size_t slot, base::Golden* golden) const;
