@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -22,6 +22,7 @@ from tamis.nn.page_table import PageTable, Rows
 from tamis.nn.paged_cache import PagedCache
 from tamis.nn.rope import NO_ROPE, rope_of
 from tamis.nn.step import Step, new_step, run_step, step_of
+from tamis.nn.training import Stage, Trained, attend_training, indexer_parameters
 
 # Weights of a linear layer, by their names in the checkpoint, where they are transposed.
 _LINEAR = {
@@ -57,9 +58,9 @@ _OWN = Flavour()
 class DeepSeekSparseAttention(torch.nn.Module):
     """Multi-head latent attention over the `topk` keys that the lightning indexer selects.
 
-    The defaults are the 671B model's. Inference only: parameters do not require grad, and the
-    operators refuse tensors that do. Weights are the operators' own arguments: `x @ w`, the
-    transpose of `torch.nn.Linear.weight`; random at first.
+    The defaults are the 671B model's. Over a cache it infers; `attend_training` trains whole
+    sequences. Parameters do not require grad until `requires_grad_()`. Weights are the operators'
+    own arguments: `x @ w`, the transpose of `torch.nn.Linear.weight`; random at first.
 
     Parameters
     ----------
@@ -299,6 +300,40 @@ class DeepSeekSparseAttention(torch.nn.Module):
         call with counts that is refused leaves the cache's lengths as they were.
         """
         return self._run(x, counts, cache, selected)[1]
+
+    def attend_training(self, x: Tensor, counts: Counts, stage: Stage) -> Trained:
+        """Attention over whole sequences, with gradients, and the loss that trains the indexer.
+
+        The stages are the first in which DeepSeek-V3.2 was trained: attention to all keys, before
+        there is an indexer; the same while the indexer learns from it ("warmup", where only
+        `indexer_parameters` are to require grad). The indexer sees hidden states detached: the loss
+        of the model never reaches it, nor its loss anything else. Projections, norms and rope are torch's, rounded
+        where inference rounds; attention, selection and losses are operators of Tamis, whose
+        gradients are the same bits on any number of threads.
+
+        Parameters
+        ----------
+        x : Tensor [sum(counts), H]
+            hidden states of all tokens, packed
+        counts : sequence or array of int
+            tokens of each sequence
+        stage : {"dense", "warmup"}
+
+        Returns
+        -------
+        Trained
+            hidden states [sum(counts), H], and the indexer's loss per token or None
+
+        Raises
+        ------
+        ValueError, NotImplementedError
+            No such stage; or the layer is of a family that does what has no gradient here.
+        """
+        return attend_training(self, x, counts, stage)
+
+    def indexer_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
+        """Names and parameters of the indexer: what "warmup" trains."""
+        return indexer_parameters(self)
 
     def _run(
         self, x: Tensor, counts: Counts | Step, cache: PagedCache, selected: Tensor | None

@@ -1,0 +1,181 @@
+"""How DeepSeek sparse attention trains: whole sequences without a cache, in stages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
+
+import torch
+from torch import Tensor
+from torch.nn.functional import layer_norm
+
+from tamis.nn.counts import Counts
+from tamis.nn.deepseek_sources import linear, rms_norm
+from tamis.nn.flavour import Flavour
+from tamis.nn.rope import rotate
+from tamis.nn.whole import whole
+
+if TYPE_CHECKING:
+    from tamis.nn.deepseek import DeepSeekSparseAttention
+
+Stage: TypeAlias = Literal["dense", "warmup"]
+
+# What layers of other families may do otherwise here: how they turn, and an epsilon.
+_TRAINS = ("rope_interleaved", "index_rope_last", "index_epsilon")
+
+
+class Trained(NamedTuple):
+    """What a layer gives in training.
+
+    Parameters
+    ----------
+    hidden : Tensor [T, H]
+        hidden states
+    index_loss : Tensor of float32, optional
+        divergence of the indexer's softmax from the main attention, the mean over tokens, to be
+        added to the loss; None in the dense stage. Its gradient reaches the indexer alone
+    """
+
+    hidden: Tensor
+    index_loss: Tensor | None
+
+
+class _Main(NamedTuple):
+    """Queries and keys of T tokens in the latent space."""
+
+    query: Tensor  # [T, N, latent]
+    query_rope: Tensor  # [T, N, Dr]
+    key: Tensor  # [T, 1, latent]
+    key_rope: Tensor  # [T, 1, Dr]
+    normed: Tensor  # [T, rank]: low-rank queries, of which index queries are made
+
+
+class _Index(NamedTuple):
+    """Those of the indexer, and its weights of heads, scaled."""
+
+    query: Tensor  # [T, Ni, Di]
+    key: Tensor  # [T, 1, Di]
+    weights: Tensor  # [T, Ni] of float32
+
+
+def attend_training(
+    layer: DeepSeekSparseAttention, x: Tensor, counts: Counts, stage: Stage
+) -> Trained:
+    """As `DeepSeekSparseAttention.attend_training` says."""
+    if stage not in get_args(Stage):
+        raise ValueError(f"stage: expected {', '.join(get_args(Stage))}, got {stage}")
+    _check(layer.flavour)
+    lengths = whole(counts, x=x)
+    turn = lengths.turn(layer.rope)
+    ends = torch.tensor(lengths.ends, dtype=torch.int64)
+    main = _main(layer, x, turn)
+    index = None if stage == "dense" else _index(layer, x, main.normed, turn)
+    latent, loss = _dense(layer, main, index, ends)
+    values = torch.einsum("tnl,nlv->tnv", latent, layer.w_uv)
+    hidden = linear(values.flatten(1), layer.w_o, layer.bias_o)
+    return Trained(hidden, None if loss is None else loss / max(len(x), 1))
+
+
+def indexer_parameters(
+    layer: DeepSeekSparseAttention,
+) -> Iterator[tuple[str, torch.nn.Parameter]]:
+    """Names and parameters of the indexer."""
+    for name, parameter in layer.named_parameters():
+        if name.startswith(("w_idx_", "in_")):
+            yield name, parameter
+
+
+def _check(flavour: Flavour) -> None:
+    usual = Flavour()
+    for name, value in vars(flavour).items():
+        if name not in _TRAINS and value != getattr(usual, name):
+            raise NotImplementedError(
+                f"flavour: expected {name} {getattr(usual, name)} in training, got {value}"
+            )
+
+
+def _turned(x: Tensor, turn: tuple[Tensor, Tensor], interleaved: bool) -> Tensor:
+    """[T, ..., D], the first channels turned; interleaved pairs become halves."""
+    width = turn[0].shape[1]
+    if interleaved:
+        halves = x[..., :width].unflatten(-1, (-1, 2)).transpose(-1, -2).flatten(-2)
+        x = torch.cat((halves, x[..., width:]), -1)
+    return rotate(x, *turn)
+
+
+def _main(layer: DeepSeekSparseAttention, x: Tensor, turn: tuple[Tensor, Tensor]) -> _Main:
+    heads, nope, rank = layer.w_uk.shape
+    interleaved = layer.flavour.rope_interleaved
+    low = x if layer.w_dq is None else x @ layer.w_dq
+    normed = low if layer.w_dq is None else rms_norm(low, layer.gamma_cq, layer.epsilon)
+    queries = (normed @ layer.w_uq_qr).unflatten(1, (heads, -1))
+    absorbed = torch.einsum("tnd,ndl->tnl", queries[..., :nope], layer.w_uk)
+    cached = x @ layer.w_dkv_kr
+    return _Main(
+        absorbed,
+        _turned(queries[..., nope:], turn, interleaved),
+        rms_norm(cached[:, :rank], layer.gamma_ckv, layer.epsilon)[:, None],
+        _turned(cached[:, None, rank:], turn, interleaved),
+        normed,
+    )
+
+
+def _index(
+    layer: DeepSeekSparseAttention, x: Tensor, normed: Tensor, turn: tuple[Tensor, Tensor]
+) -> _Index:
+    # The indexer learns from its own loss alone, and the rest never from that.
+    x, normed = x.detach(), normed.detach()
+    assert layer.w_idx_k is not None
+    assert layer.w_idx_proj is not None
+    dim = layer.w_idx_k.shape[1]
+    epsilon = layer.epsilon if layer.flavour.index_epsilon is None else layer.flavour.index_epsilon
+    query = (normed @ layer.w_idx_qb).unflatten(1, (-1, dim))
+    norm = layer.in_gamma_k.float(), layer.in_beta_k.float()
+    key = layer_norm((x @ layer.w_idx_k).float(), (dim,), *norm, epsilon).to(x.dtype)[:, None]
+    weights = (x.to(layer.w_idx_proj.dtype) @ layer.w_idx_proj).float()
+    scale = (query.shape[1] * dim) ** -0.5
+    last = layer.flavour.index_rope_last
+
+    def turned(part: Tensor) -> Tensor:
+        width = turn[0].shape[1]
+        shifted = part.roll(width, -1) if last else part
+        shifted = _turned(shifted, turn, layer.rope_interleaved)
+        return shifted.roll(-width, -1) if last else shifted
+
+    return _Index(turned(query), turned(key), weights * scale)
+
+
+def _dense(
+    layer: DeepSeekSparseAttention, main: _Main, index: _Index | None, ends: Tensor
+) -> tuple[Tensor, Tensor | None]:
+    """Every token attends to all before it; with an indexer, how far that is from its softmax."""
+    ops = torch.ops.tamis
+    query = torch.cat((main.query, main.query_rope), -1)
+    key = torch.cat((main.key, main.key_rope), -1)
+    latent, maximum, total = ops.sliding_window_attention(
+        query,
+        key,
+        main.key,
+        actual_seq_lengths_query=ends,
+        actual_seq_lengths_kv=ends,
+        scale_value=layer.scale_value,
+        window_size=max(len(query), 1),
+        layout_query="TND",
+        layout_kv="TND",
+    )
+    if index is None:
+        return latent, None
+    lengths = {"actual_seq_lengths_query": ends, "actual_seq_lengths_key": ends, "layout": "TND"}
+    with torch.no_grad():
+        statistics = ops.dense_lightning_indexer_softmax_lse(*index, **lengths)
+    loss = ops.dense_lightning_indexer_grad_kl_loss(
+        query.detach(),
+        key.detach(),
+        *index,
+        maximum,
+        total,
+        *statistics,
+        scale_value=layer.scale_value,
+        **lengths,
+    )[0]
+    return latent, loss.squeeze(0)
