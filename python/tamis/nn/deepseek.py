@@ -307,8 +307,8 @@ class DeepSeekSparseAttention(torch.nn.Module):
         The stages are the first in which DeepSeek-V3.2 was trained: attention to all keys, before
         there is an indexer; the same while the indexer learns from it ("warmup", where only
         `indexer_parameters` are to require grad). The indexer sees hidden states detached: the loss
-        of the model never reaches it, nor its loss anything else. Projections, norms and rope are torch's, rounded
-        where inference rounds; attention, selection and losses are operators of Tamis, whose
+        of the model never reaches it, nor its loss anything else. Projections, norms and rope are
+        torch's, rounded where inference rounds; attention and losses are operators of Tamis, whose
         gradients are the same bits on any number of threads.
 
         Parameters
