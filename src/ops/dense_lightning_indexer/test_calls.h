@@ -93,7 +93,8 @@ class Calls {
     std::vector<double> ids;
     const int64_t most = *std::max_element(s_.n.begin(), s_.n.end()) + 2;
     for (int64_t i = 0; i < s_.query_rows() * s_.count; ++i)
-      ids.push_back(random_.Below(40) == 0 ? -1 : random_.Between(0, most - 1));
+      ids.push_back(random_.Below(40) == 0 ? -1.0
+                                           : static_cast<double>(random_.Between(0, most - 1)));
     call.Tensor("sparse_indices", DType::kInt32, s_.QueryShape({1, s_.count}), Elements(ids));
     AddMainStatistics(&call, [&](int64_t row) {
       std::vector<int64_t> seen;
