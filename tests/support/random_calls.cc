@@ -188,10 +188,11 @@ Tokens SetDenseIndexer(ContractCall* c) {
 void DenseLightningIndexerSoftmaxLse(ContractCall* c) { SetDenseIndexer(c); }
 
 // The main attention whose probabilities the indexer learns.
-Tokens SetIndexerLoss(ContractCall* c, int64_t kv_heads) {
+Tokens SetIndexerLoss(ContractCall* c, int64_t most_kv_heads) {
   Random& random = c->random();
   const Tokens t = SetDenseIndexer(c);
   const std::vector<int64_t> keys = Placement(t, &random).Shape(1);  // [B,] keys, 1, 1
+  const int64_t kv_heads = most_kv_heads == 1 ? 1 : random.Between(1, most_kv_heads);
   c->Size(t.tnd ? "T2" : "Bk", keys[0])
       .Size("N", kv_heads * random.Between(1, 3))
       .Size("N2", kv_heads)
@@ -210,7 +211,7 @@ Tokens SetIndexerLoss(ContractCall* c, int64_t kv_heads) {
 
 void DenseLightningIndexerGradKlLoss(ContractCall* c) {
   Random& random = c->random();
-  SetIndexerLoss(c, random.Between(1, 3));
+  SetIndexerLoss(c, 3);
   c->Values("softmax_max_index", [&random](int64_t) {
      return 3 * random.Normal();
    }).Values("softmax_sum_index", [&random](int64_t) { return 1 + 20 * random.Uniform(); });
