@@ -84,6 +84,8 @@ TEST(OperatorContracts, EveryMemberOfParamsIsAField) {
       {"indexer_prolog", CountMembers<indexer_prolog::Params>()},
       {"dense_lightning_indexer_grad_kl_loss",
        CountMembers<dense_lightning_indexer_grad_kl_loss::Params>()},
+      {"sparse_lightning_indexer_grad_kl_loss",
+       CountMembers<sparse_lightning_indexer_grad_kl_loss::Params>()},
       {"dense_lightning_indexer_softmax_lse",
        CountMembers<dense_lightning_indexer_softmax_lse::Params>()},
       {"lightning_indexer", CountMembers<lightning_indexer::Params>()},

@@ -1285,6 +1285,98 @@ TAMIS_C_API tamis_status tamis_dense_lightning_indexer_grad_kl_loss_run(
 TAMIS_C_API tamis_status tamis_dense_lightning_indexer_grad_kl_loss_renew(
     tamis_plan* plan, const tamis_dense_lightning_indexer_grad_kl_loss_params* params);
 
+/* Divergence of the indexer's softmax from the main attention over lists of keys, and its
+ * gradients. npu_sparse_lightning_indexer_grad_kl_loss. */
+typedef struct tamis_sparse_lightning_indexer_grad_kl_loss_params {
+  /* sizeof(tamis_sparse_lightning_indexer_grad_kl_loss_params) of the caller */
+  size_t struct_size;
+  /* input BSND [B, S1, N, D]; TND [T1, N, D] float16, bfloat16, float32: queries of the main
+   * attention */
+  tamis_tensor query;
+  /* input BSND [Bk, S2, 1, D]; TND [T2, 1, D] as query: its keys, one head */
+  tamis_tensor key;
+  /* input BSND [B, S1, Ni, Di]; TND [T1, Ni, Di] as query: index queries */
+  tamis_tensor query_index;
+  /* input BSND [Bk, S2, 1, Di]; TND [T2, 1, Di] as query: index keys, one head */
+  tamis_tensor key_index;
+  /* input BSND [B, S1, Ni]; TND [T1, Ni] float16, bfloat16, float32: weight of each index head,
+   * as query or float32; may be negative */
+  tamis_tensor weights;
+  /* input BSND [B, S1, 1, K]; TND [T1, 1, K] int32: positions of each token's sequence, in any
+   * order; a negative one ends a list */
+  tamis_tensor sparse_indices;
+  /* input BSND [B, S1, N]; TND [T1, N] float32: largest scaled scores of the main attention,
+   * taken as they are */
+  tamis_tensor softmax_max;
+  /* input BSND [B, S1, N]; TND [T1, N] float32: its sums of exp(score - max), taken as they are */
+  tamis_tensor softmax_sum;
+  /* input, optional BSND [B, S1, N, Dr]; TND [T1, N, Dr] as query: second part of the queries */
+  tamis_tensor query_rope;
+  /* input, optional BSND [Bk, S2, 1, Dr]; TND [T2, 1, Dr] as query: second part of the keys,
+   * with query_rope only */
+  tamis_tensor key_rope;
+  /* input, optional [N] float32: where the main attention has sinks: what is left to keys is
+   * normalised over the list; not read */
+  tamis_tensor sinks;
+  /* input, optional BSND [B, S1]; TND [T1] float32: factor of a token's loss and gradients; 0:
+   * as padding; absent: 1 */
+  tamis_tensor row_scale;
+  /* input, optional [*] int32, int64: BSND: tokens per sequence, or one for all; absent: S1.
+   * TND: inclusive prefix sums, required; rows past the last are padding */
+  tamis_tensor actual_seq_lengths_query;
+  /* input, optional [*] int32, int64: BSND: keys per sequence, or one for all; absent: S2. TND:
+   * inclusive prefix sums, required */
+  tamis_tensor actual_seq_lengths_key;
+  /* required: factor of the main attention's scores */
+  double scale_value;
+  /* one of BSND, TND; NULL means BSND: of all tensors */
+  const char* layout;
+  /* default 3: 3: token i of q sees keys up to n - q + i (causal from the end); 0: all n */
+  int64_t sparse_mode;
+  /* 0 or 1, default true: compute query_index_grad */
+  int64_t return_query_index_grad;
+  /* 0 or 1, default true: compute key_index_grad */
+  int64_t return_key_index_grad;
+  /* 0 or 1, default true: compute weights_grad */
+  int64_t return_weights_grad;
+  /* 0 or 1, default false: whether row_loss is wanted */
+  int64_t return_row_loss;
+  /* 0 or 1, default false: also enforce the document's limits */
+  int64_t strict;
+  /* output [1] float32: sum of the losses of all tokens */
+  tamis_tensor loss;
+  /* output, optional BSND [B, S1, Ni, Di]; TND [T1, Ni, Di] as query_index: gradient of
+   * query_index */
+  tamis_tensor query_index_grad;
+  /* output, optional BSND [Bk, S2, 1, Di]; TND [T2, 1, Di] as key_index: gradient of key_index */
+  tamis_tensor key_index_grad;
+  /* output, optional BSND [B, S1, Ni]; TND [T1, Ni] as weights: gradient of weights */
+  tamis_tensor weights_grad;
+  /* output, optional BSND [B, S1]; TND [T1] float32: row_scale times the divergence of each
+   * token */
+  tamis_tensor row_loss;
+} tamis_sparse_lightning_indexer_grad_kl_loss_params;
+
+/* Sets struct_size and the defaults of the members that lie within `struct_size` bytes. */
+TAMIS_C_API tamis_status tamis_sparse_lightning_indexer_grad_kl_loss_params_init_sized(
+    tamis_sparse_lightning_indexer_grad_kl_loss_params* params, size_t struct_size);
+/* The same for the struct as this header knows it. */
+static inline tamis_status tamis_sparse_lightning_indexer_grad_kl_loss_params_init(
+    tamis_sparse_lightning_indexer_grad_kl_loss_params* params) {
+  return tamis_sparse_lightning_indexer_grad_kl_loss_params_init_sized(params, sizeof(*params));
+}
+/* Checks and prepares a call: see tamis_plan_run and tamis_plan_destroy. */
+TAMIS_C_API tamis_status tamis_sparse_lightning_indexer_grad_kl_loss_plan(
+    const tamis_context* context, const tamis_sparse_lightning_indexer_grad_kl_loss_params* params,
+    tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_sparse_lightning_indexer_grad_kl_loss_run(
+    const tamis_plan* plan, const tamis_sparse_lightning_indexer_grad_kl_loss_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_sparse_lightning_indexer_grad_kl_loss_renew(
+    tamis_plan* plan, const tamis_sparse_lightning_indexer_grad_kl_loss_params* params);
+
 /* Attention of every query token over the keys it has selected, one latent key for all heads.
  * npu_sparse_flash_attention (document 004). */
 typedef struct tamis_sparse_flash_attention_params {

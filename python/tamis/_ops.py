@@ -28,6 +28,7 @@ __all__ = [
     "SparseAttentionPto",
     "SparseFlashAttention",
     "SparseFlashAttentionGrad",
+    "SparseLightningIndexerGradKlLoss",
     "UnpackKvRows",
     "dense_lightning_indexer_grad_kl_loss",
     "dense_lightning_indexer_softmax_lse",
@@ -55,6 +56,7 @@ __all__ = [
     "sparse_attention_pto",
     "sparse_flash_attention",
     "sparse_flash_attention_grad",
+    "sparse_lightning_indexer_grad_kl_loss",
     "unpack_kv_rows",
 ]
 
@@ -4136,6 +4138,300 @@ def dense_lightning_indexer_grad_kl_loss(
         threads,
     )
     return DenseLightningIndexerGradKlLoss(*results)
+
+
+class SparseLightningIndexerGradKlLoss(NamedTuple, Generic[Array]):
+    """Outputs of `sparse_lightning_indexer_grad_kl_loss`; None where one was not asked for."""
+
+    loss: Array
+    query_index_grad: Array | Any
+    key_index_grad: Array | Any
+    weights_grad: Array | Any
+    row_loss: Array | Any
+
+
+_SPARSE_LIGHTNING_INDEXER_GRAD_KL_LOSS = Operator(
+    "sparse_lightning_indexer_grad_kl_loss",
+    inputs=(
+        "query",
+        "key",
+        "query_index",
+        "key_index",
+        "weights",
+        "sparse_indices",
+        "softmax_max",
+        "softmax_sum",
+        "query_rope",
+        "key_rope",
+        "sinks",
+        "row_scale",
+        "actual_seq_lengths_query",
+        "actual_seq_lengths_key",
+    ),
+    updated=(),
+    integers={
+        "sparse_indices": ("int32",),
+        "actual_seq_lengths_query": ("int32", "int64"),
+        "actual_seq_lengths_key": ("int32", "int64"),
+    },
+    contiguous=(),
+    read_by_plan=(
+        "actual_seq_lengths_query",
+        "actual_seq_lengths_key",
+    ),
+    attributes=(
+        ("scale_value", "float"),
+        ("layout", "choice"),
+        ("sparse_mode", "int"),
+        ("return_query_index_grad", "bool"),
+        ("return_key_index_grad", "bool"),
+        ("return_weights_grad", "bool"),
+        ("return_row_loss", "bool"),
+        ("strict", "bool"),
+    ),
+    outputs=(
+        "loss",
+        "query_index_grad",
+        "key_index_grad",
+        "weights_grad",
+        "row_loss",
+    ),
+    results=SparseLightningIndexerGradKlLoss,
+)
+
+
+@overload
+def sparse_lightning_indexer_grad_kl_loss(
+    query: NumpyArray,
+    key: NumpyArray,
+    query_index: NumpyArray,
+    key_index: NumpyArray,
+    weights: NumpyArray,
+    sparse_indices: Integers | Nested,
+    softmax_max: NumpyArray,
+    softmax_sum: NumpyArray,
+    *,
+    scale_value: float,
+    query_rope: NumpyArray | None = None,
+    key_rope: NumpyArray | None = None,
+    sinks: NumpyArray | None = None,
+    row_scale: NumpyArray | None = None,
+    actual_seq_lengths_query: Integers | Nested | None = None,
+    actual_seq_lengths_key: Integers | Nested | None = None,
+    layout: Literal["BSND", "TND"] = "BSND",
+    sparse_mode: int = 3,
+    return_query_index_grad: bool = True,
+    return_key_index_grad: bool = True,
+    return_weights_grad: bool = True,
+    return_row_loss: bool = False,
+    strict: bool = False,
+    loss: NumpyArray | None = None,
+    query_index_grad: NumpyArray | Literal[False] | None = None,
+    key_index_grad: NumpyArray | Literal[False] | None = None,
+    weights_grad: NumpyArray | Literal[False] | None = None,
+    row_loss: NumpyArray | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> SparseLightningIndexerGradKlLoss[NumpyArray]: ...
+
+
+@overload
+def sparse_lightning_indexer_grad_kl_loss(
+    query: Array,
+    key: Array,
+    query_index: Array,
+    key_index: Array,
+    weights: Array,
+    sparse_indices: Integers | Nested,
+    softmax_max: Array,
+    softmax_sum: Array,
+    *,
+    scale_value: float,
+    query_rope: Array | None = None,
+    key_rope: Array | None = None,
+    sinks: Array | None = None,
+    row_scale: Array | None = None,
+    actual_seq_lengths_query: Integers | Nested | None = None,
+    actual_seq_lengths_key: Integers | Nested | None = None,
+    layout: Literal["BSND", "TND"] = "BSND",
+    sparse_mode: int = 3,
+    return_query_index_grad: bool = True,
+    return_key_index_grad: bool = True,
+    return_weights_grad: bool = True,
+    return_row_loss: bool = False,
+    strict: bool = False,
+    loss: Array | None = None,
+    query_index_grad: Array | Literal[False] | None = None,
+    key_index_grad: Array | Literal[False] | None = None,
+    weights_grad: Array | Literal[False] | None = None,
+    row_loss: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> SparseLightningIndexerGradKlLoss[Array]: ...
+
+
+def sparse_lightning_indexer_grad_kl_loss(
+    query: Array,
+    key: Array,
+    query_index: Array,
+    key_index: Array,
+    weights: Array,
+    sparse_indices: Integers | Nested,
+    softmax_max: Array,
+    softmax_sum: Array,
+    *,
+    scale_value: float,
+    query_rope: Array | None = None,
+    key_rope: Array | None = None,
+    sinks: Array | None = None,
+    row_scale: Array | None = None,
+    actual_seq_lengths_query: Integers | Nested | None = None,
+    actual_seq_lengths_key: Integers | Nested | None = None,
+    layout: Literal["BSND", "TND"] = "BSND",
+    sparse_mode: int = 3,
+    return_query_index_grad: bool = True,
+    return_key_index_grad: bool = True,
+    return_weights_grad: bool = True,
+    return_row_loss: bool = False,
+    strict: bool = False,
+    loss: Array | None = None,
+    query_index_grad: Array | Literal[False] | None = None,
+    key_index_grad: Array | Literal[False] | None = None,
+    weights_grad: Array | Literal[False] | None = None,
+    row_loss: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> SparseLightningIndexerGradKlLoss[Array]:
+    """Divergence of the indexer's softmax from the main attention over lists of keys, and its
+    gradients.
+
+    Source: npu_sparse_lightning_indexer_grad_kl_loss.
+
+    Parameters
+    ----------
+    query : array of float16, bfloat16, float32
+        BSND [B, S1, N, D]; TND [T1, N, D]: queries of the main attention
+    key : array, dtype as query
+        BSND [Bk, S2, 1, D]; TND [T2, 1, D]: its keys, one head
+    query_index : array, dtype as query
+        BSND [B, S1, Ni, Di]; TND [T1, Ni, Di]: index queries
+    key_index : array, dtype as query
+        BSND [Bk, S2, 1, Di]; TND [T2, 1, Di]: index keys, one head
+    weights : array of float16, bfloat16, float32
+        BSND [B, S1, Ni]; TND [T1, Ni]: weight of each index head, as query or float32; may be
+        negative
+    sparse_indices : array or nested sequence of int32
+        BSND [B, S1, 1, K]; TND [T1, 1, K]: positions of each token's sequence, in any order; a
+        negative one ends a list
+    softmax_max : array of float32
+        BSND [B, S1, N]; TND [T1, N]: largest scaled scores of the main attention, taken as they are
+    softmax_sum : array of float32
+        BSND [B, S1, N]; TND [T1, N]: its sums of exp(score - max), taken as they are
+    scale_value : float
+        factor of the main attention's scores
+    query_rope : array, dtype as query, optional
+        BSND [B, S1, N, Dr]; TND [T1, N, Dr]: second part of the queries
+    key_rope : array, dtype as query, optional
+        BSND [Bk, S2, 1, Dr]; TND [T2, 1, Dr]: second part of the keys, with query_rope only
+    sinks : array of float32, optional
+        [N]: where the main attention has sinks: what is left to keys is normalised over the list;
+        not read
+    row_scale : array of float32, optional
+        BSND [B, S1]; TND [T1]: factor of a token's loss and gradients; 0: as padding; absent: 1
+    actual_seq_lengths_query : array or nested sequence of int32, int64, optional
+        [*]: BSND: tokens per sequence, or one for all; absent: S1. TND: inclusive prefix sums,
+        required; rows past the last are padding
+    actual_seq_lengths_key : array or nested sequence of int32, int64, optional
+        [*]: BSND: keys per sequence, or one for all; absent: S2. TND: inclusive prefix sums,
+        required
+    layout : {"BSND", "TND"}, default "BSND"
+        of all tensors
+    sparse_mode : int, default 3
+        3: token i of q sees keys up to n - q + i (causal from the end); 0: all n
+    return_query_index_grad : bool, default True
+        compute query_index_grad
+    return_key_index_grad : bool, default True
+        compute key_index_grad
+    return_weights_grad : bool, default True
+        compute weights_grad
+    return_row_loss : bool, default False
+        whether row_loss is wanted
+    strict : bool, default False
+        also enforce the document's limits
+    loss, query_index_grad, key_index_grad, weights_grad, row_loss : array, optional
+        where to write, never copied; None: allocated; False, for what may be left out: not computed
+    level : str, optional
+        "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
+        `TAMIS_LEVEL`, else the best of this processor
+    implementation : {"auto", "reference", "cpu"}, optional
+        "reference" is float64: the specification
+    threads : int, optional
+        by default what `set_num_threads` says; results do not depend on it
+
+    Returns
+    -------
+    loss : array of float32
+        [1]: sum of the losses of all tokens
+    query_index_grad : array, dtype as query_index, None without `return_query_index_grad`
+        BSND [B, S1, Ni, Di]; TND [T1, Ni, Di]: gradient of query_index
+    key_index_grad : array, dtype as key_index, None without `return_key_index_grad`
+        BSND [Bk, S2, 1, Di]; TND [T2, 1, Di]: gradient of key_index
+    weights_grad : array, dtype as weights, None without `return_weights_grad`
+        BSND [B, S1, Ni]; TND [T1, Ni]: gradient of weights
+    row_loss : array of float32, None without `return_row_loss`
+        BSND [B, S1]; TND [T1]: row_scale times the divergence of each token
+
+    Raises
+    ------
+    ValueError
+        an argument is absent or wrong; the message says which, what was expected and what came
+    NotImplementedError
+        the call is well formed, but nothing here can run it
+    MemoryError
+        an output or scratch cannot be allocated
+    """
+    results = _SPARSE_LIGHTNING_INDEXER_GRAD_KL_LOSS(
+        (
+            query,
+            key,
+            query_index,
+            key_index,
+            weights,
+            sparse_indices,
+            softmax_max,
+            softmax_sum,
+            query_rope,
+            key_rope,
+            sinks,
+            row_scale,
+            actual_seq_lengths_query,
+            actual_seq_lengths_key,
+        ),
+        (
+            scale_value,
+            layout,
+            sparse_mode,
+            return_query_index_grad,
+            return_key_index_grad,
+            return_weights_grad,
+            return_row_loss,
+            strict,
+        ),
+        (
+            loss,
+            query_index_grad,
+            key_index_grad,
+            weights_grad,
+            row_loss,
+        ),
+        level,
+        implementation,
+        threads,
+    )
+    return SparseLightningIndexerGradKlLoss(*results)
 
 
 class SparseFlashAttention(NamedTuple, Generic[Array]):

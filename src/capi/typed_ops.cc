@@ -414,6 +414,37 @@ constexpr Member kDenseLightningIndexerGradKlLossMembers[] = {
 };
 constexpr Typed kDenseLightningIndexerGradKlLoss = {"dense_lightning_indexer_grad_kl_loss", kDenseLightningIndexerGradKlLossMembers, sizeof(tamis_dense_lightning_indexer_grad_kl_loss_params)};
 
+constexpr Member kSparseLightningIndexerGradKlLossMembers[] = {
+    {"query", base::Type::kTensor, offsetof(tamis_sparse_lightning_indexer_grad_kl_loss_params, query)},
+    {"key", base::Type::kTensor, offsetof(tamis_sparse_lightning_indexer_grad_kl_loss_params, key)},
+    {"query_index", base::Type::kTensor, offsetof(tamis_sparse_lightning_indexer_grad_kl_loss_params, query_index)},
+    {"key_index", base::Type::kTensor, offsetof(tamis_sparse_lightning_indexer_grad_kl_loss_params, key_index)},
+    {"weights", base::Type::kTensor, offsetof(tamis_sparse_lightning_indexer_grad_kl_loss_params, weights)},
+    {"sparse_indices", base::Type::kTensor, offsetof(tamis_sparse_lightning_indexer_grad_kl_loss_params, sparse_indices)},
+    {"softmax_max", base::Type::kTensor, offsetof(tamis_sparse_lightning_indexer_grad_kl_loss_params, softmax_max)},
+    {"softmax_sum", base::Type::kTensor, offsetof(tamis_sparse_lightning_indexer_grad_kl_loss_params, softmax_sum)},
+    {"query_rope", base::Type::kTensor, offsetof(tamis_sparse_lightning_indexer_grad_kl_loss_params, query_rope)},
+    {"key_rope", base::Type::kTensor, offsetof(tamis_sparse_lightning_indexer_grad_kl_loss_params, key_rope)},
+    {"sinks", base::Type::kTensor, offsetof(tamis_sparse_lightning_indexer_grad_kl_loss_params, sinks)},
+    {"row_scale", base::Type::kTensor, offsetof(tamis_sparse_lightning_indexer_grad_kl_loss_params, row_scale)},
+    {"actual_seq_lengths_query", base::Type::kTensor, offsetof(tamis_sparse_lightning_indexer_grad_kl_loss_params, actual_seq_lengths_query)},
+    {"actual_seq_lengths_key", base::Type::kTensor, offsetof(tamis_sparse_lightning_indexer_grad_kl_loss_params, actual_seq_lengths_key)},
+    {"scale_value", base::Type::kFloat, offsetof(tamis_sparse_lightning_indexer_grad_kl_loss_params, scale_value)},
+    {"layout", base::Type::kChoice, offsetof(tamis_sparse_lightning_indexer_grad_kl_loss_params, layout)},
+    {"sparse_mode", base::Type::kInt, offsetof(tamis_sparse_lightning_indexer_grad_kl_loss_params, sparse_mode)},
+    {"return_query_index_grad", base::Type::kBool, offsetof(tamis_sparse_lightning_indexer_grad_kl_loss_params, return_query_index_grad)},
+    {"return_key_index_grad", base::Type::kBool, offsetof(tamis_sparse_lightning_indexer_grad_kl_loss_params, return_key_index_grad)},
+    {"return_weights_grad", base::Type::kBool, offsetof(tamis_sparse_lightning_indexer_grad_kl_loss_params, return_weights_grad)},
+    {"return_row_loss", base::Type::kBool, offsetof(tamis_sparse_lightning_indexer_grad_kl_loss_params, return_row_loss)},
+    {"strict", base::Type::kBool, offsetof(tamis_sparse_lightning_indexer_grad_kl_loss_params, strict)},
+    {"loss", base::Type::kTensor, offsetof(tamis_sparse_lightning_indexer_grad_kl_loss_params, loss)},
+    {"query_index_grad", base::Type::kTensor, offsetof(tamis_sparse_lightning_indexer_grad_kl_loss_params, query_index_grad)},
+    {"key_index_grad", base::Type::kTensor, offsetof(tamis_sparse_lightning_indexer_grad_kl_loss_params, key_index_grad)},
+    {"weights_grad", base::Type::kTensor, offsetof(tamis_sparse_lightning_indexer_grad_kl_loss_params, weights_grad)},
+    {"row_loss", base::Type::kTensor, offsetof(tamis_sparse_lightning_indexer_grad_kl_loss_params, row_loss)},
+};
+constexpr Typed kSparseLightningIndexerGradKlLoss = {"sparse_lightning_indexer_grad_kl_loss", kSparseLightningIndexerGradKlLossMembers, sizeof(tamis_sparse_lightning_indexer_grad_kl_loss_params)};
+
 constexpr Member kSparseFlashAttentionMembers[] = {
     {"query", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_params, query)},
     {"key", base::Type::kTensor, offsetof(tamis_sparse_flash_attention_params, key)},
@@ -579,7 +610,7 @@ constexpr Typed kLocalizeIndices = {"localize_indices", kLocalizeIndicesMembers,
 }  // namespace
 
 std::span<const Typed> AllTyped() {
-  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressGrad, kNsaCompressInfer, kNsaCompressAttention, kNsaCompressAttentionInfer, kNsaCompressAttentionGrad, kNsaSelectedAttention, kNsaSelectedAttentionInfer, kNsaSelectedAttentionGrad, kSlidingWindowAttention, kSlidingWindowAttentionGrad, kMlaProlog, kIndexerProlog, kNdToNz, kNzToNd, kQuantizeIndexKeys, kLightningIndexer, kDenseLightningIndexerSoftmaxLse, kDenseLightningIndexerGradKlLoss, kSparseFlashAttention, kSparseFlashAttentionGrad, kSparseAttentionPto, kPackKvRows, kUnpackKvRows, kMergeAttentionStates, kMergeTopk, kLocalizeIndices};
+  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressGrad, kNsaCompressInfer, kNsaCompressAttention, kNsaCompressAttentionInfer, kNsaCompressAttentionGrad, kNsaSelectedAttention, kNsaSelectedAttentionInfer, kNsaSelectedAttentionGrad, kSlidingWindowAttention, kSlidingWindowAttentionGrad, kMlaProlog, kIndexerProlog, kNdToNz, kNzToNd, kQuantizeIndexKeys, kLightningIndexer, kDenseLightningIndexerSoftmaxLse, kDenseLightningIndexerGradKlLoss, kSparseLightningIndexerGradKlLoss, kSparseFlashAttention, kSparseFlashAttentionGrad, kSparseAttentionPto, kPackKvRows, kUnpackKvRows, kMergeAttentionStates, kMergeTopk, kLocalizeIndices};
   return kAll;
 }
 
@@ -1022,6 +1053,29 @@ tamis_status tamis_dense_lightning_indexer_grad_kl_loss_run(
 tamis_status tamis_dense_lightning_indexer_grad_kl_loss_renew(
     tamis_plan* plan, const tamis_dense_lightning_indexer_grad_kl_loss_params* params) {
   return tamis::capi::RenewTyped(tamis::capi::kDenseLightningIndexerGradKlLoss, plan, params);
+}
+
+tamis_status tamis_sparse_lightning_indexer_grad_kl_loss_params_init_sized(
+    tamis_sparse_lightning_indexer_grad_kl_loss_params* params, size_t struct_size) {
+  return tamis::capi::InitParams(tamis::capi::kSparseLightningIndexerGradKlLoss, params, struct_size);
+}
+
+tamis_status tamis_sparse_lightning_indexer_grad_kl_loss_plan(
+    const tamis_context* context, const tamis_sparse_lightning_indexer_grad_kl_loss_params* params,
+    tamis_plan** plan) {
+  return tamis::capi::PlanTyped(tamis::capi::kSparseLightningIndexerGradKlLoss, context, params, plan);
+}
+
+tamis_status tamis_sparse_lightning_indexer_grad_kl_loss_run(
+    const tamis_plan* plan, const tamis_sparse_lightning_indexer_grad_kl_loss_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream) {
+  return tamis::capi::RunTyped(tamis::capi::kSparseLightningIndexerGradKlLoss, plan, params, workspace, workspace_bytes,
+                               stream);
+}
+
+tamis_status tamis_sparse_lightning_indexer_grad_kl_loss_renew(
+    tamis_plan* plan, const tamis_sparse_lightning_indexer_grad_kl_loss_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kSparseLightningIndexerGradKlLoss, plan, params);
 }
 
 tamis_status tamis_sparse_flash_attention_params_init_sized(

@@ -2,6 +2,7 @@
 
 #include "ops/dense_lightning_indexer/grad_kl_loss_problem.h"
 #include "ops/dense_lightning_indexer/problem.h"
+#include "ops/dense_lightning_indexer/sparse_kl_loss_problem.h"
 #include "ops/indexer_prolog/problem.h"
 #include "ops/kv_rows/problem.h"
 #include "ops/lightning_indexer/problem.h"
@@ -46,6 +47,7 @@ std::span<const base::Operator> Operators() {
       prim::MakeOperator<lightning_indexer::Room>(),
       prim::MakeOperator<dense_lightning_indexer_softmax_lse::Room>(),
       prim::MakeOperator<dense_lightning_indexer_grad_kl_loss::Room>(),
+      prim::MakeOperator<sparse_lightning_indexer_grad_kl_loss::Room>(),
       prim::MakeOperator<sparse_flash_attention::Room>(),
       prim::MakeOperator<sparse_flash_attention_grad::Room>(),
       sparse_attention_pto::MakeOperator(),

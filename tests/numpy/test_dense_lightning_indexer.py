@@ -95,11 +95,19 @@ def distances(s: Sequence, scale: float, family: Family) -> Distances:
     """All that is between the two distributions; nothing where a token does not see a key."""
     products, scores = index_scores(s, family)
     top, total = (s.statistics[f"softmax_{n}_index"][:, None] for n in ("max", "sum"))
-    hide = np.where(s.seen, 1, 0)
     with np.errstate(all="ignore"):
         p, p_error = (np.where(s.seen, x, 0) for x in main_distribution(s, scale, family))
         found = exponentials(*scores, top, total, family)
         q, q_error = (np.where(s.seen, x, 0) for x in found)
+    return between(s, (products, scores), (p, p_error), (q, q_error), family)
+
+
+def between(
+    s: Sequence, index: tuple[Estimates, ...], target: Estimates, found: Estimates, family: Family
+) -> Distances:
+    """Of two distributions, 0 where a token does not see a key."""
+    (p, p_error), (q, q_error) = target, found
+    hide = np.where(s.seen, 1, 0)
     factor = s.row_scale[:, None]
     slope = factor * (q - p)
     slope_error = np.abs(factor) * (p_error + q_error) + 2 * family.unit * np.abs(slope)
@@ -113,9 +121,7 @@ def distances(s: Sequence, scale: float, family: Family) -> Distances:
     losses = s.row_scale * (p * far).sum(axis=1)
     size = family.of_sum(len(s.key) + 1, (p * np.abs(far)).sum(axis=1))
     losses_error = np.abs(s.row_scale) * (errors.sum(axis=1) + size) + family.unit * np.abs(losses)
-    return Distances(
-        products, scores, (p, p_error), (q, q_error), (slope, slope_error), (losses, losses_error)
-    )
+    return Distances(*index, target, found, (slope, slope_error), (losses, losses_error))
 
 
 def gradients(s: Sequence, d: Distances, family: Family) -> dict[str, Estimates]:

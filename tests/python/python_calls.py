@@ -42,6 +42,7 @@ SHAPES: dict[str, str | None] = {
     "lightning_indexer": "small",
     "dense_lightning_indexer_softmax_lse": "small",
     "dense_lightning_indexer_grad_kl_loss": "small",
+    "sparse_lightning_indexer_grad_kl_loss": "small",
     "sparse_flash_attention": "small",
     "sparse_flash_attention_grad": "small",
     "sparse_attention_pto": None,

@@ -380,8 +380,17 @@ def _warm_up(op: str, layout: str, *, whole: bool = True, **options: Any) -> Cas
             tensors[f"softmax_max{name}"] = torch.full(shape, 2.0)
             tensors[f"softmax_sum{name}"] = torch.full(shape, 9.0)
         attributes["scale_value"] = 0.2
+    if op.startswith("sparse"):
+        for name in ("softmax_max_index", "softmax_sum_index"):
+            del tensors[name]
+        tensors["key"] = random(*keys, 1, 32)
+        ids = torch.tensor([3, 0, 3, 7, 99, 1, -1, 2], dtype=torch.int32)
+        tensors["sparse_indices"] = ids.expand(*rows, 1, 8).contiguous()
     if whole and op.endswith("kl_loss"):
-        tensors |= {"query_rope": random(*rows, 4, 8), "key_rope": random(*keys, 2, 8)}
+        kv_heads = tensors["key"].shape[-2]
+        tensors |= {"query_rope": random(*rows, 4, 8), "key_rope": random(*keys, kv_heads, 8)}
+        if op.startswith("sparse"):
+            tensors["sinks"] = random(4).float()
         tensors["row_scale"] = torch.arange(6.0).view(rows)
     if whole or layout == "TND":
         lengths = ([2, 6], [20, 40]) if layout == "TND" else ([2, 3], [20, 9])
@@ -391,16 +400,17 @@ def _warm_up(op: str, layout: str, *, whole: bool = True, **options: Any) -> Cas
 
 
 def _warm_ups() -> Iterator[tuple[str, Case]]:
-    """The indexer's warm-up."""
-    loss = "dense_lightning_indexer_grad_kl_loss"
+    """The indexer's warm-up, and its loss over lists."""
+    loss, sparse = (f"{of}_lightning_indexer_grad_kl_loss" for of in ("dense", "sparse"))
     for layout in ("BSND", "TND"):
-        for op in ("dense_lightning_indexer_softmax_lse", loss):
+        for op in ("dense_lightning_indexer_softmax_lse", loss, sparse):
             yield f"{op} {layout} with all tensors", _warm_up(op, layout)
             yield f"{op} {layout} with the fewest tensors", _warm_up(op, layout, whole=False)
             yield f"{op} {layout} in fp32", in_fp32(_warm_up(op, layout, sparse_mode=0))
     for name in ("query_index", "key_index", "weights"):
-        off = _warm_up(loss, "TND", **{f"return_{name}_grad": False})
-        yield f"{loss} but for that of {name}", off
+        for op in (loss, sparse):
+            off = _warm_up(op, "TND", **{f"return_{name}_grad": False})
+            yield f"{op} but for that of {name}", off
     yield f"{loss}, losses of tokens", _warm_up(loss, "BSND", return_row_loss=True)
 
 

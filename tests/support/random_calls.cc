@@ -187,11 +187,12 @@ Tokens SetDenseIndexer(ContractCall* c) {
 
 void DenseLightningIndexerSoftmaxLse(ContractCall* c) { SetDenseIndexer(c); }
 
-void DenseLightningIndexerGradKlLoss(ContractCall* c) {
+// The main attention whose probabilities the indexer learns.
+Tokens SetIndexerLoss(ContractCall* c, int64_t most_kv_heads) {
   Random& random = c->random();
   const Tokens t = SetDenseIndexer(c);
   const std::vector<int64_t> keys = Placement(t, &random).Shape(1);  // [B,] keys, 1, 1
-  const int64_t kv_heads = random.Between(1, 3);
+  const int64_t kv_heads = most_kv_heads == 1 ? 1 : random.Between(1, most_kv_heads);
   c->Size(t.tnd ? "T2" : "Bk", keys[0])
       .Size("N", kv_heads * random.Between(1, 3))
       .Size("N2", kv_heads)
@@ -205,10 +206,27 @@ void DenseLightningIndexerGradKlLoss(ContractCall* c) {
     c->Omit("query_rope").Omit("key_rope");
   }
   SetStatistics(c);
+  return t;
+}
+
+void DenseLightningIndexerGradKlLoss(ContractCall* c) {
+  Random& random = c->random();
+  SetIndexerLoss(c, 3);
   c->Values("softmax_max_index", [&random](int64_t) {
      return 3 * random.Normal();
    }).Values("softmax_sum_index", [&random](int64_t) { return 1 + 20 * random.Uniform(); });
 }
+
+// Lists of single positions, some of them past the keys, few of them negative.
+void SetList(ContractCall* c, const Tokens& t) {
+  Random& random = c->random();
+  const auto ids = static_cast<double>(Most(t.n) + 2);
+  c->Size("K", random.Between(0, 12)).Values("sparse_indices", [&random, ids](int64_t) {
+    return std::floor(ids * random.Uniform()) - (random.Uniform() < 0.02 ? 1000 : 0);
+  });
+}
+
+void SparseLightningIndexerGradKlLoss(ContractCall* c) { SetList(c, SetIndexerLoss(c, 1)); }
 
 void QuantizeIndexKeys(ContractCall* c) {
   for (const char* size : {"Bk", "S2", "T2", "pages", "page_size"}) c->Size(size, c->SomeSize(20));
@@ -517,6 +535,7 @@ constexpr Recipe kRecipes[] = {
     {"lightning_indexer", &LightningIndexer},
     {"dense_lightning_indexer_softmax_lse", &DenseLightningIndexerSoftmaxLse},
     {"dense_lightning_indexer_grad_kl_loss", &DenseLightningIndexerGradKlLoss},
+    {"sparse_lightning_indexer_grad_kl_loss", &SparseLightningIndexerGradKlLoss},
     {"sparse_flash_attention", &SparseFlashAttention},
     {"sparse_flash_attention_grad", &SparseFlashAttentionGrad},
     {"sparse_attention_pto", &SparseAttentionPto},

@@ -27,14 +27,6 @@ TokenNumbers NumbersOf(const Problem& p, const TensorView& view) {
   return {prim::Data<const float>(view), p.TokensOf(view)};
 }
 
-// Both or none.
-Status CheckRopes(const Params& params) {
-  if (params.query_rope.absent() == params.key_rope.absent()) return Status::Ok();
-  return params.query_rope.absent()
-             ? base::Invalid("query_rope", "a tensor where key_rope is one", "none")
-             : base::Invalid("key_rope", "a tensor where query_rope is one", "none");
-}
-
 void CutWork(const prim::CpuTarget& target, bool packed, const TensorView& key, Problem* problem,
              prim::CpuWork* work) {
   static constexpr prim::KernelTable kQueries = {prim::kDenseIndexerLossQueriesUnits};
@@ -69,7 +61,7 @@ void CutWork(const prim::CpuTarget& target, bool packed, const TensorView& key, 
 Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
   const base::Dims& d = *dims;
   TAMIS_RETURN_IF_ERROR(prim::CheckHeads(d["N"], d["N2"], problem));
-  TAMIS_RETURN_IF_ERROR(CheckRopes(params));
+  TAMIS_RETURN_IF_ERROR(dense_lightning_indexer::CheckRopes(params));
   TAMIS_RETURN_IF_ERROR(TakeCommon(params, "query", dims, problem));
   problem->dim = d["D"];
   problem->rope_dim = params.query_rope.absent() ? 0 : d["Dr"];

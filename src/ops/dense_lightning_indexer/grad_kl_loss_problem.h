@@ -10,7 +10,7 @@
 #include "ops/dense_lightning_indexer/problem.h"
 #include "prim/attention_grad/chunks.h"
 #include "prim/call/heads.h"
-#include "prim/references/attention_grad_reference.h"
+#include "prim/references/index_grad_reference.h"
 #include "tamis/ops/dense_lightning_indexer_grad_kl_loss.hpp"
 
 namespace tamis::dense_lightning_indexer_grad_kl_loss {
@@ -28,33 +28,6 @@ struct Problem : dense_lightning_indexer::Sizes, prim::HeadGroups {
   int64_t heads() const { return kv_heads * group; }
 };
 
-/// Rows of the reference: those of query tokens, those of keys, and one for the loss.
-class Reference {
- public:
-  Reference(const Problem& problem, const Params& in, const std::vector<int64_t>& rows,
-            const prim::ForIndices& for_indices);
-
-  void PutRow(int64_t row, size_t slot, base::Golden* golden) const;
-
- private:
-  struct Number {
-    double value = 0;
-    double error = 0;
-  };
-  struct Row;
-  const prim::TokenSequence& SequenceOf(int64_t query_row) const;
-  Number ProbabilityOf(const prim::TokenSequence& s, int64_t token, int64_t position) const;
-  Row RowOf(int64_t query_row) const;
-  void PutQueryRow(int64_t query_row, size_t slot, base::Golden* golden) const;
-  void PutKeyRow(int64_t key_row, size_t slot, base::Golden* golden) const;
-  void PutLoss(size_t slot, base::Golden* golden) const;
-
-  const Problem& p_;
-  const Params& in_;
-  std::vector<std::vector<Number>> score_grads_;  // dI of query rows, those that are needed
-  std::vector<Number> losses_;
-};
-
 struct Room {
   using Params = dense_lightning_indexer_grad_kl_loss::Params;
   using Problem = dense_lightning_indexer_grad_kl_loss::Problem;
@@ -62,11 +35,9 @@ struct Room {
 
   static const base::Contract& contract();
   static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
-  static Reference ReferenceOf(const Problem& problem, const Params& in,
-                               const std::vector<int64_t>& rows,
-                               const prim::ForIndices& for_indices) {
-    return {problem, in, rows, for_indices};
-  }
+  static prim::IndexGradReference ReferenceOf(const Problem& problem, const Params& in,
+                                              const std::vector<int64_t>& rows,
+                                              const prim::ForIndices& for_indices);
   static void OnCpu(Problem& problem, const Params& in, const prim::CpuTarget& target,
                     prim::CpuWork* work);
   static std::string Blocking(const Problem& problem);

@@ -12,6 +12,7 @@
 #include "prim/attention_grad/chunks.h"
 #include "prim/call/token_sequences.h"
 #include "prim/call/work.h"
+#include "prim/references/index_grad_reference.h"
 #include "tamis/ops/dense_lightning_indexer_softmax_lse.hpp"
 
 namespace tamis::dense_lightning_indexer {
@@ -57,6 +58,15 @@ Status TakeCommon(const Params& params, const char* query, base::Dims* dims, Siz
   return Status::Ok();
 }
 
+/// Of the main attention: both or none.
+template <class Params>
+Status CheckRopes(const Params& params) {
+  if (params.query_rope.absent() == params.key_rope.absent()) return Status::Ok();
+  return params.query_rope.absent()
+             ? base::Invalid("query_rope", "a tensor where key_rope is one", "none")
+             : base::Invalid("key_rope", "a tensor where query_rope is one", "none");
+}
+
 /// The index scores in the kernels' view: tensors, then the rest.
 template <class Params>
 void BindScores(const Sizes& p, const Params& in, Scores* scores) {
@@ -78,24 +88,11 @@ double CountPairs(const Sizes& p);
 /// Of a tensor, 0 where it is absent.
 double CountBytes(const TensorView& view);
 
-/// The index scores of a query token, in float64, with the error that an fp32 evaluation may have.
-struct ReferenceScores {
-  struct Product {
-    double value = 0;
-    double error = 0;
-  };
-  std::vector<Product> products;  // S [key][head]
-  std::vector<double> values;     // I
-  std::vector<double> errors;     // of I
-};
-ReferenceScores::Product Dot(const std::vector<double>& a, const std::vector<double>& b);
-struct ScoreTensors {
-  const TensorView& query;
-  const TensorView& key;
-  const TensorView& weights;
-};
-ReferenceScores ScoresOf(const Sizes& p, const ScoreTensors& in, const prim::TokenSequence& s,
-                         int64_t token, int64_t keys);
+/// The index scores for the reference.
+template <class Params>
+prim::IndexScores ReferenceScores(const Sizes& p, const Params& in) {
+  return {in.query_index, in.key_index, in.weights, p.index_heads, p.index_dim};
+}
 
 }  // namespace tamis::dense_lightning_indexer
 

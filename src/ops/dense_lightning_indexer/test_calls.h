@@ -1,11 +1,13 @@
-// Calls of both operators for their tests, from a seed.
+// Calls of the room's operators for their tests, from a seed.
 #pragma once
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,6 +29,8 @@ struct Shape : Tokens {
   double sharpness = 1;  // of weights
   bool weights_float32 = false;
   bool scaled = false;  // tokens have factors, some of them 0
+  int64_t count = 12;   // slots of lists
+  bool sinks = false;   // of the main attention over lists
   bool plain = false;   // the main attention's statistics are constants
 
   int64_t query_rows() const {
@@ -69,20 +73,40 @@ class Calls {
   // With the statistics of both distributions.
   TestCall Loss() {
     TestCall call("dense_lightning_indexer_grad_kl_loss");
-    AddIndex(&call);
-    AddQueries(&call, "query", s_.heads, s_.dim);
-    AddKeys(&call, "key", s_.kv_heads, s_.dim);
-    if (s_.rope > 0) {
-      AddQueries(&call, "query_rope", s_.heads, s_.rope);
-      AddKeys(&call, "key_rope", s_.kv_heads, s_.rope);
-    }
-    call.Set("scale_value", kScale).Set("return_row_loss", true);
-    AddMainStatistics(&call);
+    AddMain(&call);
+    AddMainStatistics(&call, [&](int64_t row) {
+      std::vector<int64_t> all(static_cast<size_t>(s_.EndOf(row)));
+      std::iota(all.begin(), all.end(), 0);
+      return all;
+    });
     TestCall lse = Lse();
     EXPECT_TRUE(lse.Run({.threads = 1, .level = Level::kScalar}).ok());
     for (const char* name : {"softmax_max_index", "softmax_sum_index"})
       AddNumbers(&call, name, [&](int64_t row) { return lse.Got(name, row); });
-    if (s_.scaled) AddNumbers(&call, "row_scale", [&](int64_t row) { return s_.ScaleOf(row); });
+    return call;
+  }
+
+  // Over lists: ids in no order, some named twice, some past the end, and at times a negative one.
+  TestCall Sparse() {
+    TestCall call("sparse_lightning_indexer_grad_kl_loss");
+    AddMain(&call);
+    std::vector<double> ids;
+    const int64_t most = *std::max_element(s_.n.begin(), s_.n.end()) + 2;
+    for (int64_t i = 0; i < s_.query_rows() * s_.count; ++i)
+      ids.push_back(random_.Below(40) == 0 ? -1.0
+                                           : static_cast<double>(random_.Between(0, most - 1)));
+    call.Tensor("sparse_indices", DType::kInt32, s_.QueryShape({1, s_.count}), Elements(ids));
+    AddMainStatistics(&call, [&](int64_t row) {
+      std::vector<int64_t> seen;
+      const int64_t end = s_.EndOf(row);
+      for (int64_t i = 0; i < std::min(s_.count, end); ++i) {
+        const double id = ids[static_cast<size_t>(row * s_.count + i)];
+        if (id < 0) break;
+        if (id < static_cast<double>(end)) seen.push_back(static_cast<int64_t>(id));
+      }
+      return seen;
+    });
+    if (s_.sinks) call.Tensor("sinks", DType::kFloat32, {s_.heads}, [](int64_t) { return NAN; });
     return call;
   }
 
@@ -130,6 +154,18 @@ class Calls {
         .List("actual_seq_lengths_key", s_.lengths, of(s_.tnd, s_.n));
   }
 
+  void AddMain(TestCall* call) {
+    AddIndex(call);
+    AddQueries(call, "query", s_.heads, s_.dim);
+    AddKeys(call, "key", s_.kv_heads, s_.dim);
+    if (s_.rope > 0) {
+      AddQueries(call, "query_rope", s_.heads, s_.rope);
+      AddKeys(call, "key_rope", s_.kv_heads, s_.rope);
+    }
+    call->Set("scale_value", kScale).Set("return_row_loss", true);
+    if (s_.scaled) AddNumbers(call, "row_scale", [&](int64_t row) { return s_.ScaleOf(row); });
+  }
+
   static double Element(const TensorView& view, int64_t index) {
     return base::LoadAsDouble(view.data, view.dtype, OffsetOf(view, index));
   }
@@ -146,7 +182,9 @@ class Calls {
     if (s_.rope > 0) add("query_rope", "key_rope", s_.rope);
     return kScale * score;
   }
-  void AddMainStatistics(TestCall* call) {
+  // Of a softmax over `positions_of` a row.
+  void AddMainStatistics(TestCall* call,
+                         const std::function<std::vector<int64_t>(int64_t)>& positions_of) {
     if (s_.plain) {
       for (const char* name : {"softmax_max", "softmax_sum"})
         call->Tensor(name, DType::kFloat32, s_.QueryShape({s_.heads}), [](int64_t) { return 2.0; });
@@ -157,10 +195,11 @@ class Calls {
     for (int64_t row = 0; row < s_.query_rows(); ++row) {
       for (int64_t head = 0; head < s_.heads; ++head) {
         std::vector<double> scores;
-        for (int64_t j = 0; j < s_.EndOf(row); ++j) scores.push_back(ScoreOf(*call, row, head, j));
+        for (const int64_t j : positions_of(row)) scores.push_back(ScoreOf(*call, row, head, j));
         max.push_back(scores.empty() ? NAN : *std::max_element(scores.begin(), scores.end()));
         sum.push_back(0);
         for (const double score : scores) sum.back() += std::exp(score - max.back());
+        if (s_.sinks) sum.back() *= 1.5;
       }
     }
     call->Tensor("softmax_max", DType::kFloat32, s_.QueryShape({s_.heads}), Elements(max));

@@ -7,6 +7,7 @@
 #include "ops/sparse_flash_attention/problem.h"
 #include "prim/formats/kv_row_reference.h"
 #include "prim/references/attention_reference.h"
+#include "prim/references/listed.h"
 
 namespace tamis::sparse_flash_attention {
 namespace {
@@ -70,22 +71,9 @@ std::vector<prim::ReferenceKey> KeysOf(const Problem& p, const Params& in, size_
 
 std::vector<int64_t> Problem::Selected(const Params& in, const prim::TokenSequence& s,
                                        int64_t token) const {
-  std::vector<int64_t> positions;
   const TensorView limits = in.key_limits.data == nullptr ? TensorView() : in.key_limits;
-  const int64_t visible = End(s, token, causal, limits);
-  const auto* ids = static_cast<const int32_t*>(in.sparse_indices.data) +
-                    TokenOffset(in.sparse_indices, s, token);
-  const int64_t block = std::min(block_size, kMostBlock);
-  if (s.padding || visible == s.first) return positions;
-  const int64_t slots = std::min(top_k, visible / block + (visible % block != 0 ? 1 : 0));
-  for (int64_t t = 0; t < slots; ++t) {
-    if (ids[t] < 0) break;
-    const int64_t begin = ids[t] * block;
-    for (int64_t position = std::max(begin, s.first); position < std::min(begin + block, visible);
-         ++position)
-      positions.push_back(position);
-  }
-  return positions;
+  return prim::ListedPositions(*this, in.sparse_indices, s, token, End(s, token, causal, limits),
+                               std::min(block_size, kMostBlock));
 }
 
 prim::attention::Range Problem::Window(size_t i, int64_t token) const {

@@ -92,6 +92,16 @@ inline void WidenRow(prim::Element element, const void* from, int64_t dim, int64
   for (int64_t c = dim; c < stride; ++c) to[c] = 0.0f;
 }
 
+// Elements of any type, also float32 at a level that meets no other.
+inline void WidenAny(prim::Element element, const void* from, int64_t count, float* to) {
+  if (element == prim::Element::kFloat32) return Copy(static_cast<const float*>(from), count, to);
+  Widen(element, from, count, to);
+}
+inline void NarrowAny(prim::Element element, const float* from, int64_t count, void* to) {
+  if (element == prim::Element::kFloat32) return Copy(from, count, static_cast<float*>(to));
+  Narrow(element, from, 1.0f, count, to);
+}
+
 // Whether any of the rows has an infinity or NaN. The stride is whole lines, and what follows a row
 // there 0.
 inline bool HasNonFinite(const float* rows, int64_t count, int64_t stride, int64_t floats) {

@@ -1,8 +1,11 @@
 #include "ops/dense_lightning_indexer/cpu/grad_kl_loss.h"
+#include "ops/dense_lightning_indexer/cpu/sparse_kl_loss.h"
 
-namespace tamis::dense_lightning_indexer_grad_kl_loss {
+namespace tamis {
+namespace {
 
-void AddLosses(const void* args, int64_t /*item*/, void* /*scratch*/, void* shared) {
+template <class KernelArgs, class Shared>
+void AddLossesOf(const void* args, void* shared) {
   const auto& a = *static_cast<const KernelArgs*>(args);
   const float* const losses = static_cast<const float*>(shared) + Shared(a).losses;
   double sum = 0;
@@ -10,4 +13,15 @@ void AddLosses(const void* args, int64_t /*item*/, void* /*scratch*/, void* shar
   *a.loss = static_cast<float>(sum);
 }
 
-}  // namespace tamis::dense_lightning_indexer_grad_kl_loss
+}  // namespace
+
+void dense_lightning_indexer_grad_kl_loss::AddLosses(const void* args, int64_t /*item*/,
+                                                     void* /*scratch*/, void* shared) {
+  AddLossesOf<KernelArgs, Shared>(args, shared);
+}
+void sparse_lightning_indexer_grad_kl_loss::AddLosses(const void* args, int64_t /*item*/,
+                                                      void* /*scratch*/, void* shared) {
+  AddLossesOf<KernelArgs, Shared>(args, shared);
+}
+
+}  // namespace tamis

@@ -95,16 +95,6 @@ inline void SpreadKeys(prim::Element element, const Rows& rows, const Sequence& 
   }
 }
 
-// Elements of any type, also float32 at a level that meets no other.
-inline void WidenAny(prim::Element element, const void* from, int64_t count, float* to) {
-  if (element == prim::Element::kFloat32) return Copy(static_cast<const float*>(from), count, to);
-  Widen(element, from, count, to);
-}
-inline void NarrowAny(prim::Element element, const float* from, int64_t count, void* to) {
-  if (element == prim::Element::kFloat32) return Copy(from, count, static_cast<float*>(to));
-  Narrow(element, from, 1.0f, count, to);
-}
-
 // The group's weights as [head][token], 0 past the last. `row` has room for a token's.
 inline void LoadWeights(const Scores& scores, const Sequence& s, const Group& group, float* row,
                         float* weights) {

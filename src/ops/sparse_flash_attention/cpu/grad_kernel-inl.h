@@ -5,8 +5,7 @@
 //
 // Heads lie on the lanes in all but dQ. P and dS stay for the second phase, prim/list_grad.
 #include "ops/sparse_flash_attention/cpu/grad_kernel.h"
-#include "prim/blocks/gradients-inl.h"
-#include "prim/list_grad/cpu/positions-inl.h"
+#include "prim/list_grad/cpu/rows-inl.h"
 
 namespace tamis::TAMIS_LEVEL {
 namespace {
@@ -54,13 +53,8 @@ struct Worker {
 // Heads of the token as panels of `columns` columns, from column `first` on.
 inline void PackHeads(const Worker& w, const Heads& heads, int64_t dims, int64_t columns,
                       int64_t first, float* panels) {
-  for (int64_t v = 0; v < w.heads(); v += kLanes) {
-    const void* from[kLanes];
-    for (int64_t i = 0; i < kLanes; ++i) {
-      from[i] = v + i < w.heads() ? HeadAt(heads, w.s, w.group.token, v + i) : nullptr;
-    }
-    PackRows(w.attend().element, from, dims, panels + v * columns + first * kLanes);
-  }
+  list_grad::PackHeads(w.attend().element, heads, w.heads(), w.s, w.group.token, dims, columns,
+                       first, panels);
 }
 
 // Both parts of a key, side by side.
@@ -68,35 +62,26 @@ TAMIS_INLINE int64_t KeyColumns(const Worker& w) {
   return ColumnsOf(w.attend().dim) + ColumnsOf(w.attend().rope_dim);
 }
 
-// Keys [first, first + count) of the token, as columns; those past the last are 0.
+// Rows of positions [first, first + count) of the token, as columns; those past the last are 0.
+inline void SpreadTile(const Worker& w, const Rows& rows, int64_t first, int64_t count,
+                       int64_t dims, int64_t column, int64_t stride, float* tile) {
+  list_grad::SpreadTile(w.attend().element, rows, w.s, w.token.positions + first, count, dims,
+                        column, stride, tile);
+}
 inline void SpreadKeys(const Worker& w, int64_t first, int64_t count) {
   const prim::attention::Args& a = w.attend();
   float* const keys = w.scratch + w.at.keys;
-  for (int64_t k = 0; k < count; ++k) {
-    const int64_t position = w.token.positions[first + k];
-    float* const to = keys + k * w.at.key_stride;
-    Spread(a.element, RowAt(a.sources[0].key, w.s, position), a.dim, to);
-    if (a.rope_dim > 0) {
-      Spread(a.element, RowAt(a.sources[0].key_rope, w.s, position), a.rope_dim,
-             to + ColumnsOf(a.dim));
-    }
-  }
-  for (int64_t k = count; k < kTileKeys; ++k) {
-    for (int64_t c = 0; c < KeyColumns(w); ++c) keys[k * w.at.key_stride + c] = 0.0f;
-  }
+  SpreadTile(w, a.sources[0].key, first, count, a.dim, 0, w.at.key_stride, keys);
+  if (a.rope_dim == 0) return;
+  SpreadTile(w, a.sources[0].key_rope, first, count, a.rope_dim, ColumnsOf(a.dim), w.at.key_stride,
+             keys);
 }
 
 // The same of values with rows of their own.
 inline void SpreadValues(const Worker& w, int64_t first, int64_t count) {
   const prim::attention::Args& a = w.attend();
-  float* const values = w.scratch + w.at.values;
-  for (int64_t k = 0; k < count; ++k) {
-    Spread(a.element, RowAt(a.sources[0].value, w.s, w.token.positions[first + k]), a.value_dim,
-           values + k * w.at.value_stride);
-  }
-  for (int64_t k = count; k < kTileKeys; ++k) {
-    for (int64_t c = 0; c < ColumnsOf(a.value_dim); ++c) values[k * w.at.value_stride + c] = 0.0f;
-  }
+  SpreadTile(w, a.sources[0].value, first, count, a.value_dim, 0, w.at.value_stride,
+             w.scratch + w.at.values);
 }
 
 // Keys as fp32 rows, for products over their dims.
@@ -119,11 +104,9 @@ inline void LoadStatistics(const Worker& w) {
   const int64_t token = w.s.token + w.group.token;
   const float* const max = w.a.max + OffsetOf(w.a.max_at, w.s.batch, token);
   const float* const sum = w.a.sum + OffsetOf(w.a.sum_at, w.s.batch, token);
-  for (int64_t h = 0; h < w.stride(); ++h) {
-    w.scratch[w.at.max + h] = h < w.heads() ? max[h] : 0.0f;
-    w.scratch[w.at.factor + h] = h < w.heads() ? 1.0f / sum[h] : 0.0f;
-    w.scratch[w.at.delta + h] = 0.0f;
-  }
+  list_grad::LoadStatistics(max, sum, w.heads(), w.stride(), w.scratch + w.at.max,
+                            w.scratch + w.at.factor);
+  Clear(w.scratch + w.at.delta, w.stride());
 }
 
 inline void RepeatProbabilities(const Worker& w, int64_t first, int64_t count) {

@@ -123,6 +123,14 @@ inline bool FindPositions(const Args& a, const Group& group, float* scratch, flo
   return count < listed.count;
 }
 
+// Of a token that sees nothing, whatever its list is.
+inline void FindNone(const Args& a, float* at, Token* token) {
+  const Slot slot(a);
+  const int64_t count = 0;
+  __builtin_memcpy(at + slot.count, &count, sizeof(count));
+  *token = TokenIn(at, slot);
+}
+
 // Row of a position.
 inline const uint8_t* RowAt(const prim::attention::Rows& rows, const Sequence& s,
                             int64_t position) {

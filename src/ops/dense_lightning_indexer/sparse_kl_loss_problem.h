@@ -1,0 +1,46 @@
+// The normalised sparse_lightning_indexer_grad_kl_loss, and the room as the rest of the house takes
+// it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/operator.h"
+#include "ops/dense_lightning_indexer/cpu/sparse_kl_loss.h"
+#include "ops/dense_lightning_indexer/problem.h"
+#include "prim/list_grad/call.h"
+#include "prim/references/index_grad_reference.h"
+#include "tamis/ops/sparse_lightning_indexer_grad_kl_loss.hpp"
+
+namespace tamis::sparse_lightning_indexer_grad_kl_loss {
+
+struct Problem : dense_lightning_indexer::Sizes, prim::list_grad::Call {
+  int64_t heads = 0;
+  int64_t dim = 0;
+  int64_t rope_dim = 0;
+  int64_t top_k = 0;
+  double scale = 0;
+  int64_t query_rows = 0;  // padding among them
+  int64_t key_rows = 0;
+  KernelArgs args = {};  // the kernels' view, filled by OnCpu
+};
+
+struct Room {
+  using Params = sparse_lightning_indexer_grad_kl_loss::Params;
+  using Problem = sparse_lightning_indexer_grad_kl_loss::Problem;
+  static constexpr const char* kFolder = "dense_lightning_indexer";
+
+  static const base::Contract& contract();
+  static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
+  static prim::IndexGradReference ReferenceOf(const Problem& problem, const Params& in,
+                                              const std::vector<int64_t>& rows,
+                                              const prim::ForIndices& for_indices);
+  static void OnCpu(Problem& problem, const Params& in, const prim::CpuTarget& target,
+                    prim::CpuWork* work);
+  static std::string Blocking(const Problem& problem);
+  static void Bind(const Problem& problem, const Params& in, KernelArgs* args);
+  static Cost CountCost(const Problem& problem, const Params& in);
+  static const std::vector<base::Example>& examples();
+};
+
+}  // namespace tamis::sparse_lightning_indexer_grad_kl_loss
