@@ -121,7 +121,8 @@ def between(
     losses = s.row_scale * (p * far).sum(axis=1)
     size = family.of_sum(len(s.key) + 1, (p * np.abs(far)).sum(axis=1))
     losses_error = np.abs(s.row_scale) * (errors.sum(axis=1) + size) + family.unit * np.abs(losses)
-    return Distances(*index, target, found, (slope, slope_error), (losses, losses_error))
+    products, scores = index
+    return Distances(products, scores, target, found, (slope, slope_error), (losses, losses_error))
 
 
 def gradients(s: Sequence, d: Distances, family: Family) -> dict[str, Estimates]:

@@ -1,5 +1,5 @@
-// sparse_lightning_indexer_grad_kl_loss: how far the lightning indexer's softmax over a token's list
-// of keys is from the main attention's, and the gradients of that loss: the sparse training of
+// sparse_lightning_indexer_grad_kl_loss: how far the lightning indexer's softmax over a token's
+// list of keys is from the main attention's, and the gradients of that loss: the sparse training of
 // DeepSeek sparse attention.
 #pragma once
 
