@@ -188,6 +188,31 @@ TEST(SparseLightningIndexerGradKlLoss, WrongArgumentsAreRefused) {
   ExpectRefusedAfter(call, Without("sparse_indices"), "sparse_indices", StatusCode::kNullArgument);
 }
 
+TEST(SparseLightningIndexerGradKlLoss, StrictHasTheLimitsOfTheDocument) {
+  Shape fine = Latent();
+  fine.q = {1};
+  fine.n = {2};
+  fine.heads = 32;
+  fine.dim = 512;
+  fine.index_dim = 128;
+  fine.rope = 64;
+  fine.index_heads = 8;
+  fine.count = 1024;
+  ExpectAllowedByStrict(Calls(fine, 790).Sparse());
+  const auto refused = [&](const std::function<void(Shape*)>& change, const std::string& argument) {
+    Shape s = fine;
+    change(&s);
+    ExpectRefusedByStrictAlone(Calls(s, 790).Sparse(), argument);
+  };
+  refused([](Shape* s) { s->heads = 16; }, "query");
+  refused([](Shape* s) { s->dim = 128; }, "query");
+  refused([](Shape* s) { s->rope = 32; }, "query_rope");
+  refused([](Shape* s) { s->index_heads = 4; }, "query_index");
+  refused([](Shape* s) { s->index_dim = 64; }, "query_index");
+  refused([](Shape* s) { s->count = 512; }, "sparse_indices");
+  refused([](Shape* s) { s->mode = 0; }, "sparse_mode");
+}
+
 // --- chunks and workspace
 
 int64_t Lines(int64_t floats) { return (floats + 15) / 16 * 16; }
