@@ -304,11 +304,12 @@ class DeepSeekSparseAttention(torch.nn.Module):
     def attend_training(self, x: Tensor, counts: Counts, stage: Stage) -> Trained:
         """Attention over whole sequences, with gradients, and the loss that trains the indexer.
 
-        The stages are the first in which DeepSeek-V3.2 was trained: attention to all keys, before
-        there is an indexer; the same while the indexer learns from it ("warmup", where only
-        `indexer_parameters` are to require grad). The indexer sees hidden states detached: the loss
-        of the model never reaches it, nor its loss anything else. Projections, norms and rope are
-        torch's, rounded where inference rounds; attention and losses are operators of Tamis, whose
+        The stages are those in which DeepSeek-V3.2 was trained: attention to all keys, before there
+        is an indexer; the same while the indexer learns from it ("warmup", where only
+        `indexer_parameters` are to require grad); attention to what the indexer selects, while it
+        goes on learning. The indexer sees hidden states detached: the loss of the model never
+        reaches it, nor its loss anything else. Projections, norms and rope are torch's, rounded
+        where inference rounds; attention, selection and losses are operators of Tamis, whose
         gradients are the same bits on any number of threads.
 
         Parameters
@@ -317,7 +318,7 @@ class DeepSeekSparseAttention(torch.nn.Module):
             hidden states of all tokens, packed
         counts : sequence or array of int
             tokens of each sequence
-        stage : {"dense", "warmup"}
+        stage : {"dense", "warmup", "sparse"}
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""How DeepSeek sparse attention trains: whole sequences without a cache, in stages."""
+"""How DeepSeek sparse attention trains: whole sequences without a cache, in three stages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tamis.nn.whole import whole
 if TYPE_CHECKING:
     from tamis.nn.deepseek import DeepSeekSparseAttention
 
-Stage: TypeAlias = Literal["dense", "warmup"]
+Stage: TypeAlias = Literal["dense", "warmup", "sparse"]
 
 # What layers of other families may do otherwise here: how they turn, and an epsilon.
 _TRAINS = ("rope_interleaved", "index_rope_last", "index_epsilon")
@@ -70,7 +70,11 @@ def attend_training(
     ends = torch.tensor(lengths.ends, dtype=torch.int64)
     main = _main(layer, x, turn)
     index = None if stage == "dense" else _index(layer, x, main.normed, turn)
-    latent, loss = _dense(layer, main, index, ends)
+    if stage == "sparse":
+        assert index is not None
+        latent, loss = _sparse(layer, main, index, ends)
+    else:
+        latent, loss = _dense(layer, main, index, ends)
     values = torch.einsum("tnl,nlv->tnv", latent, layer.w_uv)
     hidden = linear(values.flatten(1), layer.w_o, layer.bias_o)
     return Trained(hidden, None if loss is None else loss / max(len(x), 1))
@@ -131,7 +135,8 @@ def _index(
     epsilon = layer.epsilon if layer.flavour.index_epsilon is None else layer.flavour.index_epsilon
     query = (normed @ layer.w_idx_qb).unflatten(1, (-1, dim))
     norm = layer.in_gamma_k.float(), layer.in_beta_k.float()
-    key = layer_norm((x @ layer.w_idx_k).float(), (dim,), *norm, epsilon).to(x.dtype)[:, None]
+    keys = x.float() @ layer.w_idx_k.float()  # not rounded before their norm
+    key = layer_norm(keys, (dim,), *norm, epsilon).to(x.dtype)[:, None]
     weights = (x.to(layer.w_idx_proj.dtype) @ layer.w_idx_proj).float()
     scale = (query.shape[1] * dim) ** -0.5
     last = layer.flavour.index_rope_last
@@ -177,5 +182,50 @@ def _dense(
         *statistics,
         scale_value=layer.scale_value,
         **lengths,
+    )[0]
+    return latent, loss.squeeze(0)
+
+
+def _sparse(
+    layer: DeepSeekSparseAttention, main: _Main, index: _Index, ends: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Every token attends to what its indexer selects, and the indexer learns what that weighs."""
+    ops = torch.ops.tamis
+    with torch.no_grad():
+        selected = ops.lightning_indexer(
+            *index,
+            actual_seq_lengths_query=ends,
+            actual_seq_lengths_key=ends,
+            layout_query="TND",
+            layout_key="TND",
+            sparse_count=layer.topk,
+        )[0]
+    ropes = main.query_rope.shape[-1] > 0
+    latent, maximum, total = ops.sparse_flash_attention(
+        main.query,
+        main.key,
+        selected,
+        actual_seq_lengths_query=ends,
+        actual_seq_lengths_kv=ends,
+        query_rope=main.query_rope if ropes else None,
+        key_rope=main.key_rope if ropes else None,
+        scale_value=layer.scale_value,
+        layout_query="TND",
+        layout_kv="TND",
+        return_softmax_lse=True,
+    )
+    loss = ops.sparse_lightning_indexer_grad_kl_loss(
+        main.query.detach(),
+        main.key.detach(),
+        *index,
+        selected,
+        maximum,
+        total,
+        query_rope=main.query_rope.detach() if ropes else None,
+        key_rope=main.key_rope.detach() if ropes else None,
+        scale_value=layer.scale_value,
+        actual_seq_lengths_query=ends,
+        actual_seq_lengths_key=ends,
+        layout="TND",
     )[0]
     return latent, loss.squeeze(0)
