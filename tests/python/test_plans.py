@@ -217,7 +217,7 @@ def test_the_decoding_loop_of_the_examples_runs() -> None:
 
 def test_wrong_names_are_refused() -> None:
     tensors, others = indexer([20, 33])
-    with pytest.raises(ValueError, match=r"operator: expected one of .*indexer_prolog, .*, got 'x'"):
+    with pytest.raises(ValueError, match=r"operator: expected one of .*mla_prolog, .*, got 'x'"):
         tamis.plan("x")
     with pytest.raises(TypeError, match=r"keys: expected one of actual_seq_lengths_key, .*another"):
         tamis.plan("lightning_indexer", **tensors, **others, keys=1)
