@@ -12,10 +12,6 @@
 namespace tamis::sparse_flash_attention_grad {
 namespace {
 
-// Tables of factors, as the kernel has them.
-constexpr int64_t kScoreGrads = 0;
-constexpr int64_t kProbabilities = 1;
-
 // The forward that this is the gradient of.
 sparse_flash_attention::Params ForwardOf(const Params& in) {
   using KvLayout = sparse_flash_attention::KvLayout;
@@ -141,12 +137,11 @@ void Room::OnCpu(Problem& problem, const Params& in, const prim::CpuTarget& targ
   Bind(problem, in, &a);
   a.list.tables = 2;
   a.list.columns = KeyColumns(p).all;
-  a.wants_sinks = !in.sinks_grad.absent();
   for (const prim::TokenSequence& s : p.sequences) a.rows = std::max(a.rows, s.row_begin + s.rows);
   MakeWork(target, kQueries.at(target.level, attend.element), &problem, &a.list, work);
   work->scratch_bytes = std::max(work->scratch_bytes, prim::Times(Scratch(a).total, sizeof(float)));
   work->shared_bytes = prim::Times(Shared(a).total, sizeof(float));
-  if (!a.wants_sinks) return;
+  if (a.sinks_grad == nullptr) return;
   work->phases.push_back({.items = (p.heads + prim::list_grad::kLine - 1) / prim::list_grad::kLine,
                           .kernel = kSinks.at(target.level)});
 }

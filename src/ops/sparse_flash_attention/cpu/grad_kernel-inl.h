@@ -24,12 +24,11 @@ using prim::attention::Rows;
 using prim::list_grad::FactorStride;
 using prim::list_grad::ListScratch;
 using tamis::sparse_flash_attention_grad::KernelArgs;
+using tamis::sparse_flash_attention_grad::kProbabilities;
+using tamis::sparse_flash_attention_grad::kScoreGrads;
 using tamis::sparse_flash_attention_grad::Scratch;
 using tamis::sparse_flash_attention_grad::Shared;
 
-// Tables of a token's factors.
-constexpr int64_t kScoreGrads = 0;
-constexpr int64_t kProbabilities = 1;
 // Heads whose gradients are added up in one call.
 constexpr int64_t kHeadsAtOnce = 64;
 
@@ -237,7 +236,7 @@ void SparseFlashAttentionGradQueries(const void* args, int64_t item, void* scrat
   FindQueryGrads(w);
   WriteQueryGrads(w, a.query_grad, 0, a.list.attend.dim);
   WriteQueryGrads(w, a.query_rope_grad, a.list.attend.dim, a.list.attend.rope_dim);
-  if (!a.wants_sinks) return;
+  if (a.sinks_grad == nullptr) return;
   PutSinkGrads(
       w, static_cast<float*>(shared) + Shared(a).sinks + (s.row_begin + group.token) * w.stride());
 }

@@ -6,8 +6,12 @@
 
 namespace tamis::sparse_flash_attention_grad {
 
+// Tables of a token's factors: gradients of scores, probabilities.
+inline constexpr int64_t kScoreGrads = 0;
+inline constexpr int64_t kProbabilities = 1;
+
 struct KernelArgs {
-  prim::list_grad::Args list = {};  // tables: gradients of scores, probabilities
+  prim::list_grad::Args list = {};
   prim::attention::Heads out_grad = {};
   const float* max = nullptr;  // statistics of the forward, by head
   prim::Tokens max_at = {};
@@ -16,9 +20,8 @@ struct KernelArgs {
   const float* sinks = nullptr;
   prim::attention::Heads query_grad = {};
   prim::attention::Heads query_rope_grad = {};
-  float* sinks_grad = nullptr;
-  bool wants_sinks = false;
-  int64_t rows = 0;  // query tokens of the call, leading dimensions flattened
+  float* sinks_grad = nullptr;  // null: not wanted
+  int64_t rows = 0;             // query tokens of the call, leading dimensions flattened
 };
 
 namespace {  // inline functions: no level's copy may be merged with another's
@@ -32,7 +35,7 @@ struct Shared {
     const prim::list_grad::Shared list(a.list);
     sinks = list.total;
     const int64_t heads = prim::list_grad::FactorStride(a.list);
-    total = prim::Plus(list.total, a.wants_sinks ? prim::Times(a.rows, heads) : 0);
+    total = prim::Plus(list.total, a.sinks_grad != nullptr ? prim::Times(a.rows, heads) : 0);
   }
 };
 
