@@ -89,6 +89,7 @@ TEST(OperatorContracts, EveryMemberOfParamsIsAField) {
       {"dense_lightning_indexer_softmax_lse",
        CountMembers<dense_lightning_indexer_softmax_lse::Params>()},
       {"lightning_indexer", CountMembers<lightning_indexer::Params>()},
+      {"lightning_indexer_grad", CountMembers<lightning_indexer_grad::Params>()},
       {"localize_indices", CountMembers<localize_indices::Params>()},
       {"merge_attention_states", CountMembers<merge_attention_states::Params>()},
       {"merge_topk", CountMembers<merge_topk::Params>()},

@@ -7,6 +7,7 @@
 #include "tamis/ops/dense_lightning_indexer_softmax_lse.hpp"    // IWYU pragma: export
 #include "tamis/ops/indexer_prolog.hpp"                         // IWYU pragma: export
 #include "tamis/ops/lightning_indexer.hpp"                      // IWYU pragma: export
+#include "tamis/ops/lightning_indexer_grad.hpp"                 // IWYU pragma: export
 #include "tamis/ops/localize_indices.hpp"                       // IWYU pragma: export
 #include "tamis/ops/merge_attention_states.hpp"                 // IWYU pragma: export
 #include "tamis/ops/merge_topk.hpp"                             // IWYU pragma: export

@@ -1144,6 +1144,85 @@ TAMIS_C_API tamis_status tamis_lightning_indexer_run(
 TAMIS_C_API tamis_status tamis_lightning_indexer_renew(
     tamis_plan* plan, const tamis_lightning_indexer_params* params);
 
+/* Gradients of queries, keys and weights of lightning_indexer's sparse_values.
+ * aclnnLightningIndexerGrad; no document of its own. */
+typedef struct tamis_lightning_indexer_grad_params {
+  /* sizeof(tamis_lightning_indexer_grad_params) of the caller */
+  size_t struct_size;
+  /* input BSND [B, S1, N, D]; TND [T1, N, D] float16, bfloat16, float32: index queries of the
+   * forward */
+  tamis_tensor query;
+  /* input BSND [Bk, S2, 1, D]; TND [T2, 1, D] as query: its index keys */
+  tamis_tensor key;
+  /* input BSND [B, S1, 1, K]; TND [T1, 1, K] float16, bfloat16, float32: gradient of the scores
+   * it selects, by slot; not read in slots that count nothing */
+  tamis_tensor sparse_values_grad;
+  /* input BSND [B, S1, 1, K]; TND [T1, 1, K] int32: positions of each token's sequence, in any
+   * order; a negative one ends a list */
+  tamis_tensor sparse_indices;
+  /* input BSND [B, S1, N]; TND [T1, N] float16, bfloat16, float32: its weights, as query or
+   * float32 */
+  tamis_tensor weights;
+  /* input, optional [*] int32, int64: BSND: tokens per sequence, or one for all; absent: S1.
+   * TND: inclusive prefix sums, required; rows past the last are padding */
+  tamis_tensor actual_seq_lengths_query;
+  /* input, optional [*] int32, int64: keys per sequence, or one for all (BSND, PA_BSND); TND:
+   * inclusive prefix sums; absent: S2 (BSND only) */
+  tamis_tensor actual_seq_lengths_key;
+  /* input, optional [*] int32, int64: per sequence, or one for all, its first key that counts:
+   * those before, as of a sequence padded on the left, are seen by no token; absent: 0 */
+  tamis_tensor key_starts;
+  /* input, optional BSND [B, S1]; TND [T1] int32: per query token: of the keys that it would
+   * see, only those before this position of its sequence; absent: all */
+  tamis_tensor key_limits;
+  /* input, optional [*] int32, int64: with a compress_ratio above 1: raw tokens per sequence, or
+   * one for all, of which the query tokens are the last; absent: there are no others */
+  tamis_tensor actual_seq_lengths_tokens;
+  /* one of BSND, TND; NULL means BSND: of query, what belongs to it, and its gradients */
+  const char* layout_query;
+  /* one of BSND, TND; NULL means BSND: of key and its gradient: as layout_query */
+  const char* layout_key;
+  /* default 3: 3: token i of q sees keys up to n - q + i (causal from the end); 0: all n */
+  int64_t sparse_mode;
+  /* default 1: raw tokens that a key stands for: with sparse_mode 3 a token at position t sees
+   * the first floor((t + 1) / compress_ratio) keys */
+  int64_t compress_ratio;
+  /* 0 or 1, default true: compute query_grad */
+  int64_t return_query_grad;
+  /* 0 or 1, default true: compute key_grad */
+  int64_t return_key_grad;
+  /* 0 or 1, default true: compute weights_grad */
+  int64_t return_weights_grad;
+  /* 0 or 1, default false: no limit of a document applies: changes nothing */
+  int64_t strict;
+  /* output, optional BSND [B, S1, N, D]; TND [T1, N, D] as query: gradient of query */
+  tamis_tensor query_grad;
+  /* output, optional BSND [Bk, S2, 1, D]; TND [T2, 1, D] as key: gradient of key */
+  tamis_tensor key_grad;
+  /* output, optional BSND [B, S1, N]; TND [T1, N] as weights: gradient of weights */
+  tamis_tensor weights_grad;
+} tamis_lightning_indexer_grad_params;
+
+/* Sets struct_size and the defaults of the members that lie within `struct_size` bytes. */
+TAMIS_C_API tamis_status tamis_lightning_indexer_grad_params_init_sized(
+    tamis_lightning_indexer_grad_params* params, size_t struct_size);
+/* The same for the struct as this header knows it. */
+static inline tamis_status tamis_lightning_indexer_grad_params_init(
+    tamis_lightning_indexer_grad_params* params) {
+  return tamis_lightning_indexer_grad_params_init_sized(params, sizeof(*params));
+}
+/* Checks and prepares a call: see tamis_plan_run and tamis_plan_destroy. */
+TAMIS_C_API tamis_status tamis_lightning_indexer_grad_plan(
+    const tamis_context* context, const tamis_lightning_indexer_grad_params* params,
+    tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_lightning_indexer_grad_run(
+    const tamis_plan* plan, const tamis_lightning_indexer_grad_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_lightning_indexer_grad_renew(
+    tamis_plan* plan, const tamis_lightning_indexer_grad_params* params);
+
 /* Softmax statistics of every query token's index scores over all keys.
  * npu_dense_lightning_indexer_softmax_lse. */
 typedef struct tamis_dense_lightning_indexer_softmax_lse_params {

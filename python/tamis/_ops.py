@@ -12,6 +12,7 @@ __all__ = [
     "DenseLightningIndexerSoftmaxLse",
     "IndexerProlog",
     "LightningIndexer",
+    "LightningIndexerGrad",
     "LocalizeIndices",
     "MergeAttentionStates",
     "MergeTopk",
@@ -34,6 +35,7 @@ __all__ = [
     "dense_lightning_indexer_softmax_lse",
     "indexer_prolog",
     "lightning_indexer",
+    "lightning_indexer_grad",
     "localize_indices",
     "merge_attention_states",
     "merge_topk",
@@ -3680,6 +3682,263 @@ def lightning_indexer(
         threads,
     )
     return LightningIndexer(*results)
+
+
+class LightningIndexerGrad(NamedTuple, Generic[Array]):
+    """Outputs of `lightning_indexer_grad`; None where one was not asked for."""
+
+    query_grad: Array | Any
+    key_grad: Array | Any
+    weights_grad: Array | Any
+
+
+_LIGHTNING_INDEXER_GRAD = Operator(
+    "lightning_indexer_grad",
+    inputs=(
+        "query",
+        "key",
+        "sparse_values_grad",
+        "sparse_indices",
+        "weights",
+        "actual_seq_lengths_query",
+        "actual_seq_lengths_key",
+        "key_starts",
+        "key_limits",
+        "actual_seq_lengths_tokens",
+    ),
+    updated=(),
+    integers={
+        "sparse_indices": ("int32",),
+        "actual_seq_lengths_query": ("int32", "int64"),
+        "actual_seq_lengths_key": ("int32", "int64"),
+        "key_starts": ("int32", "int64"),
+        "key_limits": ("int32",),
+        "actual_seq_lengths_tokens": ("int32", "int64"),
+    },
+    contiguous=(),
+    read_by_plan=(
+        "actual_seq_lengths_query",
+        "actual_seq_lengths_key",
+        "key_starts",
+        "actual_seq_lengths_tokens",
+    ),
+    attributes=(
+        ("layout_query", "choice"),
+        ("layout_key", "choice"),
+        ("sparse_mode", "int"),
+        ("compress_ratio", "int"),
+        ("return_query_grad", "bool"),
+        ("return_key_grad", "bool"),
+        ("return_weights_grad", "bool"),
+        ("strict", "bool"),
+    ),
+    outputs=(
+        "query_grad",
+        "key_grad",
+        "weights_grad",
+    ),
+    results=LightningIndexerGrad,
+)
+
+
+@overload
+def lightning_indexer_grad(
+    query: NumpyArray,
+    key: NumpyArray,
+    sparse_values_grad: NumpyArray,
+    sparse_indices: Integers | Nested,
+    weights: NumpyArray,
+    *,
+    actual_seq_lengths_query: Integers | Nested | None = None,
+    actual_seq_lengths_key: Integers | Nested | None = None,
+    key_starts: Integers | Nested | None = None,
+    key_limits: Integers | Nested | None = None,
+    actual_seq_lengths_tokens: Integers | Nested | None = None,
+    layout_query: Literal["BSND", "TND"] = "BSND",
+    layout_key: Literal["BSND", "TND"] = "BSND",
+    sparse_mode: int = 3,
+    compress_ratio: int = 1,
+    return_query_grad: bool = True,
+    return_key_grad: bool = True,
+    return_weights_grad: bool = True,
+    strict: bool = False,
+    query_grad: NumpyArray | Literal[False] | None = None,
+    key_grad: NumpyArray | Literal[False] | None = None,
+    weights_grad: NumpyArray | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> LightningIndexerGrad[NumpyArray]: ...
+
+
+@overload
+def lightning_indexer_grad(
+    query: Array,
+    key: Array,
+    sparse_values_grad: Array,
+    sparse_indices: Integers | Nested,
+    weights: Array,
+    *,
+    actual_seq_lengths_query: Integers | Nested | None = None,
+    actual_seq_lengths_key: Integers | Nested | None = None,
+    key_starts: Integers | Nested | None = None,
+    key_limits: Integers | Nested | None = None,
+    actual_seq_lengths_tokens: Integers | Nested | None = None,
+    layout_query: Literal["BSND", "TND"] = "BSND",
+    layout_key: Literal["BSND", "TND"] = "BSND",
+    sparse_mode: int = 3,
+    compress_ratio: int = 1,
+    return_query_grad: bool = True,
+    return_key_grad: bool = True,
+    return_weights_grad: bool = True,
+    strict: bool = False,
+    query_grad: Array | Literal[False] | None = None,
+    key_grad: Array | Literal[False] | None = None,
+    weights_grad: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> LightningIndexerGrad[Array]: ...
+
+
+def lightning_indexer_grad(
+    query: Array,
+    key: Array,
+    sparse_values_grad: Array,
+    sparse_indices: Integers | Nested,
+    weights: Array,
+    *,
+    actual_seq_lengths_query: Integers | Nested | None = None,
+    actual_seq_lengths_key: Integers | Nested | None = None,
+    key_starts: Integers | Nested | None = None,
+    key_limits: Integers | Nested | None = None,
+    actual_seq_lengths_tokens: Integers | Nested | None = None,
+    layout_query: Literal["BSND", "TND"] = "BSND",
+    layout_key: Literal["BSND", "TND"] = "BSND",
+    sparse_mode: int = 3,
+    compress_ratio: int = 1,
+    return_query_grad: bool = True,
+    return_key_grad: bool = True,
+    return_weights_grad: bool = True,
+    strict: bool = False,
+    query_grad: Array | Literal[False] | None = None,
+    key_grad: Array | Literal[False] | None = None,
+    weights_grad: Array | Literal[False] | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> LightningIndexerGrad[Array]:
+    """Gradients of queries, keys and weights of lightning_indexer's sparse_values.
+
+    Source: aclnnLightningIndexerGrad; no document of its own.
+
+    Parameters
+    ----------
+    query : array of float16, bfloat16, float32
+        BSND [B, S1, N, D]; TND [T1, N, D]: index queries of the forward
+    key : array, dtype as query
+        BSND [Bk, S2, 1, D]; TND [T2, 1, D]: its index keys
+    sparse_values_grad : array of float16, bfloat16, float32
+        BSND [B, S1, 1, K]; TND [T1, 1, K]: gradient of the scores it selects, by slot; not read in
+        slots that count nothing
+    sparse_indices : array or nested sequence of int32
+        BSND [B, S1, 1, K]; TND [T1, 1, K]: positions of each token's sequence, in any order; a
+        negative one ends a list
+    weights : array of float16, bfloat16, float32
+        BSND [B, S1, N]; TND [T1, N]: its weights, as query or float32
+    actual_seq_lengths_query : array or nested sequence of int32, int64, optional
+        [*]: BSND: tokens per sequence, or one for all; absent: S1. TND: inclusive prefix sums,
+        required; rows past the last are padding
+    actual_seq_lengths_key : array or nested sequence of int32, int64, optional
+        [*]: keys per sequence, or one for all (BSND, PA_BSND); TND: inclusive prefix sums; absent:
+        S2 (BSND only)
+    key_starts : array or nested sequence of int32, int64, optional
+        [*]: per sequence, or one for all, its first key that counts: those before, as of a sequence
+        padded on the left, are seen by no token; absent: 0
+    key_limits : array or nested sequence of int32, optional
+        BSND [B, S1]; TND [T1]: per query token: of the keys that it would see, only those before
+        this position of its sequence; absent: all
+    actual_seq_lengths_tokens : array or nested sequence of int32, int64, optional
+        [*]: with a compress_ratio above 1: raw tokens per sequence, or one for all, of which the
+        query tokens are the last; absent: there are no others
+    layout_query : {"BSND", "TND"}, default "BSND"
+        of query, what belongs to it, and its gradients
+    layout_key : {"BSND", "TND"}, default "BSND"
+        of key and its gradient: as layout_query
+    sparse_mode : int, default 3
+        3: token i of q sees keys up to n - q + i (causal from the end); 0: all n
+    compress_ratio : int, default 1
+        raw tokens that a key stands for: with sparse_mode 3 a token at position t sees the first
+        floor((t + 1) / compress_ratio) keys
+    return_query_grad : bool, default True
+        compute query_grad
+    return_key_grad : bool, default True
+        compute key_grad
+    return_weights_grad : bool, default True
+        compute weights_grad
+    strict : bool, default False
+        no limit of a document applies: changes nothing
+    query_grad, key_grad, weights_grad : array, optional
+        where to write, never copied; None: allocated; False, for what may be left out: not computed
+    level : str, optional
+        "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
+        `TAMIS_LEVEL`, else the best of this processor
+    implementation : {"auto", "reference", "cpu"}, optional
+        "reference" is float64: the specification
+    threads : int, optional
+        by default what `set_num_threads` says; results do not depend on it
+
+    Returns
+    -------
+    query_grad : array, dtype as query, None without `return_query_grad`
+        BSND [B, S1, N, D]; TND [T1, N, D]: gradient of query
+    key_grad : array, dtype as key, None without `return_key_grad`
+        BSND [Bk, S2, 1, D]; TND [T2, 1, D]: gradient of key
+    weights_grad : array, dtype as weights, None without `return_weights_grad`
+        BSND [B, S1, N]; TND [T1, N]: gradient of weights
+
+    Raises
+    ------
+    ValueError
+        an argument is absent or wrong; the message says which, what was expected and what came
+    NotImplementedError
+        the call is well formed, but nothing here can run it
+    MemoryError
+        an output or scratch cannot be allocated
+    """
+    results = _LIGHTNING_INDEXER_GRAD(
+        (
+            query,
+            key,
+            sparse_values_grad,
+            sparse_indices,
+            weights,
+            actual_seq_lengths_query,
+            actual_seq_lengths_key,
+            key_starts,
+            key_limits,
+            actual_seq_lengths_tokens,
+        ),
+        (
+            layout_query,
+            layout_key,
+            sparse_mode,
+            compress_ratio,
+            return_query_grad,
+            return_key_grad,
+            return_weights_grad,
+            strict,
+        ),
+        (
+            query_grad,
+            key_grad,
+            weights_grad,
+        ),
+        level,
+        implementation,
+        threads,
+    )
+    return LightningIndexerGrad(*results)
 
 
 class DenseLightningIndexerSoftmaxLse(NamedTuple, Generic[Array]):

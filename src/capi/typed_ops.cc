@@ -369,6 +369,31 @@ constexpr Member kLightningIndexerMembers[] = {
 };
 constexpr Typed kLightningIndexer = {"lightning_indexer", kLightningIndexerMembers, sizeof(tamis_lightning_indexer_params)};
 
+constexpr Member kLightningIndexerGradMembers[] = {
+    {"query", base::Type::kTensor, offsetof(tamis_lightning_indexer_grad_params, query)},
+    {"key", base::Type::kTensor, offsetof(tamis_lightning_indexer_grad_params, key)},
+    {"sparse_values_grad", base::Type::kTensor, offsetof(tamis_lightning_indexer_grad_params, sparse_values_grad)},
+    {"sparse_indices", base::Type::kTensor, offsetof(tamis_lightning_indexer_grad_params, sparse_indices)},
+    {"weights", base::Type::kTensor, offsetof(tamis_lightning_indexer_grad_params, weights)},
+    {"actual_seq_lengths_query", base::Type::kTensor, offsetof(tamis_lightning_indexer_grad_params, actual_seq_lengths_query)},
+    {"actual_seq_lengths_key", base::Type::kTensor, offsetof(tamis_lightning_indexer_grad_params, actual_seq_lengths_key)},
+    {"key_starts", base::Type::kTensor, offsetof(tamis_lightning_indexer_grad_params, key_starts)},
+    {"key_limits", base::Type::kTensor, offsetof(tamis_lightning_indexer_grad_params, key_limits)},
+    {"actual_seq_lengths_tokens", base::Type::kTensor, offsetof(tamis_lightning_indexer_grad_params, actual_seq_lengths_tokens)},
+    {"layout_query", base::Type::kChoice, offsetof(tamis_lightning_indexer_grad_params, layout_query)},
+    {"layout_key", base::Type::kChoice, offsetof(tamis_lightning_indexer_grad_params, layout_key)},
+    {"sparse_mode", base::Type::kInt, offsetof(tamis_lightning_indexer_grad_params, sparse_mode)},
+    {"compress_ratio", base::Type::kInt, offsetof(tamis_lightning_indexer_grad_params, compress_ratio)},
+    {"return_query_grad", base::Type::kBool, offsetof(tamis_lightning_indexer_grad_params, return_query_grad)},
+    {"return_key_grad", base::Type::kBool, offsetof(tamis_lightning_indexer_grad_params, return_key_grad)},
+    {"return_weights_grad", base::Type::kBool, offsetof(tamis_lightning_indexer_grad_params, return_weights_grad)},
+    {"strict", base::Type::kBool, offsetof(tamis_lightning_indexer_grad_params, strict)},
+    {"query_grad", base::Type::kTensor, offsetof(tamis_lightning_indexer_grad_params, query_grad)},
+    {"key_grad", base::Type::kTensor, offsetof(tamis_lightning_indexer_grad_params, key_grad)},
+    {"weights_grad", base::Type::kTensor, offsetof(tamis_lightning_indexer_grad_params, weights_grad)},
+};
+constexpr Typed kLightningIndexerGrad = {"lightning_indexer_grad", kLightningIndexerGradMembers, sizeof(tamis_lightning_indexer_grad_params)};
+
 constexpr Member kDenseLightningIndexerSoftmaxLseMembers[] = {
     {"query_index", base::Type::kTensor, offsetof(tamis_dense_lightning_indexer_softmax_lse_params, query_index)},
     {"key_index", base::Type::kTensor, offsetof(tamis_dense_lightning_indexer_softmax_lse_params, key_index)},
@@ -610,7 +635,7 @@ constexpr Typed kLocalizeIndices = {"localize_indices", kLocalizeIndicesMembers,
 }  // namespace
 
 std::span<const Typed> AllTyped() {
-  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressGrad, kNsaCompressInfer, kNsaCompressAttention, kNsaCompressAttentionInfer, kNsaCompressAttentionGrad, kNsaSelectedAttention, kNsaSelectedAttentionInfer, kNsaSelectedAttentionGrad, kSlidingWindowAttention, kSlidingWindowAttentionGrad, kMlaProlog, kIndexerProlog, kNdToNz, kNzToNd, kQuantizeIndexKeys, kLightningIndexer, kDenseLightningIndexerSoftmaxLse, kDenseLightningIndexerGradKlLoss, kSparseLightningIndexerGradKlLoss, kSparseFlashAttention, kSparseFlashAttentionGrad, kSparseAttentionPto, kPackKvRows, kUnpackKvRows, kMergeAttentionStates, kMergeTopk, kLocalizeIndices};
+  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressGrad, kNsaCompressInfer, kNsaCompressAttention, kNsaCompressAttentionInfer, kNsaCompressAttentionGrad, kNsaSelectedAttention, kNsaSelectedAttentionInfer, kNsaSelectedAttentionGrad, kSlidingWindowAttention, kSlidingWindowAttentionGrad, kMlaProlog, kIndexerProlog, kNdToNz, kNzToNd, kQuantizeIndexKeys, kLightningIndexer, kLightningIndexerGrad, kDenseLightningIndexerSoftmaxLse, kDenseLightningIndexerGradKlLoss, kSparseLightningIndexerGradKlLoss, kSparseFlashAttention, kSparseFlashAttentionGrad, kSparseAttentionPto, kPackKvRows, kUnpackKvRows, kMergeAttentionStates, kMergeTopk, kLocalizeIndices};
   return kAll;
 }
 
@@ -1007,6 +1032,29 @@ tamis_status tamis_lightning_indexer_run(
 tamis_status tamis_lightning_indexer_renew(
     tamis_plan* plan, const tamis_lightning_indexer_params* params) {
   return tamis::capi::RenewTyped(tamis::capi::kLightningIndexer, plan, params);
+}
+
+tamis_status tamis_lightning_indexer_grad_params_init_sized(
+    tamis_lightning_indexer_grad_params* params, size_t struct_size) {
+  return tamis::capi::InitParams(tamis::capi::kLightningIndexerGrad, params, struct_size);
+}
+
+tamis_status tamis_lightning_indexer_grad_plan(
+    const tamis_context* context, const tamis_lightning_indexer_grad_params* params,
+    tamis_plan** plan) {
+  return tamis::capi::PlanTyped(tamis::capi::kLightningIndexerGrad, context, params, plan);
+}
+
+tamis_status tamis_lightning_indexer_grad_run(
+    const tamis_plan* plan, const tamis_lightning_indexer_grad_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream) {
+  return tamis::capi::RunTyped(tamis::capi::kLightningIndexerGrad, plan, params, workspace, workspace_bytes,
+                               stream);
+}
+
+tamis_status tamis_lightning_indexer_grad_renew(
+    tamis_plan* plan, const tamis_lightning_indexer_grad_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kLightningIndexerGrad, plan, params);
 }
 
 tamis_status tamis_dense_lightning_indexer_softmax_lse_params_init_sized(

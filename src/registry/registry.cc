@@ -5,6 +5,7 @@
 #include "ops/dense_lightning_indexer/sparse_kl_loss_problem.h"
 #include "ops/indexer_prolog/problem.h"
 #include "ops/kv_rows/problem.h"
+#include "ops/lightning_indexer/grad_problem.h"
 #include "ops/lightning_indexer/problem.h"
 #include "ops/merge/problem.h"
 #include "ops/mla_prolog/problem.h"
@@ -45,6 +46,7 @@ std::span<const base::Operator> Operators() {
       prim::MakeOperator<weight_format::NzToNd>(),
       prim::MakeOperator<quantize_index_keys::Room>(),
       prim::MakeOperator<lightning_indexer::Room>(),
+      prim::MakeOperator<lightning_indexer_grad::Room>(),
       prim::MakeOperator<dense_lightning_indexer_softmax_lse::Room>(),
       prim::MakeOperator<dense_lightning_indexer_grad_kl_loss::Room>(),
       prim::MakeOperator<sparse_lightning_indexer_grad_kl_loss::Room>(),

@@ -40,6 +40,7 @@ SHAPES: dict[str, str | None] = {
     "nz_to_nd": "small",
     "quantize_index_keys": "small",
     "lightning_indexer": "small",
+    "lightning_indexer_grad": "small",
     "dense_lightning_indexer_softmax_lse": "small",
     "dense_lightning_indexer_grad_kl_loss": "small",
     "sparse_lightning_indexer_grad_kl_loss": "small",

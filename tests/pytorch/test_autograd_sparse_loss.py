@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 from torch_calls import arguments, overload
 
 import tamis.torch
@@ -125,7 +126,8 @@ def test_pytorchs_own_checks_pass() -> None:
     assert set(outcome.values()) == {"SUCCESS"}
 
 
-def test_compiled_it_has_the_bits_of_an_eager_call() -> None:
+@pytest.mark.parametrize("way", ["compiled", "from a checkpoint"])
+def test_it_has_the_bits_of_an_eager_call(way: str) -> None:
     tensors = whole(torch.bfloat16, sinks=False)
 
     def loss_of(*index: Tensor) -> Tensor:
@@ -133,7 +135,10 @@ def test_compiled_it_has_the_bits_of_an_eager_call() -> None:
         return 3 * call(tensors | given | {"query_index": 2 * given["query_index"]})
 
     index = [tensors[name] for name in NAMES]
-    found = torch.compile(loss_of, fullgraph=True)(*index)
+    if way == "compiled":
+        found = torch.compile(loss_of, fullgraph=True)(*index)
+    else:
+        found = checkpoint(loss_of, *index, use_reentrant=False)
     expected = loss_of(*index)
     assert torch.equal(found, expected)
     for one, other in zip(

@@ -15,6 +15,13 @@ from torch import Tensor
 from tamis.nn import DeepSeekSparseAttention, PagedCache, PageTable, Step
 
 BACKENDS = ["aot_eager", "inductor"]
+# Every backend with every dtype and form of the counts, and every dtype with every form.
+WAYS = [
+    ("aot_eager", torch.bfloat16, list),
+    ("aot_eager", torch.float16, torch.tensor),
+    ("inductor", torch.bfloat16, torch.tensor),
+    ("inductor", torch.float16, list),
+]
 # A prompt, a chunk, then steps of one or a few tokens: over the ends of pages and windows.
 STEPS = [[50, 20], [31, 11], *[[1, 1]] * 8, [2, 3], [1, 4], [3, 0], [1, 1]]
 # One graph for the first shape and one for all others; one of a single token would be a third.
@@ -64,9 +71,7 @@ def assert_same_caches(one: PagedCache, other: PagedCache) -> None:
         assert torch.equal(pages, other.tensors[name])
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("form", [list, torch.tensor])
+@pytest.mark.parametrize(("backend", "dtype", "form"), WAYS)
 def test_deepseek_compiled_equals_eager(backend: str, dtype: torch.dtype, form: Any) -> None:
     torch.manual_seed(1)
     layer, compiler = deepseek(dtype), Compiler(backend)
@@ -79,9 +84,7 @@ def test_deepseek_compiled_equals_eager(backend: str, dtype: torch.dtype, form: 
     assert compiler.graphs == GRAPHS
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("form", [list, torch.tensor])
+@pytest.mark.parametrize(("backend", "dtype", "form"), WAYS)
 def test_compressed_compiled_equals_eager(backend: str, dtype: torch.dtype, form: Any) -> None:
     torch.manual_seed(2)
     layer, compiler = test_nn_compressed.new_layer(dtype), Compiler(backend)
@@ -95,9 +98,7 @@ def test_compressed_compiled_equals_eager(backend: str, dtype: torch.dtype, form
     assert compiler.graphs == GRAPHS
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("form", [list, torch.tensor])
+@pytest.mark.parametrize(("backend", "dtype", "form"), WAYS)
 def test_native_compiled_equals_eager(backend: str, dtype: torch.dtype, form: Any) -> None:
     torch.manual_seed(6)
     layer, compiler = test_nn_native.new_layer(dtype), Compiler(backend)

@@ -297,17 +297,16 @@ def _whole_window() -> Case:
 
 
 def attention_grad(forward: Case, **options: Any) -> Case:
-    """The gradient of a call of attention, with the statistics that it gives."""
+    """The gradient of a call of attention or the indexer, with what it gives."""
     positional, named = arguments(forward)
     found = results(forward.op, overload(forward.op)(*positional, **named))
     op = f"{forward.op}_grad"
     fields = tamis.describe(op)["arguments"]
     (incoming,) = (f for f in fields if f["role"] == "input" and f["gradient_of"] is not None)
     out = found[incoming["gradient_of"]]
-    given = {n: found[n] for n in ("softmax_max", "softmax_sum")} | {
-        incoming["name"]: random(*out.shape).to(out.dtype)
-    }
     taken = {field["name"] for field in fields}
+    given = {name: tensor for name, tensor in found.items() if name in taken}
+    given[incoming["name"]] = random(*out.shape).to(out.dtype)
     tensors = {name: tensor for name, tensor in to_torch(forward).items() if name in taken}
     attributes = {name: value for name, value in forward.attributes.items() if name in taken}
     return Case(op, tensors | given, attributes | options)
@@ -327,6 +326,23 @@ def _whole_attention_grad() -> Case:
     forward.tensors["sinks"] = torch.tensor([0.5, -1.0, 2.0, 0.0])
     forward.tensors |= _starts_and_limits()
     return attention_grad(forward)
+
+
+def _indexer_grads() -> Iterator[tuple[str, Case]]:
+    """Gradients of the scores that the indexer selects."""
+    op = "lightning_indexer_grad"
+    forward = indexer_case("TND", "TND", return_value=True, compress_ratio=2)
+    forward.tensors |= _starts_and_limits()
+    forward.tensors["actual_seq_lengths_tokens"] = torch.tensor([40, 34])
+    whole = attention_grad(forward)
+    yield f"{op} with all tensors", whole
+    for name in ("query", "key", "weights"):
+        case = Case(op, whole.tensors, whole.attributes | {f"return_{name}_grad": False})
+        yield f"{op} but for that of {name}", case
+    for layout in ("BSND", "TND"):
+        plain = indexer_case(layout, layout, return_value=True)
+        yield f"{op} {layout}", attention_grad(plain)
+        yield f"{op} {layout} in fp32", attention_grad(in_fp32(plain))
 
 
 def _attention_grads() -> Iterator[tuple[str, Case]]:
@@ -634,6 +650,7 @@ def forms(folder: Path) -> Iterator[tuple[str, Case]]:
     yield from _branch_grads(folder)
     yield from _warm_ups()
     yield from _attention_grads()
+    yield from _indexer_grads()
     for forward in (_window("TND", "TND"), _selected(3), _compressed(folder)):
         for name in ("query", "key", "value"):
             grad = attention_grad(forward, **{f"return_{name}_grad": False})

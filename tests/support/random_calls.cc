@@ -134,11 +134,9 @@ void SetTokenSizes(ContractCall* c, const Tokens& t) {
 
 int64_t SomeMode(ContractCall* c) { return c->Coin() ? 3 : 0; }
 
-void LightningIndexer(ContractCall* c) {
+// Query tokens and index keys; says the keys' shape.
+std::vector<int64_t> SetIndexer(ContractCall* c, const Tokens& t) {
   Random& random = c->random();
-  Tokens t = DrawTokens(c);
-  t.out_float32 = false;
-  CompressSomeKeys(&t, &random);
   const Placement place(t, &random);
   const int64_t dim = random.Between(1, 40);
   SetTokenSizes(c, t);
@@ -146,18 +144,23 @@ void LightningIndexer(ContractCall* c) {
   c->call().Strided("key", t.dtype, place.Shape(dim), t.gap, place.Values(dim, &random));
   c->Size("N", random.Between(1, 6))
       .Size("D", dim)
-      .Set("sparse_count", random.Between(0, 20))
-      .Set("sparse_mode", SomeMode(c));
-  if (c->Coin())
-    c->Type("weights", DType::kFloat32);
-  else
-    c->Type("weights", t.dtype);
+      .Set("sparse_mode", SomeMode(c))
+      .Type("weights", c->Coin() ? DType::kFloat32 : t.dtype);
+  return place.Shape(dim);
+}
+
+void LightningIndexer(ContractCall* c) {
+  Random& random = c->random();
+  Tokens t = DrawTokens(c);
+  t.out_float32 = false;
+  CompressSomeKeys(&t, &random);
+  const std::vector<int64_t> shape = SetIndexer(c, t);  // [Bk or pages,] keys, 1, dim
+  c->Set("sparse_count", random.Between(0, 20));
   // A shadow that knows nothing, whatever is read as what: true of any keys.
-  const std::vector<int64_t> shape = place.Shape(dim);  // [Bk or pages,] keys, 1, dim
   c->Size("Bk", shape[0])
       .Size("pages", shape[0])
       .Size("panels", prim::ShadowPanels(shape[shape.size() - 3]))
-      .Size("panel_bytes", prim::ShadowPanelBytes(dim))
+      .Size("panel_bytes", prim::ShadowPanelBytes(shape.back()))
       .Values("key_shadow", [](int64_t) { return 255.0; });
 }
 
@@ -227,6 +230,15 @@ void SetList(ContractCall* c, const Tokens& t) {
 }
 
 void SparseLightningIndexerGradKlLoss(ContractCall* c) { SetList(c, SetIndexerLoss(c, 1)); }
+
+void LightningIndexerGrad(ContractCall* c) {
+  Tokens t = DrawTokens(c);
+  t.keys = t.tnd ? Keys::kTnd : Keys::kBsnd;
+  t.out_float32 = false;
+  CompressSomeKeys(&t, &c->random());
+  SetList(c, t);
+  SetIndexer(c, t);
+}
 
 void QuantizeIndexKeys(ContractCall* c) {
   for (const char* size : {"Bk", "S2", "T2", "pages", "page_size"}) c->Size(size, c->SomeSize(20));
@@ -533,6 +545,7 @@ constexpr Recipe kRecipes[] = {
     {"nz_to_nd", &WeightFormat},
     {"quantize_index_keys", &QuantizeIndexKeys},
     {"lightning_indexer", &LightningIndexer},
+    {"lightning_indexer_grad", &LightningIndexerGrad},
     {"dense_lightning_indexer_softmax_lse", &DenseLightningIndexerSoftmaxLse},
     {"dense_lightning_indexer_grad_kl_loss", &DenseLightningIndexerGradKlLoss},
     {"sparse_lightning_indexer_grad_kl_loss", &SparseLightningIndexerGradKlLoss},

@@ -26,9 +26,13 @@ _WITHOUT_EFFECT = {
     "global_max",
     "global_sum",
     "importance",
+    "key_shadow",
+    "pruning",
     "selection",
+    "sparse_count",
     "strict",
     "topk_mask",
+    "value_dtype",
 }
 
 Contract = dict[str, Any]
@@ -96,6 +100,8 @@ class Derivative:
         self.saved = kept
         (self._incoming,) = (n for n in needed if taken[n]["gradient_of"] is not None)
         self._differentiable: str = taken[self._incoming]["gradient_of"]
+        # Which attribute asks for it, where one does.
+        self._asked_by: str | None = fields[self._differentiable]["wanted_by"]
         # Of which tensor the gradient's results are, and which attribute asks for each.
         gradients = [field for field in taken.values() if _is_output(field)]
         self._gradients = {f["gradient_of"]: f["wanted_by"] for f in gradients}
@@ -111,9 +117,8 @@ class Derivative:
     ) -> list[Any] | None:
         """Values of an attribute of the forward that have a gradient; None for all."""
         asked_for = [n for n in self.outputs if fields[n]["wanted_by"] == name]
-        if asked_for:  # what was not asked for can be neither read nor differentiated
-            needed = (*self.saved, self._differentiable)
-            return [True] if any(output in needed for output in asked_for) else None
+        if asked_for:  # what was not asked for cannot be read
+            return [True] if any(output in self.saved for output in asked_for) else None
         if taken is not None:
             return taken.get("choices")
         # What every call must say, and the gradient need not know, does not bear on it.
@@ -125,6 +130,10 @@ class Derivative:
         self, ctx: Any, inputs: Any, keyword_only_inputs: dict[str, Any], output: Any
     ) -> None:
         """Keep what the gradient operator takes, or refuse: a tensor of the call requires grad."""
+        ctx.set_materialize_grads(False)
+        if self._asked_by is not None and not keyword_only_inputs[self._asked_by]:
+            ctx.mark_non_differentiable(*_as_tuple(output))  # such as a selection without scores
+            return
         tensors = dict(zip(self.inputs, inputs, strict=True))
         # The dispatcher leaves out absent tensors at the end, here and in `backward`.
         needed = zip(self.inputs, ctx.needs_input_grad, strict=False)
@@ -132,7 +141,6 @@ class Derivative:
         results = dict(zip(self.outputs, _as_tuple(output), strict=True))
         others = (tensor for name, tensor in results.items() if name != self._differentiable)
         ctx.mark_non_differentiable(*others)
-        ctx.set_materialize_grads(False)
         ctx.save_for_backward(*((tensors | results)[name] for name in self.saved))
         ctx.attributes = {n: v for n, v in keyword_only_inputs.items() if n in self._passed}
 

@@ -9,12 +9,12 @@
 #include "prim/attention/tokens.h"
 #include "prim/attention_grad/call.h"
 #include "prim/attention_grad/tokens.h"
+#include "prim/call/cost.h"
 #include "prim/call/room.h"
 
 namespace tamis::dense_lightning_indexer_grad_kl_loss {
 namespace {
 
-using dense_lightning_indexer::CountBytes;
 using dense_lightning_indexer::kGroupTokens;
 using dense_lightning_indexer::kTileKeys;
 
@@ -130,14 +130,12 @@ Cost Room::CountCost(const Problem& p, const Params& in) {
   cost.flops = 2.0 * CountPairs(p) *
                (static_cast<double>(p.heads()) * static_cast<double>(p.dim + p.rope_dim) +
                 products * static_cast<double>(p.index_heads) * static_cast<double>(p.index_dim));
-  for (const TensorView* view :
-       {&in.query, &in.key, &in.query_index, &in.key_index, &in.weights, &in.softmax_max,
-        &in.softmax_sum, &in.softmax_max_index, &in.softmax_sum_index, &in.query_rope, &in.key_rope,
-        &in.row_scale})
-    cost.read_bytes += CountBytes(*view);
-  const TensorView* const outputs[] = {&in.loss, &in.query_index_grad, &in.key_index_grad,
-                                       &in.weights_grad, &in.row_loss};
-  for (const TensorView* view : outputs) cost.write_bytes += CountBytes(*view);
+  cost.read_bytes =
+      prim::CountBytes({&in.query, &in.key, &in.query_index, &in.key_index, &in.weights,
+                        &in.softmax_max, &in.softmax_sum, &in.softmax_max_index,
+                        &in.softmax_sum_index, &in.query_rope, &in.key_rope, &in.row_scale});
+  cost.write_bytes = prim::CountBytes(
+      {&in.loss, &in.query_index_grad, &in.key_index_grad, &in.weights_grad, &in.row_loss});
   return cost;
 }
 

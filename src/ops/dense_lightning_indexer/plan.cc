@@ -4,6 +4,7 @@
 #include "ops/dense_lightning_indexer/cpu/softmax_lse_units.h"
 #include "ops/dense_lightning_indexer/problem.h"
 #include "prim/attention/tokens.h"
+#include "prim/call/cost.h"
 #include "prim/call/room.h"
 
 namespace tamis::dense_lightning_indexer {
@@ -17,18 +18,10 @@ double CountPairs(const Sizes& p) {
   return pairs;
 }
 
-double CountBytes(const TensorView& view) {
-  if (view.absent()) return 0;
-  auto bytes = static_cast<double>(base::ItemSize(view.dtype));
-  for (int i = 0; i < view.rank; ++i) bytes *= static_cast<double>(view.shape[i]);
-  return bytes;
-}
-
 }  // namespace tamis::dense_lightning_indexer
 
 namespace tamis::dense_lightning_indexer_softmax_lse {
 
-using dense_lightning_indexer::CountBytes;
 using dense_lightning_indexer::kGroupTokens;
 
 Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
@@ -68,8 +61,8 @@ Cost Room::CountCost(const Problem& p, const Params& in) {
   Cost cost;
   cost.flops =
       2.0 * CountPairs(p) * static_cast<double>(p.index_heads) * static_cast<double>(p.index_dim);
-  cost.read_bytes = CountBytes(in.query_index) + CountBytes(in.key_index) + CountBytes(in.weights);
-  cost.write_bytes = CountBytes(in.softmax_max_index) + CountBytes(in.softmax_sum_index);
+  cost.read_bytes = prim::CountBytes({&in.query_index, &in.key_index, &in.weights});
+  cost.write_bytes = prim::CountBytes({&in.softmax_max_index, &in.softmax_sum_index});
   return cost;
 }
 

@@ -85,8 +85,6 @@ void FillScores(const Sizes& p, const Params& in, Scores* scores) {
 
 /// Pairs of a query token and a key that it sees.
 double CountPairs(const Sizes& p);
-/// Of a tensor, 0 where it is absent.
-double CountBytes(const TensorView& view);
 
 /// The index scores for the reference.
 template <class Params>

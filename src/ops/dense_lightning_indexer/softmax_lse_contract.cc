@@ -39,7 +39,8 @@ const base::Contract& Room::contract() {
           .Strict("query_index", "Ni", Rule::kOneOf, {"8", "16", "32", "64"})
           .Strict("query_index", "Di", Rule::kEqual, {"128"})
           .Strict("sparse_mode", "sparse_mode", Rule::kEqual, {"3"})
-          .Envelope({"B 1 to 256, S1 and S2 1 to 131072; outputs [B, 1, S1] or [1, T1]"})
+          .Envelope(
+              {"B 1 to 256, S1 and S2 1 to 131072, S1 at most S2; outputs [B, 1, S1] or [1, T1]"})
           .Build();
   return kContract;
 }

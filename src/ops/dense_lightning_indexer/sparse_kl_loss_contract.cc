@@ -1,6 +1,3 @@
-#include <utility>
-#include <vector>
-
 #include "base/contract.h"
 #include "ops/dense_lightning_indexer/sparse_kl_loss_problem.h"
 #include "prim/attention_grad/contract.h"
@@ -12,11 +9,7 @@ const base::Contract& Room::contract() {
   using dense_lightning_indexer::kKeyNames;
   using dense_lightning_indexer::TokenNumbers;
   using Rule = base::Limit::Rule;
-  const auto gradient = [](const char* of, std::vector<base::ShapeForm> forms) {
-    base::TensorSpec spec = prim::attention_grad::Gradient(of);
-    spec.forms = std::move(forms);
-    return spec;
-  };
+  using prim::attention_grad::Gradient;
   const auto row_loss = [] {
     base::TensorSpec spec = TokenNumbers("row_scale times the divergence of each token");
     spec.wanted_by = "return_row_loss";
@@ -90,11 +83,11 @@ const base::Contract& Room::contract() {
                    .dtypes = {DType::kFloat32},
                    .row_dims = {{"BSND", 1}, {"TND", 1}}})
           .OptionalOutput("query_index_grad", &Params::query_index_grad,
-                          gradient("query_index", prim::QueryForms("Ni, Di")))
+                          Gradient("query_index", prim::QueryForms("Ni, Di")))
           .OptionalOutput("key_index_grad", &Params::key_index_grad,
-                          gradient("key_index", prim::UnpagedKeyForms("1, Di", kKeyNames)))
+                          Gradient("key_index", prim::UnpagedKeyForms("1, Di", kKeyNames)))
           .OptionalOutput("weights_grad", &Params::weights_grad,
-                          gradient("weights", prim::QueryForms("Ni")))
+                          Gradient("weights", prim::QueryForms("Ni")))
           .OptionalOutput("row_loss", &Params::row_loss, row_loss())
           .LayoutIs("layout")
           .Rows("Rows")
@@ -106,7 +99,7 @@ const base::Contract& Room::contract() {
           .Strict("sparse_indices", "K", Rule::kOneOf,
                   {"1024", "2048", "3072", "4096", "5120", "6144", "7168", "8192"})
           .Strict("sparse_mode", "sparse_mode", Rule::kEqual, {"3"})
-          .Envelope({"B 1 to 256, S1 and S2 1 to 131072; no row_scale, no row_loss",
+          .Envelope({"B 1 to 256, S1 1 to 8192, S2 1 to 131072; no row_scale, no row_loss",
                      "statistics [B, 1, S1, N] or [1, T1, N]"})
           .Build();
   return kContract;

@@ -6,6 +6,7 @@
 #include "ops/dense_lightning_indexer/cpu/sparse_kl_loss_units.h"
 #include "ops/dense_lightning_indexer/sparse_kl_loss_problem.h"
 #include "prim/attention_grad/tokens.h"
+#include "prim/call/cost.h"
 #include "prim/call/room.h"
 #include "prim/list_grad/index_call.h"
 
@@ -77,21 +78,17 @@ std::string Room::Blocking(const Problem& p) {
 
 // Products: of the main attention one; of the index S, and for each gradient one more.
 Cost Room::CountCost(const Problem& p, const Params& in) {
-  using dense_lightning_indexer::CountBytes;
   const double products =
       1.0 + (in.query_index_grad.absent() ? 0.0 : 1.0) + (in.key_index_grad.absent() ? 0.0 : 1.0);
   Cost cost;
   cost.flops = 2.0 * prim::list_grad::CountListed(p, p.causal, in.sparse_indices, TensorView()) *
                (static_cast<double>(p.heads) * static_cast<double>(p.dim + p.rope_dim) +
                 products * static_cast<double>(p.index_heads) * static_cast<double>(p.index_dim));
-  const TensorView* const inputs[] = {&in.query,       &in.key,         &in.query_index,
-                                      &in.key_index,   &in.weights,     &in.sparse_indices,
-                                      &in.softmax_max, &in.softmax_sum, &in.query_rope,
-                                      &in.key_rope,    &in.row_scale};
-  for (const TensorView* view : inputs) cost.read_bytes += CountBytes(*view);
-  const TensorView* const outputs[] = {&in.loss, &in.query_index_grad, &in.key_index_grad,
-                                       &in.weights_grad, &in.row_loss};
-  for (const TensorView* view : outputs) cost.write_bytes += CountBytes(*view);
+  cost.read_bytes = prim::CountBytes(
+      {&in.query, &in.key, &in.query_index, &in.key_index, &in.weights, &in.sparse_indices,
+       &in.softmax_max, &in.softmax_sum, &in.query_rope, &in.key_rope, &in.row_scale});
+  cost.write_bytes = prim::CountBytes(
+      {&in.loss, &in.query_index_grad, &in.key_index_grad, &in.weights_grad, &in.row_loss});
   return cost;
 }
 

@@ -4,6 +4,7 @@
 #include "ops/dense_lightning_indexer/test_calls.h"
 #include "tamis/ops/sparse_lightning_indexer_grad_kl_loss.hpp"
 #include "tests/support/conformance.h"
+#include "tests/support/gradients.h"
 #include "tests/support/levels.h"
 
 namespace tamis::test::dense_indexer {
@@ -262,28 +263,6 @@ TEST(SparseLightningIndexerGradKlLoss, WorkspaceIsThatOfTheFormula) {
   }
 }
 
-// Sequence b of a packed call.
-TestCall PartOf(const TestCall& whole, const Shape& s, size_t b) {
-  const auto before = [b](const std::vector<int64_t>& lengths) {
-    return b == 0 ? 0 : Prefix(lengths)[b - 1];
-  };
-  TestCall alone(kOperator);
-  for (const auto& [name, value] : whole.attributes()) alone.Set(name, value);
-  for (const auto& [name, view] : whole.tensors()) {
-    const bool of_keys = name.find("key") != std::string::npos;
-    if (name.rfind("actual_seq_lengths", 0) == 0) {
-      alone.List(name, DType::kInt32, {of_keys ? s.n[b] : s.q[b]});
-      continue;
-    }
-    TensorView part = view;
-    part.data = static_cast<char*>(view.data) +
-                before(of_keys ? s.n : s.q) * view.strides[0] * base::ItemSize(view.dtype);
-    part.shape[0] = of_keys ? s.n[b] : s.q[b];
-    alone.View(name, part);
-  }
-  return alone;
-}
-
 // Chunks, sequences that go over their ends, and any thread: the same bits as alone.
 TEST(SparseLightningIndexerGradKlLoss, ASequenceGivesTheSameBitsInAnyCompany) {
   Shape s = Latent();
@@ -305,20 +284,8 @@ TEST(SparseLightningIndexerGradKlLoss, ASequenceGivesTheSameBitsInAnyCompany) {
     const std::string how = made->MakePlan({.level = level})->explanation();
     EXPECT_NE(how.find("chunks of 481 of 950 tokens"), std::string::npos) << how;
     ASSERT_TRUE(whole.Run({.threads = 1, .level = level}).ok());
-    for (size_t b = 0; b < s.q.size(); ++b) {
-      TestCall alone = PartOf(whole, s, b);
-      ASSERT_TRUE(alone.Run({.threads = 3, .level = level}).ok());
-      for (const std::string name :
-           {"query_index_grad", "key_index_grad", "weights_grad", "row_loss"}) {
-        const std::vector<int64_t>& lengths = name == "key_index_grad" ? s.n : s.q;
-        const int64_t elems = alone.OutputElems(name);
-        const int64_t begin = b == 0 ? 0 : Prefix(lengths)[b - 1] * (elems / lengths[b]);
-        int64_t differ = 0;
-        for (int64_t i = 0; i < elems; ++i)
-          differ += alone.Got(name, i) != whole.Got(name, begin + i) ? 1 : 0;
-        EXPECT_EQ(differ, 0) << name << " of sequence " << b;
-      }
-    }
+    ExpectSequencesAlone(whole, kOperator, s.q, s.n, level,
+                         {"query_index_grad", "key_index_grad", "weights_grad", "row_loss"});
   }
 }
 

@@ -5,40 +5,14 @@
 #include <cmath>
 #include <memory>
 
+#include "ops/lightning_indexer/test_calls.h"
 #include "prim/call/work.h"
 #include "tamis/ops/lightning_indexer.hpp"
 #include "tests/support/levels.h"
 #include "tests/support/refusals.h"
-#include "tests/support/token_calls.h"
 
-namespace tamis::test {
+namespace tamis::test::indexer {
 namespace {
-
-struct Shape : Tokens {
-  int64_t heads = 8;
-  int64_t dim = 16;
-  int64_t count = 8;
-  int64_t mode = 3;
-  DType weights = DType::kBFloat16;
-};
-
-// Rows of keys that no sequence has and gaps hold NaN; page-table entries that must not be read are
-// out of range.
-TestCall Indexer(const Shape& s, uint64_t seed) {
-  Random random(seed);
-  const auto normal = [&](int64_t) { return random.Normal(); };
-  TestCall call("lightning_indexer");
-  call.Strided("query", s.dtype, s.QueryShape({s.heads, s.dim}), s.gap, normal)
-      .Strided("weights", s.weights, s.QueryShape({s.heads}), s.gap, normal)
-      .Set("sparse_count", s.count)
-      .Set("sparse_mode", s.mode)
-      .Set("return_value", true)
-      .Set("value_dtype", "float32");
-  const Placement place(s, &random);
-  SetSequences(&call, s, place, "key");
-  call.Strided("key", s.dtype, place.Shape(s.dim), s.gap, place.Values(s.dim, &random));
-  return call;
-}
 
 TEST(LightningIndexer, AgreesOverRandomLayoutsShapesAndLengths) {
   Random random(51);
@@ -583,4 +557,4 @@ TEST(LightningIndexer, AQueryWithoutMemoryForItsSizesIsRefusedByItsWorkspace) {
 }
 
 }  // namespace
-}  // namespace tamis::test
+}  // namespace tamis::test::indexer

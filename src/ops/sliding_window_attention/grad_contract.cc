@@ -1,6 +1,3 @@
-#include <utility>
-#include <vector>
-
 #include "base/contract.h"
 #include "ops/sliding_window_attention/grad_problem.h"
 #include "prim/attention_grad/contract.h"
@@ -9,15 +6,9 @@
 namespace tamis::sliding_window_attention_grad {
 
 const base::Contract& Room::contract() {
-  const auto gradient = [](const char* of, std::vector<base::ShapeForm> forms) {
-    base::TensorSpec spec = prim::attention_grad::Gradient(of);
-    spec.forms = std::move(forms);
-    return spec;
-  };
-  const auto of_keys = [&](const char* of, const char* inner) {
-    base::TensorSpec spec = gradient(of, prim::UnpagedKeyForms(inner));
-    spec.layout = "layout_kv";
-    return spec;
+  using prim::attention_grad::Gradient;
+  const auto of_keys = [](const char* of, const char* inner) {
+    return Gradient(of, prim::UnpagedKeyForms(inner), "layout_kv");
   };
   static const base::Contract kContract =
       base::ContractBuilder<Params>(
@@ -65,7 +56,7 @@ const base::Contract& Room::contract() {
           .Optional("return_value_grad", &Params::return_value_grad, "compute value_grad")
           .Optional("strict", &Params::strict, "no limit of a document applies: changes nothing")
           .OptionalOutput("query_grad", &Params::query_grad,
-                          gradient("query", prim::QueryForms("N, D")))
+                          Gradient("query", prim::QueryForms("N, D")))
           .OptionalOutput("key_grad", &Params::key_grad, of_keys("key", "N2, D"))
           .OptionalOutput("value_grad", &Params::value_grad, of_keys("value", "N2, D2"))
           .LayoutIs("layout_query")

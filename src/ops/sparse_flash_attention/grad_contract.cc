@@ -1,6 +1,3 @@
-#include <utility>
-#include <vector>
-
 #include "base/contract.h"
 #include "ops/sparse_flash_attention/grad_problem.h"
 #include "prim/attention_grad/contract.h"
@@ -9,15 +6,9 @@
 namespace tamis::sparse_flash_attention_grad {
 
 const base::Contract& Room::contract() {
-  const auto gradient = [](const char* of, std::vector<base::ShapeForm> forms) {
-    base::TensorSpec spec = prim::attention_grad::Gradient(of);
-    spec.forms = std::move(forms);
-    return spec;
-  };
-  const auto of_keys = [&](const char* of, const char* inner) {
-    base::TensorSpec spec = gradient(of, prim::UnpagedKeyForms(inner));
-    spec.layout = "layout_kv";
-    return spec;
+  using prim::attention_grad::Gradient;
+  const auto of_keys = [](const char* of, const char* inner) {
+    return Gradient(of, prim::UnpagedKeyForms(inner), "layout_kv");
   };
   const auto needing = [](const char* input, base::TensorSpec spec) {
     spec.needs = {input};
@@ -93,16 +84,16 @@ const base::Contract& Room::contract() {
           .Optional("return_sinks_grad", &Params::return_sinks_grad, "compute sinks_grad")
           .Optional("strict", &Params::strict, "no limit of a document applies: changes nothing")
           .OptionalOutput("query_grad", &Params::query_grad,
-                          gradient("query", prim::QueryForms("N, D")))
+                          Gradient("query", prim::QueryForms("N, D")))
           .OptionalOutput("key_grad", &Params::key_grad, of_keys("key", "1, D"))
           .OptionalOutput("value_grad", &Params::value_grad,
                           needing("value", of_keys("value", "1, D")))
           .OptionalOutput("query_rope_grad", &Params::query_rope_grad,
-                          needing("query_rope", gradient("query_rope", prim::QueryForms("N, Dr"))))
+                          needing("query_rope", Gradient("query_rope", prim::QueryForms("N, Dr"))))
           .OptionalOutput("key_rope_grad", &Params::key_rope_grad,
                           needing("key_rope", of_keys("key_rope", "1, Dr")))
           .OptionalOutput("sinks_grad", &Params::sinks_grad,
-                          needing("sinks", prim::attention_grad::Gradient("sinks", "N")))
+                          needing("sinks", Gradient("sinks", "N")))
           .LayoutIs("layout_query")
           .GradientOf("sparse_flash_attention")
           .Rows("Rows")

@@ -7,6 +7,7 @@
 #include "prim/attention/tokens.h"
 #include "prim/attention_grad/call.h"
 #include "prim/attention_grad/tokens.h"
+#include "prim/call/cost.h"
 #include "prim/call/room.h"
 
 namespace tamis::sparse_flash_attention_grad {
@@ -192,22 +193,13 @@ Cost Room::CountCost(const Problem& problem, const Params& in) {
       dims(!in.query_rope_grad.absent(), p.rope_dim) + dims(!in.key_grad.absent(), p.latent_dim) +
       dims(!in.key_rope_grad.absent(), p.rope_dim) +
       dims(!(p.value_in_key ? in.key_grad : in.value_grad).absent(), p.latent_dim);
-  const auto bytes = [](std::initializer_list<const TensorView*> views) {
-    double count = 0;
-    for (const TensorView* view : views) {
-      if (view->absent()) continue;
-      auto size = static_cast<double>(base::ItemSize(view->dtype));
-      for (int i = 0; i < view->rank; ++i) size *= static_cast<double>(view->shape[i]);
-      count += size;
-    }
-    return count;
-  };
   Cost cost;
   cost.flops = 2 * pairs * heads * columns;
-  cost.read_bytes = bytes({&in.query, &in.key, &in.sparse_indices, &in.out_grad, &in.softmax_max,
-                           &in.softmax_sum, &in.value, &in.query_rope, &in.key_rope, &in.sinks});
-  cost.write_bytes = bytes({&in.query_grad, &in.key_grad, &in.value_grad, &in.query_rope_grad,
-                            &in.key_rope_grad, &in.sinks_grad});
+  cost.read_bytes =
+      prim::CountBytes({&in.query, &in.key, &in.sparse_indices, &in.out_grad, &in.softmax_max,
+                        &in.softmax_sum, &in.value, &in.query_rope, &in.key_rope, &in.sinks});
+  cost.write_bytes = prim::CountBytes({&in.query_grad, &in.key_grad, &in.value_grad,
+                                       &in.query_rope_grad, &in.key_rope_grad, &in.sinks_grad});
   return cost;
 }
 

@@ -99,14 +99,6 @@ void ExpectSameElements(const TestCall& a, const TestCall& b, const char* output
   EXPECT_EQ(differ, 0) << output << " from element " << begin;
 }
 
-// Rows [begin, begin + rows) of a packed tensor.
-TensorView RowsOf(const TensorView& view, int64_t begin, int64_t rows) {
-  TensorView part = view;
-  part.data = static_cast<char*>(view.data) + begin * view.strides[0] * base::ItemSize(view.dtype);
-  part.shape[0] = rows;
-  return part;
-}
-
 // Chunks, sequences that go over their ends, and any thread: the same bits as alone.
 TEST(SparseFlashAttentionGrad, ASequenceGivesTheSameBitsInAnyCompany) {
   Shape s;
@@ -127,31 +119,8 @@ TEST(SparseFlashAttentionGrad, ASequenceGivesTheSameBitsInAnyCompany) {
     const std::string how = made->MakePlan({.level = level})->explanation();
     EXPECT_NE(how.find("chunks of 248 of 850 tokens"), std::string::npos) << how;
     ASSERT_TRUE(all.Run({.threads = 1, .level = level}).ok());
-    int64_t token = 0;
-    int64_t key = 0;
-    for (size_t b = 0; b < s.q.size(); ++b) {
-      TestCall alone(kGrad);
-      for (const auto& [name, value] : all.attributes()) alone.Set(name, value);
-      for (const auto& [name, view] : all.tensors()) {
-        if (name.rfind("actual_seq_lengths", 0) == 0) {
-          alone.List(name, DType::kInt32, {name.back() == 'y' ? s.q[b] : s.n[b]});
-        } else if (name.rfind("key", 0) == 0) {
-          alone.View(name, RowsOf(view, key, s.n[b]));
-        } else {
-          alone.View(name, RowsOf(view, token, s.q[b]));
-        }
-      }
-      ASSERT_TRUE(alone.Run({.threads = 2, .level = level}).ok());
-      const int64_t dims[] = {s.latent, s.rope};
-      const char* const of_queries[] = {"query_grad", "query_rope_grad"};
-      const char* const of_keys[] = {"key_grad", "key_rope_grad"};
-      for (int i = 0; i < 2; ++i) {
-        ExpectSameElements(alone, all, of_queries[i], 0, s.q[b] * dims[i], token * dims[i]);
-        ExpectSameElements(alone, all, of_keys[i], 0, s.n[b] * dims[i], key * dims[i]);
-      }
-      token += s.q[b];
-      key += s.n[b];
-    }
+    ExpectSequencesAlone(all, kGrad, s.q, s.n, level,
+                         {"query_grad", "query_rope_grad", "key_grad", "key_rope_grad"});
   }
 }
 

@@ -1,8 +1,11 @@
 #include "prim/attention_grad/contract.h"
 
-namespace tamis::prim::attention_grad {
+#include <utility>
 
-base::TensorSpec Gradient(const std::string& of) {
+namespace tamis::prim::attention_grad {
+namespace {
+
+base::TensorSpec GradientOf(const std::string& of) {
   base::TensorSpec spec;
   spec.doc = "gradient of " + of;
   spec.dtype_as = of;
@@ -12,8 +15,18 @@ base::TensorSpec Gradient(const std::string& of) {
   return spec;
 }
 
+}  // namespace
+
+base::TensorSpec Gradient(const std::string& of, std::vector<base::ShapeForm> forms,
+                          const std::string& layout) {
+  base::TensorSpec spec = GradientOf(of);
+  spec.forms = std::move(forms);
+  spec.layout = layout;
+  return spec;
+}
+
 base::TensorSpec Gradient(const std::string& of, const std::string& shape) {
-  base::TensorSpec spec = Gradient(of);
+  base::TensorSpec spec = GradientOf(of);
   spec.shape = shape;
   spec.row_dims = {{"", 1}};
   return spec;

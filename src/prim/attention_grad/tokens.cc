@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/dtype.h"
+#include "prim/call/cost.h"
 
 namespace tamis::prim::attention_grad {
 namespace {
@@ -50,14 +50,6 @@ void BeginGrad(const TokenProblem& p, const Tensors& in, Call* call) {
 
 // Five products, of which two over values: S, dQ, dK; dP, dV. What is not wanted is not counted.
 Cost CostOf(bool padded_queries, const Tensors& in, double pairs) {
-  const auto elements = [](const TensorView& view) {
-    double count = view.absent() ? 0 : 1;
-    for (int i = 0; i < view.rank; ++i) count *= static_cast<double>(view.shape[i]);
-    return count;
-  };
-  const auto bytes = [&](const TensorView& view) {
-    return view.absent() ? 0.0 : elements(view) * static_cast<double>(base::ItemSize(view.dtype));
-  };
   const int heads_at = padded_queries ? 2 : 1;
   const auto heads = static_cast<double>(in.query.shape[heads_at]);
   const auto dim = static_cast<double>(in.query.shape[heads_at + 1]);
@@ -67,9 +59,8 @@ Cost CostOf(bool padded_queries, const Tensors& in, double pairs) {
   cost.flops = 2.0 * pairs * heads *
                (dim * (1 + wanted(in.query_grad) + wanted(in.key_grad)) +
                 value_dim * (1 + wanted(in.value_grad)));
-  cost.read_bytes = bytes(in.query) + bytes(in.key) + bytes(in.value) + bytes(in.out_grad) +
-                    bytes(in.max) + bytes(in.sum);
-  cost.write_bytes = bytes(in.query_grad) + bytes(in.key_grad) + bytes(in.value_grad);
+  cost.read_bytes = CountBytes({&in.query, &in.key, &in.value, &in.out_grad, &in.max, &in.sum});
+  cost.write_bytes = CountBytes({&in.query_grad, &in.key_grad, &in.value_grad});
   return cost;
 }
 

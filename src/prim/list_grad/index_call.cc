@@ -21,6 +21,7 @@ void BeginIndex(const TokenProblem& p, bool causal, const IndexSizes& sizes,
   attend.dim = sizes.dim;
   attend.element = ElementOf(query.dtype);
   attend.sources[0].list.slots = sizes.top_k;
+  if (causal) attend.sources[0].staircase = {p.key_tokens, p.key_tokens};
   args->list.tables = 1;
   args->list.columns = sizes.dim;
 }

@@ -70,20 +70,6 @@ inline Columns WidenPieces(const Item& item, const Sequence& s, int64_t token, i
   return found;
 }
 
-// The first of `count` ascending positions that is not before `position`.
-inline int64_t FirstFrom(const int32_t* positions, int64_t count, int64_t position) {
-  int64_t low = 0;
-  while (low < count) {
-    const int64_t middle = (low + count) / 2;
-    if (positions[middle] < position) {
-      low = middle + 1;
-    } else {
-      count = middle;
-    }
-  }
-  return low;
-}
-
 // What the pairs [begin, end) of a token add. Positions are distinct, so rows of a tile are, too.
 inline void AddPairs(const Item& item, const Token& token, int64_t begin, int64_t end,
                      const float* factors, const Columns& columns) {

@@ -46,29 +46,36 @@ inline Token TokenIn(float* at, const Slot& slot) {
   return token;
 }
 
-// Positions in the order of the list, as often as it names them. Says how many, and whether each is
-// larger than the one before.
+// Visits the positions of a token's list in its order, as often as it names them, by slot and
+// position.
+template <class Visit>
+TAMIS_INLINE void ForListed(const Args& a, const Sequence& s, int64_t token, const Visit& visit) {
+  const List& list = a.attend.sources[0].list;
+  const Range seen = SeenBy(a.attend, s, 0, token, true);
+  if (seen.begin >= seen.end) return;
+  const int32_t* ids = list.ids + OffsetOf(list.at, s.batch, s.token + token);
+  const int64_t slots = SlotsOf(list, seen);
+  for (int64_t i = 0; i < slots && ids[i] >= 0; ++i) {
+    const int64_t first = ids[i] * list.block;
+    const int64_t end = Smaller(first + list.block, seen.end);
+    for (int64_t position = first < seen.begin ? seen.begin : first; position < end; ++position)
+      visit(i, position);
+  }
+}
+
+// Says how many positions there are, and whether each is larger than the one before.
 struct Listed {
   int64_t count;
   bool ascending;
 };
 inline Listed ListPositions(const Args& a, const Sequence& s, int64_t token, int32_t* to) {
-  const List& list = a.attend.sources[0].list;
-  const Range seen = SeenBy(a.attend, s, 0, token, true);
   Listed listed = {0, true};
-  if (seen.begin >= seen.end) return listed;
-  const int32_t* ids = list.ids + OffsetOf(list.at, s.batch, s.token + token);
-  const int64_t slots = SlotsOf(list, seen);
   int64_t before = -1;
-  for (int64_t i = 0; i < slots && ids[i] >= 0; ++i) {
-    const int64_t first = ids[i] * list.block;
-    const int64_t end = Smaller(first + list.block, seen.end);
-    for (int64_t position = first < seen.begin ? seen.begin : first; position < end; ++position) {
-      listed.ascending = listed.ascending && position > before;
-      before = position;
-      to[listed.count++] = static_cast<int32_t>(position);
-    }
-  }
+  ForListed(a, s, token, [&](int64_t /*slot*/, int64_t position) {
+    listed.ascending = listed.ascending && position > before;
+    before = position;
+    to[listed.count++] = static_cast<int32_t>(position);
+  });
   return listed;
 }
 
@@ -129,6 +136,20 @@ inline void FindNone(const Args& a, float* at, Token* token) {
   const int64_t count = 0;
   __builtin_memcpy(at + slot.count, &count, sizeof(count));
   *token = TokenIn(at, slot);
+}
+
+// The first of `count` ascending positions that is not before `position`.
+inline int64_t FirstFrom(const int32_t* positions, int64_t count, int64_t position) {
+  int64_t low = 0;
+  while (low < count) {
+    const int64_t middle = (low + count) / 2;
+    if (positions[middle] < position) {
+      low = middle + 1;
+    } else {
+      count = middle;
+    }
+  }
+  return low;
 }
 
 // Row of a position.
