@@ -6,8 +6,10 @@
 
 Layers with an indexer (DeepSeek Sparse Attention) select their tokens exactly, ties by index, and
 attend to these alone, over the latents as the cache has them: keys and values are never expanded.
-`model.set_attn_implementation` turns it on and off. `families` tells which families the installed
-transformers has in code that is known here; a family whose code has changed is refused.
+`model.set_attn_implementation` turns it on and off. `training` lets a model train in the stages of
+DeepSeek-V3.2, its indexers by losses of their own, which `indexer_losses` gives. `families` tells
+which families the installed transformers has in code that is known here; a family whose code has
+changed is refused.
 """
 
 from __future__ import annotations
@@ -29,8 +31,16 @@ from tamis.transformers._attention import attend
 from tamis.transformers._cache import Cache
 from tamis.transformers._families import FAMILIES, patch
 from tamis.transformers._masks import visible_mask
+from tamis.transformers._training import indexer_losses, indexer_parameters, training
 
-__all__ = ["Cache", "families", "mla_sparse_attention"]
+__all__ = [
+    "Cache",
+    "families",
+    "indexer_losses",
+    "indexer_parameters",
+    "mla_sparse_attention",
+    "training",
+]
 
 _patched = {name: patch(name) for name in FAMILIES}
 transformers.AttentionInterface.register("tamis", attend)

@@ -9,10 +9,12 @@ from torch import Tensor, nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from tamis.nn import mla_sparse_attention
+from tamis.transformers import _training
 from tamis.transformers._families import FAMILIES, known, selects
-from tamis.transformers._masks import require_visible
+from tamis.transformers._masks import Visible, require_visible
 from tamis.transformers._paged import Paged
 from tamis.transformers._refuse import refuse
+from tamis.transformers._training import stage_of
 
 
 def attend(
@@ -38,17 +40,28 @@ def attend(
         refuse("output_attentions", "False", "True")
     if module.training and dropout > 0:
         refuse("attention_dropout", "0 in training", str(dropout))
-    if torch.is_grad_enabled() and query.requires_grad:
-        refuse("gradients", "torch.no_grad(), as layers are for inference", "gradients enabled")
     if not selects(module):
         stock: tuple[Tensor, Tensor | None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout, scaling, **kwargs
         )
         return stock
+    stage = stage_of(module)
+    if stage is None and torch.is_grad_enabled() and query.requires_grad:
+        refuse(
+            "gradients",
+            "torch.no_grad(), or tamis.transformers.training(model, stage) and model.train(),",
+            "gradients enabled",
+        )
     require_visible(attention_mask)
     query = query.transpose(1, 2)
+    if type(module.kv_b_proj) is not nn.Linear:  # its weight alone is read
+        refuse("kv_b_proj", "torch.nn.Linear", type(module.kv_b_proj).__name__)
     weight, sinks = module.kv_b_proj.weight, None if s_aux is None else s_aux.float()
     indices = cast(Tensor, indices)
+    if stage is not None:
+        visible = Visible.unpack(cast(Tensor, attention_mask))
+        train = _training.attend
+        return train(stage, module, query, key, value, visible, scaling, indices, sinks), None
     if isinstance(key, Paged) and isinstance(value, Paged):
         plain, rotated = _split(query.flatten(0, 1), value.rows)
         out = mla_sparse_attention(

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tamis.transformers import _indexer
+from tamis.transformers import _indexer, _training
 from tamis.transformers._indexer import Indexer
 from tamis.transformers._masks import Visible
 from tamis.transformers._mistral import MistralIndexer
@@ -99,6 +99,9 @@ def _patch_indexer(cls: Any, module: ModuleType, how: Indexer) -> None:
         # The mask tells, not the configuration: that of a layer may be a copy.
         if not Visible.is_packed(call["attention_mask"]):
             return stock(self, *positional, **named)
+        stage = _training.stage_of(self)
+        if stage is not None:
+            return _training.select(stage, how, module, self, call)
         with torch.no_grad():
             query, key = how.inputs(module, self, call)
             cache = call.get("cache")

@@ -21,29 +21,31 @@ class Visible:
     ----------
     starts, positions : Tensor
         [B] int64: a row's first key that is no padding, and the place of its first query token.
+    ends : Tensor
+        [B] int64: where padding on the right begins.
     """
 
     starts: Tensor
     positions: Tensor
+    ends: Tensor
 
     def lengths(self, tokens: int) -> Tensor:
         """Keys of each row, its `tokens` query tokens included."""
         return self.positions + tokens
 
     def pack(self) -> Tensor:
-        """As a tensor that a model hands on: [B, 1, 1, 2] int64."""
-        return torch.stack([self.starts, self.positions], dim=-1)[:, None, None]
+        """As a tensor that a model hands on: [B, 1, 1, 3] int64."""
+        return torch.stack([self.starts, self.positions, self.ends], dim=-1)[:, None, None]
 
     @staticmethod
     def is_packed(mask: Tensor | None) -> bool:
         """Whether it is what `pack` made, or its slice [:, 0]."""
-        return mask is not None and mask.dtype == torch.int64 and mask.shape[-2:] == (1, 2)
+        return mask is not None and mask.dtype == torch.int64 and mask.shape[-2:] == (1, 3)
 
     @classmethod
     def unpack(cls, mask: Tensor) -> Visible:
         """From what `pack` made, or its slice [:, 0]."""
-        flat = mask.reshape(-1, 2)
-        return cls(flat[:, 0], flat[:, 1])
+        return cls(*mask.reshape(-1, 3).unbind(dim=-1))
 
 
 def require_visible(mask: Tensor | None) -> None:
@@ -83,10 +85,12 @@ def visible_mask(
         return mask
     padding = prepare_padding_mask(attention_mask, kv_length, kv_offset)
     starts = torch.zeros(batch_size, dtype=torch.int64, device=device)
+    ends = starts + q_offset + q_length
     if padding is not None:
         seen = padding[:, : q_offset + q_length].int()
         starts = seen.argmax(dim=-1)
+        ends = starts + seen.sum(dim=-1)
         # Padding on the right is in no token's sight but its own, whose outputs nobody wants.
         if bool(((seen.diff(dim=-1) > 0).sum(dim=-1) > (seen[:, 0] == 0)).any()):
             refuse("attention_mask", "ones in one piece, padding around it", "zeros between ones")
-    return Visible(starts, torch.zeros_like(starts) + q_offset).pack()
+    return Visible(starts, torch.zeros_like(starts) + q_offset, ends).pack()
