@@ -277,6 +277,69 @@ def test_a_backward_needs_the_statistics() -> None:
         torch_npu.npu_sparse_flash_attention(**given)
 
 
+# --- the gradient of the indexer's scores ---------------------------------------------------------
+
+
+def scores_call(layout: str) -> dict[str, Any]:
+    """A call of the forward whose tensors require grad."""
+    case = indexer_case(layout, layout, return_value=True)
+    for name in ("query", "key", "weights"):
+        case.tensors[name].requires_grad_()
+    return {**case.tensors, **case.attributes}
+
+
+def scores_grad_call(given: dict[str, Any]) -> dict[str, Any]:
+    """What the gradient takes of it."""
+    dropped = ("layout_query", "layout_key", "sparse_count", "return_value")
+    taken = {n: v for n, v in given.items() if n not in dropped}
+    plain = {n: v.detach() if isinstance(v, torch.Tensor) else v for n, v in taken.items()}
+    return plain | {"layout": given["layout_query"]}
+
+
+@pytest.mark.parametrize("layout", ["BSND", "TND"])
+def test_the_gradient_of_scores_is_that_of_the_forward(layout: str) -> None:
+    given = scores_call(layout)
+    indices, values = torch_npu.npu_lightning_indexer(**given)
+    assert not indices.requires_grad
+    grad = torch.randn_like(values)
+    names = ("query", "key", "weights")
+    expected = torch.autograd.grad(values, [given[name] for name in names], grad)
+    plain = scores_grad_call(given)
+    for call in (torch_npu.npu_lightning_indexer_grad, torch.ops.npu.npu_lightning_indexer_grad):
+        assert equal(call(dy=grad, sparse_indices=indices, **plain), expected)
+        defaults = dict.fromkeys(("sparse_mode", "pre_tokens", "next_tokens"))
+        found = call(dy=grad.squeeze(-2), sparse_indices=indices.squeeze(-2), **plain, **defaults)
+        assert equal(found, expected)
+    kept = plain | {"weights": plain["weights"].unsqueeze(-1)}
+    found = torch_npu.npu_lightning_indexer_grad(dy=grad, sparse_indices=indices, **kept)
+    assert equal(found, (*expected[:2], expected[2].unsqueeze(-1)))
+
+
+def test_a_selection_without_scores_trains_nothing() -> None:
+    indices, values = torch_npu.npu_lightning_indexer(
+        **(scores_call("BSND") | {"return_value": False})
+    )
+    assert not indices.requires_grad
+    assert not values.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"next_tokens": 5}, "next_tokens: expected 9223372036854775807 or None, got 5"),
+        ({"layout": "PA_BSND"}, "layout: expected BSND or TND, got PA_BSND"),
+        ({"dy": torch.ones(2, 3, 7).bfloat16()}, "dy: expected shape "),
+        ({"sparse_mode": 1}, "sparse_mode: expected 0 or 3, got 1"),
+    ],
+)
+def test_a_gradient_of_other_scores_is_refused(change: dict[str, Any], line: str) -> None:
+    given = scores_call("BSND")
+    indices, values = torch_npu.npu_lightning_indexer(**given)
+    call = scores_grad_call(given) | {"dy": values.detach(), "sparse_indices": indices} | change
+    with pytest.raises(ValueError, match=f"^{re.escape(line)}"):
+        torch_npu.npu_lightning_indexer_grad(**call)
+
+
 # --- enable ---------------------------------------------------------------------------------------
 
 

@@ -49,6 +49,13 @@ _DTYPES = (
 )
 _IN_PLACE = f"{_TO_ROTATE}Tensor(a!) kv_cache, Tensor(b!) kr_cache, {_PROLOG_V3}"
 _FUNCTIONAL = f"{_TO_ROTATE}Tensor kv_cache, Tensor kr_cache, {_PROLOG_V3}"
+_LENGTHS = (  # what all calls that train the indexer have
+    "SymInt[]? actual_seq_qlen=None, SymInt[]? actual_seq_klen=None, str? layout='BSND', "
+    "int? sparse_mode=3, int? pre_tokens=9223372036854775807, "
+    "int? next_tokens=9223372036854775807"
+)
+_ROPES = "Tensor? query_rope=None, Tensor? key_rope=None"
+_FOUR = "(Tensor, Tensor, Tensor, Tensor)"
 _FIVE = "(Tensor, Tensor, Tensor, Tensor, Tensor)"
 _SEVEN = "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"
 
@@ -99,6 +106,11 @@ SCHEMAS: dict[str, tuple[str, ...]] = {
         "Tensor? block_table=None, str layout_query='BSND', str layout_key='BSND', "
         "int sparse_count=2048, int sparse_mode=3, int pre_tokens=9223372036854775807, "
         "int next_tokens=9223372036854775807, bool return_value=False) -> (Tensor, Tensor)",
+        "npu_lightning_indexer_grad(Tensor query, Tensor key, Tensor dy, Tensor sparse_indices, "
+        "Tensor weights, Tensor? actual_seq_lengths_query=None, "
+        "Tensor? actual_seq_lengths_key=None, str? layout='BSND', int? sparse_mode=3, "
+        "int? pre_tokens=9223372036854775807, int? next_tokens=9223372036854775807) "
+        "-> (Tensor, Tensor, Tensor)",
         "npu_sparse_flash_attention(Tensor query, Tensor key, Tensor value, Tensor sparse_indices, "
         "float scale_value, *, Tensor? block_table=None, Tensor? actual_seq_lengths_query=None, "
         "Tensor? actual_seq_lengths_kv=None, Tensor? query_rope=None, Tensor? key_rope=None, "
@@ -106,6 +118,16 @@ SCHEMAS: dict[str, tuple[str, ...]] = {
         "int sparse_mode=3, int pre_tokens=9223372036854775807, "
         "int next_tokens=9223372036854775807, int attention_mode=0, "
         "bool return_softmax_lse=False, Tensor? sinks=None) -> (Tensor, Tensor, Tensor)",
+        "npu_dense_lightning_indexer_softmax_lse(Tensor query_index, Tensor key_index, "
+        f"Tensor weights, *, {_LENGTHS}) -> (Tensor, Tensor)",
+        "npu_dense_lightning_indexer_grad_kl_loss(Tensor query, Tensor key, Tensor query_index, "
+        "Tensor key_index, Tensor weights, Tensor softmax_max, Tensor softmax_sum, "
+        "Tensor softmax_max_index, Tensor softmax_sum_index, float scale_value, *, "
+        f"{_ROPES}, {_LENGTHS}) -> {_FOUR}",
+        "npu_sparse_lightning_indexer_grad_kl_loss(Tensor query, Tensor key, Tensor query_index, "
+        "Tensor key_index, Tensor weights, Tensor sparse_indices, Tensor softmax_max, "
+        f"Tensor softmax_sum, float scale_value, *, {_ROPES}, {_LENGTHS}, "
+        f"Tensor? sinks=None) -> {_FOUR}",
         f"npu_mla_prolog{_PROLOG} -> (Tensor, Tensor, Tensor(a!), Tensor(b!))",
         f"npu_mla_prolog_v2{_PROLOG} -> (Tensor, Tensor, Tensor(a!), Tensor(b!), Tensor)",
         f"npu_mla_prolog_v3({_IN_PLACE}, {_DTYPES}) -> {_FIVE}",

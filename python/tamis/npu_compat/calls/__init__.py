@@ -12,7 +12,15 @@ from collections.abc import Callable
 from typing import Any
 
 import tamis.torch  # noqa: F401  (registers torch.ops.tamis)
-from tamis.npu_compat.calls import custom, custom_pypto, dsa, mla_prolog, nsa, nsa_select
+from tamis.npu_compat.calls import (
+    custom,
+    custom_pypto,
+    dsa,
+    indexer_losses,
+    mla_prolog,
+    nsa,
+    nsa_select,
+)
 
 CALLS: dict[str, tuple[Callable[..., Any], ...]] = {
     "npu": (
@@ -25,8 +33,12 @@ CALLS: dict[str, tuple[Callable[..., Any], ...]] = {
         nsa_select.npu_nsa_select_attention_grad,
         nsa_select.npu_nsa_select_attention_infer,
         dsa.npu_lightning_indexer,
+        dsa.npu_lightning_indexer_grad,
         dsa.npu_sparse_flash_attention,
         dsa.npu_sparse_flash_attention_grad,
+        indexer_losses.npu_dense_lightning_indexer_softmax_lse,
+        indexer_losses.npu_dense_lightning_indexer_grad_kl_loss,
+        indexer_losses.npu_sparse_lightning_indexer_grad_kl_loss,
         mla_prolog.npu_mla_prolog,
         mla_prolog.npu_mla_prolog_v2,
         mla_prolog.npu_mla_prolog_v3,

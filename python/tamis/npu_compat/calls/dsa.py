@@ -59,6 +59,49 @@ def npu_lightning_indexer(
     return indices, values.to(query.dtype)
 
 
+def npu_lightning_indexer_grad(
+    query: Tensor,
+    key: Tensor,
+    dy: Tensor,
+    sparse_indices: Tensor,
+    weights: Tensor,
+    actual_seq_lengths_query: Tensor | None = None,
+    actual_seq_lengths_key: Tensor | None = None,
+    layout: str | None = "BSND",
+    sparse_mode: int | None = 3,
+    pre_tokens: int | None = UNBOUNDED,
+    next_tokens: int | None = UNBOUNDED,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`tamis.lightning_indexer_grad`: gradients of query, key and weights.
+
+    `dy` and `sparse_indices` are [B, S, 1, K] or [T, 1, K], or either without the dimension 1;
+    `weights`, as in the forward, may have a last one. None means the default of the arguments that
+    may be None and have another.
+    """
+    expect("pre_tokens", pre_tokens, UNBOUNDED, None)
+    expect("next_tokens", next_tokens, UNBOUNDED, None)
+    layout = "BSND" if layout is None else layout
+    expect("layout", layout, "BSND", "TND")
+    dims = query.dim()
+    lists = [t.unsqueeze(-2) if t.dim() == dims - 1 else t for t in (dy, sparse_indices)]
+    kept = weights.dim() == dims and weights.shape[-1] == 1
+    query_grad, key_grad, weights_grad = run(
+        {"sparse_values_grad": "dy", "layout_query": "layout", "layout_key": "layout"},
+        torch.ops.tamis.lightning_indexer_grad,
+        query=query,
+        key=key,
+        sparse_values_grad=lists[0],
+        sparse_indices=lists[1],
+        weights=weights.squeeze(-1) if kept else weights,
+        actual_seq_lengths_query=actual_seq_lengths_query,
+        actual_seq_lengths_key=actual_seq_lengths_key,
+        layout_query=layout,
+        layout_key=layout,
+        sparse_mode=3 if sparse_mode is None else sparse_mode,
+    )
+    return query_grad, key_grad, weights_grad.unsqueeze(-1) if kept else weights_grad
+
+
 def npu_sparse_flash_attention(
     query: Tensor,
     key: Tensor,
