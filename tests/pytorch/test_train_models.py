@@ -13,8 +13,9 @@ from proof.attention import Attention
 from proof.comparison import compare
 from proof.control import PlainKernels
 from proof.evaluation import Score, evaluate
-from proof.kernels import TamisKernels
+from proof.kernels import Index, TamisKernels
 from proof.kinds import KINDS, convert, new_model
+from proof.latent import LatentAttention, choice, crossing
 from proof.model import Model
 from proof.muon import orthogonal
 from proof.native import NativeAttention
@@ -39,9 +40,13 @@ def batch(number: int = 0) -> Batch:
     return reading().needles(1).batch(number, 2, 128)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_control_agrees(kind: str) -> None:
-    found = compare(SMALL, kind, reading().needles(1))
+@pytest.mark.parametrize(
+    ("kind", "stage"),
+    [(kind, None) for kind in KINDS if kind != "dsa"]
+    + [("dsa", s) for s in LatentAttention.stages],
+)
+def test_the_control_agrees(kind: str, stage: str | None) -> None:
+    found = compare(SMALL, kind, reading().needles(1), stage)
     assert found.steps == SMALL.control_steps
     assert all(claim.holds for claim in claims.of_control(found))
     if kind != "nsa":  # where blocks weigh nearly the same, rounding decides which is selected
@@ -58,6 +63,43 @@ def test_the_control_selects_the_same_blocks() -> None:
     plain_out, plain_blocks = PlainKernels().compressed(query, key, value, weights, SIZES)
     assert torch.equal(blocks.sort(-1).values, plain_blocks.sort(-1).values)
     assert torch.allclose(out, plain_out, atol=1e-5)
+
+
+def test_the_control_selects_the_same_keys() -> None:
+    torch.manual_seed(0)
+    query, key = torch.randn(2, 75, 4, 12), torch.randn(2, 75, 1, 12)
+    index = Index(torch.randn(2, 75, 2, 8), torch.randn(2, 75, 1, 8), torch.rand(2, 75, 2))
+    out, loss, keys = TamisKernels().listed(query, key, 4, index, 16)
+    plain_out, plain_loss, plain_keys = PlainKernels().listed(query, key, 4, index, 16)
+    assert torch.equal(keys.sort(-1).values, plain_keys.sort(-1).values)
+    assert torch.allclose(out, plain_out, atol=1e-5)
+    assert torch.allclose(loss, plain_loss, rtol=1e-4)
+
+
+def test_a_random_choice_is_no_better_than_the_best() -> None:
+    torch.manual_seed(0)
+    query, key = torch.randn(1, 64, 2, 8), torch.randn(1, 64, 1, 8)
+    everything = torch.arange(64, dtype=torch.int32).expand(1, 64, 64)
+    whole = choice(query, key, everything[..., :16], 0.5)  # past token 30, the first 16 keys
+    assert whole.divergence == 0.5
+    assert 0 < whole.mass < whole.best < 1
+    assert 0 < whole.recent < whole.best
+    scores = torch.einsum("btnd,bsd->bnts", query, key[:, :, 0]) * 8**-0.5
+    dense = scores.masked_fill(torch.ones(64, 64).triu(1) > 0, -torch.inf).softmax(-1).mean(1)
+    assert whole.mass == pytest.approx(dense[:, 31:, :16].sum(-1).mean().item(), rel=1e-5)
+    best = choice(query, key, dense.topk(16).indices.int(), 0.0)
+    assert best.mass == pytest.approx(best.best, rel=1e-6)
+
+
+def test_no_weight_of_an_indexer_learns_from_the_model() -> None:
+    model = new_model(SMALL, "dsa", TamisKernels())
+    model.set_stage("sparse")
+    layers = [a for a in model.attentions() if isinstance(a, LatentAttention)]
+    main = model.losses(batch().ids, batch().targets).mean()
+    own = torch.stack([a.own_loss for a in layers if a.own_loss is not None]).sum()
+    assert crossing(layers, own, main) == 0
+    # With the losses exchanged all do: of each layer, five of its indexer and four others.
+    assert crossing(layers, main, own) == 2 * 5 + 2 * 4
 
 
 def test_every_backward_is_an_operator() -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 from proof import plots, report
 from proof.comparison import Agreement
 from proof.evaluation import Score
+from proof.latent import Choice
 from proof.plan import Plan
 from proof.report import Result
 from proof.run import run
+from proof.stages import Staged
 from proof.training import Row
 from train_tools import SMALL, reading
 
@@ -29,9 +31,17 @@ def test_a_run_reports_and_draws(tmp_path: Path) -> None:
     assert [row["step"] for row in found["continued"]["nsa"]] == [0, 1, 2]
     assert [row["length"] for row in found["reach"]["nsa"]] == [128, 256]
     assert found["reach"]["nsa"][0]["score"] == found["continued"]["nsa"][-1]["score"]
-    assert [claim["holds"] for claim in found["claims"][:4]] == [True] * 4
+    assert [claim["holds"] for claim in found["claims"][:10]] == [True] * 10
+    assert list(found["staged"]["rows"]) == ["dense", "warmup", "sparse"]
+    assert len(found["staged"]["rows"]["sparse"][-1]["score"]["choices"]) == SMALL.layers
+    assert found["staged"]["dense"]["choices"] == []
     pictures = plots.write(tmp_path, result)
-    assert [path.name for path in pictures] == ["scratch.svg", "continued.svg", "selected.svg"]
+    assert [path.name for path in pictures] == [
+        "scratch.svg",
+        "continued.svg",
+        "selected.svg",
+        "stages.svg",
+    ]
     drawn = [path.read_text() for path in pictures]
     assert all("<svg" in picture for picture in drawn)
     again = run(SMALL, reading(), tmp_path)  # all is done already
@@ -41,6 +51,11 @@ def test_a_run_reports_and_draws(tmp_path: Path) -> None:
 
 def row(step: int, needles: float, selected: tuple[float, ...] = ()) -> Row:
     return Row(step, step, 2.0 * step, 1024, Score(needles, 3.5, selected, 0.3))
+
+
+def indexed(step: int, needles: float, mass: float) -> Row:
+    score = Score(needles, 3.5, choices=(Choice(mass, 0.9, 0.3, 0.1), Choice(0.8, 0.9, 0.3, 0.1)))
+    return Row(step, step, 2.0 * step, 1024, score)
 
 
 GOOD = Result(
@@ -53,7 +68,21 @@ GOOD = Result(
         "nsa": [row(0, 5.0), row(50, 1.9, (0.2, 0.8)), row(100, 1.5, (0.2, 0.8))],
     },
     {},
+    Staged(
+        {
+            "dense": [row(300, 0.2)],
+            "warmup": [indexed(0, 7.6, 0.2), indexed(150, 0.5, 0.75)],
+            "sparse": [indexed(0, 0.5, 0.75), indexed(100, 0.25, 0.8)],
+        },
+        Score(0.2, 3.48),
+        0,
+    ),
 )
+
+
+def staged(stage: str, *rows: Row) -> Result:
+    found = GOOD.staged
+    return replace(GOOD, staged=replace(found, rows=found.rows | {stage: [*rows]}))
 
 
 def test_claims_have_limits() -> None:
@@ -64,6 +93,12 @@ def test_claims_have_limits() -> None:
         replace(GOOD, continued=GOOD.continued | {"window": [row(0, 6.0), row(100, 7.6)]}),
         replace(GOOD, continued=GOOD.continued | {"nsa": [row(0, 5.0), row(60, 1.9, (0.8,))]}),
         replace(GOOD, continued=GOOD.continued | {"nsa": [row(50, 1.9, (0.7, 0.2))]}),
+        staged("warmup", indexed(0, 6.0, 0.2), indexed(150, 0.5, 0.75)),
+        staged("warmup", indexed(0, 7.6, 0.2), indexed(150, 1.1, 0.75)),
+        staged("warmup", indexed(0, 7.6, 0.2), indexed(150, 0.5, 0.7)),
+        staged("sparse", indexed(0, 0.5, 0.75), indexed(100, 0.31, 0.8)),
+        replace(GOOD, staged=replace(GOOD.staged, dense=Score(0.2, 3.43))),
+        replace(GOOD, staged=replace(GOOD.staged, crossing=1)),
     ):
         (failed,) = (claim for claim in bad.claims() if not claim.holds)
         assert failed.line().startswith("FAILS: ")

@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 from proof.kernels import Sizes
+from proof.latent import LatentSizes
 from proof.plan import Course, Plan, Rates
 from proof.reading import Reading, read
 
@@ -25,6 +26,12 @@ SMALL = Plan(
     control_tokens=256,
     held=2,
     reach=(128, 256),
+    latent=LatentSizes(latent=8, rope=4, index_heads=2, index_dim=8, selected=16),
+    stages=(
+        ("dense", Course("dense", 2, 256, (128,), Rates(0.02, 3e-3))),
+        ("warmup", Course("warm-up", 2, 256, (128,), Rates(0.0, 2e-3), every=1)),
+        ("sparse", Course("sparse", 2, 256, (128,), Rates(0.002, 4e-4), every=1)),
+    ),
 )
 
 

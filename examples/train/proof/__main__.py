@@ -18,7 +18,7 @@ from proof.run import run
 def main() -> int:
     """Train, report, and say whether all holds that is claimed."""
     parser = argparse.ArgumentParser(prog="train", description="small models that find needles")
-    parser.add_argument("--quick", action="store_true", help="a small run, in 2 to 3 minutes")
+    parser.add_argument("--quick", action="store_true", help="a small run, in minutes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, help="of PyTorch and Tamis; default: all cores")
     parser.add_argument("--folder", type=Path, default=Path("build/train"), help="of all it writes")

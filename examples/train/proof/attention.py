@@ -126,9 +126,14 @@ def with_those_before(x: Tensor) -> Tensor:
 def rotate_half(x: Tensor) -> Tensor:
     """Rope on the first half of the channels of [B, T, N, D]; the rest match at any distance."""
     turned, still = x.chunk(2, -1)
-    half = turned.shape[-1] // 2
+    return torch.cat((rotate_all(turned), still), -1)
+
+
+def rotate_all(x: Tensor) -> Tensor:
+    """Rope on all channels of [B, T, N, D], in halves."""
+    half = x.shape[-1] // 2
     position = torch.arange(x.shape[1])[:, None, None]
     angle = position * _BASE ** (-torch.arange(half) / half)
     cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
-    a, b = turned.chunk(2, -1)
-    return torch.cat((a * cos - b * sin, b * cos + a * sin, still), -1)
+    a, b = x.chunk(2, -1)
+    return torch.cat((a * cos - b * sin, b * cos + a * sin), -1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from proof.kernels import Sizes
+from proof.kernels import Index, Sizes
 
 _ALWAYS = 1e9  # above every importance, which is at most the number of heads times l / d
 
@@ -54,6 +54,27 @@ class PlainKernels:
         mask = visible & (_token(query) >= _token(query).T)
         return _attend(query, key, value, mask.repeat_interleave(query.shape[2] // key.shape[2], 1))
 
+    def indexed(self, query: Tensor, key: Tensor, rope: int, index: Index) -> tuple[Tensor, Tensor]:
+        """Attention to all keys before a token, and the divergence of softmax from softmax."""
+        seen = (_token(query) >= _token(query).T).expand(len(query), -1, -1)
+        return _indexed(query, key, rope, _index_scores(index), seen)
+
+    def listed(
+        self, query: Tensor, key: Tensor, rope: int, index: Index, count: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The same of the keys that have the highest scores."""
+        scores = _index_scores(index)
+        seen = _token(query) >= _token(query).T
+        # Of equals the first.
+        values, keys = (
+            scores.detach()
+            .masked_fill(~seen, -torch.inf)
+            .sort(dim=-1, descending=True, stable=True)
+        )
+        keys = keys.masked_fill(values == -torch.inf, -1)[..., :count]
+        visible = functional.one_hot(keys + 1, len(seen) + 1).sum(2)[..., 1:] > 0
+        return *_indexed(query, key, rope, scores, visible), keys.int()
+
 
 def _token(query: Tensor) -> Tensor:
     return torch.arange(query.shape[1])[:, None]
@@ -65,6 +86,25 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
         query, key, value, attn_mask=mask, enable_gqa=True
     )
     return out.transpose(1, 2)
+
+
+def _index_scores(index: Index) -> Tensor:
+    """Of every token and key, [B, T, T]."""
+    each = torch.einsum("btnd,bsd->btns", index.query, index.key[:, :, 0]).relu()
+    return torch.einsum("btns,btn->bts", each, index.weights)
+
+
+def _indexed(
+    query: Tensor, key: Tensor, rope: int, index: Tensor, visible: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Attention under a mask [B, T, T], and the indexer's loss there."""
+    key = key[:, :, 0]
+    scores = torch.einsum("btnd,bsd->bnts", query, key) * query.shape[-1] ** -0.5
+    share = scores.masked_fill(~visible[:, None], -torch.inf).softmax(-1)
+    out = torch.einsum("bnts,bsd->btnd", share, key[..., :-rope])
+    target = share.detach().mean(1)
+    log = index.masked_fill(~visible, -torch.inf).log_softmax(-1).masked_fill(~visible, 0.0)
+    return out, (torch.special.xlogy(target, target) - target * log).sum(-1).mean()
 
 
 def _select(share: Tensor, starts: Tensor, sizes: Sizes) -> Tensor:

@@ -31,8 +31,29 @@ class Sizes(NamedTuple):
     selected: int = 16
 
 
+class Index(NamedTuple):
+    """What a lightning indexer scores keys by.
+
+    Parameters
+    ----------
+    query : Tensor [B, T, Ni, Di]
+    key : Tensor [B, T, 1, Di]
+    weights : Tensor [B, T, Ni]
+        of its heads, scaled
+    """
+
+    query: Tensor
+    key: Tensor
+    weights: Tensor
+
+
 class Kernels(Protocol):
-    """Three attentions; each scales scores by D^-1/2 and is differentiable in its tensors."""
+    """Attentions; each scales scores by D^-1/2 and is differentiable in its tensors.
+
+    The last two see latent keys, one for all heads, whose first channels are the values too. They
+    bring the indexer's loss: the divergence of its softmax from the main attention's, which is the
+    mean over heads and no variable of the loss; a mean over tokens.
+    """
 
     def near(self, query: Tensor, key: Tensor, value: Tensor, window: int) -> Tensor:
         """Causal attention to the last `window` keys; to all where there are no more.
@@ -77,6 +98,42 @@ class Kernels(Protocol):
         self, query: Tensor, key: Tensor, value: Tensor, blocks: Tensor, block: int
     ) -> Tensor:
         """Causal attention to the keys of blocks, a list for every token and kv head."""
+
+    def indexed(self, query: Tensor, key: Tensor, rope: int, index: Index) -> tuple[Tensor, Tensor]:
+        """Causal attention to all keys, and how far the indexer's softmax over them is from it.
+
+        Parameters
+        ----------
+        query, key : Tensor [B, T, N, D], [B, T, 1, D]
+        rope : int
+            the last channels, which are not values
+        index : Index
+
+        Returns
+        -------
+        attention : Tensor [B, T, N, D - rope]
+        loss : Tensor
+        """
+
+    def listed(
+        self, query: Tensor, key: Tensor, rope: int, index: Index, count: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Causal attention to the `count` keys that the indexer scores highest.
+
+        Parameters
+        ----------
+        query, key, rope, index
+            as `indexed` takes them
+        count : int
+
+        Returns
+        -------
+        attention : Tensor [B, T, N, D - rope]
+        loss : Tensor
+            of the softmax over those keys
+        keys : Tensor [B, T, count] of int32
+            positions; -1 past a token's last
+        """
 
 
 class TamisKernels:
@@ -143,6 +200,71 @@ class TamisKernels:
             sparse_mode=3,
         )[0]
         return out.view_as(query)
+
+    def indexed(self, query: Tensor, key: Tensor, rope: int, index: Index) -> tuple[Tensor, Tensor]:
+        """Sliding-window attention to all keys, and the indexer's loss from its statistics."""
+        ends = torch.tensor(_ends(key, 1, 1))
+        lengths = {"actual_seq_lengths_query": ends, "actual_seq_lengths_key": ends}
+        rows, keys = query.flatten(0, 1), key.flatten(0, 1)
+        out, maximum, total = torch.ops.tamis.sliding_window_attention(
+            rows,
+            keys,
+            keys[..., : keys.shape[-1] - rope],
+            actual_seq_lengths_query=ends,
+            actual_seq_lengths_kv=ends,
+            scale_value=query.shape[-1] ** -0.5,
+            window_size=query.shape[1],
+            layout_query="TND",
+            layout_kv="TND",
+        )
+        flat = Index(*(t.flatten(0, 1) for t in index))
+        with torch.no_grad():
+            statistics = torch.ops.tamis.dense_lightning_indexer_softmax_lse(
+                *flat, **lengths, layout="TND"
+            )
+        loss = torch.ops.tamis.dense_lightning_indexer_grad_kl_loss(
+            rows.detach(),
+            keys.detach(),
+            *flat,
+            maximum,
+            total,
+            *statistics,
+            scale_value=query.shape[-1] ** -0.5,
+            **lengths,
+            layout="TND",
+        )[0]
+        return out.unflatten(0, query.shape[:2]), loss.squeeze(0) / len(rows)
+
+    def listed(
+        self, query: Tensor, key: Tensor, rope: int, index: Index, count: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The lightning indexer, sparse attention to its choice, and its loss."""
+        scale, latent = query.shape[-1] ** -0.5, query.shape[-1] - rope
+        with torch.no_grad():
+            chosen = torch.ops.tamis.lightning_indexer(*index, sparse_count=count)[0]
+        query, query_rope = query.split((latent, rope), -1)
+        key, key_rope = key.split((latent, rope), -1)
+        out, maximum, total = torch.ops.tamis.sparse_flash_attention(
+            query,
+            key,
+            chosen,
+            query_rope=query_rope,
+            key_rope=key_rope,
+            scale_value=scale,
+            return_softmax_lse=True,
+        )
+        loss = torch.ops.tamis.sparse_lightning_indexer_grad_kl_loss(
+            query.detach(),
+            key.detach(),
+            *index,
+            chosen,
+            maximum,
+            total,
+            query_rope=query_rope.detach(),
+            key_rope=key_rope.detach(),
+            scale_value=scale,
+        )[0]
+        return out, loss.squeeze(0) / query.shape[:2].numel(), chosen.squeeze(2)
 
 
 def _ends(rows: Tensor, window: int, stride: int) -> list[int]:

@@ -1,6 +1,6 @@
 """The kinds of attention that a run compares, and how each begins from dense weights.
 
-Another kind is a class of its own beside `PlainAttention` and `NativeAttention`, and an entry here.
+Another kind is a class of its own beside those of attention, and an entry here.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from proof.attention import Attention, PlainAttention
 from proof.kernels import Kernels
+from proof.latent import LatentAttention
 from proof.model import Model
 from proof.native import CONVERTED, NativeAttention, from_dense
 from proof.plan import Plan
@@ -29,6 +30,10 @@ def _native(plan: Plan, kernels: Kernels) -> Attention:
     return NativeAttention(kernels, **_sizes(plan), window=plan.window, sizes=plan.sizes)
 
 
+def _latent(plan: Plan, kernels: Kernels) -> Attention:
+    return LatentAttention(kernels, width=plan.width, heads=plan.heads, sizes=plan.latent)
+
+
 def _sizes(plan: Plan) -> dict[str, int]:
     return {name: getattr(plan, name) for name in ("width", "heads", "kv_heads", "dim")}
 
@@ -37,6 +42,7 @@ KINDS: Mapping[str, Callable[[Plan, Kernels], Attention]] = {
     "dense": _dense,
     "window": _window,
     "nsa": _native,
+    "dsa": _latent,
 }
 
 

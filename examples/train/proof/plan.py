@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from proof.kernels import Sizes
+from proof.latent import LatentSizes
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,12 @@ class Plan:
         of the other branches of Native Sparse Attention
     scratch, continued : Course
         from random weights; then, with each kind of attention, from what dense attention learned
-    scratch_kinds : tuple of str
-        what learns from random weights, dense attention among them
+    scratch_kinds, continued_kinds : tuple of str
+        what learns from random weights, dense attention among them, and what from dense ones
+    latent : LatentSizes
+        of DeepSeek's attention
+    stages : tuple of (str, Course)
+        of its training, in order
     control_steps, control_tokens : int
         with PyTorch's attention beside Tamis's, of the shortest length
     held : int
@@ -79,6 +84,13 @@ class Plan:
     scratch: Course = Course("scratch", 300, 4096, (256, 512, 1024), Rates(0.02, 3e-3))
     continued: Course = Course("continued", 100, 4096, (1024,), Rates(0.002, 4e-4), every=10)
     scratch_kinds: tuple[str, ...] = ("dense", "nsa")
+    continued_kinds: tuple[str, ...] = ("dense", "window", "nsa")
+    latent: LatentSizes = field(default_factory=LatentSizes)
+    stages: tuple[tuple[str, Course], ...] = (
+        ("dense", Course("dsa, dense", 400, 4096, (256, 512, 1024, 2048), Rates(0.02, 3e-3))),
+        ("warmup", Course("dsa, warm-up", 150, 4096, (2048,), Rates(0.0, 1e-2), every=25)),
+        ("sparse", Course("dsa, sparse", 100, 4096, (2048,), Rates(0.002, 4e-4), every=25)),
+    )
     control_steps: int = 20
     control_tokens: int = 1024
     held: int = 8
@@ -99,5 +111,11 @@ QUICK = Plan(
     scratch=Course("scratch", 200, 2048, (256, 512), Rates(0.02, 3e-3)),
     continued=Course("continued", 40, 2048, (512,), Rates(0.002, 4e-4), every=10),
     scratch_kinds=("dense",),
+    latent=LatentSizes(selected=64),
+    stages=(
+        ("dense", Course("dsa, dense", 200, 2048, (256, 512), Rates(0.02, 3e-3))),
+        ("warmup", Course("dsa, warm-up", 120, 2048, (512,), Rates(0.0, 1e-2), every=20)),
+        ("sparse", Course("dsa, sparse", 40, 2048, (512,), Rates(0.002, 4e-4), every=20)),
+    ),
     reach=(512, 1024),
 )

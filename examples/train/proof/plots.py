@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from proof.plan import Plan
 from proof.report import Result
+from proof.stages import Staged
 from proof.training import Row
 
 mpl.rcParams["svg.hashsalt"] = "tamis"  # the same run gives the same file
@@ -22,6 +23,7 @@ def write(folder: Path, result: Result) -> list[Path]:
         "scratch": _curves(result.scratch, result.plan, "from scratch"),
         "continued": _curves(result.continued, result.plan, "from dense weights"),
         "selected": _selected(result.continued["nsa"]),
+        "stages": _stages(result.staged, result.plan),
     }
     paths = []
     for name, figure in pictures.items():
@@ -62,6 +64,28 @@ def _selected(rows: list[Row]) -> Figure:
     axes.plot(tokens, [row.score.chance for row in rows], "k:", label="chance")
     axes.set_ylim(0, 1)
     _label(axes, "million tokens", "share", "Sources selected, from dense weights")
+    return figure
+
+
+def _stages(staged: Staged, plan: Plan) -> Figure:
+    """Needles, the indexers' losses, and the share of the best mass, past the dense stage."""
+    figure, axes = _axes(3)
+    offset = staged.rows["warmup"][-1].tokens
+    rows = [*staged.rows["warmup"], *staged.rows["sparse"]]
+    after = [0] * len(staged.rows["warmup"]) + [offset] * len(staged.rows["sparse"])
+    tokens = [(row.tokens + more) / 1e6 for row, more in zip(rows, after, strict=True)]
+    axes[0].plot(tokens, [row.score.needles for row in rows], label="sparse")
+    axes[0].axhline(staged.dense.needles, color="black", linestyle="--", label="dense")
+    for layer, choices in enumerate(zip(*(row.score.choices for row in rows), strict=True)):
+        axes[1].plot(tokens, [c.divergence for c in choices], label=f"layer {layer}")
+        axes[2].plot(tokens, [c.mass / c.best for c in choices], label=f"layer {layer}")
+    for part in axes:
+        part.axvline(offset / 1e6, color="gray", linewidth=0.8)  # the indexer alone, then all
+    _guess(axes[0], plan)
+    axes[2].set_ylim(0, 1)
+    _label(axes[0], "million tokens", "loss of needles", "Needles, warm-up and sparse")
+    _label(axes[1], "million tokens", "divergence", "The indexers' losses")
+    _label(axes[2], "million tokens", "share of the best mass", "Keys selected")
     return figure
 
 

@@ -10,8 +10,10 @@ from typing import Any
 from proof import claims
 from proof.claims import Claim
 from proof.comparison import Agreement
+from proof.latent import Choice
 from proof.plan import Plan
 from proof.reading import Reading
+from proof.stages import Staged
 from proof.training import Row
 
 _HEAD = ("", "step", "seconds", "needles", "text", "source selected", "chance")
@@ -30,6 +32,8 @@ class Result:
         evaluations of the trainings that began with random and with dense weights, by kind
     reach : dict
         the last of those that began with dense weights, at several lengths
+    staged : Staged
+        DeepSeek's attention
     """
 
     plan: Plan
@@ -37,11 +41,13 @@ class Result:
     scratch: dict[str, list[Row]]
     continued: dict[str, list[Row]]
     reach: dict[str, list[Row]]
+    staged: Staged
 
     def claims(self) -> list[Claim]:
         """What it is expected to show."""
         control = [claim for found in self.agreements for claim in claims.of_control(found)]
-        return [*control, *claims.of_needles(self.plan, self.continued)]
+        native = claims.of_needles(self.plan, self.continued)
+        return [*control, *native, *claims.of_stages(self.plan, self.staged)]
 
 
 def at(rows: list[Row], seconds: float) -> Row:
@@ -83,6 +89,7 @@ def lines(result: Result, reading: Reading) -> list[str]:
     text += ["", f"after {seconds:.0f} seconds of processor time or less", *table(timed)]
     reach = {f"{kind}, {r.length}": r for kind, rows in result.reach.items() for r in rows}
     text += ["", "after as many tokens, at several lengths", *table(reach)]
+    text += ["", "in stages, DeepSeek's attention", *stages(result.staged)]
     return [*text, "", *(claim.line() for claim in result.claims())]
 
 
@@ -94,6 +101,23 @@ def table(rows: dict[str, Row]) -> list[str]:
         "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in cells
     ]
+
+
+def stages(staged: Staged) -> list[str]:
+    """Every evaluation of a training in stages, and what its layers' indexers choose."""
+    rows = {
+        f"{stage} {row.step}": row
+        for stage, found in staged.rows.items()
+        for row in (found[-1:] if stage == "dense" else found)
+    }
+    text = table(rows)
+    layers = ("; ".join(map(_choice, row.score.choices)) for row in rows.values())
+    return [text[0], *(f"{a}  {b}".rstrip() for a, b in zip(text[1:], layers, strict=True))]
+
+
+def _choice(choice: Choice) -> str:
+    others = f"best {choice.best:.3f}, last keys {choice.recent:.3f}"
+    return f"mass {choice.mass:.3f} ({others}), loss {choice.divergence:.3f}"
 
 
 def _cells(name: str, row: Row) -> tuple[str, ...]:

@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from proof.evaluation import Score
 from proof.model import Model
 from proof.needles import Batch, Needles
 from proof.plan import Course
 from proof.training import Row, Training
+
+
+@dataclass(frozen=True)
+class Staged:
+    """What came of a training with an indexer.
+
+    Parameters
+    ----------
+    rows : dict
+        evaluations, by stage
+    dense : Score
+        of the model at the end, where it attends to all keys
+    crossing : int
+        weights of attention that got a gradient of a loss that is not theirs
+    """
+
+    rows: dict[str, list[Row]]
+    dense: Score
+    crossing: int
 
 
 def train_stages(

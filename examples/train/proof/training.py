@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from proof import checkpoint
 from proof.evaluation import Score, evaluate
+from proof.latent import Choice
 from proof.model import Model
 from proof.needles import Batch, Needles
+from proof.objective import objective
 from proof.optimisers import Optimisers
 from proof.plan import Course
 
@@ -65,6 +66,7 @@ class Progress:
         for row in found.pop("rows"):
             score = row.pop("score")
             score["selected"] = tuple(score["selected"])
+            score["choices"] = tuple(Choice(**choice) for choice in score["choices"])
             rows.append(Row(**row, score=Score(**score)))
         return cls(**found, rows=rows)
 
@@ -136,24 +138,15 @@ class Training:
         course, progress = self.course, self.progress
         begin = time.process_time()
         batch = self._needles.batch(progress.step, course.tokens // self.length, self.length)
-        loss, needles = self.losses(batch)
+        loss, each = objective(self.model, batch)
         loss.backward()
         self.optimisers.step(progress.step / course.steps, progress.step)
         progress.seconds += time.process_time() - begin
         progress.step += 1
-        progress.smooth += 0.1 * (needles - progress.smooth)
+        progress.smooth += 0.1 * (float(each[batch.marked].mean()) - progress.smooth)
         if progress.smooth < _FOUND and progress.place + 1 < len(course.lengths):
             progress.place, progress.smooth = progress.place + 1, _UNKNOWN
         return float(loss.detach())
-
-    def losses(self, batch: Batch) -> tuple[Tensor, float]:
-        """What the step makes smaller, and the needles' loss."""
-        each = self.model.losses(batch.ids, batch.targets)
-        attentions = self.model.attentions()
-        own = [a.own_loss for a in attentions if a.own_loss is not None]
-        alone = any(a.alone() for a in attentions)
-        parts = own if alone else [each.mean(), *own]
-        return torch.stack(parts).sum(), float(each.detach()[batch.marked].mean())
 
     def _evaluate(self) -> None:
         progress = self.progress
@@ -178,6 +171,9 @@ def line(name: str, row: Row) -> str:
     if score.selected:
         shares = ", ".join(f"{share:.3f}" for share in score.selected)
         text += f"; source selected {shares} (chance {score.chance:.3f})"
+    if score.choices:
+        shares = ", ".join(f"{choice.mass:.3f} of {choice.best:.3f}" for choice in score.choices)
+        text += f"; dense attention's mass selected {shares}"
     return text
 
 
