@@ -1,11 +1,11 @@
 """`./dev bench`: every shape, ours and its peers in turns.
 
-`--growth`: time against context; `--pruning`: the indexer's scan. Prints a table, and with `--json`
-writes its rows: operator, shape, dtype, level, threads, impl ("tamis" or the peer's name),
-median_ms, gflops, gbytes_per_s, bound ("fma" or "read": the nearer floor), percent_of_bound,
-ratio_to_tamis with ratio_min and ratio_max (this row's time over Tamis's of the same round),
-max_error (against the float64 reference), and the peaks fma_gflops and read_gbytes_per_s that the
-bound was taken from.
+`--growth`: time against context; `--pruning`: the indexer's scan; `--training`: forward and
+backward. Prints a table, and with `--json` writes its rows: operator, shape, dtype, level, threads,
+impl ("tamis" or the peer's name), median_ms, gflops, gbytes_per_s, bound ("fma" or "read": the
+nearer floor), percent_of_bound, ratio_to_tamis with ratio_min and ratio_max (this row's time over
+Tamis's of the same round), max_error (against the float64 reference), and the peaks fma_gflops and
+read_gbytes_per_s that the bound was taken from.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from pathlib import Path
 
 import torch
 
-from harness import growth, ours, pruning
+from harness import growth, ours, pruning, training
 from harness.checks import Error, disagreement, error_of
 from harness.peers import DTYPES, Peers, need_compiler
 from harness.rounds import Calibration, Contender, all_processors, levels, run, run_once, use
 from harness.rows import HEADER, Row, line_of, row_of
-from harness.shapes import Pool, Shape, shapes
+from harness.shapes import Pool, Shape, shapes, stored
+from harness.training_cases import cases
 
 ROUNDS = 7
 
@@ -51,6 +52,12 @@ def arguments(given: list[str] | None) -> argparse.Namespace:
         help="the indexer's scan beside its plain way instead, over many kinds of keys",
     )
     parser.add_argument(
+        "--training",
+        type=Path,
+        metavar="FILE",
+        help="forward and backward instead, beside PyTorch's, written to this file",
+    )
+    parser.add_argument(
         "--peers",
         choices=["all", "eager", "none"],
         default="all",
@@ -59,7 +66,7 @@ def arguments(given: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--operator", nargs="*", help="only these")
     parser.add_argument("--shape", help="only shapes whose name contains this")
     parser.add_argument(
-        "--dtype", nargs="*", choices=["bfloat16", "float16"], help="instead of each shape's own"
+        "--dtype", nargs="*", choices=list(DTYPES), help="instead of each shape's own"
     )
     parser.add_argument("--level", nargs="*", choices=offered, default=offered[-1:])
     parser.add_argument("--threads", type=int, nargs="*", default=[1, 2])
@@ -73,6 +80,10 @@ def arguments(given: list[str] | None) -> argparse.Namespace:
     )
     options = parser.parse_args(given)
     known = {shape.operator for shape in shapes()}
+    if options.growth:
+        known = {curve.operator for curve in growth.CURVES}
+    elif options.training:
+        known = {case.shape.operator for case in cases()}
     if options.operator and not set(options.operator) <= known:
         parser.error(f"--operator: expected some of {', '.join(sorted(known))}")
     return options
@@ -104,6 +115,7 @@ def measure(
     torch.manual_seed(1)
     all_processors()
     pool = shape.make(DTYPES[dtype])
+    shape = stored(shape, DTYPES[dtype])
     error = error_of(shape, pool)
     peers = Peers(shape.operator, pool.sets, pool.attributes, dtype)
     for level in options.level:
@@ -145,6 +157,9 @@ def main(given: list[str] | None = None) -> int:
         return 0
     if options.pruning:
         pruning.main(options, calibration)
+        return 0
+    if options.training:
+        training.main(options, calibration)
         return 0
     if options.peers == "all":
         need_compiler()

@@ -53,7 +53,7 @@ def _shortfall(pool: Pool) -> Error:
     return error
 
 
-def disagreement(ours: Outputs, theirs: Outputs) -> str | None:
+def disagreement(ours: Outputs, theirs: Outputs, far_apart: float = FAR_APART) -> str | None:
     """What is not the same in two results, in their common outputs; None if nothing."""
     for number, (one, other) in enumerate(zip(ours, theirs, strict=False)):
         if one.numel() == 0 or other.numel() == 0:  # not asked for
@@ -62,7 +62,7 @@ def disagreement(ours: Outputs, theirs: Outputs) -> str | None:
             return f"output {number}: shapes {list(one.shape)} and {list(other.shape)}"
         if one.is_floating_point():
             apart = distance(one, other)
-            if not apart <= FAR_APART:
+            if not apart <= far_apart:
                 return f"output {number}: {apart:.3f} of the norm apart"
         else:
             shared = shared_part(one, other)

@@ -1,6 +1,7 @@
 """Time and memory against context: `./dev bench --growth FILE`.
 
-Decoding from 1K to 1M keys, medians of a few samples; prefill from 1K to 64K tokens, timed once.
+Decoding from 1K to 1M keys, medians of a few samples; prefill from 1K to 64K tokens, and a backward
+to 32K, timed once.
 The file holds `points` (operator, phase, context, threads, level, dtype, median_ms, gflops,
 percent_of_fma, workspace_bytes of the plan, resident_bytes at the peak of the call, and
 extra_bytes, that peak above what was resident before) and `curves` (expected_exponent and
@@ -34,6 +35,7 @@ from harness.shapes import (
     selection,
     spell,
 )
+from harness.training_cases import latents_grad
 
 SAMPLES = 5
 FIT_FROM = 8192  # contexts below are mostly what every call costs
@@ -81,6 +83,13 @@ CURVES = [
         1,
         16,
     ),
+    Curve(
+        "sparse_flash_attention_grad",
+        "backward",
+        lambda n: latents_grad(n, min(n, 2048)),
+        1,
+        15,
+    ),
 ]
 
 
@@ -115,7 +124,7 @@ def point(
     forget_peak()
     before = resident("VmRSS")
     peaks = calibration.peaks(level, threads)
-    if curve.phase == "prefill":
+    if curve.phase != "decode":
         times = [contender.sample()]
     else:
         contender.warm()

@@ -148,7 +148,7 @@ def _importance(probabilities: Tensor, blocks: int) -> Tensor:
     return 2 * here - part[..., :blocks, 0] + first_of_next
 
 
-def _heads_first(t: Tensors) -> Tensors:
+def heads_first(t: Tensors) -> Tensors:
     """Keys and values by head."""
     return {n: t[n].transpose(0, 1).contiguous() for n in ("key", "value")}
 
@@ -175,24 +175,29 @@ def nsa_compress_attention_by_quarters(c: Call) -> Outputs:
 def _by_tokens(c: Call, at_a_time: int) -> Outputs:
     groups, dim = len(c["key"]), c["key"].shape[-1]
     count = c.attributes["select_block_count"]
-    outs, blocks = [], []
-    for begin in range(0, len(c["query"]), at_a_time):
-        query = c["query"][begin : begin + at_a_time]
-        end = begin + len(query)
+    outs, blocks, end = [], [], 0
+    # Split, not sliced: the gradient of a slice is as large as what it is a slice of.
+    for query in c["query"].split(at_a_time):
+        begin, end = end, end + len(query)
         keys = _visible(c, end)
         heads = query.shape[1] // groups
         rows = query.view(-1, groups, heads, dim).permute(1, 0, 2, 3).reshape(groups, -1, dim)
         rows = c.wide(rows * c.attributes["scale_value"])
         scores = torch.bmm(rows, c.wide(c["key"][:, :keys]).mT).view(groups, -1, heads, keys)
+        blind = None
         if "atten_mask" in c.tensors:
             seen_by_all = _visible(c, begin + 1) - 1
             mask = c["atten_mask"][begin:end, None, seen_by_all:keys]
-            scores[..., seen_by_all:].masked_fill_(mask, -math.inf)
+            # Finite: a row of -inf would be NaN, and so would the gradients of all keys.
+            scores[..., seen_by_all:].masked_fill_(mask, torch.finfo(scores.dtype).min)
+            blind = mask.all(dim=-1, keepdim=True) if seen_by_all == 0 else None
         probabilities = scores.softmax(dim=-1)
         value = c.wide(c["value"][:, :keys])
         out = torch.bmm(probabilities.view(groups, -1, keys), value).unflatten(1, (-1, heads))
-        outs.append(torch.nan_to_num(out).permute(1, 0, 2, 3).flatten(1, 2).to(query.dtype))
-        weights = torch.nan_to_num(probabilities.sum(dim=2))
+        weights = probabilities.detach().sum(dim=2)
+        if blind is not None:
+            out, weights = out.masked_fill(blind, 0), weights.masked_fill(blind[..., 0], 0)
+        outs.append(out.permute(1, 0, 2, 3).flatten(1, 2).to(query.dtype))
         weights = functional.pad(weights, (0, c["key"].shape[1] - keys))
         importance = _importance(weights, -(-weights.shape[-1] // 4))
         if "topk_mask" in c.tensors:
@@ -421,7 +426,7 @@ _ROWS: tuple[Step, ...] = (
     (("key", "key_rope"), _one_row_per_key),
     (("query", "query_rope", "sparse_indices"), _queries_and_ids),
 )
-_BY_HEAD: Step = (("key", "value"), _heads_first)
+_BY_HEAD: Step = (("key", "value"), heads_first)
 _MASKS = ("query", "atten_mask", "topk_mask")
 _ONE: tuple[Step, ...] = ((("key", "value"), batch_of_one), (("atten_mask",), _sees))
 _WEIGHTS = (*TRANSPOSED, "w_uk")

@@ -92,14 +92,15 @@ class Contender:
     own: list[float] = field(default_factory=list)
     repeat: int = 1
     at: int = 0
+    clock: Callable[[], float] = time.perf_counter
 
     def sample(self) -> float:
         """Milliseconds of a call, the mean of enough calls in a row."""
-        start = time.perf_counter()
+        start = self.clock()
         for _ in range(self.repeat):
             self.call(self.at)
             self.at += 1
-        return 1e3 * (time.perf_counter() - start) / self.repeat
+        return 1e3 * (self.clock() - start) / self.repeat
 
     def warm(self) -> float:
         """Seconds of a call, one that is not the first: that may compile or allocate."""
@@ -123,7 +124,12 @@ def ratios(contender: Contender) -> Ratios:
     return Ratios(statistics.median(found), min(found), max(found))
 
 
-def run(contenders: list[Contender], peaks: Callable[[], Peaks], rounds: int) -> list[Peaks]:
+def run(
+    contenders: list[Contender],
+    peaks: Callable[[], Peaks],
+    rounds: int,
+    slow_seconds: float = SLOW_SECONDS,
+) -> list[Peaks]:
     """Time contenders in turns, the first (ours) before each of the others: ours, peer, ours, peer.
 
     Parameters
@@ -134,6 +140,8 @@ def run(contenders: list[Contender], peaks: Callable[[], Peaks], rounds: int) ->
         Measures them; called in every round.
     rounds : int
         How many; one for contenders whose calls are slow.
+    slow_seconds : float
+        What is slow.
 
     Returns
     -------
@@ -141,7 +149,7 @@ def run(contenders: list[Contender], peaks: Callable[[], Peaks], rounds: int) ->
         Of every round.
     """
     ours, *others = contenders
-    slow = {contender.name for contender in contenders if contender.warm() > SLOW_SECONDS}
+    slow = {contender.name for contender in contenders if contender.warm() > slow_seconds}
     found = []
     for turn in range(1 if ours.name in slow else rounds):
         found.append(peaks())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -38,26 +39,28 @@ def _in_the_list(lists: Tensor, token: Tensor) -> Tensor:
 
 def gathered(c: Call) -> Outputs:
     """By few tokens: blocks gathered for every token and kv head, two products over them."""
-    lists = c["topk_indices"]
-    groups, dim = lists.shape[1], c["query"].shape[-1]
-    blocks = len(c["key"]) // groups
-    outs = []
-    for begin in range(0, len(lists), _AT_A_TIME):
-        part = lists[begin : begin + _AT_A_TIME]
-        token = torch.arange(begin, begin + len(part))
-        rows = _rows_of_blocks(part, blocks)
-        key, value = (
-            c.wide(c[name].index_select(0, rows)).view(
-                len(part) * groups, part.shape[-1] * _SELECT, -1
-            )
-            for name in ("key", "value")
+    tokens = torch.arange(len(c["query"]))
+    parts = zip(
+        *(x.split(_AT_A_TIME) for x in (c["query"], c["topk_indices"], tokens)), strict=True
+    )
+    return (torch.cat([gathered_part(c, *part) for part in parts]).to(c["query"].dtype),)
+
+
+def gathered_part(c: Call, query: Tensor, lists: Tensor, token: Tensor) -> Tensor:
+    """Of some tokens, with their positions."""
+    groups, dim = lists.shape[1], query.shape[-1]
+    rows = _rows_of_blocks(lists, len(c["key"]) // groups)
+    key, value = (
+        c.wide(c[name].index_select(0, rows)).view(
+            len(lists) * groups, lists.shape[-1] * _SELECT, -1
         )
-        query = c["query"][begin : begin + len(part)] * c.attributes["scale_value"]
-        scores = torch.bmm(c.wide(query.view(len(key), -1, dim)), key.mT)
-        seen = _in_the_list(part, token).view(len(key), 1, -1)
-        scores.masked_fill_(~seen, -math.inf)
-        outs.append(torch.bmm(scores.softmax(dim=-1), value).view(len(part), query.shape[1], -1))
-    return (torch.cat(outs).to(c["query"].dtype),)
+        for name in ("key", "value")
+    )
+    scaled = query * c.attributes["scale_value"]
+    scores = torch.bmm(c.wide(scaled.view(len(key), -1, dim)), key.mT)
+    seen = _in_the_list(lists, token).view(len(key), 1, -1)
+    scores.masked_fill_(~seen, -math.inf)
+    return torch.bmm(scores.softmax(dim=-1), value).view(*query.shape[:2], -1)
 
 
 def heads_as_batch(t: Tensors) -> Tensors:
@@ -67,10 +70,15 @@ def heads_as_batch(t: Tensors) -> Tensors:
     return by_head | {"narrow": made["narrow"]}
 
 
-def _queries_by_head(c: Call, begin: int, end: int) -> Tensor:
-    """[kv heads, heads of each, tokens, dim]."""
-    query = c["query"][begin:end]
-    return query.unflatten(1, (len(c["key"]), -1)).permute(1, 2, 0, 3)
+def _by_tokens(c: Call, at_a_time: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Some tokens' queries [kv heads, heads of each, tokens, dim], lists, and positions.
+
+    Split, not sliced: the gradient of a slice is as large as what it is a slice of.
+    """
+    token = torch.arange(len(c["query"]))
+    parts = (x.split(at_a_time) for x in (c["query"], c["topk_indices"], token))
+    for query, lists, at in zip(*parts, strict=True):
+        yield query.unflatten(1, (len(c["key"]), -1)).permute(1, 2, 0, 3), lists, at
 
 
 def _sdpa_by_head(c: Call, query: Tensor, key: Tensor, value: Tensor, seen: Tensor) -> Tensor:
@@ -96,35 +104,31 @@ def _seen_blocks(lists: Tensor, blocks: int) -> Tensor:
 def masked(c: Call) -> Outputs:
     """By 256 tokens: dense attention to all keys up to the last of them, behind a mask."""
     outs = []
-    for begin in range(0, len(c["query"]), 256):
-        end = min(begin + 256, len(c["query"]))
-        lists = c["topk_indices"][begin:end]
+    for query, lists, token in _by_tokens(c, 256):
+        end = int(token[-1]) + 1
         seen = _seen_blocks(lists, -(-end // _SELECT)).repeat_interleave(_SELECT, dim=-1)
-        seen = seen[..., :end] & (torch.arange(end) <= torch.arange(begin, end)[:, None])
+        seen = seen[..., :end] & (torch.arange(end) <= token[:, None])
         key, value = (c[name][:, :, :end] for name in ("key", "value"))
-        query = _queries_by_head(c, begin, end)
         outs.append(_sdpa_by_head(c, query, key, value, seen[:, None]))
     return (torch.cat(outs),)
 
 
 def unions(c: Call) -> Outputs:
     """By 64 tokens and kv head: dense attention to the blocks that any of them has, masked."""
-    tokens, outs = len(c["query"]), []
-    for begin in range(0, tokens, 64):
-        end = min(begin + 64, tokens)
-        lists = c["topk_indices"][begin:end]
-        by_token = _seen_blocks(lists, -(-end // _SELECT))
-        token = torch.arange(begin, end)[:, None]
-        query, heads = _queries_by_head(c, begin, end), []
-        for g, of_head in enumerate(by_token):
+    outs = []
+    of_heads = list(zip(c["key"].unbind(), c["value"].unbind(), strict=True))
+    for queries, lists, token in _by_tokens(c, 64):
+        by_token, heads = _seen_blocks(lists, -(-(int(token[-1]) + 1) // _SELECT)), []
+        for query, whole, of_head in zip(queries.split(1), of_heads, by_token, strict=True):
             union = of_head.any(dim=0).nonzero().flatten()
             positions = (union[:, None] * _SELECT + torch.arange(_SELECT)).flatten()
             key, value = (
-                c[name][g].unflatten(1, (-1, _SELECT)).index_select(1, union).flatten(1, 2)[None]
-                for name in ("key", "value")
+                x.unflatten(1, (-1, _SELECT)).index_select(1, union).flatten(1, 2)[None]
+                for x in whole
             )
-            seen = of_head[:, union].repeat_interleave(_SELECT, dim=-1) & (positions <= token)
-            heads.append(_sdpa_by_head(c, query[g : g + 1], key, value, seen))
+            seen = of_head[:, union].repeat_interleave(_SELECT, dim=-1)
+            seen &= positions <= token[:, None]
+            heads.append(_sdpa_by_head(c, query, key, value, seen))
         outs.append(torch.cat(heads, dim=1))
     return (torch.cat(outs),)
 

@@ -6,7 +6,7 @@ Every factory takes sizes, so that the same call exists small, for tests, and al
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -64,6 +64,11 @@ class Shape:
     largest: bool = False  # one round
     probe: Callable[[Pool], Probe] = whole
     variants: dict[str, Attributes] = field(default_factory=dict)
+
+
+def stored(shape: Shape, dtype: torch.dtype) -> Shape:
+    """The shape in a dtype: `read_bytes` are of two bytes an element."""
+    return replace(shape, read_bytes=shape.read_bytes * dtype.itemsize / 2)
 
 
 def random(dtype: torch.dtype, *shape: int) -> Tensor:
@@ -175,6 +180,19 @@ def indexer(
 # --- Native Sparse Attention ----------------------------------------------------------------------
 
 HEADS, GROUPS, DIM, V_DIM = 64, 4, 192, 128
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Query heads, kv heads, dims of keys and of values."""
+
+    query: int = HEADS
+    kv: int = GROUPS
+    dim: int = DIM
+    v_dim: int = V_DIM
+
+
+TRAINED = Heads(16, 4, 128, 128)
 BLOCK, STRIDE, SELECT = 32, 16, 64
 WINDOWS = {"compress_block_size": BLOCK, "compress_stride": STRIDE}
 SELECTION = WINDOWS | {"select_block_size": SELECT}
@@ -266,24 +284,30 @@ def forced_blocks(tokens: int, blocks: int) -> Tensor:
 
 
 def prefill(
-    tokens: int, keys: int, *, causal: bool, largest: bool = False, count: int = 16
+    tokens: int,
+    keys: int,
+    *,
+    causal: bool,
+    largest: bool = False,
+    count: int = 16,
+    heads: Heads = Heads(),
 ) -> Shape:
     """Attention of all tokens over compressed keys, with importance and selection."""
     blocks = -(-keys * STRIDE // SELECT)
 
     def make(dtype: torch.dtype) -> Pool:
         tensors = {
-            "query": table(dtype, tokens, HEADS * DIM).view(tokens, HEADS, DIM),
-            "key": random(dtype, keys, GROUPS, DIM),
-            "value": random(dtype, keys, GROUPS, V_DIM),
+            "query": table(dtype, tokens, heads.query * heads.dim).view(tokens, -1, heads.dim),
+            "key": random(dtype, keys, heads.kv, heads.dim),
+            "value": random(dtype, keys, heads.kv, heads.v_dim),
         }
         if causal:
             token, window = torch.arange(tokens)[:, None], torch.arange(keys)
             tensors["atten_mask"] = window * STRIDE + BLOCK - 1 > token
             tensors["topk_mask"] = forced_blocks(tokens, blocks)
         attributes: Attributes = {
-            "scale_value": DIM**-0.5,
-            "head_num": HEADS,
+            "scale_value": heads.dim**-0.5,
+            "head_num": heads.query,
             "select_block_count": count,
             "actual_seq_qlen": [tokens],
             "actual_cmp_seq_kvlen": [keys],
@@ -303,8 +327,8 @@ def prefill(
     return Shape(
         "nsa_compress_attention",
         f"{spell(tokens)} x {keys}, " + ("causal" if causal else "no mask"),
-        2.0 * HEADS * pairs * (DIM + V_DIM),
-        2.0 * (tokens * HEADS * DIM + keys * GROUPS * (DIM + V_DIM)),
+        2.0 * heads.query * pairs * (heads.dim + heads.v_dim),
+        2.0 * (tokens * heads.query * heads.dim + keys * heads.kv * (heads.dim + heads.v_dim)),
         make,
         peers=not largest,
         largest=largest,
@@ -319,12 +343,12 @@ def selected_pairs(tokens: int, count: int) -> int:
     return sum(ends)
 
 
-def block_lists(own: Tensor, count: int) -> Tensor:
+def block_lists(own: Tensor, kv_heads: int, count: int) -> Tensor:
     """Blocks of tokens by their own: that, the one before, the first, and any of those between.
 
     [tokens, kv heads, count], ended by -1 where there are fewer.
     """
-    rank = torch.rand(len(own), GROUPS, int(own.max()) + 1)
+    rank = torch.rand(len(own), kv_heads, int(own.max()) + 1)
     block, last = torch.arange(rank.shape[-1]), own[:, None, None]
     forced = (block == 0) | (block == last) | (block == last - 1)
     rank.masked_fill_(forced, 2.0).masked_fill_(block > last, -1.0)
@@ -333,7 +357,14 @@ def block_lists(own: Tensor, count: int) -> Tensor:
     return torch.nn.functional.pad(lists, (0, count - lists.shape[-1]), value=-1)
 
 
-def select(tokens: int, *, shared: int = 1, largest: bool = False, count: int = 16) -> Shape:
+def select(
+    tokens: int,
+    *,
+    shared: int = 1,
+    largest: bool = False,
+    count: int = 16,
+    heads: Heads = Heads(),
+) -> Shape:
     """Attention of all tokens over the blocks that were selected for them.
 
     `shared` tokens have the same lists. The largest has no peers: they take minutes there, and are
@@ -342,16 +373,16 @@ def select(tokens: int, *, shared: int = 1, largest: bool = False, count: int = 
 
     def make(dtype: torch.dtype) -> Pool:
         own = torch.arange(0, tokens, shared) // SELECT
-        lists = torch.cat([block_lists(part, count) for part in own.split(4096)])
+        lists = torch.cat([block_lists(part, heads.kv, count) for part in own.split(4096)])
         tensors = {
-            "query": table(dtype, tokens, HEADS * DIM).view(tokens, HEADS, DIM),
-            "key": table(dtype, tokens, GROUPS * DIM).view(tokens, GROUPS, DIM),
-            "value": table(dtype, tokens, GROUPS * V_DIM).view(tokens, GROUPS, V_DIM),
+            "query": table(dtype, tokens, heads.query * heads.dim).view(tokens, -1, heads.dim),
+            "key": table(dtype, tokens, heads.kv * heads.dim).view(tokens, -1, heads.dim),
+            "value": table(dtype, tokens, heads.kv * heads.v_dim).view(tokens, -1, heads.v_dim),
             "topk_indices": lists.repeat_interleave(shared, dim=0),
         }
         attributes: Attributes = {
-            "scale_value": DIM**-0.5,
-            "head_num": HEADS,
+            "scale_value": heads.dim**-0.5,
+            "head_num": heads.query,
             "select_block_size": SELECT,
             "select_block_count": count,
             "actual_seq_qlen": [tokens],
@@ -370,8 +401,8 @@ def select(tokens: int, *, shared: int = 1, largest: bool = False, count: int = 
     return Shape(
         "nsa_selected_attention",
         f"{spell(tokens)}, {count} blocks of {SELECT}, {lists}",
-        2.0 * HEADS * selected_pairs(tokens, count) * (DIM + V_DIM),
-        2.0 * tokens * (HEADS * DIM + GROUPS * (DIM + V_DIM)),
+        2.0 * heads.query * selected_pairs(tokens, count) * (heads.dim + heads.v_dim),
+        2.0 * tokens * (heads.query * heads.dim + heads.kv * (heads.dim + heads.v_dim)),
         make,
         peers=not largest,
         largest=largest,
@@ -390,7 +421,9 @@ def select_decode(batch: int, keys: int, count: int = 16, page: int = 128, sets:
                 "query": random(dtype, batch, HEADS, DIM),
                 "key": table(dtype, pages * page, GROUPS * DIM).view(pages, page, -1),
                 "value": table(dtype, pages * page, GROUPS * V_DIM).view(pages, page, -1),
-                "topk_indices": block_lists(torch.full((batch,), (keys - 1) // SELECT), count),
+                "topk_indices": block_lists(
+                    torch.full((batch,), (keys - 1) // SELECT), GROUPS, count
+                ),
                 "block_table": torch.randperm(pages).int().view(batch, -1),
             }
             for _ in range(sets)

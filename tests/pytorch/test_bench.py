@@ -9,7 +9,18 @@ from typing import Any
 import pytest
 import torch
 from harness import __main__ as bench
-from harness import checks, growth, ours, peers, pruning, rounds, rows, shapes
+from harness import (
+    checks,
+    growth,
+    ours,
+    peers,
+    pruning,
+    rounds,
+    rows,
+    shapes,
+    training,
+    training_cases,
+)
 from harness.call import Call
 from harness.rounds import Contender, Peaks
 from harness.shapes import Shape
@@ -88,6 +99,50 @@ def test_levels_and_threads_are_those_asked_for(tmp_path: Path) -> None:
     runs = [(level, threads) for level in both for threads in (1, int(count))]
     ours_alone = [row for row in found if row["impl"] == "tamis"]
     assert [(row["level"], row["threads"]) for row in ours_alone] == runs
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_gradients_of_every_peer_are_those_of_tamis(
+    dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "rows.json"
+    small = training_cases.small_cases()
+    monkeypatch.setattr(training, "cases", lambda: small)
+    monkeypatch.setattr(rounds, "SAMPLE_SECONDS", 0)
+    given = ["--peers", "eager", "--rounds", "1", "--threads", "1", "--dtype", dtype]
+    assert bench.main([*given, "--training", str(path)]) == 0
+    found = json.loads(path.read_text(encoding="utf-8"))
+    assert all(row.keys() == KEYS | {"extra_bytes"} for row in found)
+    of_ours = [row for row in found if row["impl"] == "tamis"]
+    assert [row["shape"] for row in of_ours] == [case.shape.name for case in small]
+    assert all(row["max_error"] == 0 and row["ratio_to_tamis"] == 1 for row in of_ours)
+    eager = sum(not name.startswith("compile") for case in small for name in case.peers)
+    assert len(found) == len(small) + eager
+
+
+def test_a_peer_with_other_gradients_ends_the_run(tmp_path: Path) -> None:
+    case = training_cases.window(48)
+    case.peers = {"other": lambda c: case.ours(c) + 0 * c["query"].sum() + c["value"].mean()}
+    options = bench.arguments(["--training", str(tmp_path / "rows.json"), "--threads", "1"])
+    with pytest.raises(SystemExit, match="sliding_window_attention, torch other: output 0"):
+        list(training.measure(case, "float32", rounds.Calibration(), options))
+
+
+def test_training_times_what_is_tested() -> None:
+    of = [{case.shape.operator for case in cases} for cases in both_lists()]
+    assert of[0] == of[1]
+    dense = training_cases.window(8).shape
+    # 36 pairs of 16 heads: two products forward, five backward, of 128 dims.
+    assert dense.flops == 7 * 2 * 16 * 36 * 128
+    latents = training_cases.latents(4, 2).shape
+    assert latents.flops == 2 * 16 * 7 * (4 * 576 + 3 * 512)
+    loss = training_cases.index_loss(3, heads=2, index_heads=4, dim=8).shape
+    assert loss.flops == 2 * 6 * (2 * 576 + 3 * 4 * 8)
+
+
+def both_lists() -> tuple[list[training_cases.Case], list[training_cases.Case]]:
+    """What is timed, and what is tested."""
+    return training_cases.cases(), training_cases.small_cases()
 
 
 def test_shapes_that_are_timed_are_those_that_are_tested() -> None:
