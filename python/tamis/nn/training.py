@@ -40,17 +40,16 @@ class Trained(NamedTuple):
     index_loss: Tensor | None
 
 
-class _Main(NamedTuple):
+class Main(NamedTuple):
     """Queries and keys of T tokens in the latent space."""
 
     query: Tensor  # [T, N, latent]
     query_rope: Tensor  # [T, N, Dr]
     key: Tensor  # [T, 1, latent]
     key_rope: Tensor  # [T, 1, Dr]
-    normed: Tensor  # [T, rank]: low-rank queries, of which index queries are made
 
 
-class _Index(NamedTuple):
+class Index(NamedTuple):
     """Those of the indexer, and its weights of heads, scaled."""
 
     query: Tensor  # [T, Ni, Di]
@@ -68,13 +67,14 @@ def attend_training(
     lengths = whole(counts, x=x)
     turn = lengths.turn(layer.rope)
     ends = torch.tensor(lengths.ends, dtype=torch.int64)
-    main = _main(layer, x, turn)
-    index = None if stage == "dense" else _index(layer, x, main.normed, turn)
+    main, normed = _main(layer, x, turn)
+    index = None if stage == "dense" else _index(layer, x, normed, turn)
     if stage == "sparse":
         assert index is not None
-        latent, loss = _sparse(layer, main, index, ends)
+        selected = _select(index, ends, layer.topk)
+        latent, loss = attend_to_selected(main, index, selected, ends, layer.scale_value)
     else:
-        latent, loss = _dense(layer, main, index, ends)
+        latent, loss = attend_to_all(main, index, ends, layer.scale_value)
     values = torch.einsum("tnl,nlv->tnv", latent, layer.w_uv)
     hidden = linear(values.flatten(1), layer.w_o, layer.bias_o)
     return Trained(hidden, None if loss is None else loss / max(len(x), 1))
@@ -107,7 +107,10 @@ def _turned(x: Tensor, turn: tuple[Tensor, Tensor], interleaved: bool) -> Tensor
     return rotate(x, *turn)
 
 
-def _main(layer: DeepSeekSparseAttention, x: Tensor, turn: tuple[Tensor, Tensor]) -> _Main:
+def _main(
+    layer: DeepSeekSparseAttention, x: Tensor, turn: tuple[Tensor, Tensor]
+) -> tuple[Main, Tensor]:
+    """And low-rank queries [T, rank], of which index queries are made."""
     heads, nope, rank = layer.w_uk.shape
     interleaved = layer.flavour.rope_interleaved
     low = x if layer.w_dq is None else x @ layer.w_dq
@@ -115,18 +118,18 @@ def _main(layer: DeepSeekSparseAttention, x: Tensor, turn: tuple[Tensor, Tensor]
     queries = (normed @ layer.w_uq_qr).unflatten(1, (heads, -1))
     absorbed = torch.einsum("tnd,ndl->tnl", queries[..., :nope], layer.w_uk)
     cached = x @ layer.w_dkv_kr
-    return _Main(
+    main = Main(
         absorbed,
         _turned(queries[..., nope:], turn, interleaved),
         rms_norm(cached[:, :rank], layer.gamma_ckv, layer.epsilon)[:, None],
         _turned(cached[:, None, rank:], turn, interleaved),
-        normed,
     )
+    return main, normed
 
 
 def _index(
     layer: DeepSeekSparseAttention, x: Tensor, normed: Tensor, turn: tuple[Tensor, Tensor]
-) -> _Index:
+) -> Index:
     # The indexer learns from its own loss alone, and the rest never from that.
     x, normed = x.detach(), normed.detach()
     assert layer.w_idx_k is not None
@@ -147,11 +150,11 @@ def _index(
         shifted = _turned(shifted, turn, layer.rope_interleaved)
         return shifted.roll(-width, -1) if last else shifted
 
-    return _Index(turned(query), turned(key), weights * scale)
+    return Index(turned(query), turned(key), weights * scale)
 
 
-def _dense(
-    layer: DeepSeekSparseAttention, main: _Main, index: _Index | None, ends: Tensor
+def attend_to_all(
+    main: Main, index: Index | None, ends: Tensor, scale: float
 ) -> tuple[Tensor, Tensor | None]:
     """Every token attends to all before it; with an indexer, how far that is from its softmax."""
     ops = torch.ops.tamis
@@ -163,7 +166,7 @@ def _dense(
         main.key,
         actual_seq_lengths_query=ends,
         actual_seq_lengths_kv=ends,
-        scale_value=layer.scale_value,
+        scale_value=scale,
         window_size=max(len(query), 1),
         layout_query="TND",
         layout_kv="TND",
@@ -180,26 +183,36 @@ def _dense(
         maximum,
         total,
         *statistics,
-        scale_value=layer.scale_value,
+        scale_value=scale,
         **lengths,
     )[0]
     return latent, loss.squeeze(0)
 
 
-def _sparse(
-    layer: DeepSeekSparseAttention, main: _Main, index: _Index, ends: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Every token attends to what its indexer selects, and the indexer learns what that weighs."""
-    ops = torch.ops.tamis
+def _select(index: Index, ends: Tensor, count: int) -> Tensor:
+    """[T, 1, count]: what the indexer selects of each token's sequence."""
     with torch.no_grad():
-        selected = ops.lightning_indexer(
+        selected: Tensor = torch.ops.tamis.lightning_indexer(
             *index,
             actual_seq_lengths_query=ends,
             actual_seq_lengths_key=ends,
             layout_query="TND",
             layout_key="TND",
-            sparse_count=layer.topk,
+            sparse_count=count,
         )[0]
+    return selected
+
+
+def attend_to_selected(
+    main: Main,
+    index: Index,
+    selected: Tensor,
+    ends: Tensor,
+    scale: float,
+    sinks: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Every token attends to what is selected, and the indexer learns what that weighs."""
+    ops = torch.ops.tamis
     ropes = main.query_rope.shape[-1] > 0
     latent, maximum, total = ops.sparse_flash_attention(
         main.query,
@@ -209,7 +222,8 @@ def _sparse(
         actual_seq_lengths_kv=ends,
         query_rope=main.query_rope if ropes else None,
         key_rope=main.key_rope if ropes else None,
-        scale_value=layer.scale_value,
+        sinks=sinks,
+        scale_value=scale,
         layout_query="TND",
         layout_kv="TND",
         return_softmax_lse=True,
@@ -223,7 +237,8 @@ def _sparse(
         total,
         query_rope=main.query_rope.detach() if ropes else None,
         key_rope=main.key_rope.detach() if ropes else None,
-        scale_value=layer.scale_value,
+        sinks=None if sinks is None else sinks.detach(),
+        scale_value=scale,
         actual_seq_lengths_query=ends,
         actual_seq_lengths_key=ends,
         layout="TND",
