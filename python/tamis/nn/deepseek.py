@@ -14,7 +14,14 @@ import tamis.torch  # noqa: F401  (registers torch.ops.tamis)
 from tamis.nn.checkpoint import Checkpoint
 from tamis.nn.counts import Counts
 from tamis.nn.deepseek_parameters import parameters_of
-from tamis.nn.deepseek_sources import Sources, linear, scale_of
+from tamis.nn.deepseek_sources import (
+    IndexQueries,
+    MainQueries,
+    Places,
+    Sources,
+    linear,
+    scale_of,
+)
 from tamis.nn.flavour import Flavour
 from tamis.nn.from_transformers import read
 from tamis.nn.memory import sizes
@@ -284,11 +291,7 @@ class DeepSeekSparseAttention(torch.nn.Module):
         """
         sources, latent, selected = self._run(x, counts, cache, selected)
         values = torch.einsum("tnl,nlv->tnv", latent, self.w_uv)
-        if self.w_gate is not None:
-            gates = sources.gates @ self.w_gate
-            weights = gates.view(len(x), values.shape[1], -1).float().sigmoid()
-            values = (values * weights).to(x.dtype)
-        return linear(values.flatten(1), self.w_o, self.bias_o), selected
+        return self.finish(sources, values), selected
 
     def attend(
         self, x: Tensor, counts: Counts | Step, cache: PagedCache, selected: Tensor | None = None
@@ -354,19 +357,50 @@ class DeepSeekSparseAttention(torch.nn.Module):
         self, x: Tensor, step: Step, cache: PagedCache, selected: Tensor | None
     ) -> tuple[Sources, Tensor, Tensor]:
         ops, kv, kr = torch.ops.tamis, cache.tensors["kv"], cache.tensors["kr"]
-        sources = self._sources(x)
+        main = self.main_prolog(x, step, kv, kr)
+        if self.flavour.indexer:
+            index = self.index_prolog(x, main.normed, step, cache.tensors["index_k"])
+            selected = ops.lightning_indexer(
+                index.query,
+                cache.tensors["index_k"],
+                index.weights,
+                actual_seq_lengths_query=step.ends,
+                actual_seq_lengths_key=step.lengths,
+                block_table=step.block_table,
+                layout_query="TND",
+                layout_key="PA_BSND",
+                sparse_count=self.topk,
+            )[0]
         rotated = kr.shape[-1] > 0
-        # A step of layers that turn is one of those, too, that do not.
-        turn = (step.sin, step.cos) if rotated else (step.sin[:, :0], step.cos[:, :0])
+        out: Tensor = ops.sparse_flash_attention(
+            main.query,
+            kv,
+            selected,
+            scale_value=self.scale_value,
+            block_table=step.block_table,
+            actual_seq_lengths_query=step.ends,
+            actual_seq_lengths_kv=step.lengths,
+            query_rope=main.query_rope if rotated else None,
+            key_rope=kr if rotated else None,
+            sinks=self.sinks,
+            layout_query="TND",
+            layout_kv="PA_BSND",
+        )[0]
+        assert selected is not None
+        return main.sources, out, selected
+
+    def main_prolog(self, x: Tensor, places: Places, kv: Tensor, kr: Tensor) -> MainQueries:
+        """Queries of the main attention; rows of new tokens are put into `kv` and `kr`."""
+        sources = self._sources(x)
         low_rank = sources.queries is None
-        query, query_rope, query_norm = ops.mla_prolog(
+        query, query_rope, query_norm = torch.ops.tamis.mla_prolog(
             x,
             self.w_uq_qr,
             self.w_uk,
             self.w_dkv_kr,
             self.gamma_ckv,
-            *turn,
-            step.slots,
+            *self._turn(places),
+            places.slots,
             kv,
             kr,
             query_source=sources.queries,
@@ -381,27 +415,52 @@ class DeepSeekSparseAttention(torch.nn.Module):
             rope_interleaved=self.flavour.rope_interleaved,
         )
         if self.query_scale is not None:
-            scale = scale_of(step, self.query_scale)
+            scale = scale_of(places, self.query_scale)
             query, query_rope = query.mul_(scale), query_rope.mul_(scale)
-        if self.flavour.indexer:
-            normed = query_norm if sources.normed is None else sources.normed
-            selected = self._select(x, normed, turn, step, cache.tensors["index_k"])
-        out: Tensor = ops.sparse_flash_attention(
-            query,
-            kv,
-            selected,
-            scale_value=self.scale_value,
-            block_table=step.block_table,
-            actual_seq_lengths_query=step.ends,
-            actual_seq_lengths_kv=step.lengths,
-            query_rope=query_rope if rotated else None,
-            key_rope=kr if rotated else None,
-            sinks=self.sinks,
-            layout_query="TND",
-            layout_kv="PA_BSND",
-        )[0]
-        assert selected is not None
-        return sources, out, selected
+        normed = query_norm if sources.normed is None else sources.normed
+        return MainQueries(sources, query, query_rope, normed)
+
+    def index_prolog(
+        self, x: Tensor, normed: Tensor, places: Places, index_k: Tensor
+    ) -> IndexQueries:
+        """Queries of the indexer; keys of new tokens are put into `index_k`."""
+        assert self.w_idx_proj is not None
+        # Weights of heads that a model keeps in fp32 are not rounded.
+        wide = self.w_idx_proj.dtype != x.dtype
+        query, weights = torch.ops.tamis.indexer_prolog(
+            x,
+            self.w_idx_k,
+            self.in_gamma_k,
+            self.in_beta_k,
+            *self._turn(places),
+            places.slots,
+            index_k,
+            query_norm=normed,
+            w_idx_qb=self.w_idx_qb,
+            w_idx_proj=None if wide else self.w_idx_proj,
+            epsilon=self._index_epsilon(),
+            rope_interleaved=self.rope_interleaved,
+            rope_last=self.flavour.index_rope_last,
+        )
+        if wide:
+            weights = x.to(self.w_idx_proj.dtype) @ self.w_idx_proj
+        if self.index_query_scale is not None:
+            query = query.mul_(scale_of(places, self.index_query_scale))
+        return IndexQueries(query, weights)
+
+    def finish(self, sources: Sources, values: Tensor) -> Tensor:
+        """Hidden states of what the heads give, [T, N, Dv]."""
+        if self.w_gate is not None:
+            gates = sources.gates @ self.w_gate
+            weights = gates.view(*values.shape[:2], -1).float().sigmoid()
+            values = (values * weights).to(values.dtype)
+        return linear(values.flatten(1), self.w_o, self.bias_o)
+
+    def _turn(self, places: Places) -> tuple[Tensor, Tensor]:
+        # A step of layers that turn is one of those, too, that do not.
+        if self.cache_rows["kr"][1] > 0:
+            return places.sin, places.cos
+        return places.sin[:, :0], places.cos[:, :0]
 
     def _sources(self, x: Tensor) -> Sources:
         if self.flavour.queries == "low_rank":
@@ -420,46 +479,6 @@ class DeepSeekSparseAttention(torch.nn.Module):
     def _index_epsilon(self) -> float:
         own = self.flavour.index_epsilon
         return self.epsilon if own is None else own
-
-    def _select(
-        self, x: Tensor, normed: Tensor, turn: tuple[Tensor, Tensor], step: Step, index_k: Tensor
-    ) -> Tensor:
-        """What each token attends to, [T, 1, topk]."""
-        ops = torch.ops.tamis
-        assert self.w_idx_proj is not None
-        # Weights of heads that a model keeps in fp32 are not rounded.
-        wide = self.w_idx_proj.dtype != x.dtype
-        index_query, index_weights = ops.indexer_prolog(
-            x,
-            self.w_idx_k,
-            self.in_gamma_k,
-            self.in_beta_k,
-            *turn,
-            step.slots,
-            index_k,
-            query_norm=normed,
-            w_idx_qb=self.w_idx_qb,
-            w_idx_proj=None if wide else self.w_idx_proj,
-            epsilon=self._index_epsilon(),
-            rope_interleaved=self.rope_interleaved,
-            rope_last=self.flavour.index_rope_last,
-        )
-        if wide:
-            index_weights = x.to(self.w_idx_proj.dtype) @ self.w_idx_proj
-        if self.index_query_scale is not None:
-            index_query = index_query.mul_(scale_of(step, self.index_query_scale))
-        selected: Tensor = ops.lightning_indexer(
-            index_query,
-            index_k,
-            index_weights,
-            actual_seq_lengths_query=step.ends,
-            actual_seq_lengths_key=step.lengths,
-            block_table=step.block_table,
-            layout_query="TND",
-            layout_key="PA_BSND",
-            sparse_count=self.topk,
-        )[0]
-        return selected
 
     def extra_repr(self) -> str:
         """Sizes, as `repr` shows them."""

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from tamis.nn.step import Step
+
+class Places(Protocol):
+    """Where T new tokens stand, and where their rows go: a `Step`, or part of one."""
+
+    @property
+    def slots(self) -> Tensor:
+        """[T] of int64."""
+
+    @property
+    def sin(self) -> Tensor:
+        """[T, rope_dim]."""
+
+    @property
+    def cos(self) -> Tensor:
+        """[T, rope_dim]."""
+
+    @property
+    def positions(self) -> Tensor:
+        """[T] of int64."""
 
 
 class Sources(NamedTuple):
@@ -25,6 +43,37 @@ class Sources(NamedTuple):
     queries: Tensor | None
     normed: Tensor | None
     gates: Tensor
+
+
+class MainQueries(NamedTuple):
+    """Of T new tokens, to be attended with.
+
+    Parameters
+    ----------
+    sources : Sources
+    query, query_rope : Tensor [T, N, latent], [T, N, rope_dim]
+    normed : Tensor [T, ...]
+        what index queries are made of
+    """
+
+    sources: Sources
+    query: Tensor
+    query_rope: Tensor
+    normed: Tensor
+
+
+class IndexQueries(NamedTuple):
+    """Of T new tokens, to select with.
+
+    Parameters
+    ----------
+    query : Tensor [T, Ni, Di]
+    weights : Tensor [T, Ni]
+        of heads
+    """
+
+    query: Tensor
+    weights: Tensor
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -50,7 +99,7 @@ torch.library.custom_op("tamis_nn::rms_norm", rms_norm, mutates_args=())
 torch.library.register_fake("tamis_nn::rms_norm", _fake_rms_norm)
 
 
-def scale_of(step: Step, scale: Tensor) -> Tensor:
+def scale_of(places: Places, scale: Tensor) -> Tensor:
     """[T, heads, 1]: `scale[0]` times the logarithm of a token's position, plus `scale[1]`."""
-    logarithm = (step.positions + 1).float().log()[:, None]
+    logarithm = (places.positions + 1).float().log()[:, None]
     return (logarithm * scale[0] + scale[1])[..., None]

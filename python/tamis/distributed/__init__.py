@@ -1,0 +1,25 @@
+"""Sequences whose keys lie on several machines, over torch.distributed."""
+
+from tamis.distributed.cache import DealtCache
+from tamis.distributed.deepseek import DealtSparseAttention
+from tamis.distributed.errors import RankLost, RemoteError
+from tamis.distributed.group import Call, ContextGroup
+from tamis.distributed.layout import Layout
+from tamis.distributed.step import DealtStep
+from tamis.distributed.table import DealtRows, DealtTable
+from tamis.distributed.zigzag import unzigzag, zigzag
+
+__all__ = [
+    "Call",
+    "ContextGroup",
+    "DealtCache",
+    "DealtRows",
+    "DealtSparseAttention",
+    "DealtStep",
+    "DealtTable",
+    "Layout",
+    "RankLost",
+    "RemoteError",
+    "unzigzag",
+    "zigzag",
+]

@@ -1,0 +1,281 @@
+"""Attention to selected keys that lie on several ranks."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+
+import tamis.torch  # noqa: F401  (registers torch.ops.tamis)
+from tamis.distributed.group import Call, ContextGroup
+from tamis.distributed.states import (
+    Node,
+    State,
+    climb,
+    heads_of,
+    nodes_left,
+    root,
+    state_bytes,
+    unpacked,
+)
+from tamis.distributed.step import shard_keys, shard_pool
+from tamis.distributed.table import DealtRows
+
+Mode: TypeAlias = Literal["states", "rows"]
+
+
+class Latent(NamedTuple):
+    """Queries and cached rows of attention in the latent space.
+
+    Parameters
+    ----------
+    query, query_rope : Tensor [T, N, D], [T, N, R]
+        R may be 0
+    key, key_rope : Tensor [pages, page_size, 1, ...]
+        this rank's pools
+    scale : float
+    sinks : Tensor [N] of float32, optional
+    """
+
+    query: Tensor
+    query_rope: Tensor
+    key: Tensor
+    key_rope: Tensor
+    scale: float
+    sinks: Tensor | None = None
+
+    def of_heads(self, heads: slice) -> Latent:
+        """Some heads alone."""
+        return self._replace(
+            query=self.query[:, heads],
+            query_rope=self.query_rope[:, heads],
+            sinks=None if self.sinks is None else self.sinks[heads],
+        )
+
+    def of_tokens(self, tokens: Tensor) -> Latent:
+        """Some tokens alone."""
+        return self._replace(query=self.query[tokens], query_rope=self.query_rope[tokens])
+
+
+def attend_by_states(
+    group: ContextGroup,
+    call: Call,
+    latent: Latent,
+    selected: Tensor,
+    rows: DealtRows,
+    tokens: list[Tensor] | None = None,
+) -> Tensor:
+    """Every rank attends to its own keys; states are merged shard by shard, in one fixed tree.
+
+    Errors are those of one call that rounds its output once; bits depend on the number of shards
+    and not on how many ranks hold them.
+
+    Parameters
+    ----------
+    group, call
+        of all ranks
+    latent : Latent
+        queries of all T tokens, the same on all ranks
+    selected : Tensor [T, K] of int32
+        positions, the same on all ranks
+    rows : DealtRows
+        of the step
+    tokens : list of Tensor, optional
+        which of the T tokens each rank gets; by default all, but a share of the heads
+
+    Returns
+    -------
+    Tensor [T or tokens, own heads or N, D]
+        in the dtype of queries
+    """
+    layout, rank, world = group.layout, group.rank, group.world
+    count, heads, dim = latent.query.shape
+    everything = slice(None)
+    leaves = {
+        Node(0, shard): _attend_to_shard(group, latent, selected, rows, shard)
+        for shard in layout.held(rank)
+    }
+    left = climb(leaves, layout.shards)
+    shares: list[tuple[slice | Tensor, slice]]
+    if tokens is None:
+        shares = [(everything, part) for part in heads_of(heads, world)]
+        own = count, shares[rank][1].stop - shares[rank][1].start
+    else:
+        shares = [(part, everything) for part in tokens]
+        own = len(tokens[rank]), heads
+    nodes = [nodes_left(layout.held(other), layout.shards) for other in range(world)]
+    got = call.exchange(
+        [
+            torch.cat([left[node].rows(*share).packed() for node in nodes[rank]])
+            for share in shares
+        ],
+        [len(of) * state_bytes(*own, dim) for of in nodes],
+    )
+    parts = [
+        {
+            node: unpacked(message, *own, dim)
+            for node, message in zip(of, part.chunk(len(of)), strict=True)
+        }
+        for of, part in zip(nodes, got, strict=True)
+    ]
+    return root(parts, layout.shards).out.to(latent.query.dtype)
+
+
+def states_message(
+    group: ContextGroup, tokens: int, heads: int, dim: int
+) -> tuple[list[int], list[int]]:
+    """Bytes of states for each rank and from each, where ranks share the heads of all tokens."""
+    layout, world = group.layout, group.world
+    nodes = [len(nodes_left(layout.held(rank), layout.shards)) for rank in range(world)]
+    shares = [part.stop - part.start for part in heads_of(heads, world)]
+    to = [nodes[group.rank] * state_bytes(tokens, share, dim) for share in shares]
+    return to, [count * state_bytes(tokens, shares[group.rank], dim) for count in nodes]
+
+
+def _attend_to_shard(
+    group: ContextGroup,
+    latent: Latent,
+    selected: Tensor,
+    rows: DealtRows,
+    shard: int,
+) -> State:
+    layout = group.layout
+    keys = shard_keys(layout, shard, rows)
+    listed = torch.ops.tamis.localize_indices(
+        selected, rank=shard, world=layout.shards, interleave=layout.page_size
+    )[0]
+    rotated = latent.query_rope.shape[-1] > 0
+    pools = [shard_pool(layout, group.rank, shard, pool) for pool in (latent.key, latent.key_rope)]
+    return State(
+        *torch.ops.tamis.sparse_flash_attention(
+            latent.query,
+            pools[0],
+            listed[:, None],
+            scale_value=latent.scale,
+            query_rope=latent.query_rope if rotated else None,
+            key_rope=pools[1] if rotated else None,
+            sinks=latent.sinks if shard == 0 else None,
+            sparse_mode=0,
+            block_table=keys.block_table,
+            actual_seq_lengths_query=keys.ends,
+            actual_seq_lengths_kv=keys.lengths,
+            layout_query="TND",
+            layout_kv="PA_BSND",
+            return_softmax_lse=True,
+            accuracy="fp32",
+            out_dtype="float32",
+        )
+    )
+
+
+# Fewer heads of 16 bits than these have products in fp32, whose bits are others'.
+_LEAST_HEADS = 8
+
+
+def require_rows(dtype: torch.dtype, heads: int, world: int) -> None:
+    """Whether `attend_by_rows` has one rank's bits where ranks share the heads of a token.
+
+    Raises
+    ------
+    ValueError
+        A rank would have fewer heads than have those bits.
+    """
+    least = min(part.stop - part.start for part in heads_of(heads, world))
+    if world > 1 and dtype != torch.float32 and least < _LEAST_HEADS:
+        raise ValueError(
+            f'mode: expected "states", or at least {_LEAST_HEADS} heads on every rank with "rows" '
+            f"in {dtype}, got {least} of {heads} on one of {world}"
+        )
+
+
+def attend_by_rows(
+    group: ContextGroup,
+    call: Call,
+    latent: Latent,
+    selected: Tensor,
+    rows: DealtRows,
+    tokens: Tensor | None = None,
+) -> Tensor:
+    """Selected rows come from the ranks that hold them; attention to them is one call's, bit for bit.
+
+    Parameters
+    ----------
+    group, call
+        of all ranks
+    latent : Latent
+        queries of all T tokens, the same on all ranks, or those of `tokens` alone
+    selected : Tensor [T or tokens, K] of int32
+        positions of the same
+    rows : DealtRows
+        of the step
+    tokens : Tensor, optional
+        which of the T tokens this rank computes, ascending; by default all, but a share of heads
+
+    Returns
+    -------
+    Tensor [T or tokens, own heads or N, D]
+
+    Raises
+    ------
+    ValueError
+        As `require_rows`, without `tokens`.
+    """
+    layout, heads = group.layout, latent.query.shape[1]
+    sequence = _sequences(rows.ends, tokens)
+    listed = selected >= 0
+    codes = (sequence[:, None] << 32 | selected.long())[listed]
+    wanted, places = torch.unique(codes, return_inverse=True)
+    owner = layout.owner(wanted & 0xFFFFFFFF)
+    asked = [wanted[owner == rank] for rank in range(group.world)]
+    if tokens is None:
+        latent = latent.of_heads(heads_of(heads, group.world)[group.rank])
+        mine = [asked[group.rank]] * group.world  # all ask for the same
+    else:
+        counts = [torch.tensor([len(part)]) for part in asked]
+        sizes = [int(part.view(torch.int64)) * 8 for part in call.exchange(counts)]
+        mine = [part.view(torch.int64) for part in call.exchange(asked, sizes)]
+    width = latent.key.shape[-1] + latent.key_rope.shape[-1]
+    row_bytes = width * latent.key.element_size()
+    got = call.exchange(
+        [_rows_of(group, latent, part, rows) for part in mine],
+        [len(part) * row_bytes for part in asked],
+    )
+    pool = latent.key.new_empty(len(wanted), width)
+    for rank, part in enumerate(got):
+        pool[owner == rank] = part.view(pool.dtype).view(len(asked[rank]), width)
+    places_of = torch.full_like(selected, -1)
+    places_of[listed] = places.int()
+    key, key_rope = pool.split([latent.key.shape[-1], latent.key_rope.shape[-1]], 1)
+    rotated = key_rope.shape[1] > 0
+    out: Tensor = torch.ops.tamis.sparse_flash_attention(
+        latent.query,
+        key[:, None],
+        places_of[:, None],
+        scale_value=latent.scale,
+        query_rope=latent.query_rope if rotated else None,
+        key_rope=key_rope[:, None] if rotated else None,
+        sinks=latent.sinks,
+        sparse_mode=0,
+        actual_seq_lengths_query=torch.tensor([len(selected)], dtype=torch.int32),
+        actual_seq_lengths_kv=torch.tensor([len(wanted)], dtype=torch.int32),
+        layout_query="TND",
+        layout_kv="TND",
+    )[0]
+    return out
+
+
+def _sequences(ends: Tensor, tokens: Tensor | None) -> Tensor:
+    """Whose each token is."""
+    places = torch.arange(int(ends[-1])) if tokens is None else tokens
+    return torch.searchsorted(ends.long(), places, right=True)
+
+
+def _rows_of(group: ContextGroup, latent: Latent, codes: Tensor, rows: DealtRows) -> Tensor:
+    """[n, D + R]: rows that this rank holds."""
+    local = group.layout.local(codes & 0xFFFFFFFF, group.rank)
+    page_size = latent.key.shape[1]
+    page = rows.block_table[codes >> 32, local // page_size].long()
+    slots = page * page_size + local % page_size
+    pools = [pool.flatten(0, 2)[slots] for pool in (latent.key, latent.key_rope)]
+    return torch.cat(pools, 1)

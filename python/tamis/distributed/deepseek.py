@@ -1,0 +1,287 @@
+"""The attention of DeepSeek-V3.2 over the ranks of a group."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Literal, TypeAlias, get_args
+
+import torch
+from torch import Tensor
+
+from tamis.distributed.attention import (
+    Latent,
+    Mode,
+    attend_by_rows,
+    attend_by_states,
+    require_rows,
+    states_message,
+)
+from tamis.distributed.cache import DealtCache
+from tamis.distributed.group import Call, ContextGroup
+from tamis.distributed.selection import Selection, best_of
+from tamis.distributed.shares import shares_of
+from tamis.distributed.states import heads_of
+from tamis.distributed.step import DealtStep, new_step, pick, rank_keys, whole_keys
+from tamis.distributed.table import DealtTable
+from tamis.distributed.transport import as_bytes
+from tamis.nn.counts import Counts
+from tamis.nn.deepseek import DeepSeekSparseAttention
+from tamis.nn.deepseek_sources import MainQueries
+
+IndexKeys: TypeAlias = Literal["dealt", "replicated"]
+_Work: TypeAlias = Callable[[Call, Tensor, DealtStep, DealtCache], Tensor]
+
+
+class DealtSparseAttention(torch.nn.Module):
+    """A DeepSeek layer whose cache lies on all ranks of a group, each a share of every sequence.
+
+    Two ways in: `forward`, where every rank has the hidden states of all new tokens, as in
+    decoding; and `prefill`, where ranks share the tokens of a chunk by `zigzag`. Both append to the
+    same cache. Selection is that of one rank, bit for bit. Making one is a collective: sizes,
+    dtypes and a checksum of the weights are compared.
+
+    Parameters
+    ----------
+    layer : DeepSeekSparseAttention
+        with an indexer; the same weights on all ranks
+    group : ContextGroup
+    mode : {"states", "rows"}
+        "states": every rank attends to its own keys in fp32, and states are merged: few bytes, an
+        error like that of one rank, the same bits on any number of ranks with as many shards.
+        "rows": selected rows are fetched: many bytes, the bits of one rank
+    index_keys : {"dealt", "replicated"}
+        whether index keys lie on all ranks in parts, or each rank has all of them: then nothing is
+        sent to select, and every rank looks at all keys
+    rounds : {2, 1}
+        of messages to select, see `Selection`
+
+    Raises
+    ------
+    ValueError
+        No such option; or ranks differ.
+    """
+
+    def __init__(
+        self,
+        layer: DeepSeekSparseAttention,
+        group: ContextGroup,
+        *,
+        mode: Mode = "states",
+        index_keys: IndexKeys = "dealt",
+        rounds: Literal[2, 1] = 2,
+    ) -> None:
+        super().__init__()
+        if not layer.flavour.indexer:
+            raise ValueError("layer: expected one with an indexer, got one without")
+        for name, value, known in (
+            ("mode", mode, get_args(Mode)),
+            ("index_keys", index_keys, get_args(IndexKeys)),
+            ("rounds", rounds, (2, 1)),
+        ):
+            if value not in known:
+                raise ValueError(f"{name}: expected {', '.join(map(str, known))}, got {value}")
+        self.layer, self.group, self.mode, self.index_keys = layer, group, mode, index_keys
+        self.heads = layer.w_uk.shape[0]
+        self._replicated = ("index_k",) if index_keys == "replicated" else ()
+        self._selection = Selection(group, layer.topk, rounds)
+        group.require_equal(
+            layer=repr(layer),
+            mode=mode,
+            index_keys=index_keys,
+            rounds=rounds,
+            weights=_checksum(layer),
+        )
+
+    def make_table(self, *, sequences: int, tokens: int) -> DealtTable:
+        """Lengths and pages for this layer's cache, and those of all others of a model."""
+        replicated = bool(self._replicated)
+        return DealtTable(self.group, sequences=sequences, tokens=tokens, replicated=replicated)
+
+    def make_cache(self, table: DealtTable) -> DealtCache:
+        """An empty cache of this rank."""
+        rows, dtype = self.layer.cache_rows, self.layer.w_dkv_kr.dtype
+        return DealtCache(rows, table, dtype=dtype, replicated=self._replicated)
+
+    def step(self, counts: Counts, table: DealtTable) -> DealtStep:
+        """Makes room for new tokens in the caches of all layers that share a table: a collective.
+
+        Raises
+        ------
+        RemoteError
+            A rank has other counts or lengths, or no room; nothing has changed anywhere.
+        """
+        step = new_step(counts, table, self.layer.rope, self.layer.w_dkv_kr.dtype)
+        table.commit(step.rows)
+        return step
+
+    def forward(self, x: Tensor, counts: Counts | DealtStep, cache: DealtCache) -> Tensor:
+        """Attention of new tokens, whose hidden states every rank has.
+
+        Parameters
+        ----------
+        x : Tensor [sum(counts), H]
+            the same on all ranks
+        counts : sequence or array of int, or DealtStep
+            new tokens of each sequence, which are appended; or what `step` made of them
+        cache : DealtCache
+
+        Returns
+        -------
+        Tensor [sum(counts), H]
+            the same on all ranks
+
+        Raises
+        ------
+        ValueError
+            On all ranks: with mode "rows" and 16 bits a rank has too few heads for the bits of one.
+        RemoteError
+            A rank was given something wrong, or had other counts or lengths. Lengths are as before,
+            and the next call is right.
+        RankLost
+            A rank does not answer; the group is dead.
+        """
+        return self._run(x, counts, cache, self._forward, shared=False)
+
+    def attend(self, x: Tensor, counts: Counts | DealtStep, cache: DealtCache) -> Tensor:
+        """As `forward`, but in the latent space, of this rank's heads: [T, own heads, latent]."""
+        return self._run(x, counts, cache, lambda *given: self._attend(*given)[0], shared=False)
+
+    def prefill(self, x: Tensor, counts: Counts | DealtStep, cache: DealtCache) -> Tensor:
+        """Attention of new tokens that ranks share by `zigzag`: long chunks.
+
+        Parameters
+        ----------
+        x : Tensor [own tokens, H]
+            hidden states of `zigzag(counts, rank, world)`
+        counts, cache
+            as `forward`: those of all tokens
+
+        Returns
+        -------
+        Tensor [own tokens, H]
+            `unzigzag` puts those of all ranks in order
+        """
+        return self._run(x, counts, cache, self._prefill, shared=True)
+
+    def _run(
+        self, x: Tensor, counts: Counts | DealtStep, cache: DealtCache, work: _Work, *, shared: bool
+    ) -> Tensor:
+        if isinstance(counts, DealtStep):
+            step = counts
+        else:
+            step = new_step(counts, cache.table, self.layer.rope, self.layer.w_dkv_kr.dtype)
+        with self._prefill_call(step) if shared else self._call(step) as call:
+            out = work(call, x, step, cache)
+        if step is not counts:
+            cache.table.commit(step.rows)
+        return out
+
+    # --- every rank has all tokens -------------------------------------------------------------
+
+    def _call(self, step: DealtStep) -> Call:
+        if self.mode == "rows":
+            require_rows(self.layer.w_dkv_kr.dtype, self.heads, self.group.world)
+        tokens = len(step.rows.positions)
+        if self.index_keys == "dealt":
+            return self.group.alike(self._selection.message_bytes(tokens))
+        if self.mode == "states":
+            dim = self.layer.w_uk.shape[2]
+            return self.group.call(*states_message(self.group, tokens, self.heads, dim))
+        return self.group.alike(0)
+
+    def _forward(self, call: Call, x: Tensor, step: DealtStep, cache: DealtCache) -> Tensor:
+        latent, main = self._attend(call, x, step, cache)
+        heads = heads_of(self.heads, self.group.world)
+        values = torch.einsum("tnl,nlv->tnv", latent, self.layer.w_uv[heads[self.group.rank]])
+        head_bytes = len(x) * values.shape[-1] * values.element_size()
+        parts = call.gather(values, [(part.stop - part.start) * head_bytes for part in heads])
+        shape = len(x), -1, values.shape[-1]
+        whole = torch.cat([part.view(values.dtype).view(shape) for part in parts], 1)
+        return self.layer.finish(main.sources, whole)
+
+    def _attend(
+        self, call: Call, x: Tensor, step: DealtStep, cache: DealtCache
+    ) -> tuple[Tensor, MainQueries]:
+        rows, pools, layer = step.rows, cache.tensors, self.layer
+        main = layer.main_prolog(x, step.part(rows.slots), pools["kv"], pools["kr"])
+        index_k = pools["index_k"]
+        if self.index_keys == "dealt":
+            index = layer.index_prolog(x, main.normed, step.part(rows.slots), index_k)
+            keys = rank_keys(self.group.layout, self.group.rank, rows)
+            selected = self._selection(call, index.query, index_k, index.weights, keys)
+        else:
+            assert rows.whole is not None
+            index = layer.index_prolog(x, main.normed, step.part(rows.whole.slots), index_k)
+            selected = best_of(index.query, index_k, index.weights, whole_keys(rows), layer.topk)
+            if self.mode == "rows":
+                call.agree()
+        latent = self._latent(main, pools)
+        if self.mode == "states":
+            out = attend_by_states(self.group, call, latent, selected.indices, rows)
+        else:
+            out = attend_by_rows(self.group, call, latent, selected.indices, rows)
+        return out, main
+
+    def _latent(self, main: MainQueries, pools: Mapping[str, Tensor]) -> Latent:
+        return Latent(
+            main.query,
+            main.query_rope,
+            pools["kv"],
+            pools["kr"],
+            self.layer.scale_value,
+            self.layer.sinks,
+        )
+
+    # --- ranks share the tokens ----------------------------------------------------------------
+
+    def _prefill_call(self, step: DealtStep) -> Call:
+        rows = self.layer.cache_rows
+        names = [name for name in rows if name not in self._replicated]
+        row_bytes = sum(rows[name][1] for name in names) * self.layer.w_dkv_kr.dtype.itemsize
+        return self.group.call(*shares_of(self.group, step).row_sizes(row_bytes))
+
+    def _prefill(self, call: Call, x: Tensor, step: DealtStep, cache: DealtCache) -> Tensor:
+        group, rows, layer, pools = self.group, step.rows, self.layer, cache.tensors
+        shares = shares_of(group, step)
+        own = shares.own
+        if len(x) != len(own):
+            raise ValueError(f"x: expected {len(own)} rows, this rank's by zigzag, got {len(x)}")
+        part = step.part(torch.arange(len(own)), own)
+        new = {
+            name: pool.new_empty(len(own), 1, *pool.shape[2:]) for name, pool in pools.items()
+        }
+        main = layer.main_prolog(x, part, new["kv"], new["kr"])
+        index = layer.index_prolog(x, main.normed, part, new["index_k"])
+        dealt = [name for name in pools if name not in self._replicated]
+        shares.put(call, step, [new[name] for name in dealt], [pools[name] for name in dealt])
+        index_k = pools["index_k"]
+        if self.index_keys == "dealt":
+            keys = rank_keys(group.layout, group.rank, rows)
+            query, weights = (shares.gather(call, given) for given in index)
+            selected = self._selection(call, query, index_k, weights, keys, shares.tokens)
+        else:
+            assert rows.whole is not None
+            index_k.flatten(0, 1)[rows.whole.slots] = shares.gather(call, new["index_k"])[:, 0]
+            keys = pick(whole_keys(rows), own)
+            selected = best_of(index.query, index_k, index.weights, keys, layer.topk)
+        latent, listed = self._latent(main, pools), selected.indices
+        if self.mode == "states":
+            latent = latent._replace(
+                query=shares.gather(call, latent.query),
+                query_rope=shares.gather(call, latent.query_rope),
+            )
+            listed = shares.gather(call, listed)
+            out = attend_by_states(group, call, latent, listed, rows, shares.tokens)
+        else:
+            out = attend_by_rows(group, call, latent, listed, rows, own)
+        return layer.finish(main.sources, torch.einsum("tnl,nlv->tnv", out, layer.w_uv))
+
+
+def _checksum(layer: torch.nn.Module) -> int:
+    """Of all weights, names, and places of their bytes."""
+    found = 0
+    for name, parameter in layer.named_parameters():
+        found = zlib.crc32(name.encode(), found)
+        found = zlib.crc32(as_bytes(parameter.detach()).numpy(), found)
+    return found

@@ -1,0 +1,104 @@
+"""Attention over keys of all ranks, by states that are merged in one fixed tree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+import tamis.torch  # noqa: F401  (registers torch.ops.tamis)
+
+
+class State(NamedTuple):
+    """Attention of rows to some keys.
+
+    Parameters
+    ----------
+    out : Tensor [T, N, D] of float32
+    maximum, total : Tensor [T, N] of float32
+        largest score, natural logarithm, and sum of exp(score - maximum); -inf and 0 of no keys
+    """
+
+    out: Tensor
+    maximum: Tensor
+    total: Tensor
+
+    def rows(self, tokens: slice | Tensor, heads: slice) -> State:
+        """Of some tokens and heads."""
+        return State(*(part[tokens][:, heads] for part in self))
+
+    def packed(self) -> Tensor:
+        """One message."""
+        return torch.cat([part.reshape(-1) for part in self])
+
+
+def state_bytes(tokens: int, heads: int, dim: int) -> int:
+    """Of one packed state."""
+    return tokens * heads * (dim + 2) * 4
+
+
+def unpacked(message: Tensor, tokens: int, heads: int, dim: int) -> State:
+    """The inverse of `State.packed`, from bytes."""
+    flat, rows = message.view(torch.float32), tokens * heads
+    out, maximum, total = flat.split([rows * dim, rows, rows])
+    return State(
+        out.view(tokens, heads, dim), maximum.view(tokens, heads), total.view(tokens, heads)
+    )
+
+
+class Node(NamedTuple):
+    """One of a binary tree over shards: of the leaves `index << level` to the next one's."""
+
+    level: int
+    index: int
+
+
+def merged(first: State, second: State) -> State:
+    """Attention to the keys of both."""
+    parts = (torch.stack(pair) for pair in zip(first, second, strict=True))
+    return State(*torch.ops.tamis.merge_attention_states(*parts))
+
+
+def climb(states: Mapping[Node, State], shards: int) -> dict[Node, State]:
+    """Merges neighbours as far as they go; what is left covers the same leaves.
+
+    The tree is the same for every number of ranks: a node's state is that of its two children, or
+    of one where the tree has no second.
+    """
+    left, level, width = dict(states), 0, shards
+    while width > 1:
+        for index in range((width + 1) // 2):
+            children = Node(level, 2 * index), Node(level, 2 * index + 1)
+            present = [child for child in children if child in left]
+            if len(present) == (2 if children[1].index < width else 1):
+                found = [left.pop(child) for child in present]
+                left[Node(level + 1, index)] = merged(*found) if len(found) == 2 else found[0]
+        level, width = level + 1, (width + 1) // 2
+    return left
+
+
+def nodes_left(held: range, shards: int) -> list[Node]:
+    """Of `climb` over the leaves of one rank."""
+    left, level, width = {Node(0, shard) for shard in held}, 0, shards
+    while width > 1:
+        for index in range((width + 1) // 2):
+            children = {Node(level, i) for i in (2 * index, 2 * index + 1) if i < width}
+            if children <= left:
+                left = (left - children) | {Node(level + 1, index)}
+        level, width = level + 1, (width + 1) // 2
+    return sorted(left)
+
+
+def heads_of(heads: int, world: int) -> list[slice]:
+    """Heads of each rank, neighbours, as equal as they can be."""
+    edges = [heads * rank // world for rank in range(world + 1)]
+    return [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+
+
+def root(parts: Sequence[Mapping[Node, State]], shards: int) -> State:
+    """The state over all shards, from what every rank has left."""
+    states = {node: state for part in parts for node, state in part.items()}
+    (whole,) = climb(states, shards).values()
+    return whole

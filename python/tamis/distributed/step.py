@@ -1,0 +1,114 @@
+"""A step of a model, as one rank sees it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tamis.distributed.layout import Layout
+from tamis.distributed.table import DealtRows, DealtTable
+from tamis.nn.counts import Counts, as_counts
+from tamis.nn.rope import Rope
+
+
+class Part(NamedTuple):
+    """Some of a step's tokens, as a prolog takes them: `tamis.nn.deepseek_sources.Places`."""
+
+    slots: Tensor
+    sin: Tensor
+    cos: Tensor
+    positions: Tensor
+
+
+class DealtStep(NamedTuple):
+    """What all layers of a model take in one step: T new tokens of B sequences.
+
+    Parameters
+    ----------
+    rows : DealtRows
+        where they go
+    counts : list of int
+        new tokens of each sequence
+    sin, cos : Tensor [T, rope_dim]
+        of their positions
+    """
+
+    rows: DealtRows
+    counts: list[int]
+    sin: Tensor
+    cos: Tensor
+
+    def part(self, slots: Tensor, tokens: Tensor | None = None) -> Part:
+        """All tokens, or some, with slots to put their rows into."""
+        turn = self.sin, self.cos, self.rows.positions
+        return Part(slots, *(turn if tokens is None else (part[tokens] for part in turn)))
+
+
+def new_step(counts: Counts, table: DealtTable, rope: Rope, dtype: torch.dtype) -> DealtStep:
+    """Reserves room for new tokens on all ranks, or on none: a collective.
+
+    Raises
+    ------
+    RemoteError
+        A rank has other counts or lengths, or no room.
+    """
+    with table.group.alike(0) as call:
+        rows = table.reserve(counts)
+        call.agree((table.lengths, rows.lengths.tolist()))
+    sin, cos = torch.ops.tamis_nn.turn(
+        rows.positions, rope.frequencies, rope.attention_factor, dtype
+    )
+    return DealtStep(rows, as_counts("counts", counts), sin, cos)
+
+
+class Keys(NamedTuple):
+    """What T query tokens of B sequences may look at, as the operators take it.
+
+    Parameters
+    ----------
+    ends : Tensor [B] of int32
+        where the tokens of each sequence end among the T
+    lengths : Tensor [B] of int32
+        keys of each sequence that lie here
+    limits : Tensor [T] of int32
+        how many of those each token sees, the first ones
+    block_table : Tensor [B, pages] of int32
+    """
+
+    ends: Tensor
+    lengths: Tensor
+    limits: Tensor
+    block_table: Tensor
+
+
+def rank_keys(layout: Layout, rank: int, rows: DealtRows) -> Keys:
+    """Of all shards that a rank holds, in the order of the sequence."""
+    limits = layout.local_length(rows.positions + 1, rank).int()
+    return Keys(rows.ends, rows.own.lengths, limits, rows.block_table)
+
+
+def shard_keys(layout: Layout, shard: int, rows: DealtRows) -> Keys:
+    """Of one shard that this rank holds."""
+    lengths = layout.shard_length(rows.lengths, shard)
+    limits = layout.shard_length(rows.positions + 1, shard).int()
+    return Keys(rows.ends, lengths, limits, rows.block_table)
+
+
+def whole_keys(rows: DealtRows) -> Keys:
+    """Of rows that every rank holds."""
+    assert rows.whole_block_table is not None
+    return Keys(rows.ends, rows.lengths, (rows.positions + 1).int(), rows.whole_block_table)
+
+
+def shard_pool(layout: Layout, rank: int, shard: int, pool: Tensor) -> Tensor:
+    """The rows of one shard in a rank's pool [pages, held * page_size, ...]: a view."""
+    held = layout.held(rank)
+    return pool.unflatten(1, (len(held), layout.page_size))[:, shard - held.start]
+
+
+def pick(keys: Keys, tokens: Tensor) -> Keys:
+    """For some of the T tokens alone, ascending."""
+    counts = torch.searchsorted(tokens, keys.ends.long()).int()
+    return Keys(counts, keys.lengths, keys.limits[tokens], keys.block_table)
