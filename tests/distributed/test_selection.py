@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,8 +71,8 @@ def one_call(case: Case, count: int) -> Selected:
         query,
         torch.cat(case.keys()),
         weights,
-        actual_seq_lengths_query=list(accumulate(case.new)),
-        actual_seq_lengths_key=list(accumulate(case.lengths())),
+        actual_seq_lengths_query=torch.tensor(case.new).cumsum(0),
+        actual_seq_lengths_key=torch.tensor(case.lengths()).cumsum(0),
         layout_query="TND",
         layout_key="TND",
         sparse_count=count,

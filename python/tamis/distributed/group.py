@@ -81,7 +81,11 @@ class ContextGroup:
         given = group.get_group() if isinstance(group, DeviceMesh) else group
         if given is None and dist.is_available() and dist.is_initialized():
             given = dist.group.WORLD
-        self._transport = Transport(_own_group(given, timeout, join_timeout))
+        if given is not None and dist.get_world_size(given) == 1:
+            given = None
+        if given is not None:
+            _meet(given, join_timeout)
+        self._transport = Transport(given, timeout)
         self.rank, self.world = self._transport.rank, self._transport.world
         wanted = self.world if shards is None else shards
         self.layout = Layout(wanted, page_size, self.world)
@@ -278,24 +282,14 @@ class Call:
         return [bytes(part.tolist()).rstrip(b"\0").decode(errors="replace") for part in got]
 
 
-def _own_group(
-    group: ProcessGroup | None, timeout: float, join_timeout: float
-) -> ProcessGroup | None:
-    """A group of the same ranks, whose collectives wait no longer than `timeout`."""
-    if group is None or dist.get_world_size(group) == 1:
-        return None
+def _meet(group: ProcessGroup, timeout: float) -> None:
+    """Waits for all ranks, which may have far to come."""
     if dist.get_backend(group) != "gloo":
-        return group
+        return
     try:
-        dist.monitored_barrier(group, timedelta(seconds=join_timeout), wait_all_ranks=True)
+        dist.monitored_barrier(group, timedelta(seconds=timeout), wait_all_ranks=True)
     except RuntimeError as error:
         raise RankLost((), 0, str(error).splitlines()[0]) from error
-    ranks = dist.get_process_group_ranks(group)
-    own = dist.new_group(
-        ranks, timedelta(seconds=timeout), backend="gloo", use_local_synchronization=True
-    )
-    assert isinstance(own, ProcessGroup)
-    return own
 
 
 def _level() -> str:

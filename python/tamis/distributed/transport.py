@@ -9,7 +9,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.distributed_c10d import ProcessGroup
+from torch.distributed.distributed_c10d import Backend, ProcessGroup, ProcessGroupGloo, Store
 
 from tamis.distributed.errors import RankLost, RemoteError
 
@@ -31,13 +31,22 @@ class Transport:
     Parameters
     ----------
     group : ProcessGroup, optional
-        None: there is one rank
+        whose ranks these are; None: there is one. Of a gloo group the connections are new ones,
+        which may fail and end without it; of another its own
+    timeout : float
+        seconds to wait for a rank, over gloo
     """
 
-    def __init__(self, group: ProcessGroup | None) -> None:
-        self.group = group
+    def __init__(self, group: ProcessGroup | None, timeout: float) -> None:
         self.rank = 0 if group is None else dist.get_rank(group)
         self.world = 1 if group is None else dist.get_world_size(group)
+        self.store: Store | None = None
+        self.group: Backend | ProcessGroup | None = group
+        if group is not None and dist.get_backend(group) == "gloo":
+            self.store = _own_store(group, self.rank)
+            self.group = ProcessGroupGloo(
+                self.store, self.rank, self.world, timedelta(seconds=timeout)
+            )
         self.step = 0
         self.sent = 0  # bytes handed over for other ranks
         self.dead: RankLost | RemoteError | None = None
@@ -63,13 +72,13 @@ class Transport:
         RemoteError
             A rank gave up in the middle of a call: the group is dead.
         """
-        if self.group is None:
-            return send
         if self.dead is not None:
             raise self.dead
+        if self.group is None:
+            return send
         got = torch.empty(sum(of), dtype=torch.uint8)
         try:
-            dist.all_to_all_single(got, send, list(of), list(to), group=self.group)
+            self.group.alltoall_base(got, send, list(of), list(to)).wait()
         except RuntimeError as error:
             self.dead = self._blame(error)
             raise self.dead from error
@@ -85,11 +94,11 @@ class Transport:
         self._abort()
 
     def close(self) -> None:
-        """Ends the group of ranks; every later exchange is an error."""
-        if self.group is not None and self.dead is None:
+        """Ends the connections; every later exchange is an error."""
+        if self.dead is None:
             self.dead = RemoteError({self.rank: "the group is closed"})
-            if dist.get_backend(self.group) == "gloo":
-                dist.destroy_process_group(self.group)
+        if self.store is not None:
+            self.group = None
 
     def _blame(self, error: RuntimeError) -> RankLost | RemoteError:
         """Who noticed is alive; who does not say so in time is lost."""
@@ -115,36 +124,37 @@ class Transport:
         return RankLost(lost, self.step, reason)
 
     def _reports(self) -> dict[int, str]:
-        store, found = self._store(), {}
+        if self.store is None:
+            raise RuntimeError("this kind of group has none")
+        found = {}
         for rank in range(self.world):
-            key = f"tamis/end/{rank}"
-            if store.check([key]):
-                found[rank] = store.get(key).decode()
+            key = f"end/{rank}"
+            if self.store.check([key]):
+                found[rank] = self.store.get(key).decode()
         return found
 
     def _note(self, text: str) -> None:
+        if self.store is None:
+            return
         try:
-            store = self._store()
-            store.set_timeout(timedelta(seconds=_GRACE))
-            store.set(f"tamis/end/{self.rank}", text)
+            self.store.set_timeout(timedelta(seconds=_GRACE))
+            self.store.set(f"end/{self.rank}", text)
         except RuntimeError:
             pass  # its host may be what is lost: `_blame` says so
 
-    def _store(self) -> dist.Store:
-        """What the group's ranks met by."""
-        assert self.group is not None
-        store = self.group.get_group_store()
-        if store is None:
-            raise RuntimeError(f"a {dist.get_backend(self.group)} group has none")
-        return store
-
     def _abort(self) -> None:
         """Closes connections, so that others notice at once."""
-        assert self.group is not None
-        try:
-            self.group.abort()
-        except RuntimeError:
-            pass  # a backend without it: others wait for their timeout
+        if self.store is not None:
+            self.group = None
+
+
+def _own_store(group: ProcessGroup, rank: int) -> Store:
+    """Part of the store that a group's ranks met by, which no other transport uses."""
+    store, number = group.get_group_store(), torch.zeros(1, dtype=torch.int64)
+    if rank == 0:
+        number.fill_(store.add("tamis/transports", 1))
+    dist.broadcast(number, group_src=0, group=group)
+    return dist.PrefixStore(f"tamis/transport/{int(number)}", store)
 
 
 def said(error: BaseException) -> str:
