@@ -15,8 +15,8 @@ import torch
 import torch.distributed as dist
 
 
-def as_threads(world: int, work: Callable[..., Any], *arguments: Any) -> list[Any]:
-    """What `work(*arguments)` returns on each rank of torch's multi-threaded process group."""
+def as_threads(world: int, work: Callable[..., Any], *arguments: Any, **options: Any) -> list[Any]:
+    """What `work(*arguments, **options)` returns on each rank of torch's multi-threaded group."""
     from torch.testing._internal.distributed.multi_threaded_pg import (
         ProcessLocalGroup,
         _install_threaded_pg,
@@ -33,7 +33,7 @@ def as_threads(world: int, work: Callable[..., Any], *arguments: Any) -> list[An
     def rank_of(rank: int) -> None:
         try:
             dist.init_process_group("threaded", rank=rank, world_size=world, store=store)
-            results[rank] = work(*arguments)
+            results[rank] = work(*arguments, **options)
         except BaseException as error:
             failures.append(f"rank {rank}: {traceback.format_exc()}")
             ProcessLocalGroup.exception_handle(error)
@@ -59,6 +59,7 @@ def _process(
     path: str,
     work: Callable[..., Any],
     arguments: tuple[Any, ...],
+    options: dict[str, Any],
 ) -> None:
     torch.set_num_threads(1)
     store = dist.TCPStore("127.0.0.1", port, world, is_master=False)
@@ -66,7 +67,7 @@ def _process(
         "gloo", store=store, rank=rank, world_size=world, timeout=timedelta(seconds=60)
     )
     try:
-        result = ("returned", work(*arguments))
+        result = ("returned", work(*arguments, **options))
     except BaseException:
         result = ("raised", traceback.format_exc())
     torch.save(result, path)
@@ -78,18 +79,18 @@ class Processes:
     The store outlives any rank, as torchrun's does.
     """
 
-    def __init__(self, world: int, work: Callable[..., Any], *arguments: Any) -> None:
+    def __init__(
+        self, world: int, work: Callable[..., Any], *arguments: Any, **options: Any
+    ) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["torch", "torch.distributed", "tamis.distributed"])
         self._folder = tempfile.TemporaryDirectory()
-        self._store = dist.TCPStore(
-            "127.0.0.1", 0, world, is_master=True, wait_for_workers=False
-        )
+        self._store = dist.TCPStore("127.0.0.1", 0, world, is_master=True, wait_for_workers=False)
         self._paths = [Path(self._folder.name) / str(rank) for rank in range(world)]
         self.ranks = [
             context.Process(
                 target=_process,
-                args=(rank, world, self._store.port, str(path), work, arguments),
+                args=(rank, world, self._store.port, str(path), work, arguments, options),
                 daemon=True,
             )
             for rank, path in enumerate(self._paths)
@@ -112,6 +113,8 @@ class Processes:
         return found
 
 
-def as_processes(world: int, work: Callable[..., Any], *arguments: Any) -> list[Any]:
-    """What `work(*arguments)` returns on each rank of a gloo group of processes."""
-    return Processes(world, work, *arguments).results()
+def as_processes(
+    world: int, work: Callable[..., Any], *arguments: Any, **options: Any
+) -> list[Any]:
+    """What `work(*arguments, **options)` returns on each rank of a gloo group of processes."""
+    return Processes(world, work, *arguments, **options).results()

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import torch
+from ranks import as_processes, as_threads
 from torch import Tensor
 
 from tamis.distributed import ContextGroup, DealtTable
 from tamis.distributed.selection import Selected, Selection
 from tamis.distributed.step import rank_keys
-
-sys.path.insert(0, str(Path(__file__).parent))
-from ranks import as_processes, as_threads
 
 HEADS, DIM = 4, 32
 KINDS = ("random", "ties", "equal", "nan", "mostly_nan", "inf", "skew")
@@ -83,7 +79,7 @@ def one_call(case: Case, count: int) -> Selected:
 
 
 def fill(group: ContextGroup, case: Case) -> tuple[Tensor, Any]:
-    """This rank's index keys, NaN where no row lies, and the rows of the new tokens."""
+    """Index keys of this rank, NaN where no row lies, and the rows of the new tokens."""
     table = DealtTable(group, sequences=3, tokens=sum(case.lengths()) + 3 * group.layout.period)
     shape = table.own.pages, table.own.page_size, 1, DIM
     pool = torch.full(shape, float("nan"), dtype=case.dtype)
@@ -128,7 +124,9 @@ def cases_of(world: int, shards: int, page_size: int, dtype: torch.dtype) -> lis
     """Lengths that are no multiple of anything; short ones leave ranks without keys."""
     long, short = [page_size * world + 1237, 0, 37], [3, 0, 1]
     found = [Case(kind, dtype, page_size, shards, long, [4, 0, 3]) for kind in KINDS]
-    found += [Case("random", dtype, page_size, shards, short, new) for new in ([1, 0, 0], [2, 0, 9])]
+    found += [
+        Case("random", dtype, page_size, shards, short, new) for new in ([1, 0, 0], [2, 0, 9])
+    ]
     return [*found, Case("nan", dtype, page_size, shards, long, [300, 0, 1])]
 
 

@@ -106,10 +106,7 @@ def attend_by_states(
         own = len(tokens[rank]), heads
     nodes = [nodes_left(layout.held(other), layout.shards) for other in range(world)]
     got = call.exchange(
-        [
-            torch.cat([left[node].rows(*share).packed() for node in nodes[rank]])
-            for share in shares
-        ],
+        [torch.cat([left[node].rows(*share).packed() for node in nodes[rank]]) for share in shares],
         [len(of) * state_bytes(*own, dim) for of in nodes],
     )
     parts = [
@@ -197,7 +194,7 @@ def attend_by_rows(
     rows: DealtRows,
     tokens: Tensor | None = None,
 ) -> Tensor:
-    """Selected rows come from the ranks that hold them; attention to them is one call's, bit for bit.
+    """Fetches selected rows from the ranks that hold them: attention with the bits of one call.
 
     Parameters
     ----------

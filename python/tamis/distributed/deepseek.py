@@ -248,9 +248,7 @@ class DealtSparseAttention(torch.nn.Module):
         if len(x) != len(own):
             raise ValueError(f"x: expected {len(own)} rows, this rank's by zigzag, got {len(x)}")
         part = step.part(torch.arange(len(own)), own)
-        new = {
-            name: pool.new_empty(len(own), 1, *pool.shape[2:]) for name, pool in pools.items()
-        }
+        new = {name: pool.new_empty(len(own), 1, *pool.shape[2:]) for name, pool in pools.items()}
         main = layer.main_prolog(x, part, new["kv"], new["kr"])
         index = layer.index_prolog(x, main.normed, part, new["index_k"])
         dealt = [name for name in pools if name not in self._replicated]

@@ -19,7 +19,7 @@ class RemoteError(RuntimeError):
         super().__init__("; ".join(f"rank {rank}: {text}" for rank, text in self.messages.items()))
 
 
-class RankLost(RuntimeError):
+class RankLost(RuntimeError):  # noqa: N818  (names the ranks, as torch names its)
     """Ranks no longer answer: they were killed, are stopped, or cut off. The group is dead.
 
     Start again from a checkpoint, at any number of ranks.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -179,6 +179,7 @@ class Call:
         self._agreed = transport.world == 1
 
     def __enter__(self) -> Self:
+        """Counts the call."""
         self._transport.step += 1
         return self
 
@@ -188,6 +189,7 @@ class Call:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        """Tells the others of what went wrong here."""
         if error is None:
             assert self._agreed, "a call ends without its first message"
         elif isinstance(error, (RankLost, RemoteError)):

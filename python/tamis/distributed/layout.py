@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeVar
 
 from torch import Tensor
 
-Number = TypeVar("Number", int, Tensor)
+Number = TypeVar("Number", int, Tensor)  # positions, one or many
 
 
 class Layout(NamedTuple):
@@ -31,7 +31,7 @@ class Layout(NamedTuple):
     world: int
 
     def checked(self) -> Layout:
-        """This layout.
+        """The layout itself.
 
         Raises
         ------
@@ -40,9 +40,7 @@ class Layout(NamedTuple):
         """
         for name, least in (("page_size", 1), ("world", 1), ("shards", self.world)):
             if getattr(self, name) < least:
-                raise ValueError(
-                    f"{name}: expected at least {least}, got {getattr(self, name)}"
-                )
+                raise ValueError(f"{name}: expected at least {least}, got {getattr(self, name)}")
         return self
 
     @property
@@ -52,9 +50,7 @@ class Layout(NamedTuple):
 
     def held(self, rank: int) -> range:
         """Shards of a rank."""
-        return range(
-            rank * self.shards // self.world, (rank + 1) * self.shards // self.world
-        )
+        return range(rank * self.shards // self.world, (rank + 1) * self.shards // self.world)
 
     def owner(self, position: Number) -> Number:
         """The rank that holds a position."""
@@ -75,17 +71,16 @@ class Layout(NamedTuple):
 
     def local_length(self, length: Number, rank: int) -> Number:
         """How many of the first `length` positions a rank holds."""
-        return self._length(length, self.held(rank))
+        found: Number = self._length(length, self.held(rank))
+        return found
 
     def shard_length(self, length: Number, shard: int) -> Number:
         """How many of the first `length` positions a shard has."""
-        return self._length(length, range(shard, shard + 1))
+        found: Number = self._length(length, range(shard, shard + 1))
+        return found
 
     def _length(self, length: Number, held: range) -> Number:
         first, width = held.start * self.page_size, len(held) * self.page_size
         rest = length % self.period - first
-        if isinstance(rest, Tensor):
-            rest = rest.clamp(0, width)
-        else:
-            rest = min(max(rest, 0), width)
+        rest = rest.clamp(0, width) if isinstance(rest, Tensor) else min(max(rest, 0), width)
         return length // self.period * width + rest

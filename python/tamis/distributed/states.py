@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -49,10 +50,10 @@ def unpacked(message: Tensor, tokens: int, heads: int, dim: int) -> State:
 
 
 class Node(NamedTuple):
-    """One of a binary tree over shards: of the leaves `index << level` to the next one's."""
+    """One of a binary tree over shards: of the leaves from `place << level` to the next one's."""
 
     level: int
-    index: int
+    place: int
 
 
 def merged(first: State, second: State) -> State:
@@ -69,12 +70,12 @@ def climb(states: Mapping[Node, State], shards: int) -> dict[Node, State]:
     """
     left, level, width = dict(states), 0, shards
     while width > 1:
-        for index in range((width + 1) // 2):
-            children = Node(level, 2 * index), Node(level, 2 * index + 1)
+        for place in range((width + 1) // 2):
+            children = Node(level, 2 * place), Node(level, 2 * place + 1)
             present = [child for child in children if child in left]
-            if len(present) == (2 if children[1].index < width else 1):
+            if len(present) == (2 if children[1].place < width else 1):
                 found = [left.pop(child) for child in present]
-                left[Node(level + 1, index)] = merged(*found) if len(found) == 2 else found[0]
+                left[Node(level + 1, place)] = merged(*found) if len(found) == 2 else found[0]
         level, width = level + 1, (width + 1) // 2
     return left
 
@@ -83,10 +84,10 @@ def nodes_left(held: range, shards: int) -> list[Node]:
     """Of `climb` over the leaves of one rank."""
     left, level, width = {Node(0, shard) for shard in held}, 0, shards
     while width > 1:
-        for index in range((width + 1) // 2):
-            children = {Node(level, i) for i in (2 * index, 2 * index + 1) if i < width}
+        for place in range((width + 1) // 2):
+            children = {Node(level, i) for i in (2 * place, 2 * place + 1) if i < width}
             if children <= left:
-                left = (left - children) | {Node(level + 1, index)}
+                left = (left - children) | {Node(level + 1, place)}
         level, width = level + 1, (width + 1) // 2
     return sorted(left)
 
@@ -94,7 +95,7 @@ def nodes_left(held: range, shards: int) -> list[Node]:
 def heads_of(heads: int, world: int) -> list[slice]:
     """Heads of each rank, neighbours, as equal as they can be."""
     edges = [heads * rank // world for rank in range(world + 1)]
-    return [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    return [slice(a, b) for a, b in pairwise(edges)]
 
 
 def root(parts: Sequence[Mapping[Node, State]], shards: int) -> State:

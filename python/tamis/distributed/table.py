@@ -69,9 +69,7 @@ class DealtTable:
         self.group, layout = group, group.layout
         held = len(layout.held(group.rank))
         rounds = -(-tokens // layout.period) + sequences - 1
-        self.own = PageTable(
-            sequences=sequences, pages=rounds, page_size=held * layout.page_size
-        )
+        self.own = PageTable(sequences=sequences, pages=rounds, page_size=held * layout.page_size)
         self.whole: PageTable | None = None
         if replicated:
             pages = -(-tokens // layout.page_size) + sequences - 1
