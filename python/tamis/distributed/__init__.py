@@ -1,10 +1,13 @@
 """Sequences whose keys lie on several machines, over torch.distributed."""
 
+from tamis.distributed.attention import Latent, attend
 from tamis.distributed.cache import DealtCache
 from tamis.distributed.deepseek import DealtSparseAttention
 from tamis.distributed.errors import RankLost, RemoteError
 from tamis.distributed.group import Call, ContextGroup
 from tamis.distributed.layout import Layout
+from tamis.distributed.memory import MemoryPlan, memory_plan
+from tamis.distributed.selection import Selected, Selection, select
 from tamis.distributed.step import DealtStep
 from tamis.distributed.table import DealtRows, DealtTable
 from tamis.distributed.zigzag import unzigzag, zigzag
@@ -17,9 +20,16 @@ __all__ = [
     "DealtSparseAttention",
     "DealtStep",
     "DealtTable",
+    "Latent",
     "Layout",
+    "MemoryPlan",
     "RankLost",
     "RemoteError",
+    "Selected",
+    "Selection",
+    "attend",
+    "memory_plan",
+    "select",
     "unzigzag",
     "zigzag",
 ]

@@ -58,6 +58,56 @@ class Latent(NamedTuple):
         return self._replace(query=self.query[tokens], query_rope=self.query_rope[tokens])
 
 
+def attend(
+    group: ContextGroup, latent: Latent, selected: Tensor, rows: DealtRows, *, mode: Mode = "states"
+) -> Tensor:
+    """Attention of all tokens and heads, as a call of its own: a collective.
+
+    Parameters
+    ----------
+    group : ContextGroup
+    latent : Latent
+        queries of all T tokens, the same on all ranks; this rank's pools
+    selected : Tensor [T, K] of int32
+        positions that each attends to, the same on all ranks
+    rows : DealtRows
+        of the step
+    mode : {"states", "rows"}
+        see `DealtSparseAttention`
+
+    Returns
+    -------
+    Tensor [T, N, D]
+        the same on all ranks
+
+    Raises
+    ------
+    ValueError
+        As `require_rows`.
+    RemoteError, RankLost
+        As `Call`.
+    """
+    tokens, heads, dim = latent.query.shape
+    if mode == "states":
+        with group.call(*states_message(group, tokens, heads, dim)) as call:
+            own = attend_by_states(group, call, latent, selected, rows)
+            return gather_heads(group, call, own, heads)
+    require_rows(latent.query.dtype, heads, group.world)
+    with group.alike(0) as call:
+        call.agree()
+        own = attend_by_rows(group, call, latent, selected, rows)
+        return gather_heads(group, call, own, heads)
+
+
+def gather_heads(group: ContextGroup, call: Call, own: Tensor, heads: int) -> Tensor:
+    """[T, heads, D] on all ranks, from [T, own heads, D] of each."""
+    tokens, _, dim = own.shape
+    shares = [part.stop - part.start for part in heads_of(heads, group.world)]
+    sizes = [tokens * share * dim * own.element_size() for share in shares]
+    parts = [part.view(own.dtype) for part in call.gather(own, sizes)]
+    return torch.cat([p.view(tokens, n, dim) for p, n in zip(parts, shares, strict=True)], 1)
+
+
 def attend_by_states(
     group: ContextGroup,
     call: Call,

@@ -14,6 +14,7 @@ from tamis.distributed.attention import (
     Mode,
     attend_by_rows,
     attend_by_states,
+    gather_heads,
     require_rows,
     states_message,
 )
@@ -192,12 +193,9 @@ class DealtSparseAttention(torch.nn.Module):
 
     def _forward(self, call: Call, x: Tensor, step: DealtStep, cache: DealtCache) -> Tensor:
         latent, main = self._attend(call, x, step, cache)
-        heads = heads_of(self.heads, self.group.world)
-        values = torch.einsum("tnl,nlv->tnv", latent, self.layer.w_uv[heads[self.group.rank]])
-        head_bytes = len(x) * values.shape[-1] * values.element_size()
-        parts = call.gather(values, [(part.stop - part.start) * head_bytes for part in heads])
-        shape = len(x), -1, values.shape[-1]
-        whole = torch.cat([part.view(values.dtype).view(shape) for part in parts], 1)
+        own = heads_of(self.heads, self.group.world)[self.group.rank]
+        values = torch.einsum("tnl,nlv->tnv", latent, self.layer.w_uv[own])
+        whole = gather_heads(self.group, call, values, self.heads)
         return self.layer.finish(main.sources, whole)
 
     def _attend(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,7 +12,8 @@ from torch.nn.functional import pad
 
 import tamis.torch  # noqa: F401  (registers torch.ops.tamis)
 from tamis.distributed.group import Call, ContextGroup
-from tamis.distributed.step import Keys, pick
+from tamis.distributed.step import Keys, pick, rank_keys
+from tamis.distributed.table import DealtRows
 
 # Of every rank's candidates in the first round: its fair share, and what chance adds to it.
 _SHARE, _MORE = 1.25, 64
@@ -80,6 +81,47 @@ def best_of(
         pruning=pruning,
     )
     return Selected(indices[:, 0], values[:, 0])
+
+
+def select(
+    group: ContextGroup,
+    query: Tensor,
+    key: Tensor,
+    weights: Tensor,
+    rows: DealtRows,
+    *,
+    count: int,
+    rounds: Literal[2, 1] = 2,
+) -> Selected:
+    """The `count` best keys of all ranks for each token, as a call of its own: a collective.
+
+    Parameters
+    ----------
+    group : ContextGroup
+    query, weights : Tensor [T, N, D], [T, N]
+        of the indexer, the same on all ranks
+    key : Tensor [pages, page_size, 1, D]
+        index keys that this rank holds, in the pages of the table that `rows` is of
+    rows : DealtRows
+        the T tokens' step
+    count : int
+        positions to select; more than there are leaves places empty
+    rounds : {2, 1}
+        see `Selection`
+
+    Returns
+    -------
+    Selected
+        the same on all ranks, and, bit for bit, that of one call over all keys
+
+    Raises
+    ------
+    RemoteError, RankLost
+        As `Call`.
+    """
+    selection = Selection(group, count, rounds)
+    with group.alike(selection.message_bytes(len(query))) as call:
+        return selection(call, query, key, weights, rank_keys(group.layout, group.rank, rows))
 
 
 class Selection:

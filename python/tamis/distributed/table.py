@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tamis.distributed.group import ContextGroup
+from tamis.distributed.memory import pages_of
 from tamis.nn.counts import Counts, as_counts, counted
 from tamis.nn.page_table import PageTable, Rows
 
@@ -68,11 +69,11 @@ class DealtTable:
     ) -> None:
         self.group, layout = group, group.layout
         held = len(layout.held(group.rank))
-        rounds = -(-tokens // layout.period) + sequences - 1
+        rounds = pages_of(tokens, layout.period, sequences)
         self.own = PageTable(sequences=sequences, pages=rounds, page_size=held * layout.page_size)
         self.whole: PageTable | None = None
         if replicated:
-            pages = -(-tokens // layout.page_size) + sequences - 1
+            pages = pages_of(tokens, layout.page_size, sequences)
             self.whole = PageTable(sequences=sequences, pages=pages, page_size=layout.page_size)
         self._lengths = torch.zeros(sequences, dtype=torch.int32)
 
