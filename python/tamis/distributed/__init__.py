@@ -10,6 +10,7 @@ from tamis.distributed.memory import MemoryPlan, memory_plan
 from tamis.distributed.selection import Selected, Selection, select
 from tamis.distributed.step import DealtStep
 from tamis.distributed.table import DealtRows, DealtTable
+from tamis.distributed.tensor import split_heads
 from tamis.distributed.zigzag import unzigzag, zigzag
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "attend",
     "memory_plan",
     "select",
+    "split_heads",
     "unzigzag",
     "zigzag",
 ]

@@ -25,6 +25,7 @@ from tamis.distributed.shares import shares_of
 from tamis.distributed.states import heads_of
 from tamis.distributed.step import DealtStep, new_step, pick, rank_keys, whole_keys
 from tamis.distributed.table import DealtTable
+from tamis.distributed.tensor import tensor_call, tensor_output
 from tamis.distributed.transport import as_bytes
 from tamis.nn.counts import Counts
 from tamis.nn.deepseek import DeepSeekSparseAttention
@@ -57,6 +58,11 @@ class DealtSparseAttention(torch.nn.Module):
     rounds : {2, 1}
         of messages to select, see `Selection`
 
+    tensor : ContextGroup, optional
+        ranks that share the heads: `layer` is what `split_heads` made of the whole one. Each of
+        them is in a `group` of its own, and all of those are in the same places of their groups:
+        the dimensions "cp" and "tp" of a device mesh. Index queries are made on every rank
+
     Raises
     ------
     ValueError
@@ -67,6 +73,7 @@ class DealtSparseAttention(torch.nn.Module):
         self,
         layer: DeepSeekSparseAttention,
         group: ContextGroup,
+        tensor: ContextGroup | None = None,
         *,
         mode: Mode = "states",
         index_keys: IndexKeys = "dealt",
@@ -83,7 +90,7 @@ class DealtSparseAttention(torch.nn.Module):
             if value not in known:
                 raise ValueError(f"{name}: expected {', '.join(map(str, known))}, got {value}")
         self.layer, self.group, self.mode, self.index_keys = layer, group, mode, index_keys
-        self.heads = layer.w_uk.shape[0]
+        self.tensor, self.heads = tensor, layer.w_uk.shape[0]
         self._replicated = ("index_k",) if index_keys == "replicated" else ()
         self._selection = Selection(group, layer.topk, rounds)
         group.require_equal(
@@ -93,6 +100,8 @@ class DealtSparseAttention(torch.nn.Module):
             rounds=rounds,
             weights=_checksum(layer),
         )
+        if tensor is not None:
+            tensor.require_equal(layer=repr(layer), context_rank=group.rank)
 
     def make_table(self, *, sequences: int, tokens: int) -> DealtTable:
         """Lengths and pages for this layer's cache, and those of all others of a model."""
@@ -142,11 +151,13 @@ class DealtSparseAttention(torch.nn.Module):
         RankLost
             A rank does not answer; the group is dead.
         """
-        return self._run(x, counts, cache, self._forward, shared=False)
+        return self._run(x, counts, cache, self._call, self._values)
 
     def attend(self, x: Tensor, counts: Counts | DealtStep, cache: DealtCache) -> Tensor:
         """As `forward`, but in the latent space, of this rank's heads: [T, own heads, latent]."""
-        return self._run(x, counts, cache, lambda *given: self._attend(*given)[0], shared=False)
+        return self._run(
+            x, counts, cache, self._call, lambda *given: self._attend(*given)[0], output=False
+        )
 
     def prefill(self, x: Tensor, counts: Counts | DealtStep, cache: DealtCache) -> Tensor:
         """Attention of new tokens that ranks share by `zigzag`: long chunks.
@@ -163,17 +174,36 @@ class DealtSparseAttention(torch.nn.Module):
         Tensor [own tokens, H]
             `unzigzag` puts those of all ranks in order
         """
-        return self._run(x, counts, cache, self._prefill, shared=True)
+        return self._run(x, counts, cache, self._prefill_call, self._prefill_values)
 
     def _run(
-        self, x: Tensor, counts: Counts | DealtStep, cache: DealtCache, work: _Work, *, shared: bool
+        self,
+        x: Tensor,
+        counts: Counts | DealtStep,
+        cache: DealtCache,
+        open_call: Callable[[DealtStep], Call],
+        work: _Work,
+        *,
+        output: bool = True,
     ) -> Tensor:
+        """What `work` makes in a call of its own, of this rank's tokens; then hidden states."""
+        layer = self.layer
         if isinstance(counts, DealtStep):
             step = counts
         else:
-            step = new_step(counts, cache.table, self.layer.rope, self.layer.w_dkv_kr.dtype)
-        with self._prefill_call(step) if shared else self._call(step) as call:
-            out = work(call, x, step, cache)
+            step = new_step(counts, cache.table, layer.rope, layer.w_dkv_kr.dtype)
+        if output and self.tensor is not None:
+            # What fails on one rank reaches its group, and then whom each of these meets here.
+            shared = open_call == self._prefill_call
+            tokens = len(shares_of(self.group, step).own if shared else step.rows.positions)
+            with tensor_call(self.tensor, layer, tokens) as heads_call:
+                with open_call(step) as call:
+                    values = work(call, x, step, cache)
+                out = tensor_output(self.tensor, heads_call, layer, values)
+        else:
+            with open_call(step) as call:
+                values = work(call, x, step, cache)
+                out = layer.output(values) if output else values
         if step is not counts:
             cache.table.commit(step.rows)
         return out
@@ -191,12 +221,12 @@ class DealtSparseAttention(torch.nn.Module):
             return self.group.call(*states_message(self.group, tokens, self.heads, dim))
         return self.group.alike(0)
 
-    def _forward(self, call: Call, x: Tensor, step: DealtStep, cache: DealtCache) -> Tensor:
+    def _values(self, call: Call, x: Tensor, step: DealtStep, cache: DealtCache) -> Tensor:
         latent, main = self._attend(call, x, step, cache)
         own = heads_of(self.heads, self.group.world)[self.group.rank]
         values = torch.einsum("tnl,nlv->tnv", latent, self.layer.w_uv[own])
         whole = gather_heads(self.group, call, values, self.heads)
-        return self.layer.finish(main.sources, whole)
+        return self.layer.gated(main.sources, whole)
 
     def _attend(
         self, call: Call, x: Tensor, step: DealtStep, cache: DealtCache
@@ -239,7 +269,7 @@ class DealtSparseAttention(torch.nn.Module):
         row_bytes = sum(rows[name][1] for name in names) * self.layer.w_dkv_kr.dtype.itemsize
         return self.group.call(*shares_of(self.group, step).row_sizes(row_bytes))
 
-    def _prefill(self, call: Call, x: Tensor, step: DealtStep, cache: DealtCache) -> Tensor:
+    def _prefill_values(self, call: Call, x: Tensor, step: DealtStep, cache: DealtCache) -> Tensor:
         group, rows, layer, pools = self.group, step.rows, self.layer, cache.tensors
         shares = shares_of(group, step)
         own = shares.own
@@ -271,7 +301,7 @@ class DealtSparseAttention(torch.nn.Module):
             out = attend_by_states(group, call, latent, listed, rows, shares.tokens)
         else:
             out = attend_by_rows(group, call, latent, listed, rows, own)
-        return layer.finish(main.sources, torch.einsum("tnl,nlv->tnv", out, layer.w_uv))
+        return layer.gated(main.sources, torch.einsum("tnl,nlv->tnv", out, layer.w_uv))
 
 
 def _checksum(layer: torch.nn.Module) -> int:

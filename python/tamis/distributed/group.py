@@ -177,6 +177,7 @@ class Call:
         self._transport, self._to, self._of = transport, to, of
         self._check = 0
         self._agreed = transport.world == 1
+        self._told = False  # all ranks raise the same already
 
     def __enter__(self) -> Self:
         """Counts the call."""
@@ -192,7 +193,7 @@ class Call:
         """Tells the others of what went wrong here."""
         if error is None:
             assert self._agreed, "a call ends without its first message"
-        elif isinstance(error, (RankLost, RemoteError)):
+        elif self._told or self._transport.dead is not None:
             return
         elif self._agreed:
             self._transport.give_up(error)
@@ -260,10 +261,11 @@ class Call:
         self._agreed = True
         headers = torch.stack([part[:_HEADER] for part in got]).view(torch.int32)
         failed = headers[:, 0].nonzero().flatten().tolist()
+        self._told = bool(failed) or bool((headers != headers[0]).any())
         if failed:
             texts = self._texts(None if error is None else said(error))
             raise RemoteError({rank: texts[rank] for rank in failed}) from error
-        if (headers != headers[0]).any():
+        if self._told:
             steps, checks = headers[:, 1].tolist(), headers[:, 2].tolist()
             raise RemoteError(
                 {

@@ -291,7 +291,7 @@ class DeepSeekSparseAttention(torch.nn.Module):
         """
         sources, latent, selected = self._run(x, counts, cache, selected)
         values = torch.einsum("tnl,nlv->tnv", latent, self.w_uv)
-        return self.finish(sources, values), selected
+        return self.output(self.gated(sources, values)), selected
 
     def attend(
         self, x: Tensor, counts: Counts | Step, cache: PagedCache, selected: Tensor | None = None
@@ -448,12 +448,16 @@ class DeepSeekSparseAttention(torch.nn.Module):
             query = query.mul_(scale_of(places, self.index_query_scale))
         return IndexQueries(query, weights)
 
-    def finish(self, sources: Sources, values: Tensor) -> Tensor:
-        """Hidden states of what the heads give, [T, N, Dv]."""
-        if self.w_gate is not None:
-            gates = sources.gates @ self.w_gate
-            weights = gates.view(*values.shape[:2], -1).float().sigmoid()
-            values = (values * weights).to(values.dtype)
+    def gated(self, sources: Sources, values: Tensor) -> Tensor:
+        """What the heads give, [T, N, Dv], weighed where the layer has gates."""
+        if self.w_gate is None:
+            return values
+        gates = sources.gates @ self.w_gate
+        weights = gates.view(*values.shape[:2], -1).float().sigmoid()
+        return (values * weights).to(values.dtype)
+
+    def output(self, values: Tensor) -> Tensor:
+        """Hidden states of what the heads give after gates, [T, N, Dv]."""
         return linear(values.flatten(1), self.w_o, self.bias_o)
 
     def _turn(self, places: Places) -> tuple[Tensor, Tensor]:
