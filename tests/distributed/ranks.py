@@ -5,9 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import tempfile
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,15 @@ def as_threads(world: int, work: Callable[..., Any], *arguments: Any, **options:
     return results
 
 
+_begun: Callable[[], None] | None = None
+
+
+def ready() -> None:
+    """Tells the process that started this rank, one of `Processes`, that its steps have begun."""
+    assert _begun is not None
+    _begun()
+
+
 def _process(
     rank: int,
     world: int,
@@ -66,6 +77,8 @@ def _process(
     dist.init_process_group(
         "gloo", store=store, rank=rank, world_size=world, timeout=timedelta(seconds=60)
     )
+    global _begun
+    _begun = partial(store.set, f"ready/{rank}", "")
     try:
         result = ("returned", work(*arguments, **options))
     except BaseException:
@@ -97,6 +110,17 @@ class Processes:
         ]
         for process in self.ranks:
             process.start()
+
+    def wait_until_ready(self, timeout: float = 60.0) -> None:
+        """Returns when every rank has called `ready`."""
+        keys = [f"ready/{rank}" for rank in range(len(self.ranks))]
+        self._store.wait(keys, timedelta(seconds=timeout))
+
+    def join(self, ranks: list[int], timeout: float) -> None:
+        """Returns when these have ended, or after `timeout` seconds."""
+        end = time.monotonic() + timeout
+        for rank in ranks:
+            self.ranks[rank].join(max(end - time.monotonic(), 0))
 
     def results(self, timeout: float = 120.0) -> list[Any]:
         """What each rank returned, or its traceback as text; None of one that was killed."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
+import weakref
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -13,8 +16,9 @@ from torch.distributed.distributed_c10d import Backend, ProcessGroup, ProcessGro
 
 from tamis.distributed.errors import RankLost, RemoteError
 
-# How long ranks that noticed a failure wait for others to say that they noticed it, too.
-_GRACE = 1.0
+# How long a rank that noticed a failure waits for others to say that they live, and how often each
+# looks whether somebody asks.
+_GRACE, _LOOK = 1.0, 0.2
 
 
 def as_bytes(tensor: Tensor) -> Tensor:
@@ -33,23 +37,29 @@ class Transport:
     group : ProcessGroup, optional
         whose ranks these are; None: there is one. Of a gloo group the connections are new ones,
         which may fail and end without it; of another its own
-    timeout : float
-        seconds to wait for a rank, over gloo
+    timeout, join_timeout : float
+        seconds to wait for a rank, over gloo: in an exchange, and here
+
+    Raises
+    ------
+    RankLost
+        A rank did not come.
     """
 
-    def __init__(self, group: ProcessGroup | None, timeout: float) -> None:
+    def __init__(self, group: ProcessGroup | None, timeout: float, join_timeout: float) -> None:
         self.rank = 0 if group is None else dist.get_rank(group)
         self.world = 1 if group is None else dist.get_world_size(group)
-        self.store: Store | None = None
-        self.group: Backend | ProcessGroup | None = group
-        if group is not None and dist.get_backend(group) == "gloo":
-            self.store = _own_store(group, self.rank)
-            self.group = ProcessGroupGloo(
-                self.store, self.rank, self.world, timedelta(seconds=timeout)
-            )
         self.step = 0
         self.sent = 0  # bytes handed over for other ranks
         self.dead: RankLost | RemoteError | None = None
+        self.store: Store | None = None
+        self.group: Backend | ProcessGroup | None = group
+        if group is not None and dist.get_backend(group) == "gloo":
+            self.store = _join(group, self.rank, self.world, join_timeout)
+            self.group = ProcessGroupGloo(
+                self.store, self.rank, self.world, timedelta(seconds=timeout)
+            )
+            threading.Thread(target=_answer, args=(weakref.ref(self),), daemon=True).start()
 
     def exchange(self, send: Tensor, to: Sequence[int], of: Sequence[int]) -> Tensor:
         """What every rank has for this one.
@@ -90,7 +100,9 @@ class Transport:
         if self.group is None or self.dead is not None:
             return
         self.dead = RemoteError({self.rank: said(error)})
-        self._note(f"error: {said(error)}")
+        if self.store is not None:
+            with contextlib.suppress(RuntimeError):  # its host may be what is lost
+                self.store.set(f"failed/{self.rank}", said(error))
         self._abort()
 
     def close(self) -> None:
@@ -101,46 +113,30 @@ class Transport:
             self.group = None
 
     def _blame(self, error: RuntimeError) -> RankLost | RemoteError:
-        """Who noticed is alive; who does not say so in time is lost."""
-        self._note("here")
-        self._abort()
-        end, reports = time.monotonic() + _GRACE, {self.rank: "here"}
+        """Who neither noticed the failure nor lives is lost."""
         reason = str(error).splitlines()[0]
-        while len(reports) < self.world and time.monotonic() < end:
-            try:
-                reports |= self._reports()
-            except RuntimeError as unreachable:
-                gone = str(unreachable).splitlines()[0]
-                return RankLost((), self.step, f"{reason}; nor does the store: {gone}")
-            time.sleep(0.02)
-        failed = {
-            rank: text.removeprefix("error: ")
-            for rank, text in reports.items()
-            if text.startswith("error: ")
-        }
-        if failed:
-            return RemoteError(failed)
-        lost = [rank for rank in range(self.world) if rank not in reports]
-        return RankLost(lost, self.step, reason)
-
-    def _reports(self) -> dict[int, str]:
         if self.store is None:
-            raise RuntimeError("this kind of group has none")
-        found = {}
-        for rank in range(self.world):
-            key = f"end/{rank}"
-            if self.store.check([key]):
-                found[rank] = self.store.get(key).decode()
-        return found
-
-    def _note(self, text: str) -> None:
-        if self.store is None:
-            return
+            return RankLost((), self.step, reason)
+        self._abort()
+        end, silent = time.monotonic() + _GRACE, list(range(self.world))
         try:
             self.store.set_timeout(timedelta(seconds=_GRACE))
-            self.store.set(f"end/{self.rank}", text)
-        except RuntimeError:
-            pass  # its host may be what is lost: `_blame` says so
+            self.store.set(f"lives/{self.rank}", "")
+            self.store.set("asked", "")
+            while silent and time.monotonic() < end:
+                failed = {
+                    rank: self.store.get(f"failed/{rank}").decode()
+                    for rank in range(self.world)
+                    if self.store.check([f"failed/{rank}"])
+                }
+                if failed:
+                    return RemoteError(failed)
+                silent = [rank for rank in silent if not self.store.check([f"lives/{rank}"])]
+                time.sleep(_LOOK / 10)
+        except RuntimeError as unreachable:
+            gone = str(unreachable).splitlines()[0]
+            return RankLost((), self.step, f"{reason}; nor does the store that knows: {gone}")
+        return RankLost(silent, self.step, reason)
 
     def _abort(self) -> None:
         """Closes connections, so that others notice at once."""
@@ -148,13 +144,34 @@ class Transport:
             self.group = None
 
 
-def _own_store(group: ProcessGroup, rank: int) -> Store:
-    """Part of the store that a group's ranks met by, which no other transport uses."""
-    store, number = group.get_group_store(), torch.zeros(1, dtype=torch.int64)
-    if rank == 0:
-        number.fill_(store.add("tamis/transports", 1))
-    dist.broadcast(number, group_src=0, group=group)
-    return dist.PrefixStore(f"tamis/transport/{int(number)}", store)
+def _answer(of: weakref.ref[Transport]) -> None:
+    """Says that this process lives, whatever else it is busy with, when somebody asks."""
+    while (transport := of()) is not None and transport.dead is None:
+        store, rank = transport.store, transport.rank
+        del transport
+        assert store is not None
+        with contextlib.suppress(RuntimeError):
+            if store.check(["asked"]):
+                store.set(f"lives/{rank}", "")
+                return
+        time.sleep(_LOOK)
+
+
+def _join(group: ProcessGroup, rank: int, world: int, timeout: float) -> Store:
+    """Waits for all ranks; part of the store that they met by, which nothing else uses.
+
+    The n-th transport of a rank is the n-th of all others.
+    """
+    store = group.get_group_store()
+    number = store.add(f"tamis/joins/{rank}", 1)
+    own = dist.PrefixStore(f"tamis/transport/{number}", store)
+    own.set(f"joined/{rank}", "")
+    end, missing = time.monotonic() + timeout, list(range(world))
+    while missing := [rank for rank in missing if not own.check([f"joined/{rank}"])]:
+        if time.monotonic() > end:
+            raise RankLost(missing, 0, f"did not join within {timeout:g} s")
+        time.sleep(_LOOK / 10)
+    return own
 
 
 def said(error: BaseException) -> str:
