@@ -62,7 +62,9 @@ void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, pr
   const int64_t row_bytes = prim::Times(prim::Times(p.parts, p.dim), prim::BytesOf(a.element));
   a.rows_per_item = std::max<int64_t>(kItemBytes / std::max<int64_t>(row_bytes, 64), 1);
 
-  work->phases = {{base::CeilDiv(a.rows, a.rows_per_item), kKernels.at(target.level)}};
+  // Rows of which nothing is written are the caller's word alone, and may be any number.
+  const bool writes = p.dim > 0 || !in.softmax_max.absent() || !in.softmax_sum.absent();
+  work->phases = {{writes ? base::CeilDiv(a.rows, a.rows_per_item) : 0, kKernels.at(target.level)}};
   work->scratch_bytes = prim::Times(PaddedParts(a), 4 * sizeof(float));
 }
 
@@ -129,7 +131,8 @@ void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget&, prim::Cpu
   a.sparse_count = p.sparse_count;
   a.keep = std::min(p.sparse_count, prim::Times(p.parts, p.entries));
 
-  work->phases = {{p.tokens, &MergeToken}};
+  // Rows without entries are the caller's word alone, and may be any number.
+  work->phases = {{p.sparse_count > 0 ? p.tokens : 0, &MergeToken}};
   work->scratch_bytes = prim::Times(prim::SelectorCapacity(a.keep), sizeof(uint64_t));
 }
 
