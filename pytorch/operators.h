@@ -623,11 +623,23 @@ inline constexpr Argument kLocalizeIndices[] = {
     {.name = "rank", .kind = Kind::kInt},
     {.name = "world", .kind = Kind::kInt},
     {.name = "interleave", .kind = Kind::kInt},
+    {.name = "ranks", .kind = Kind::kInt},
     {.name = "strict", .kind = Kind::kBool},
 };
 inline constexpr Argument kLocalizeIndicesOutputs[] = {
     {.name = "sparse_indices", .kind = Kind::kUpdatedTensor},
     {.name = "counts", .kind = Kind::kOptionalUpdatedTensor},
+};
+inline constexpr Argument kGlobalizeIndices[] = {
+    {.name = "indices", .kind = Kind::kInt32Tensor},
+    {.name = "rank", .kind = Kind::kInt},
+    {.name = "world", .kind = Kind::kInt},
+    {.name = "interleave", .kind = Kind::kInt},
+    {.name = "ranks", .kind = Kind::kInt},
+    {.name = "strict", .kind = Kind::kBool},
+};
+inline constexpr Argument kGlobalizeIndicesOutputs[] = {
+    {.name = "sparse_indices", .kind = Kind::kUpdatedTensor},
 };
 
 inline constexpr Operator kOperators[] = {
@@ -805,11 +817,17 @@ inline constexpr Operator kOperators[] = {
      .arguments = kMergeTopk,
      .outputs = kMergeTopkOutputs},
     {.name = "localize_indices",
-     .schema = "localize_indices(Tensor indices, *, SymInt rank, SymInt world, SymInt interleave=1, bool strict=False) -> (Tensor sparse_indices, Tensor counts)",
+     .schema = "localize_indices(Tensor indices, *, SymInt rank, SymInt world, SymInt interleave=1, SymInt ranks=1, bool strict=False) -> (Tensor sparse_indices, Tensor counts)",
      .out_name = "localize_indices.out",
-     .out_schema = "localize_indices.out(Tensor indices, *, SymInt rank, SymInt world, SymInt interleave=1, bool strict=False, Tensor(a!) sparse_indices, Tensor(b!)? counts=None) -> ()",
+     .out_schema = "localize_indices.out(Tensor indices, *, SymInt rank, SymInt world, SymInt interleave=1, SymInt ranks=1, bool strict=False, Tensor(a!) sparse_indices, Tensor(b!)? counts=None) -> ()",
      .arguments = kLocalizeIndices,
      .outputs = kLocalizeIndicesOutputs},
+    {.name = "globalize_indices",
+     .schema = "globalize_indices(Tensor indices, *, SymInt rank, SymInt world, SymInt interleave=1, SymInt ranks=1, bool strict=False) -> Tensor sparse_indices",
+     .out_name = "globalize_indices.out",
+     .out_schema = "globalize_indices.out(Tensor indices, *, SymInt rank, SymInt world, SymInt interleave=1, SymInt ranks=1, bool strict=False, Tensor(a!) sparse_indices) -> ()",
+     .arguments = kGlobalizeIndices,
+     .outputs = kGlobalizeIndicesOutputs},
 };
 
 }  // namespace tamis::torch_ops

@@ -90,6 +90,7 @@ TEST(OperatorContracts, EveryMemberOfParamsIsAField) {
        CountMembers<dense_lightning_indexer_softmax_lse::Params>()},
       {"lightning_indexer", CountMembers<lightning_indexer::Params>()},
       {"lightning_indexer_grad", CountMembers<lightning_indexer_grad::Params>()},
+      {"globalize_indices", CountMembers<globalize_indices::Params>()},
       {"localize_indices", CountMembers<localize_indices::Params>()},
       {"merge_attention_states", CountMembers<merge_attention_states::Params>()},
       {"merge_topk", CountMembers<merge_topk::Params>()},

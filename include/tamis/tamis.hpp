@@ -5,6 +5,7 @@
 #include "tamis/ops/accuracy.hpp"                               // IWYU pragma: export
 #include "tamis/ops/dense_lightning_indexer_grad_kl_loss.hpp"   // IWYU pragma: export
 #include "tamis/ops/dense_lightning_indexer_softmax_lse.hpp"    // IWYU pragma: export
+#include "tamis/ops/globalize_indices.hpp"                      // IWYU pragma: export
 #include "tamis/ops/indexer_prolog.hpp"                         // IWYU pragma: export
 #include "tamis/ops/lightning_indexer.hpp"                      // IWYU pragma: export
 #include "tamis/ops/lightning_indexer_grad.hpp"                 // IWYU pragma: export

@@ -1945,7 +1945,7 @@ TAMIS_C_API tamis_status tamis_merge_topk_run(
 TAMIS_C_API tamis_status tamis_merge_topk_renew(
     tamis_plan* plan, const tamis_merge_topk_params* params);
 
-/* Of selected positions, those that one rank holds. decode context parallelism around sparse
+/* Of selected positions, those that one holder has. decode context parallelism around sparse
  * attention; no document of its own. */
 typedef struct tamis_localize_indices_params {
   /* sizeof(tamis_localize_indices_params) of the caller */
@@ -1958,9 +1958,11 @@ typedef struct tamis_localize_indices_params {
   int64_t world;
   /* default 1: neighbouring keys dealt to a rank at once */
   int64_t interleave;
+  /* default 1: how many ranks, from rank on, are one holder's */
+  int64_t ranks;
   /* 0 or 1, default false: no limit of a document applies: changes nothing */
   int64_t strict;
-  /* output [T, K] int32: positions among the rank's keys, in the given order, then -1 */
+  /* output [T, K] int32: places among the holder's keys, in the given order, then -1 */
   tamis_tensor sparse_indices;
   /* output, optional [T] int32: how many there are */
   tamis_tensor counts;
@@ -1985,6 +1987,47 @@ TAMIS_C_API tamis_status tamis_localize_indices_run(
 /* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
 TAMIS_C_API tamis_status tamis_localize_indices_renew(
     tamis_plan* plan, const tamis_localize_indices_params* params);
+
+/* Places among one holder's keys as positions of the sequence. decode context parallelism around
+ * sparse attention; no document of its own. */
+typedef struct tamis_globalize_indices_params {
+  /* sizeof(tamis_globalize_indices_params) of the caller */
+  size_t struct_size;
+  /* input [T, K] int32: places among the holder's keys; a negative one is no entry */
+  tamis_tensor indices;
+  /* required: whose places they are; 0 to world - 1 */
+  int64_t rank;
+  /* required: ranks that the keys are dealt to */
+  int64_t world;
+  /* default 1: neighbouring keys dealt to a rank at once */
+  int64_t interleave;
+  /* default 1: how many ranks, from rank on, are one holder's */
+  int64_t ranks;
+  /* 0 or 1, default false: no limit of a document applies: changes nothing */
+  int64_t strict;
+  /* output [T, K] int32: their positions; -1 for no entry, and for a position of 2^31 or more */
+  tamis_tensor sparse_indices;
+} tamis_globalize_indices_params;
+
+/* Sets struct_size and the defaults of the members that lie within `struct_size` bytes. */
+TAMIS_C_API tamis_status tamis_globalize_indices_params_init_sized(
+    tamis_globalize_indices_params* params, size_t struct_size);
+/* The same for the struct as this header knows it. */
+static inline tamis_status tamis_globalize_indices_params_init(
+    tamis_globalize_indices_params* params) {
+  return tamis_globalize_indices_params_init_sized(params, sizeof(*params));
+}
+/* Checks and prepares a call: see tamis_plan_run and tamis_plan_destroy. */
+TAMIS_C_API tamis_status tamis_globalize_indices_plan(
+    const tamis_context* context, const tamis_globalize_indices_params* params,
+    tamis_plan** plan);
+/* Runs a plan on the tensors of `params`: see tamis_plan_run_by_name. */
+TAMIS_C_API tamis_status tamis_globalize_indices_run(
+    const tamis_plan* plan, const tamis_globalize_indices_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream);
+/* Gives a plan the integers of `params`: see tamis_plan_renew_by_name. */
+TAMIS_C_API tamis_status tamis_globalize_indices_renew(
+    tamis_plan* plan, const tamis_globalize_indices_params* params);
 
 #ifdef __cplusplus
 }

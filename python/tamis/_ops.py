@@ -33,6 +33,7 @@ __all__ = [
     "UnpackKvRows",
     "dense_lightning_indexer_grad_kl_loss",
     "dense_lightning_indexer_softmax_lse",
+    "globalize_indices",
     "indexer_prolog",
     "lightning_indexer",
     "lightning_indexer_grad",
@@ -6291,6 +6292,7 @@ _LOCALIZE_INDICES = Operator(
         ("rank", "int"),
         ("world", "int"),
         ("interleave", "int"),
+        ("ranks", "int"),
         ("strict", "bool"),
     ),
     outputs=(
@@ -6308,6 +6310,7 @@ def localize_indices(
     rank: int,
     world: int,
     interleave: int = 1,
+    ranks: int = 1,
     strict: bool = False,
     sparse_indices: NumpyArray | None = None,
     counts: NumpyArray | Literal[False] | None = None,
@@ -6324,6 +6327,7 @@ def localize_indices(
     rank: int,
     world: int,
     interleave: int = 1,
+    ranks: int = 1,
     strict: bool = False,
     sparse_indices: Array | None = None,
     counts: Array | Literal[False] | None = None,
@@ -6339,6 +6343,7 @@ def localize_indices(
     rank: int,
     world: int,
     interleave: int = 1,
+    ranks: int = 1,
     strict: bool = False,
     sparse_indices: Array | None = None,
     counts: Array | Literal[False] | None = None,
@@ -6346,7 +6351,7 @@ def localize_indices(
     implementation: Implementation | None = None,
     threads: int | None = None,
 ) -> LocalizeIndices[Array]:
-    """Of selected positions, those that one rank holds.
+    """Of selected positions, those that one holder has.
 
     Source: decode context parallelism around sparse attention; no document of its own.
 
@@ -6360,6 +6365,8 @@ def localize_indices(
         ranks that the keys are dealt to
     interleave : int, default 1
         neighbouring keys dealt to a rank at once
+    ranks : int, default 1
+        how many ranks, from rank on, are one holder's
     strict : bool, default False
         no limit of a document applies: changes nothing
     sparse_indices, counts : array, optional
@@ -6375,7 +6382,7 @@ def localize_indices(
     Returns
     -------
     sparse_indices : array of int32
-        [T, K]: positions among the rank's keys, in the given order, then -1
+        [T, K]: places among the holder's keys, in the given order, then -1
     counts : array of int32
         [T]: how many there are
 
@@ -6394,6 +6401,7 @@ def localize_indices(
             rank,
             world,
             interleave,
+            ranks,
             strict,
         ),
         (
@@ -6405,3 +6413,128 @@ def localize_indices(
         threads,
     )
     return LocalizeIndices(*results)
+
+
+_GLOBALIZE_INDICES = Operator(
+    "globalize_indices",
+    inputs=("indices",),
+    updated=(),
+    integers={
+        "indices": ("int32",),
+    },
+    contiguous=(),
+    read_by_plan=(),
+    attributes=(
+        ("rank", "int"),
+        ("world", "int"),
+        ("interleave", "int"),
+        ("ranks", "int"),
+        ("strict", "bool"),
+    ),
+    outputs=("sparse_indices",),
+    results=None,
+)
+
+
+@overload
+def globalize_indices(
+    indices: NumpyArray | Nested,
+    *,
+    rank: int,
+    world: int,
+    interleave: int = 1,
+    ranks: int = 1,
+    strict: bool = False,
+    sparse_indices: NumpyArray | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> NumpyArray: ...
+
+
+@overload
+def globalize_indices(
+    indices: Array | Nested,
+    *,
+    rank: int,
+    world: int,
+    interleave: int = 1,
+    ranks: int = 1,
+    strict: bool = False,
+    sparse_indices: Array | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> Array: ...
+
+
+def globalize_indices(
+    indices: Array | Nested,
+    *,
+    rank: int,
+    world: int,
+    interleave: int = 1,
+    ranks: int = 1,
+    strict: bool = False,
+    sparse_indices: Array | None = None,
+    level: Level | None = None,
+    implementation: Implementation | None = None,
+    threads: int | None = None,
+) -> Array:
+    """Places among one holder's keys as positions of the sequence.
+
+    Source: decode context parallelism around sparse attention; no document of its own.
+
+    Parameters
+    ----------
+    indices : array or nested sequence of int32
+        [T, K]: places among the holder's keys; a negative one is no entry
+    rank : int
+        whose places they are; 0 to world - 1
+    world : int
+        ranks that the keys are dealt to
+    interleave : int, default 1
+        neighbouring keys dealt to a rank at once
+    ranks : int, default 1
+        how many ranks, from rank on, are one holder's
+    strict : bool, default False
+        no limit of a document applies: changes nothing
+    sparse_indices : array, optional
+        where to write, never copied; None: allocated
+    level : str, optional
+        "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni" or "avx512_bf16"; by default, "auto",
+        `TAMIS_LEVEL`, else the best of this processor
+    implementation : {"auto", "reference", "cpu"}, optional
+        "reference" is float64: the specification
+    threads : int, optional
+        by default what `set_num_threads` says; results do not depend on it
+
+    Returns
+    -------
+    sparse_indices : array of int32
+        [T, K]: their positions; -1 for no entry, and for a position of 2^31 or more
+
+    Raises
+    ------
+    ValueError
+        an argument is absent or wrong; the message says which, what was expected and what came
+    NotImplementedError
+        the call is well formed, but nothing here can run it
+    MemoryError
+        an output or scratch cannot be allocated
+    """
+    result: Array = _GLOBALIZE_INDICES(
+        (indices,),
+        (
+            rank,
+            world,
+            interleave,
+            ranks,
+            strict,
+        ),
+        (sparse_indices,),
+        level,
+        implementation,
+        threads,
+    )[0]
+    return result

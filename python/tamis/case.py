@@ -1311,9 +1311,19 @@ _CONTRACTS: dict[str, dict[str, _Field]] = {
         "rank": _Field("required", "int"),
         "world": _Field("required", "int"),
         "interleave": _Field("optional", "int", "", "1"),
+        "ranks": _Field("optional", "int", "", "1"),
         "strict": _Field("optional", "bool", "", "False"),
         "sparse_indices": _Field("output", "int32", "T, K"),
         "counts": _Field("optional_output", "int32", "T"),
+    },
+    "globalize_indices": {
+        "indices": _Field("input", "int32", "T, K"),
+        "rank": _Field("required", "int"),
+        "world": _Field("required", "int"),
+        "interleave": _Field("optional", "int", "", "1"),
+        "ranks": _Field("optional", "int", "", "1"),
+        "strict": _Field("optional", "bool", "", "False"),
+        "sparse_indices": _Field("output", "int32", "T, K"),
     },
 }
 # --- contracts: end

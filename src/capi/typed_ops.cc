@@ -626,16 +626,28 @@ constexpr Member kLocalizeIndicesMembers[] = {
     {"rank", base::Type::kInt, offsetof(tamis_localize_indices_params, rank)},
     {"world", base::Type::kInt, offsetof(tamis_localize_indices_params, world)},
     {"interleave", base::Type::kInt, offsetof(tamis_localize_indices_params, interleave)},
+    {"ranks", base::Type::kInt, offsetof(tamis_localize_indices_params, ranks)},
     {"strict", base::Type::kBool, offsetof(tamis_localize_indices_params, strict)},
     {"sparse_indices", base::Type::kTensor, offsetof(tamis_localize_indices_params, sparse_indices)},
     {"counts", base::Type::kTensor, offsetof(tamis_localize_indices_params, counts)},
 };
 constexpr Typed kLocalizeIndices = {"localize_indices", kLocalizeIndicesMembers, sizeof(tamis_localize_indices_params)};
 
+constexpr Member kGlobalizeIndicesMembers[] = {
+    {"indices", base::Type::kTensor, offsetof(tamis_globalize_indices_params, indices)},
+    {"rank", base::Type::kInt, offsetof(tamis_globalize_indices_params, rank)},
+    {"world", base::Type::kInt, offsetof(tamis_globalize_indices_params, world)},
+    {"interleave", base::Type::kInt, offsetof(tamis_globalize_indices_params, interleave)},
+    {"ranks", base::Type::kInt, offsetof(tamis_globalize_indices_params, ranks)},
+    {"strict", base::Type::kBool, offsetof(tamis_globalize_indices_params, strict)},
+    {"sparse_indices", base::Type::kTensor, offsetof(tamis_globalize_indices_params, sparse_indices)},
+};
+constexpr Typed kGlobalizeIndices = {"globalize_indices", kGlobalizeIndicesMembers, sizeof(tamis_globalize_indices_params)};
+
 }  // namespace
 
 std::span<const Typed> AllTyped() {
-  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressGrad, kNsaCompressInfer, kNsaCompressAttention, kNsaCompressAttentionInfer, kNsaCompressAttentionGrad, kNsaSelectedAttention, kNsaSelectedAttentionInfer, kNsaSelectedAttentionGrad, kSlidingWindowAttention, kSlidingWindowAttentionGrad, kMlaProlog, kIndexerProlog, kNdToNz, kNzToNd, kQuantizeIndexKeys, kLightningIndexer, kLightningIndexerGrad, kDenseLightningIndexerSoftmaxLse, kDenseLightningIndexerGradKlLoss, kSparseLightningIndexerGradKlLoss, kSparseFlashAttention, kSparseFlashAttentionGrad, kSparseAttentionPto, kPackKvRows, kUnpackKvRows, kMergeAttentionStates, kMergeTopk, kLocalizeIndices};
+  static constexpr Typed kAll[] = {kNsaCompress, kNsaCompressGrad, kNsaCompressInfer, kNsaCompressAttention, kNsaCompressAttentionInfer, kNsaCompressAttentionGrad, kNsaSelectedAttention, kNsaSelectedAttentionInfer, kNsaSelectedAttentionGrad, kSlidingWindowAttention, kSlidingWindowAttentionGrad, kMlaProlog, kIndexerProlog, kNdToNz, kNzToNd, kQuantizeIndexKeys, kLightningIndexer, kLightningIndexerGrad, kDenseLightningIndexerSoftmaxLse, kDenseLightningIndexerGradKlLoss, kSparseLightningIndexerGradKlLoss, kSparseFlashAttention, kSparseFlashAttentionGrad, kSparseAttentionPto, kPackKvRows, kUnpackKvRows, kMergeAttentionStates, kMergeTopk, kLocalizeIndices, kGlobalizeIndices};
   return kAll;
 }
 
@@ -1308,6 +1320,29 @@ tamis_status tamis_localize_indices_run(
 tamis_status tamis_localize_indices_renew(
     tamis_plan* plan, const tamis_localize_indices_params* params) {
   return tamis::capi::RenewTyped(tamis::capi::kLocalizeIndices, plan, params);
+}
+
+tamis_status tamis_globalize_indices_params_init_sized(
+    tamis_globalize_indices_params* params, size_t struct_size) {
+  return tamis::capi::InitParams(tamis::capi::kGlobalizeIndices, params, struct_size);
+}
+
+tamis_status tamis_globalize_indices_plan(
+    const tamis_context* context, const tamis_globalize_indices_params* params,
+    tamis_plan** plan) {
+  return tamis::capi::PlanTyped(tamis::capi::kGlobalizeIndices, context, params, plan);
+}
+
+tamis_status tamis_globalize_indices_run(
+    const tamis_plan* plan, const tamis_globalize_indices_params* params,
+    void* workspace, int64_t workspace_bytes, void* stream) {
+  return tamis::capi::RunTyped(tamis::capi::kGlobalizeIndices, plan, params, workspace, workspace_bytes,
+                               stream);
+}
+
+tamis_status tamis_globalize_indices_renew(
+    tamis_plan* plan, const tamis_globalize_indices_params* params) {
+  return tamis::capi::RenewTyped(tamis::capi::kGlobalizeIndices, plan, params);
 }
 
 }  // extern "C"

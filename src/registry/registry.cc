@@ -58,6 +58,7 @@ std::span<const base::Operator> Operators() {
       prim::MakeOperator<merge_attention_states::Room>(),
       prim::MakeOperator<merge_topk::Room>(),
       prim::MakeOperator<localize_indices::Room>(),
+      prim::MakeOperator<globalize_indices::Room>(),
   };
   return kOperators;
 }

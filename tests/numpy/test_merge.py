@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -181,26 +182,46 @@ def test_lists_merge_as_one_sorted_list(
         assert np.array_equal(found, np.array(value), equal_nan=True)
 
 
-@pytest.mark.parametrize(("world", "interleave"), [(1, 1), (3, 1), (4, 16), (2, 1000)])
+DEALS = pytest.mark.parametrize(
+    ("world", "interleave", "ranks"),
+    [
+        (1, 1, 1),
+        (3, 1, 1),
+        (4, 16, 1),
+        (2, 1000, 1),
+        (3, 1, 2),
+        (5, 16, 3),
+        (4, 7, 4),
+        (2, 1000, 2),
+    ],
+)
+
+
+def deal(cards: int, world: int, interleave: int, ranks: int) -> list[list[int]]:
+    """Positions dealt out one by one: what `ranks` neighbours have together, of all neighbours."""
+    hands: list[list[int]] = [[] for _ in range(world)]
+    for position in range(cards):
+        hands[position // interleave % world].append(position)
+    return [sorted(chain(*hands[r : r + ranks])) for r in range(world - ranks + 1)]
+
+
+@DEALS
 def test_positions_are_dealt_like_cards(
-    runner: Runner, implementation: Implementation, world: int, interleave: int
+    runner: Runner, implementation: Implementation, world: int, interleave: int, ranks: int
 ) -> None:
     """Deals a whole sequence out, then looks every selected position up in the hands."""
     rng = np.random.default_rng(920)
-    hands: list[list[int]] = [[] for _ in range(world)]
-    for position in range(3000):
-        hands[position // interleave % world].append(position)
     indices = np.array([rng.permutation(3000)[:70] for _ in range(4)], np.int32)
     indices[1, 40:] = -1
     indices[2, 10] = -3  # what follows is not read
     indices[3, 0] = -1
-    for rank, hand in enumerate(hands):
+    for rank, hand in enumerate(deal(3000, world, interleave, ranks)):
         held = {position: place for place, position in enumerate(hand)}
         got = runner.run(
             "localize_indices",
             implementation,
             {"indices": indices},
-            {"rank": rank, "world": world, "interleave": interleave},
+            {"rank": rank, "world": world, "interleave": interleave, "ranks": ranks},
         )
         for row, found, count in zip(
             indices.tolist(),
@@ -212,3 +233,36 @@ def test_positions_are_dealt_like_cards(
             expected = [held[position] for position in row[:end] if position in held]
             assert count == len(expected)
             assert found == expected + [-1] * (len(row) - count)
+
+
+@DEALS
+def test_places_in_a_hand_are_positions_of_the_deck(
+    runner: Runner, implementation: Implementation, world: int, interleave: int, ranks: int
+) -> None:
+    rng = np.random.default_rng(930)
+    for rank, hand in enumerate(deal(6000, world, interleave, ranks)):
+        indices = rng.integers(0, len(hand), (3, 70)).astype(np.int32)
+        indices[1] = np.where(rng.random(70) < 0.3, rng.integers(-9, 0, 70), indices[1])
+        got = runner.run(
+            "globalize_indices",
+            implementation,
+            {"indices": indices},
+            {"rank": rank, "world": world, "interleave": interleave, "ranks": ranks},
+        )
+        expected = [[hand[place] if place >= 0 else -1 for place in row] for row in indices]
+        assert got.ints("sparse_indices").tolist() == expected
+
+
+def test_no_position_is_at_2_31_or_above(runner: Runner, implementation: Implementation) -> None:
+    places = [0, 1, 2**20 - 1, 2**20, 2**30 - 1, 2**30, 2**31 - 1]
+    got = runner.run(
+        "globalize_indices",
+        implementation,
+        {"indices": np.array([places], np.int32)},
+        {"rank": 3, "world": 2**12, "interleave": 2, "ranks": 2},
+    )
+    whole = [place // 4 * 2**13 + 6 + place % 4 for place in places]
+    assert any(position >= 2**31 for position in whole)
+    assert got.ints("sparse_indices").tolist() == [
+        [position if position < 2**31 else -1 for position in whole]
+    ]

@@ -52,6 +52,7 @@ SHAPES: dict[str, str | None] = {
     "merge_attention_states": "small",
     "merge_topk": "small",
     "localize_indices": "small",
+    "globalize_indices": "small",
 }
 
 Array = npt.NDArray[Any]

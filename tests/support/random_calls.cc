@@ -510,14 +510,17 @@ void MergeTopk(ContractCall* c) {
       });
 }
 
-void LocalizeIndices(ContractCall* c) {
+// Of localize_indices and globalize_indices.
+void DealtIndices(ContractCall* c) {
   Random& random = c->random();
   const int64_t world = random.Between(1, 5);
+  const int64_t rank = random.Below(world);
   c->Size("T", c->SomeSize(5))
       .Size("K", c->SomeSize(12))
       .Set("world", world)
-      .Set("rank", random.Below(world))
+      .Set("rank", rank)
       .Set("interleave", random.Between(1, 4))
+      .Set("ranks", random.Between(1, world - rank))
       .Values("indices", [&](int64_t) {
         return random.Uniform() < 0.1 ? -1 : std::floor(100 * random.Uniform());
       });
@@ -556,7 +559,8 @@ constexpr Recipe kRecipes[] = {
     {"unpack_kv_rows", &UnpackKvRows},
     {"merge_attention_states", &MergeAttentionStates},
     {"merge_topk", &MergeTopk},
-    {"localize_indices", &LocalizeIndices}};
+    {"localize_indices", &DealtIndices},
+    {"globalize_indices", &DealtIndices}};
 
 }  // namespace
 

@@ -1,4 +1,4 @@
-// localize_indices: of selected positions, those that one rank holds, in its own numbering.
+// localize_indices: of selected positions, those that one holder has, as places among its keys.
 #pragma once
 
 #include "tamis/plan.hpp"
@@ -6,11 +6,13 @@
 namespace tamis::localize_indices {
 
 /// Keys are dealt to `world` ranks in turn, `interleave` neighbours at a time: with I = interleave
-/// and R = world, position p belongs to rank (p / I) mod R and is its position
-/// p / (I R) * I + p mod I. Of every row of `indices` up to the first negative entry, those of
-/// `rank` in their order, as positions of the rank; then -1. counts says how many there are; a
-/// row of which the rank holds nothing is all -1. Deterministic for any number of threads. Outputs
-/// must not overlap inputs.
+/// and R = world, position p belongs to rank (p / I) mod R. A holder has the keys of n = `ranks`
+/// ranks, from `rank` on, and keeps them in the sequence's order: there position p is at place
+/// p / (I R) * I n + p mod (I R) - rank I, which for one rank is p / (I R) * I + p mod I. Of every
+/// row of `indices` up to the first negative entry, those that the holder has, in their order, as
+/// places; then -1. counts says how many there are; a row of which the holder has nothing is all
+/// -1. globalize_indices is the way back. Deterministic for any number of threads. Outputs must not
+/// overlap inputs.
 struct Params {
   static constexpr const char* kOperator = "localize_indices";
 
@@ -18,6 +20,7 @@ struct Params {
   int64_t rank = kNotGiven;   // in [0, world)
   int64_t world = kNotGiven;  // at least 1
   int64_t interleave = 1;     // at least 1
+  int64_t ranks = 1;          // in [1, world - rank]
   bool strict = false;
   OutputView sparse_indices = {};  // [T, K] int32
   OutputView counts = {};          // [T] int32; may be absent

@@ -55,4 +55,20 @@ const std::vector<base::Example>& localize_indices::Room::examples() {
   return kExamples;
 }
 
+const std::vector<base::Example>& globalize_indices::Room::examples() {
+  using base::Fill;
+  static const std::vector<base::Example> kExamples = {
+      {.name = "decode",
+       .doc = "32 tokens of 2048 places, rank 3 of 8, 128 at a time",
+       .tensors = {{"indices", {32, 2048}, Fill::kPageTable}},
+       .attributes = {{"rank", "3"}, {"world", "8"}, {"interleave", "128"}},
+       .timed = true},
+      {.name = "small",
+       .doc = "10 places, ranks 1 and 2 of 3",
+       .tensors = {{"indices", {2, 5}, Fill::kPageTable}},
+       .attributes = {{"rank", "1"}, {"world", "3"}, {"ranks", "2"}}},
+  };
+  return kExamples;
+}
+
 }  // namespace tamis

@@ -9,6 +9,9 @@ namespace {
 constexpr const char* kStrict = "no limit of a document applies: changes nothing";
 constexpr const char* kSource =
     "decode context parallelism around sparse attention; no document of its own";
+constexpr const char* kWorld = "ranks that the keys are dealt to";
+constexpr const char* kInterleave = "neighbouring keys dealt to a rank at once";
+constexpr const char* kRanks = "how many ranks, from rank on, are one holder's";
 
 }  // namespace
 
@@ -71,21 +74,45 @@ const base::Contract& merge_topk::Room::contract() {
 const base::Contract& localize_indices::Room::contract() {
   static const base::Contract kContract =
       base::ContractBuilder<Params>("localize_indices",
-                                    "Of selected positions, those that one rank holds", kSource)
+                                    "Of selected positions, those that one holder has", kSource)
           .Input("indices", &Params::indices,
                  {.shape = "T, K",
                   .doc = "positions; the first negative one ends its row",
                   .dtypes = {DType::kInt32}})
           .Required("rank", &Params::rank, "whose positions to keep; 0 to world - 1")
-          .Required("world", &Params::world, "ranks that the keys are dealt to")
-          .Optional("interleave", &Params::interleave, "neighbouring keys dealt to a rank at once")
+          .Required("world", &Params::world, kWorld)
+          .Optional("interleave", &Params::interleave, kInterleave)
+          .Optional("ranks", &Params::ranks, kRanks)
           .Optional("strict", &Params::strict, kStrict)
           .Output("sparse_indices", &Params::sparse_indices,
                   {.shape = "T, K",
-                   .doc = "positions among the rank's keys, in the given order, then -1",
+                   .doc = "places among the holder's keys, in the given order, then -1",
                    .dtypes = {DType::kInt32}})
           .OptionalOutput("counts", &Params::counts,
                           {.shape = "T", .doc = "how many there are", .dtypes = {DType::kInt32}})
+          .RowDims({{"", 1}})
+          .Build();
+  return kContract;
+}
+
+const base::Contract& globalize_indices::Room::contract() {
+  static const base::Contract kContract =
+      base::ContractBuilder<Params>("globalize_indices",
+                                    "Places among one holder's keys as positions of the sequence",
+                                    kSource)
+          .Input("indices", &Params::indices,
+                 {.shape = "T, K",
+                  .doc = "places among the holder's keys; a negative one is no entry",
+                  .dtypes = {DType::kInt32}})
+          .Required("rank", &Params::rank, "whose places they are; 0 to world - 1")
+          .Required("world", &Params::world, kWorld)
+          .Optional("interleave", &Params::interleave, kInterleave)
+          .Optional("ranks", &Params::ranks, kRanks)
+          .Optional("strict", &Params::strict, kStrict)
+          .Output("sparse_indices", &Params::sparse_indices,
+                  {.shape = "T, K",
+                   .doc = "their positions; -1 for no entry, and for a position of 2^31 or more",
+                   .dtypes = {DType::kInt32}})
           .RowDims({{"", 1}})
           .Build();
   return kContract;

@@ -1,4 +1,4 @@
-// A selection's positions as places among one rank's keys.
+// A selection's positions as places among one holder's keys.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -17,6 +17,9 @@ TEST(LocalizeIndices, AgreesOverAnyInt32) {
     const int64_t tokens = random.Between(0, 4);
     const int64_t entries = random.Between(0, 50);
     const int64_t world = i % 10 == 0 ? INT64_MAX : random.Between(1, 9);
+    const int64_t rank = random.Below(std::min<int64_t>(world, 9));
+    const int64_t most = world - rank;
+    const int64_t ranks = i % 4 < 2 ? 1 : random.Between(1, std::min<int64_t>(most, 9));
     TestCall call("localize_indices");
     call.Strided("indices", DType::kInt32, {tokens, entries}, random.Below(2) * 3,
                  [&](int64_t) {
@@ -28,8 +31,9 @@ TEST(LocalizeIndices, AgreesOverAnyInt32) {
                    }
                  })
         .Set("world", world)
-        .Set("rank", random.Below(std::min<int64_t>(world, 9)))
+        .Set("rank", rank)
         .Set("interleave", i % 7 == 0 ? INT64_MAX : random.Between(1, 20))
+        .Set("ranks", i % 20 == 3 ? most : ranks)
         .OutputGap(random.Below(2) * 2);
     SCOPED_TRACE("case " + std::to_string(i));
     ExpectConforms(call);
@@ -72,6 +76,54 @@ TEST(LocalizeIndices, EveryPositionGoesToOneRankInOrder) {
   }
 }
 
+// The holder of ranks rank to rank + ranks - 1 has their keys in the sequence's order.
+TEST(LocalizeIndices, AHolderOfSeveralRanksHasTheirKeysInOrder) {
+  Random random(742);
+  const int64_t entries = 200;
+  std::vector<int64_t> positions(entries);
+  std::iota(positions.begin(), positions.end(), 0);
+  random.Shuffle(&positions);
+  for (int64_t world : {1, 2, 5, 8}) {
+    for (int64_t interleave : {1, 3, 16, 1000}) {
+      for (int64_t rank = 0; rank < world; ++rank) {
+        for (int64_t ranks = 1; rank + ranks <= world; ++ranks) {
+          const std::vector<int64_t> held = HeldBy(rank, ranks, world, interleave, entries);
+          std::vector<int64_t> expected;
+          for (int64_t p : positions) {
+            const auto place = std::lower_bound(held.begin(), held.end(), p);
+            if (place != held.end() && *place == p) expected.push_back(place - held.begin());
+          }
+          expected.resize(entries, -1);
+          TestCall call("localize_indices");
+          call.Tensor("indices", DType::kInt32, {1, entries}, Elements(positions))
+              .Set("world", world)
+              .Set("rank", rank)
+              .Set("interleave", interleave)
+              .Set("ranks", ranks);
+          ASSERT_TRUE(call.Run({}).ok());
+          EXPECT_EQ(call.Got("counts", 0), static_cast<double>(held.size()));
+          EXPECT_EQ(call.GotInts("sparse_indices"), expected);
+        }
+      }
+    }
+  }
+}
+
+TEST(LocalizeIndices, TheHolderOfAllRanksHasEveryPositionWhereItIs) {
+  const int64_t world = INT64_MAX;
+  for (int64_t interleave : {int64_t{1}, int64_t{7}, INT64_MAX}) {
+    TestCall call("localize_indices");
+    call.Tensor("indices", DType::kInt32, {1, 4}, Elements({5, 0, INT32_MAX, 8}))
+        .Set("world", world)
+        .Set("rank", 0)
+        .Set("interleave", interleave)
+        .Set("ranks", world);
+    ASSERT_TRUE(call.Run({}).ok());
+    EXPECT_EQ(call.GotInts("sparse_indices"), (std::vector<int64_t>{5, 0, INT32_MAX, 8}));
+    ExpectConforms(call);
+  }
+}
+
 TEST(LocalizeIndices, ANegativeEntryEndsTheRow) {
   TestCall call("localize_indices");
   call.Tensor("indices", DType::kInt32, {1, 6}, Elements({4, 7, 2, -5, 6, 0}))
@@ -95,21 +147,16 @@ TEST(LocalizeIndices, ARankThatOwnsNothingIsNormal) {
   ExpectConforms(call);
 }
 
-TEST(LocalizeIndices, BadArgumentsAreRefusedByName) {
-  const auto refuse = [](const char* argument, int64_t rank, int64_t world, int64_t interleave) {
-    TestCall call("localize_indices");
-    call.Tensor("indices", DType::kInt32, {2, 3}, [](int64_t) { return 0.0; })
-        .Set("rank", rank)
-        .Set("world", world)
-        .Set("interleave", interleave);
-    SCOPED_TRACE(argument);
-    ExpectRefused(call, StatusCode::kInvalidArgument, argument);
-  };
-  refuse("world", 0, 0, 1);
-  refuse("rank", 2, 2, 1);
-  refuse("rank", -1, 2, 1);
-  refuse("interleave", 0, 2, 0);
+TEST(LocalizeIndices, RowsOfWhichNothingIsWrittenTakeNoTime) {
+  TestCall call("localize_indices");
+  call.Tensor("indices", DType::kInt32, {int64_t{1} << 50, 0}, [](int64_t) { return 0.0; })
+      .Set("rank", 0)
+      .Set("world", 2)
+      .Omit("counts");
+  ASSERT_TRUE(call.Run({}).ok());
 }
+
+TEST(LocalizeIndices, BadArgumentsAreRefusedByName) { ExpectBadDealsRefused("localize_indices"); }
 
 }  // namespace
 }  // namespace tamis::test

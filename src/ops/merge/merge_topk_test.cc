@@ -68,6 +68,15 @@ TEST(MergeTopk, ValuesNeedNotBeWanted) {
   ExpectConforms(call);
 }
 
+TEST(MergeTopk, RowsWithoutEntriesTakeNoTime) {
+  const std::vector<int64_t> none = {1, int64_t{1} << 50, 0};
+  TestCall call("merge_topk");
+  call.Tensor("values", DType::kFloat32, none, [](int64_t) { return 0.0; })
+      .Tensor("indices", DType::kInt32, none, [](int64_t) { return 0.0; })
+      .Set("sparse_count", 0);
+  ASSERT_TRUE(call.Run({}).ok());
+}
+
 TEST(MergeTopk, BadArgumentsAreRefusedByName) {
   TestCall call("merge_topk");
   call.Tensor("values", DType::kFloat32, {2, 3, 4}, [](int64_t) { return 0.0; })

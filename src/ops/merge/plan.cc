@@ -62,7 +62,9 @@ void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget& target, pr
   const int64_t row_bytes = prim::Times(prim::Times(p.parts, p.dim), prim::BytesOf(a.element));
   a.rows_per_item = std::max<int64_t>(kItemBytes / std::max<int64_t>(row_bytes, 64), 1);
 
-  work->phases = {{base::CeilDiv(a.rows, a.rows_per_item), kKernels.at(target.level)}};
+  // Rows of which nothing is written are the caller's word alone, and may be any number.
+  const bool writes = p.dim > 0 || !in.softmax_max.absent() || !in.softmax_sum.absent();
+  work->phases = {{writes ? base::CeilDiv(a.rows, a.rows_per_item) : 0, kKernels.at(target.level)}};
   work->scratch_bytes = prim::Times(PaddedParts(a), 4 * sizeof(float));
 }
 
@@ -129,7 +131,8 @@ void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget&, prim::Cpu
   a.sparse_count = p.sparse_count;
   a.keep = std::min(p.sparse_count, prim::Times(p.parts, p.entries));
 
-  work->phases = {{p.tokens, &MergeToken}};
+  // Rows without entries are the caller's word alone, and may be any number.
+  work->phases = {{p.sparse_count > 0 ? p.tokens : 0, &MergeToken}};
   work->scratch_bytes = prim::Times(prim::SelectorCapacity(a.keep), sizeof(uint64_t));
 }
 
@@ -153,64 +156,3 @@ Status run(const Params& params, const Context& context) {
 }
 
 }  // namespace tamis::merge_topk
-
-namespace tamis::localize_indices {
-
-Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
-  if (params.world < 1) return base::Invalid("world", "at least 1", params.world);
-  if (params.rank < 0 || params.rank >= params.world) {
-    return base::Invalid("rank", "0 to world - 1 = " + std::to_string(params.world - 1),
-                         params.rank);
-  }
-  if (params.interleave < 1) return base::Invalid("interleave", "at least 1", params.interleave);
-  if ((*dims)["K"] > INT32_MAX)  // counts are int32
-    return base::Invalid("indices", "at most 2^31 - 1 entries a row", (*dims)["K"]);
-  problem->tokens = (*dims)["T"];
-  problem->entries = (*dims)["K"];
-  problem->rank = params.rank;
-  problem->world = params.world;
-  problem->interleave = params.interleave;
-  return Status::Ok();
-}
-
-void Room::Bind(const Problem&, const Params& in, KernelArgs* args) {
-  KernelArgs& a = *args;
-  a.indices = prim::Data<const int32_t>(in.indices);
-  a.indices_stride = in.indices.strides[0];
-  a.out_indices = prim::Data<int32_t>(in.sparse_indices);
-  a.out_indices_stride = in.sparse_indices.strides[0];
-  a.counts = prim::Data<int32_t>(in.counts);
-  a.counts_stride = in.counts.strides[0];
-}
-
-void Room::OnCpu(Problem& p, const Params& in, const prim::CpuTarget&, prim::CpuWork* work) {
-  KernelArgs& a = p.args;
-  a = {};
-  Bind(p, in, &a);
-  a.entries = p.entries;
-  a.rank = p.rank;
-  a.world = p.world;
-  a.interleave = p.interleave;
-
-  work->phases = {{p.tokens, &LocalizeToken}};
-}
-
-std::string Room::Blocking(const Problem&) { return "a token per item"; }
-
-Cost Room::CountCost(const Problem& p, const Params& in) {
-  const auto tokens = static_cast<double>(p.tokens);
-  Cost cost;
-  cost.read_bytes = 4.0 * tokens * static_cast<double>(p.entries);
-  cost.write_bytes = 4.0 * tokens * (static_cast<double>(p.entries) + (in.counts.absent() ? 0 : 1));
-  return cost;
-}
-
-Result<Plan> plan(const Params& params, const Context& context) {
-  return prim::MakePlan<Room>(params, context);
-}
-
-Status run(const Params& params, const Context& context) {
-  return prim::RunOnce<Room>(params, context);
-}
-
-}  // namespace tamis::localize_indices

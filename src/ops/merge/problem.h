@@ -7,6 +7,7 @@
 #include "base/operator.h"
 #include "ops/merge/cpu/kernel.h"
 #include "prim/call/work.h"
+#include "tamis/ops/globalize_indices.hpp"
 #include "tamis/ops/localize_indices.hpp"
 #include "tamis/ops/merge_attention_states.hpp"
 #include "tamis/ops/merge_topk.hpp"
@@ -77,6 +78,7 @@ struct Problem {
   int64_t rank = 0;
   int64_t world = 1;
   int64_t interleave = 1;
+  int64_t ranks = 1;
   KernelArgs args = {};
 };
 
@@ -98,3 +100,34 @@ struct Room {
 };
 
 }  // namespace tamis::localize_indices
+
+namespace tamis::globalize_indices {
+
+struct Problem {
+  int64_t tokens = 0;
+  int64_t entries = 0;
+  int64_t rank = 0;
+  int64_t world = 1;
+  int64_t interleave = 1;
+  int64_t ranks = 1;
+  KernelArgs args = {};
+};
+
+struct Room {
+  using Params = globalize_indices::Params;
+  using Problem = globalize_indices::Problem;
+  static constexpr const char* kFolder = "merge";
+
+  static const base::Contract& contract();
+  static Status Normalise(const Params& params, base::Dims* dims, Problem* problem);
+  static void ReferenceRow(const Problem& problem, const Params& in, int64_t row, size_t slot,
+                           base::Golden* golden);
+  static void OnCpu(Problem& problem, const Params& in, const prim::CpuTarget& target,
+                    prim::CpuWork* work);
+  static std::string Blocking(const Problem& problem);
+  static void Bind(const Problem& problem, const Params& in, KernelArgs* args);
+  static Cost CountCost(const Problem& problem, const Params& in);
+  static const std::vector<base::Example>& examples();
+};
+
+}  // namespace tamis::globalize_indices

@@ -127,12 +127,30 @@ void localize_indices::Room::ReferenceRow(const Problem& p, const Params& in, in
     const int64_t position = ids[i];
     if (position < 0) break;
     const int64_t owner = position / p.interleave % p.world;
-    if (owner != p.rank) continue;
+    if (owner < p.rank || owner - p.rank >= p.ranks) continue;
     const int64_t round = position / p.interleave / p.world;
-    out[count++] = static_cast<double>(round * p.interleave + position % p.interleave);
+    out[count++] = static_cast<double>((round * p.ranks + owner - p.rank) * p.interleave +
+                                       position % p.interleave);
   }
   for (int64_t i = count; i < p.entries; ++i) out[i] = -1.0;
   golden->outputs[1].Row(static_cast<int64_t>(slot))[0] = static_cast<double>(count);
+}
+
+// The formula as it stands. A float64 that is not exact is above 2^53, where no place is and no
+// position is wanted.
+void globalize_indices::Room::ReferenceRow(const Problem& p, const Params& in, int64_t row,
+                                           size_t slot, base::Golden* golden) {
+  const auto* places = static_cast<const int32_t*>(in.indices.data) + row * in.indices.strides[0];
+  double* out = golden->outputs[0].Row(static_cast<int64_t>(slot));
+  const auto interleave = static_cast<double>(p.interleave);
+  const double held = interleave * static_cast<double>(p.ranks);   // of a round, by the holder
+  const double dealt = interleave * static_cast<double>(p.world);  // of a round, by all
+  const double first = interleave * static_cast<double>(p.rank);
+  for (int64_t i = 0; i < p.entries; ++i) {
+    const double place = places[i];
+    const double position = std::floor(place / held) * dealt + first + std::fmod(place, held);
+    out[i] = place >= 0 && position < 0x1p31 ? position : -1.0;
+  }
 }
 
 }  // namespace tamis

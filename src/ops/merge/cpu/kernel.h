@@ -83,9 +83,31 @@ struct KernelArgs {
   int64_t rank;
   int64_t world;
   int64_t interleave;
+  int64_t ranks;
 };
 
 /// Localizes the list of a token. For every level; in tokens.cc.
 void LocalizeToken(const void* args, int64_t token, void* scratch, void* shared);
 
 }  // namespace tamis::localize_indices
+
+namespace tamis::globalize_indices {
+
+/// rank, world, interleave and ranks are at most 2^31: larger ones do the same to any int32, and
+/// could overflow.
+struct KernelArgs {
+  const int32_t* indices;
+  int64_t indices_stride;
+  int32_t* out_indices;
+  int64_t out_indices_stride;
+  int64_t entries;
+  int64_t rank;
+  int64_t world;
+  int64_t interleave;
+  int64_t ranks;
+};
+
+/// Globalizes the list of a token. For every level; in tokens.cc.
+void GlobalizeToken(const void* args, int64_t token, void* scratch, void* shared);
+
+}  // namespace tamis::globalize_indices

@@ -1,4 +1,5 @@
 // The operators of the room that move integers about: a few thousand a token, no -m flags needed.
+#include <cstdint>
 #include <limits>
 
 #include "ops/merge/cpu/kernel.h"
@@ -36,12 +37,33 @@ void LocalizeToken(const void* args, int64_t token, void*, void*) {
   int64_t count = 0;
   for (int64_t i = 0; i < a.entries && in[i] >= 0; ++i) {
     const int64_t run = in[i] / a.interleave;
-    if (run % a.world != a.rank) continue;
-    // At most in[i], so it neither overflows nor leaves int32.
-    out[count++] = static_cast<int32_t>(run / a.world * a.interleave + in[i] % a.interleave);
+    const int64_t among = run % a.world - a.rank;
+    if (among < 0 || among >= a.ranks) continue;
+    // Each product and their sum are at most in[i], so nothing overflows or leaves int32.
+    out[count++] = static_cast<int32_t>(run / a.world * a.interleave * a.ranks +
+                                        among * a.interleave + in[i] % a.interleave);
   }
   for (int64_t i = count; i < a.entries; ++i) out[i] = -1;
   if (a.counts != nullptr) a.counts[token * a.counts_stride] = static_cast<int32_t>(count);
 }
 
 }  // namespace tamis::localize_indices
+
+namespace tamis::globalize_indices {
+
+void GlobalizeToken(const void* args, int64_t token, void*, void*) {
+  const auto& a = *static_cast<const KernelArgs*>(args);
+  const int32_t* in = a.indices + token * a.indices_stride;
+  int32_t* out = a.out_indices + token * a.out_indices_stride;
+  for (int64_t i = 0; i < a.entries; ++i) {
+    out[i] = -1;
+    if (in[i] < 0) continue;
+    const int64_t run = in[i] / a.interleave;
+    const int64_t dealt = run / a.ranks * a.world + a.rank + run % a.ranks;
+    if (dealt > INT32_MAX) continue;  // no later than its product with interleave
+    const int64_t position = dealt * a.interleave + in[i] % a.interleave;
+    if (position <= INT32_MAX) out[i] = static_cast<int32_t>(position);
+  }
+}
+
+}  // namespace tamis::globalize_indices
