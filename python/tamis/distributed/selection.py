@@ -190,8 +190,15 @@ class Selection:
                 found = best_of(query, key, weights, keys, count)
             else:
                 found = best_of(query[tokens], key, weights[tokens], pick(keys, tokens), count)
-            layout, rank, local = self.group.layout, self.group.rank, found.indices
-            indices = torch.where(local < 0, -1, layout.globalise(local, rank)).int()
+            layout = self.group.layout
+            held = layout.held(self.group.rank)
+            indices = torch.ops.tamis.globalize_indices(
+                found.indices,
+                rank=held.start,
+                ranks=len(held),
+                world=layout.shards,
+                interleave=layout.page_size,
+            )
             return Selected(indices, found.values)
 
         world, rank = self.group.world, self.group.rank
