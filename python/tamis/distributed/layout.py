@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
-Number = TypeVar("Number", int, Tensor)  # positions, one or many
+Number = TypeVar("Number", int, Tensor, npt.NDArray[np.int64])  # positions, one or many
 
 
 class Layout(NamedTuple):
@@ -82,5 +84,5 @@ class Layout(NamedTuple):
     def _length(self, length: Number, held: range) -> Number:
         first, width = held.start * self.page_size, len(held) * self.page_size
         rest = length % self.period - first
-        rest = rest.clamp(0, width) if isinstance(rest, Tensor) else min(max(rest, 0), width)
-        return length // self.period * width + rest
+        kept = min(max(rest, 0), width) if isinstance(rest, int) else rest.clip(0, width)
+        return length // self.period * width + kept

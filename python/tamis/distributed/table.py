@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -86,22 +87,22 @@ class DealtTable:
     def reserve(self, counts: Counts, **packed: Tensor) -> DealtRows:
         """Room for new tokens, as `PageTable.reserve`: `commit` makes it so."""
         found = counted(counts, len(self._lengths), **packed)
-        new = torch.tensor(found, dtype=torch.int64)
-        before = self._lengths.long()
-        after = before + new
         layout, rank = self.group.layout, self.group.rank
-        local = [layout.local_length(length, rank) for length in (before, after)]
-        own = self.own.reserve((local[1] - local[0]).tolist())
+        new = np.array(found, np.int64)
+        before = self._lengths.numpy().astype(np.int64)
+        after = before + new
+        held = self.own.state()[0].numpy()
+        own = self.own.reserve(layout.local_length(after, rank) - held)
         whole = None if self.whole is None else self.whole.reserve(found)
-        ends = new.cumsum(0)
-        positions = torch.arange(sum(found)) + torch.repeat_interleave(after - ends, new)
-        slots = torch.full_like(positions, -1)
-        slots[layout.owner(positions) == rank] = own.slots
+        ends = new.cumsum()
+        positions = np.arange(sum(found)) + np.repeat(after - ends, new)
+        slots = np.full_like(positions, -1)
+        slots[layout.owner(positions) == rank] = own.slots.numpy()
         return DealtRows(
-            slots,
-            positions,
-            ends.int(),
-            after.int(),
+            torch.from_numpy(slots),
+            torch.from_numpy(positions),
+            torch.from_numpy(ends.astype(np.int32)),
+            torch.from_numpy(after.astype(np.int32)),
             own,
             self.own.block_table(),
             whole,
