@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -137,3 +138,10 @@ def sequences_of(ends: Tensor, tokens: Tensor | None = None) -> Tensor:
     """Whose each of the T tokens is, or of some."""
     places = torch.arange(int(ends[-1])) if tokens is None else tokens
     return torch.searchsorted(ends.long(), places, right=True)
+
+
+def runs(sequence: Tensor, positions: Tensor) -> list[int]:
+    """Tokens that follow each other: how many there are in each run of neighbours."""
+    breaks = (torch.diff(sequence) != 0) | (torch.diff(positions) != 1)
+    edges = [0, *(breaks.nonzero().flatten() + 1).tolist(), len(positions)]
+    return [b - a for a, b in pairwise(edges) if b > a]
