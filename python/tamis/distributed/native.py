@@ -220,7 +220,7 @@ class DealtNativeAttention(torch.nn.Module):
         shares.put(call, step, [new[name] for name in _DEALT], pools)
         given = [query.turned, *raw.values()]
         joined = shares.gather(call, torch.cat([part.flatten(1) for part in given], 1))
-        parts = joined.split([part[0].numel() for part in given], 1)
+        parts = joined.split([math.prod(part.shape[1:]) for part in given], 1)
         turned, *every = (
             part.reshape(tokens, *like.shape[1:]) for part, like in zip(parts, given, strict=True)
         )
