@@ -11,6 +11,7 @@ from ranks import as_processes, as_threads
 from torch import Tensor
 
 from tamis.distributed import ContextGroup, DealtNativeAttention, RemoteError, unzigzag, zigzag
+from tamis.distributed.states import merge_over_ranks
 from tamis.nn import Branches, NativeSparseAttention
 from tamis.nn.rope import rotate, turn
 
@@ -47,9 +48,9 @@ class Run(NamedTuple):
 
 
 def over_ranks(
-    layer: NativeSparseAttention, *, shards: int | None = None, page_size: int = 16
+    layer: NativeSparseAttention, *, shards: int | None = None, page_size: int = 16, **how: Any
 ) -> Run:
-    dealt = DealtNativeAttention(layer, ContextGroup(page_size=page_size, shards=shards))
+    dealt = DealtNativeAttention(layer, ContextGroup(page_size=page_size, shards=shards), **how)
     table = dealt.make_table(sequences=3, tokens=640)
     cache = dealt.make_cache(table)
     steps = zip(hidden(layer.q_proj.weight.dtype), STEPS, strict=True)
@@ -187,9 +188,38 @@ def test_ranks_may_have_a_shard_each_and_pages_of_many_blocks(
             assert_near(got, getattr(out, branch))
 
 
+def test_every_rank_may_compute_all_of_the_compressed_branch(
+    layer: NativeSparseAttention, worlds: dict[int, list[Run]], one: Run
+) -> None:
+    runs = as_threads(3, over_ranks, layer, shards=8, compressed="whole")
+    for branch in ("compressed", "selected", "window"):
+        for got, want in zip(together(runs, branch), together(worlds[3], branch), strict=True):
+            assert torch.equal(got, want)
+    for run in runs:
+        for got, out in zip(run.outs, one.outs, strict=True):
+            assert torch.equal(got.blocks, out.blocks)
+
+
 def assert_near(got: Tensor, want: Tensor) -> None:
     """Two roundings of nearly the same: twice the error that fp32 was found to have above."""
     assert torch.allclose(got, want, rtol=torch.finfo(want.dtype).eps, atol=1.4e-5)
+
+
+def test_nothing_is_rounded_before_states_are_merged(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, found = layer_of(torch.bfloat16), []
+
+    def merge(*given: Any) -> Tensor:
+        found.append(merge_over_ranks(*given))
+        return found[-1]
+
+    monkeypatch.setattr("tamis.distributed.native.merge_over_ranks", merge)
+    blocks = by_sequence([out.blocks for out in over_ranks(layer, shards=8).outs])
+    wanted = exact(layer, blocks)
+    steps = [merged.view(2, len(merged) // 2, 8, 32) for merged in found]
+    for branch, want in enumerate(wanted):
+        got = torch.cat(by_sequence([step[branch] for step in steps]))
+        assert got.dtype == torch.float32
+        assert (got - want).abs().max() < 2.0**-16
 
 
 def test_processes_have_the_bits_of_threads() -> None:
@@ -433,6 +463,8 @@ def test_layers_that_differ_and_pages_that_cut_blocks_are_refused() -> None:
             "got page_size 12"
         )
     dealt = DealtNativeAttention(layer, ContextGroup(page_size=16))
+    with pytest.raises(ValueError, match=r"^compressed: expected heads, whole, got tokens$"):
+        DealtNativeAttention(layer, dealt.group, compressed="tokens")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"^rollback: expected at least 0, got -1$"):
         dealt.make_table(sequences=1, tokens=64, rollback=-1)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeAlias, TypeVar, get_args
 
 import torch
 from torch import Tensor
 
+from tamis.distributed.compressed import CompressedBranch
 from tamis.distributed.group import Call, ContextGroup
 from tamis.distributed.native_attention import attend_to_blocks, attend_to_window
 from tamis.distributed.shares import shares_of
@@ -19,16 +20,16 @@ from tamis.distributed.states import (
     merge_over_ranks,
     states_message,
 )
-from tamis.distributed.step import DealtStep, new_step, run_step, runs, sequences_of, shard_pool
+from tamis.distributed.step import DealtStep, new_step, run_step, shard_pool
 from tamis.distributed.table import DealtRows
 from tamis.distributed.weights import checksum
-from tamis.distributed.windows import WindowCache, Windows, WindowTable
+from tamis.distributed.windows import WindowCache, WindowTable
 from tamis.nn.counts import Counts
 from tamis.nn.native import Branches, NativeSparseAttention
-from tamis.nn.native_step import attend_to_windows
 from tamis.nn.rope import rotate
 
 T = TypeVar("T")
+Compressed: TypeAlias = Literal["heads", "whole"]
 
 # Rows of the selected and the window branch.
 _DEALT = ("selected_key", "selected_value", "window_key", "window_value")
@@ -50,10 +51,10 @@ class DealtNativeAttention(torch.nn.Module):
 
     Two ways in: `forward`, where every rank has the hidden states of all new tokens, as in
     decoding; and `prefill`, where ranks share the tokens of a chunk by `zigzag`. Both append to the
-    same cache. The compressed branch and the selected blocks are those of one
-    rank, bit for bit. To the others every rank attends over its own keys in fp32, and states are
-    merged: an error like that of one rank, the same bits on any number of ranks with as many
-    shards. Making one is a collective: sizes, dtypes and a checksum of the weights are compared.
+    same cache. The compressed branch and the selected blocks are those of one rank, bit for bit. In
+    the other branches every rank attends to its own keys in fp32, and states are merged: an error
+    like that of one rank, the same bits on any number of ranks with as many shards. Making one is a
+    collective: sizes, dtypes and a checksum of the weights are compared.
 
     Parameters
     ----------
@@ -61,25 +62,37 @@ class DealtNativeAttention(torch.nn.Module):
         the same weights on all ranks
     group : ContextGroup
         whose pages have a multiple of the layer's `select_block_size`
+    compressed : {"heads", "whole"}
+        of `forward`. "heads": ranks share the kv heads of the compressed branch, and send each
+        other what those give and select; ranks that outnumber the kv heads wait. "whole": every
+        rank computes all of it, and nothing is sent. The bits are the same
 
     Raises
     ------
     ValueError
-        Pages have another size; or ranks differ.
+        No such option, pages of another size; or ranks differ.
     """
 
-    def __init__(self, layer: NativeSparseAttention, group: ContextGroup) -> None:
+    def __init__(
+        self,
+        layer: NativeSparseAttention,
+        group: ContextGroup,
+        *,
+        compressed: Compressed = "heads",
+    ) -> None:
         super().__init__()
-        self.layer, self.group = layer, group
-        group.require_equal(layer=repr(layer), weights=checksum(layer))
+        if compressed not in get_args(Compressed):
+            known = ", ".join(get_args(Compressed))
+            raise ValueError(f"compressed: expected {known}, got {compressed}")
+        self.layer, self.group, self.compressed = layer, group, compressed
+        group.require_equal(layer=repr(layer), compressed=compressed, weights=checksum(layer))
         block, page = layer.compressed.how["select_block_size"], group.layout.page_size
         if page % block:
             raise ValueError(
                 f"group: expected pages of a multiple of {block}, the layer's select_block_size, "
                 f"got page_size {page}"
             )
-        stride = layer.compressed.how["compress_stride"]
-        self._windows = Windows(len(layer.compressed.key_weight), stride)
+        self._branch = CompressedBranch(layer.compressed, group)
 
     def make_table(self, *, sequences: int, tokens: int, rollback: int = 64) -> WindowTable:
         """Lengths and pages for this layer's cache, and those of all others of a model.
@@ -93,7 +106,7 @@ class DealtNativeAttention(torch.nn.Module):
             every layer keeps `compress_block_size` - 1 and as many of each sequence, on all ranks
         """
         sizes = {"sequences": sequences, "tokens": tokens, "rollback": rollback}
-        return WindowTable(self.group, self._windows, **sizes)
+        return WindowTable(self.group, self._branch.windows, **sizes)
 
     def make_cache(self, table: WindowTable) -> WindowCache:
         """An empty cache of this rank."""
@@ -145,8 +158,9 @@ class DealtNativeAttention(torch.nn.Module):
     def prefill(self, x: Tensor, counts: Counts | DealtStep, cache: WindowCache) -> Tensor:
         """Attention of new tokens that ranks share by `zigzag`: long chunks.
 
-        Every rank projects its own tokens, and attends to windows and selects for them; the bits of
-        the branches are those of `forward`.
+        Every rank projects its own tokens, attends to windows and selects for them; queries of all
+        go to all ranks, as every rank attends to its own keys. The bits of the branches are those
+        of `forward`.
 
         Parameters
         ----------
@@ -180,6 +194,9 @@ class DealtNativeAttention(torch.nn.Module):
 
     def _call(self, step: DealtStep) -> Call:
         part, tokens = self.layer.compressed, len(step.rows.positions)
+        if self.compressed == "heads":
+            sizes = self._branch.message_bytes(tokens)
+            return self.group.call([sizes[self.group.rank]] * self.group.world, sizes)
         return self.group.call(*states_message(self.group, 2 * tokens, part.heads, part.v_dim))
 
     def _forward(self, call: Call, x: Tensor, step: DealtStep, cache: WindowCache) -> Tensor:
@@ -193,8 +210,11 @@ class DealtNativeAttention(torch.nn.Module):
         if len(x) != tokens:
             raise ValueError(f"x: expected {tokens} rows, as counts, got {len(x)}")
         query, raw, new = self._project(x, step.sin, step.cos)
-        cache.compress(rows, raw, self._weights)
-        compressed, blocks = self._attend_to_windows(query.plain, rows, torch.arange(tokens), cache)
+        cache.compress(rows, raw, self._branch.weights)
+        if self.compressed == "heads":
+            compressed, blocks = self._branch.share_heads(call, query.plain, rows, cache)
+        else:
+            compressed, blocks = self._branch.attend(query.plain, rows, cache)
         own = rows.slots >= 0
         for name, of_pool in new.items():
             cache.tensors[name].flatten(0, 1)[rows.slots[own]] = of_pool[own]
@@ -225,8 +245,8 @@ class DealtNativeAttention(torch.nn.Module):
             part.reshape(tokens, *like.shape[1:]) for part, like in zip(parts, given, strict=True)
         )
         raw = dict(zip(raw, every, strict=True))
-        cache.compress(rows, raw, self._weights)
-        compressed, blocks = self._attend_to_windows(query.plain, rows, own, cache)
+        cache.compress(rows, raw, self._branch.weights)
+        compressed, blocks = self._branch.attend(query.plain, rows, cache, tokens=own)
         leaves = self._attend_to_shards(turned, shares.gather(call, blocks), rows, cache)
         # Rows of the window branch lie behind those of the selected one.
         wanted = [torch.cat([part, part + tokens]) for part in shares.tokens]
@@ -241,11 +261,6 @@ class DealtNativeAttention(torch.nn.Module):
     def _heads(self) -> slice:
         return heads_of(self.layer.compressed.heads, self.group.world)[self.group.rank]
 
-    @property
-    def _weights(self) -> dict[str, Tensor]:
-        part = self.layer.compressed
-        return {"key": part.key_weight, "value": part.value_weight}
-
     def _project(
         self, x: Tensor, sin: Tensor, cos: Tensor
     ) -> tuple[_Queries, dict[str, Tensor], dict[str, Tensor]]:
@@ -255,27 +270,6 @@ class DealtNativeAttention(torch.nn.Module):
         raw = {"key": key[:, 0], "value": value[:, 0]}
         dealt = keys[:, 0], value[:, 1], keys[:, 1], value[:, 2]
         return _Queries(query, turned), raw, dict(zip(_DEALT, dealt, strict=True))
-
-    def _attend_to_windows(
-        self, query: Tensor, rows: DealtRows, tokens: Tensor, cache: WindowCache
-    ) -> tuple[Tensor, Tensor]:
-        """The compressed branch of some of the T tokens, ascending."""
-        assert rows.whole_block_table is not None
-        sequence, positions = sequences_of(rows.ends, tokens), rows.positions[tokens]
-        counts = runs(sequence, positions)
-        last = torch.tensor(counts, dtype=torch.int64).cumsum(0) - 1
-        lengths = (positions[last] + 1).tolist()
-        return attend_to_windows(
-            query,
-            cache.tensors["key_windows"],
-            cache.tensors["value_windows"],
-            rows.whole_block_table[sequence[last]],
-            counts,
-            lengths,
-            [self._windows.complete(length) for length in lengths],
-            compress_block_size=self._windows.block,
-            **self.layer.compressed.how,
-        )
 
     def _attend_to_shards(
         self, query: Tensor, blocks: Tensor, rows: DealtRows, cache: WindowCache
