@@ -205,6 +205,14 @@ def assert_near(got: Tensor, want: Tensor) -> None:
     assert torch.allclose(got, want, rtol=torch.finfo(want.dtype).eps, atol=1.4e-5)
 
 
+def test_page_tables_of_many_tokens_are_made_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = layer_of(torch.float32)
+    want = over_ranks(layer, shards=2).outs
+    monkeypatch.setattr("tamis.distributed.native_attention._TABLE_ENTRIES", 30)
+    for got, out in zip(over_ranks(layer, shards=2).outs, want, strict=True):
+        assert torch.equal(got.selected, out.selected)
+
+
 def test_nothing_is_rounded_before_states_are_merged(monkeypatch: pytest.MonkeyPatch) -> None:
     layer, found = layer_of(torch.bfloat16), []
 

@@ -116,6 +116,9 @@ class DealtNativeAttention(torch.nn.Module):
     def step(self, counts: Counts, table: WindowTable) -> DealtStep:
         """Makes room for new tokens in the caches of all layers that share a table: a collective.
 
+        A layer that fails may be called again with the same step; one that was done must not:
+        tokens before a long step may be no longer kept.
+
         Raises
         ------
         RemoteError
