@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tamis.nn import PagedCache, PageTable, mla_sparse_attention
+from tamis.nn import NativeSparseAttention, PagedCache, PageTable, mla_sparse_attention
 
 
 def new_cache(sequences: int = 3, pages: int = 40) -> PagedCache:
@@ -105,3 +105,26 @@ def test_packed_attention_wants_the_ends_of_sequences() -> None:
     up, chosen = torch.zeros(4 * 16, 16), torch.zeros(2, 1, dtype=torch.int32)
     with pytest.raises(ValueError, match=r"^block_table: expected ends and lengths beside it"):
         mla_sparse_attention(query, rope, pages, pages[..., :0], chosen, up, 1.0, block_table=table)
+
+
+@pytest.mark.parametrize("length", [16, 18, 23, 24, 37])
+def test_windows_that_are_still_to_come_are_of_one_sequence(length: int) -> None:
+    """A window lies in the page of its first token, and is written when its last one comes."""
+    torch.manual_seed(0)
+    layer = NativeSparseAttention(
+        hidden=32, heads=4, kv_heads=1, qk_dim=16, v_dim=16, compress_block_size=8,
+        compress_stride=4, select_block_size=8, select_block_count=3, window_size=8, rope_dim=8,
+        dtype=torch.float32,
+    )  # fmt: skip
+    before, after = torch.randn(length, 32), torch.randn(18, 32)
+    cache = layer.make_cache(sequences=3, pages=12, page_size=16)
+    layer.attend(*layer.project(before), [length, 0, 0], cache)
+    cache.reorder([0, 0, 0])
+    got = layer.attend(*layer.project(after), [6, 6, 6], cache)
+    for b in range(3):
+        rows = slice(6 * b, 6 * b + 6)
+        whole = torch.cat([before, after[rows]])
+        alone = layer.make_cache(sequences=1, pages=12, page_size=16)
+        want = layer.attend(*layer.project(whole), [length + 6], alone)
+        for branch, expected in zip(got, want, strict=True):
+            assert torch.allclose(branch[rows], expected[length:], atol=1e-6)

@@ -7,6 +7,7 @@ from tamis.distributed.errors import RankLost, RemoteError
 from tamis.distributed.group import Call, ContextGroup
 from tamis.distributed.layout import Layout
 from tamis.distributed.memory import MemoryPlan, memory_plan
+from tamis.distributed.native import DealtNativeAttention
 from tamis.distributed.selection import Selected, Selection, select
 from tamis.distributed.step import DealtStep
 from tamis.distributed.table import DealtRows, DealtTable
@@ -17,6 +18,7 @@ __all__ = [
     "Call",
     "ContextGroup",
     "DealtCache",
+    "DealtNativeAttention",
     "DealtRows",
     "DealtSparseAttention",
     "DealtStep",

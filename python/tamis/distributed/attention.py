@@ -10,16 +10,13 @@ from torch import Tensor
 import tamis.torch  # noqa: F401  (registers torch.ops.tamis)
 from tamis.distributed.group import Call, ContextGroup
 from tamis.distributed.states import (
-    Node,
     State,
-    climb,
+    gather_heads,
     heads_of,
-    nodes_left,
-    root,
-    state_bytes,
-    unpacked,
+    merge_over_ranks,
+    states_message,
 )
-from tamis.distributed.step import shard_keys, shard_pool
+from tamis.distributed.step import sequences_of, shard_keys, shard_pool
 from tamis.distributed.table import DealtRows
 
 Mode: TypeAlias = Literal["states", "rows"]
@@ -99,15 +96,6 @@ def attend(
         return gather_heads(group, call, own, heads)
 
 
-def gather_heads(group: ContextGroup, call: Call, own: Tensor, heads: int) -> Tensor:
-    """[T, heads, D] on all ranks, from [T, own heads, D] of each."""
-    tokens, _, dim = own.shape
-    shares = [part.stop - part.start for part in heads_of(heads, group.world)]
-    sizes = [tokens * share * dim * own.element_size() for share in shares]
-    parts = [part.view(own.dtype) for part in call.gather(own, sizes)]
-    return torch.cat([p.view(tokens, n, dim) for p, n in zip(parts, shares, strict=True)], 1)
-
-
 def attend_by_states(
     group: ContextGroup,
     call: Call,
@@ -139,45 +127,11 @@ def attend_by_states(
     Tensor [T or tokens, own heads or N, D]
         in the dtype of queries
     """
-    layout, rank, world = group.layout, group.rank, group.world
-    count, heads, dim = latent.query.shape
-    everything = slice(None)
     leaves = {
-        Node(0, shard): _attend_to_shard(group, latent, selected, rows, shard)
-        for shard in layout.held(rank)
+        shard: _attend_to_shard(group, latent, selected, rows, shard)
+        for shard in group.layout.held(group.rank)
     }
-    left = climb(leaves, layout.shards)
-    shares: list[tuple[slice | Tensor, slice]]
-    if tokens is None:
-        shares = [(everything, part) for part in heads_of(heads, world)]
-        own = count, shares[rank][1].stop - shares[rank][1].start
-    else:
-        shares = [(part, everything) for part in tokens]
-        own = len(tokens[rank]), heads
-    nodes = [nodes_left(layout.held(other), layout.shards) for other in range(world)]
-    got = call.exchange(
-        [torch.cat([left[node].rows(*share).packed() for node in nodes[rank]]) for share in shares],
-        [len(of) * state_bytes(*own, dim) for of in nodes],
-    )
-    parts = [
-        {
-            node: unpacked(message, *own, dim)
-            for node, message in zip(of, part.chunk(len(of)), strict=True)
-        }
-        for of, part in zip(nodes, got, strict=True)
-    ]
-    return root(parts, layout.shards).out.to(latent.query.dtype)
-
-
-def states_message(
-    group: ContextGroup, tokens: int, heads: int, dim: int
-) -> tuple[list[int], list[int]]:
-    """Bytes of states for each rank and from each, where ranks share the heads of all tokens."""
-    layout, world = group.layout, group.world
-    nodes = [len(nodes_left(layout.held(rank), layout.shards)) for rank in range(world)]
-    shares = [part.stop - part.start for part in heads_of(heads, world)]
-    to = [nodes[group.rank] * state_bytes(tokens, share, dim) for share in shares]
-    return to, [count * state_bytes(tokens, shares[group.rank], dim) for count in nodes]
+    return merge_over_ranks(group, call, leaves, tokens).to(latent.query.dtype)
 
 
 def _attend_to_shard(
@@ -269,7 +223,7 @@ def attend_by_rows(
         As `require_rows`, without `tokens`.
     """
     layout, heads = group.layout, latent.query.shape[1]
-    sequence = _sequences(rows.ends, tokens)
+    sequence = sequences_of(rows.ends, tokens)
     listed = selected >= 0
     codes = (sequence[:, None] << 32 | selected.long())[listed]
     wanted, places = torch.unique(codes, return_inverse=True)
@@ -310,12 +264,6 @@ def attend_by_rows(
         layout_kv="TND",
     )[0]
     return out
-
-
-def _sequences(ends: Tensor, tokens: Tensor | None) -> Tensor:
-    """Whose each token is."""
-    places = torch.arange(int(ends[-1])) if tokens is None else tokens
-    return torch.searchsorted(ends.long(), places, right=True)
 
 
 def _rows_of(group: ContextGroup, latent: Latent, codes: Tensor, rows: DealtRows) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Mapping
 from typing import Literal, TypeAlias, get_args
 
@@ -14,19 +13,17 @@ from tamis.distributed.attention import (
     Mode,
     attend_by_rows,
     attend_by_states,
-    gather_heads,
     require_rows,
-    states_message,
 )
 from tamis.distributed.cache import DealtCache
 from tamis.distributed.group import Call, ContextGroup
 from tamis.distributed.selection import Selection, best_of
 from tamis.distributed.shares import shares_of
-from tamis.distributed.states import heads_of
+from tamis.distributed.states import gather_heads, heads_of, states_message
 from tamis.distributed.step import DealtStep, new_step, pick, rank_keys, whole_keys
 from tamis.distributed.table import DealtTable
 from tamis.distributed.tensor import tensor_call, tensor_output
-from tamis.distributed.transport import as_bytes
+from tamis.distributed.weights import checksum
 from tamis.nn.counts import Counts
 from tamis.nn.deepseek import DeepSeekSparseAttention
 from tamis.nn.deepseek_sources import MainQueries
@@ -98,7 +95,7 @@ class DealtSparseAttention(torch.nn.Module):
             mode=mode,
             index_keys=index_keys,
             rounds=rounds,
-            weights=_checksum(layer),
+            weights=checksum(layer),
         )
         if tensor is not None:
             tensor.require_equal(layer=repr(layer), context_rank=group.rank)
@@ -302,12 +299,3 @@ class DealtSparseAttention(torch.nn.Module):
         else:
             out = attend_by_rows(group, call, latent, listed, rows, own)
         return layer.gated(main.sources, torch.einsum("tnl,nlv->tnv", out, layer.w_uv))
-
-
-def _checksum(layer: torch.nn.Module) -> int:
-    """Of all weights, names, and places of their bytes."""
-    found = 0
-    for name, parameter in layer.named_parameters():
-        found = zlib.crc32(name.encode(), found)
-        found = zlib.crc32(as_bytes(parameter.detach()).numpy(), found)
-    return found

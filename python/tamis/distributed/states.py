@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 import tamis.torch  # noqa: F401  (registers torch.ops.tamis)
+from tamis.distributed.group import Call, ContextGroup
 
 
 class State(NamedTuple):
@@ -103,3 +104,70 @@ def root(parts: Sequence[Mapping[Node, State]], shards: int) -> State:
     states = {node: state for part in parts for node, state in part.items()}
     (whole,) = climb(states, shards).values()
     return whole
+
+
+def merge_over_ranks(
+    group: ContextGroup,
+    call: Call,
+    leaves: Mapping[int, State],
+    tokens: list[Tensor] | None = None,
+) -> Tensor:
+    """Attention over the keys of all shards, from states of each rank's own: one message.
+
+    Parameters
+    ----------
+    group, call
+        of all ranks
+    leaves : mapping of int to State of T rows and N heads
+        by shard, those that this rank holds
+    tokens : list of Tensor, optional
+        which of the T rows each rank gets; by default all, but a share of the heads
+
+    Returns
+    -------
+    Tensor [T or tokens, own heads or N, D] of float32
+    """
+    layout, rank, world = group.layout, group.rank, group.world
+    count, heads, dim = leaves[layout.held(rank).start].out.shape
+    everything = slice(None)
+    left = climb({Node(0, shard): state for shard, state in leaves.items()}, layout.shards)
+    shares: list[tuple[slice | Tensor, slice]]
+    if tokens is None:
+        shares = [(everything, part) for part in heads_of(heads, world)]
+        own = count, shares[rank][1].stop - shares[rank][1].start
+    else:
+        shares = [(part, everything) for part in tokens]
+        own = len(tokens[rank]), heads
+    nodes = [nodes_left(layout.held(other), layout.shards) for other in range(world)]
+    got = call.exchange(
+        [torch.cat([left[node].rows(*share).packed() for node in nodes[rank]]) for share in shares],
+        [len(of) * state_bytes(*own, dim) for of in nodes],
+    )
+    parts = [
+        {
+            node: unpacked(message, *own, dim)
+            for node, message in zip(of, part.chunk(len(of)), strict=True)
+        }
+        for of, part in zip(nodes, got, strict=True)
+    ]
+    return root(parts, layout.shards).out
+
+
+def states_message(
+    group: ContextGroup, tokens: int, heads: int, dim: int
+) -> tuple[list[int], list[int]]:
+    """Bytes of states for each rank and from each, where ranks share the heads of all tokens."""
+    layout, world = group.layout, group.world
+    nodes = [len(nodes_left(layout.held(rank), layout.shards)) for rank in range(world)]
+    shares = [part.stop - part.start for part in heads_of(heads, world)]
+    to = [nodes[group.rank] * state_bytes(tokens, share, dim) for share in shares]
+    return to, [count * state_bytes(tokens, shares[group.rank], dim) for count in nodes]
+
+
+def gather_heads(group: ContextGroup, call: Call, own: Tensor, heads: int) -> Tensor:
+    """[T, heads, D] on all ranks, from [T, own heads, D] of each."""
+    tokens, _, dim = own.shape
+    shares = [part.stop - part.start for part in heads_of(heads, group.world)]
+    sizes = [tokens * share * dim * own.element_size() for share in shares]
+    parts = [part.view(own.dtype) for part in call.gather(own, sizes)]
+    return torch.cat([p.view(tokens, n, dim) for p, n in zip(parts, shares, strict=True)], 1)

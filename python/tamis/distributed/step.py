@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from itertools import pairwise
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -11,6 +13,8 @@ from tamis.distributed.layout import Layout
 from tamis.distributed.table import DealtRows, DealtTable
 from tamis.nn.counts import Counts, as_counts
 from tamis.nn.rope import Rope
+
+T = TypeVar("T")
 
 
 class Part(NamedTuple):
@@ -63,6 +67,22 @@ def new_step(counts: Counts, table: DealtTable, rope: Rope, dtype: torch.dtype) 
     return DealtStep(rows, as_counts("counts", counts), sin, cos)
 
 
+def run_step(
+    counts: Counts | DealtStep,
+    table: DealtTable,
+    rope: Rope,
+    dtype: torch.dtype,
+    work: Callable[[DealtStep], T],
+) -> T:
+    """What `work` makes of a step, and of a new one if `counts` is none: then it is committed."""
+    if isinstance(counts, DealtStep):
+        return work(counts)
+    step = new_step(counts, table, rope, dtype)
+    out = work(step)
+    table.commit(step.rows)
+    return out
+
+
 class Keys(NamedTuple):
     """What T query tokens of B sequences may look at, as the operators take it.
 
@@ -112,3 +132,16 @@ def pick(keys: Keys, tokens: Tensor) -> Keys:
     """For some of the T tokens alone, ascending."""
     counts = torch.searchsorted(tokens, keys.ends.long()).int()
     return Keys(counts, keys.lengths, keys.limits[tokens], keys.block_table)
+
+
+def sequences_of(ends: Tensor, tokens: Tensor | None = None) -> Tensor:
+    """Whose each of the T tokens is, or of some."""
+    places = torch.arange(int(ends[-1])) if tokens is None else tokens
+    return torch.searchsorted(ends.long(), places, right=True)
+
+
+def runs(sequence: Tensor, positions: Tensor) -> list[int]:
+    """Tokens that follow each other: how many there are in each run of neighbours."""
+    breaks = (torch.diff(sequence) != 0) | (torch.diff(positions) != 1)
+    edges = [0, *(breaks.nonzero().flatten() + 1).tolist(), len(positions)]
+    return [b - a for a, b in pairwise(edges) if b > a]

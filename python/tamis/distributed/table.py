@@ -74,9 +74,13 @@ class DealtTable:
         self.own = PageTable(sequences=sequences, pages=rounds, page_size=held * layout.page_size)
         self.whole: PageTable | None = None
         if replicated:
-            pages = pages_of(tokens, layout.page_size, sequences)
+            pages = pages_of(self.replicas(tokens), layout.page_size, sequences)
             self.whole = PageTable(sequences=sequences, pages=pages, page_size=layout.page_size)
         self._lengths = torch.zeros(sequences, dtype=torch.int32)
+
+    def replicas(self, length: int) -> int:
+        """Rows that every rank holds of the first `length` tokens of a sequence: one each."""
+        return length
 
     @property
     def lengths(self) -> list[int]:
@@ -93,7 +97,10 @@ class DealtTable:
         after = before + new
         held = self.own.state()[0].numpy()
         own = self.own.reserve(layout.local_length(after, rank) - held)
-        whole = None if self.whole is None else self.whole.reserve(found)
+        whole = None
+        if self.whole is not None:
+            rows = [[self.replicas(n) for n in lengths.tolist()] for lengths in (before, after)]
+            whole = self.whole.reserve([n - m for m, n in zip(*rows, strict=True)])
         ends = new.cumsum()
         positions = np.arange(sum(found)) + np.repeat(after - ends, new)
         slots = np.full_like(positions, -1)
@@ -127,7 +134,7 @@ class DealtTable:
         rank, layout = self.group.rank, self.group.layout
         self.own.truncate([layout.local_length(length, rank) for length in kept])
         if self.whole is not None:
-            self.whole.truncate(kept)
+            self.whole.truncate([self.replicas(length) for length in kept])
         self._lengths.copy_(torch.tensor(kept))
 
     def reorder(self, sources: Counts) -> None:

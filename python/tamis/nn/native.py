@@ -144,8 +144,8 @@ class NativeSparseAttention(torch.nn.Module):
         **sizes : int
             without `table`: `sequences`, `pages` and so on of a `PageTable`
         """
-        strides, dtype = self.compressed.cache_strides, self.q_proj.weight.dtype
-        return PagedCache(self.cache_rows, table, strides=strides, dtype=dtype, **sizes)
+        windows, dtype = self.compressed.cache_windows, self.q_proj.weight.dtype
+        return PagedCache(self.cache_rows, table, dtype=dtype, **windows, **sizes)
 
     def step(self, counts: Counts, table: PageTable) -> Step:
         """Makes room for new tokens in the caches of all layers that share a table.
@@ -193,21 +193,26 @@ class NativeSparseAttention(torch.nn.Module):
         """
         if cache is None:
             lengths = whole(counts, x=x)
-            return self._mix(x, self._attend_whole(*self.project(x), lengths))
+            branches = self._attend_whole(*self.project(x), lengths)
+            return self.output(self.gated(x, branches))
         refuse_gradients(self, x)
         return run_step(
             counts,
             cache,
             self._step,
-            lambda step: self._mix(x, self._attend(*self.project(x), step, cache)),
+            lambda step: self.output(self.gated(x, self._attend(*self.project(x), step, cache))),
             x=x,
         )
 
-    def _mix(self, x: Tensor, branches: Branches) -> Tensor:
-        """What gates make of the branches."""
+    def gated(self, x: Tensor, branches: Branches, heads: slice = slice(None)) -> Tensor:
+        """What gates of the hidden states make of the branches of some heads: [T, heads, D2]."""
         gates = torch.sigmoid(self.g_proj(x).float()).unflatten(1, (self.compressed.heads, 3, 1))
-        mixed = sum(gates[:, :, b] * branches[b].float() for b in range(3))
-        out: Tensor = self.o_proj(mixed.to(x.dtype).flatten(1))
+        mixed: Tensor = sum(gates[:, heads, b] * branches[b].float() for b in range(3))
+        return mixed.to(x.dtype)
+
+    def output(self, mixed: Tensor) -> Tensor:
+        """Hidden states of what gates made of all heads, [T, N, D2]."""
+        out: Tensor = self.o_proj(mixed.flatten(1))
         return out
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -6,6 +6,8 @@ called here take them as integers, which a graph would hold fixed.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -71,6 +73,32 @@ def _compressed_attention(
             page_block_size=page_size,
             **sizes,
         )
+    return attend_to_windows(
+        query,
+        key_windows,
+        value_windows,
+        block_table,
+        counts,
+        tokens,
+        windows,
+        select_block_size=select_block_size,
+        select_block_count=select_block_count,
+        importance=importance,
+        **sizes,
+    )
+
+
+def attend_to_windows(
+    query: Tensor,
+    key_windows: Tensor,
+    value_windows: Tensor,
+    block_table: Tensor,
+    counts: list[int],
+    tokens: list[int],
+    windows: list[int],
+    **how: Any,
+) -> tuple[Tensor, Tensor]:
+    """Attention and selected blocks of the last `counts` of so many tokens of each sequence."""
     out = torch.ops.tamis.nsa_compress_attention_infer(
         query,
         key_windows.flatten(2),
@@ -78,17 +106,14 @@ def _compressed_attention(
         block_table,
         scale_value=query.shape[-1] ** -0.5,
         head_num=query.shape[1],
-        key_value_head_num=key.shape[2],
-        select_block_size=select_block_size,
-        select_block_count=select_block_count,
+        key_value_head_num=key_windows.shape[2],
         page_block_size=key_windows.shape[1],
         actual_seq_qlen=counts,
         actual_cmp_seq_kvlen=windows,
         actual_sel_seq_kvlen=tokens,
         selection="causal",
-        importance=importance,
         masked_rows="zero",
-        **sizes,
+        **how,
     )
     return out[0], out[1]
 

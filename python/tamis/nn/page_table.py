@@ -47,7 +47,7 @@ class PageTable:
     Sequences take pages from the pool as they grow, the one that was given back last first. All
     state is in tensors of the CPU that never move; a step costs what its new rows and the number
     of sequences cost, however long the sequences are. After `reorder` sequences may share pages,
-    but never one that is not full.
+    but never one that is still to be written.
 
     Parameters
     ----------
@@ -79,6 +79,7 @@ class PageTable:
         self._pool = torch.from_numpy(np.arange(pages, dtype=np.int32))
         self._taken = torch.zeros((), dtype=torch.int64)
         self._tensors: list[weakref.ref[Tensor]] = []
+        self._behind = 0
 
     @property
     def lengths(self) -> list[int]:
@@ -104,12 +105,20 @@ class PageTable:
         """
         return self._table
 
-    def attach(self, tensors: Iterable[Tensor]) -> None:
+    def attach(self, tensors: Iterable[Tensor], behind: int = 0) -> None:
         """Names tensors [pages, ...] whose pages are copied where sequences part.
 
         They are not kept alive.
+
+        Parameters
+        ----------
+        tensors : iterable of Tensor
+        behind : int, default 0
+            how many of the last rows of a sequence have something in their page that is written
+            when later rows come: sequences do not share such pages
         """
         self._tensors += map(weakref.ref, tensors)
+        self._behind = max(self._behind, behind)
 
     def append(self, counts: Counts) -> tuple[Tensor, Tensor]:
         """Makes room for new rows.
@@ -215,8 +224,9 @@ class PageTable:
     def reorder(self, sources: Counts) -> None:
         """Every sequence becomes what another one was, as beams do.
 
-        Full pages are shared, not copied; of a last page that is not full every sequence but one
-        gets a copy, in the tensors that `attach` named.
+        Pages that nothing will be written to are shared, not copied; of the others, a last page
+        that is not full among them, every sequence but one gets a copy, in the tensors that
+        `attach` named.
 
         Parameters
         ----------
@@ -245,8 +255,10 @@ class PageTable:
         need = _pages(lengths, self.page_size)
         entries = _ragged(np.zeros_like(need), need)
         held = table[sources[entries[0]], entries[1]]
-        # A last page that is not full will be written: it must be of one sequence alone.
-        last = np.cumsum(need)[lengths % self.page_size > 0] - 1
+        # Pages that will be written must be of one sequence alone: the last one, unless it is full,
+        # and those of the last rows where something in them is behind.
+        settled = np.maximum(lengths - self._behind, 0) // self.page_size
+        last = np.flatnonzero(entries[1] >= settled[entries[0]])
         full = np.delete(held, last)
         alone = last[np.unique(held[last], return_index=True)[1]]  # the first of those that share
         parting = np.setdiff1d(last, alone[~np.isin(held[alone], full)])

@@ -27,6 +27,8 @@ class PagedCache:
         of a whole model: it is appended to once per step, for the caches of all layers
     strides : mapping of str to int, optional
         of tensors that have one row for so many: page_size / stride in a page
+    behind : int, default 0
+        how many tokens after the one that such a row begins with its last one may come
     dtype : torch.dtype, default torch.bfloat16
         of the tensors
     **sizes : int
@@ -49,6 +51,7 @@ class PagedCache:
         table: PageTable | None = None,
         *,
         strides: Mapping[str, int] | None = None,
+        behind: int = 0,
         dtype: torch.dtype = torch.bfloat16,
         **sizes: int,
     ) -> None:
@@ -68,7 +71,7 @@ class PagedCache:
             name: empty_in_huge_pages((self.table.pages, held[name], *row), dtype).zero_()
             for name, row in rows.items()
         }
-        self.table.attach(self.tensors.values())
+        self.table.attach(self.tensors.values(), behind)
 
     def __repr__(self) -> str:
         """Sizes, not contents."""
