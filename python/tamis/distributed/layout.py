@@ -85,4 +85,5 @@ class Layout(NamedTuple):
         first, width = held.start * self.page_size, len(held) * self.page_size
         rest = length % self.period - first
         kept = min(max(rest, 0), width) if isinstance(rest, int) else rest.clip(0, width)
-        return length // self.period * width + kept
+        found: Number = length // self.period * width + kept
+        return found

@@ -71,10 +71,7 @@ class NativeCompressedAttention(torch.nn.Module):
         rows = {"key": (kv_heads, qk_dim), "value": (kv_heads, v_dim)}
         self.cache_rows = rows | {f"{name}_windows": row for name, row in rows.items()}
         self.cache_strides = {f"{name}_windows": compress_stride for name in rows}
-        self.cache_windows: dict[str, Any] = {
-            "strides": self.cache_strides,
-            "behind": compress_block_size - 1,  # a window is written when its last token comes
-        }
+        self.cache_behind = compress_block_size - 1  # a window is written when its last token comes
         mean = torch.full((compress_block_size, kv_heads), 1 / compress_block_size, dtype=dtype)
         self.key_weight = torch.nn.Parameter(mean, requires_grad=False)
         self.value_weight = torch.nn.Parameter(mean.clone(), requires_grad=False)
@@ -90,7 +87,14 @@ class NativeCompressedAttention(torch.nn.Module):
             without `table`: `sequences`, `pages` and so on of a `PageTable`
         """
         dtype = self.key_weight.dtype
-        return PagedCache(self.cache_rows, table, dtype=dtype, **self.cache_windows, **sizes)
+        return PagedCache(
+            self.cache_rows,
+            table,
+            strides=self.cache_strides,
+            behind=self.cache_behind,
+            dtype=dtype,
+            **sizes,
+        )
 
     def forward(
         self,

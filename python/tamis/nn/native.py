@@ -144,8 +144,15 @@ class NativeSparseAttention(torch.nn.Module):
         **sizes : int
             without `table`: `sequences`, `pages` and so on of a `PageTable`
         """
-        windows, dtype = self.compressed.cache_windows, self.q_proj.weight.dtype
-        return PagedCache(self.cache_rows, table, dtype=dtype, **windows, **sizes)
+        part, dtype = self.compressed, self.q_proj.weight.dtype
+        return PagedCache(
+            self.cache_rows,
+            table,
+            strides=part.cache_strides,
+            behind=part.cache_behind,
+            dtype=dtype,
+            **sizes,
+        )
 
     def step(self, counts: Counts, table: PageTable) -> Step:
         """Makes room for new tokens in the caches of all layers that share a table.
