@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import tempfile
 import threading
 import time
@@ -53,6 +54,9 @@ def as_threads(world: int, work: Callable[..., Any], *arguments: Any, **options:
     assert not failures, failures[0]
     return results
 
+
+# As `./dev test --distributed` wants it: all numbers of ranks, and long disturbances.
+EVERYTHING = os.environ.get("TAMIS_TEST_DISTRIBUTED") == "all"
 
 _begun: Callable[[], None] | None = None
 
