@@ -2,6 +2,7 @@
 
 from tamis.distributed.attention import Latent, attend
 from tamis.distributed.cache import DealtCache
+from tamis.distributed.checkpoint import cache_state, load_caches
 from tamis.distributed.deepseek import DealtSparseAttention
 from tamis.distributed.errors import RankLost, RemoteError
 from tamis.distributed.group import Call, ContextGroup
@@ -31,6 +32,8 @@ __all__ = [
     "Selected",
     "Selection",
     "attend",
+    "cache_state",
+    "load_caches",
     "memory_plan",
     "select",
     "split_heads",
