@@ -52,6 +52,10 @@ class DealtCache:
             self.tensors |= PagedCache(whole, table.whole, dtype=dtype).tensors
         self.tensors = {name: self.tensors[name] for name in rows}
 
+    def beside(self) -> dict[str, Tensor]:
+        """What a checkpoint needs beside pools, by name: [sequences, ...] each, here none."""
+        return {}
+
     @property
     def lengths(self) -> list[int]:
         """Tokens of each sequence, on all ranks together."""

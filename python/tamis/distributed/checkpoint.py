@@ -20,7 +20,7 @@ from tamis.distributed.step import shard_pool
 from tamis.distributed.table import DealtRows, DealtTable
 
 # Beside the caches: shards and page size; tokens of each sequence.
-_LAYOUT, _LENGTHS = "layout", "lengths"
+_LAYOUT, _LENGTHS, _TABLE = "layout", "lengths", "table"
 
 
 def cache_state(table: DealtTable, caches: Mapping[str, DealtCache]) -> dict[str, Tensor]:
@@ -41,7 +41,7 @@ def cache_state(table: DealtTable, caches: Mapping[str, DealtCache]) -> dict[str
     dict of str to Tensor
         "layout", [2]: shards and page size; "lengths", [B]; of every tensor of a cache and shard of
         this rank "<cache>.<tensor>.shard<i>", [rows, ...]: those of all sequences, one after the
-        other; of a replicated tensor "<cache>.<tensor>"
+        other; of a tensor that every rank has "<cache>.<tensor>"
 
     Raises
     ------
@@ -57,6 +57,7 @@ def cache_state(table: DealtTable, caches: Mapping[str, DealtCache]) -> dict[str
         parts = list(_parts(table, caches, lengths))
         call.agree((table.lengths, list(caches)))
     state = {_LAYOUT: torch.tensor([layout.shards, layout.page_size]), _LENGTHS: lengths}
+    state |= {f"{_TABLE}.{of}": tensor.clone() for of, tensor in table.beside().items()}
     return state | {part.key: part.pool[part.pages, part.rows] for part in parts}
 
 
@@ -100,7 +101,7 @@ def load_caches(
         saved = Saved(checkpoint, prefix, (_LAYOUT, _LENGTHS))
         rows = _room(saved, table)
         parts = {name: list(_parts(table, {name: caches[name]}, rows.lengths)) for name in caches}
-        saved.require(_names(caches, group.layout))
+        saved.require([*_names(caches, group.layout), *(f"{_TABLE}.{of}" for of in table.beside())])
         for part in (part for of_cache in parts.values() for part in of_cache):
             saved.require_alike(part.key, part.empty())
         call.agree((rows.lengths.tolist(), list(caches)))
@@ -109,7 +110,15 @@ def load_caches(
             for part in of_cache:
                 part.pool[part.pages, part.rows] = saved.read(part.key, part.empty())
             call.agree(name)
+    with group.alike(0) as call:
+        beside = {
+            of: saved.read(f"{_TABLE}.{of}", tensor.clone())
+            for of, tensor in table.beside().items()
+        }
+        call.agree()
     table.commit(rows)
+    for of, tensor in table.beside().items():
+        tensor.copy_(beside[of])
 
 
 class _Part(NamedTuple):
@@ -135,7 +144,9 @@ def _parts(table: DealtTable, caches: Mapping[str, DealtCache], lengths: Tensor)
         for shard in layout.held(rank)
     }
     if table.whole is not None:
-        whole = _places(table.whole.block_table(), lengths, layout.page_size)
+        replicas = torch.tensor([table.replicas(length) for length in lengths.tolist()])
+        whole = _places(table.whole.block_table(), replicas, layout.page_size)
+    sequences = torch.arange(len(lengths))
     for name, cache in caches.items():
         for of, pool in cache.tensors.items():
             if of in cache.replicated:
@@ -144,6 +155,8 @@ def _parts(table: DealtTable, caches: Mapping[str, DealtCache], lengths: Tensor)
                 for shard in layout.held(rank):
                     held = shard_pool(layout, rank, shard, pool)
                     yield _Part(_shard_name(name, of, shard), held, *places[shard])
+        for of, tensor in cache.beside().items():
+            yield _Part(f"{name}.{of}", tensor[None], torch.zeros_like(sequences), sequences)
 
 
 def _places(block_table: Tensor, lengths: Tensor, page_size: int) -> tuple[Tensor, Tensor]:
@@ -166,6 +179,7 @@ def _names(caches: Mapping[str, DealtCache], layout: Layout) -> Iterator[str]:
                 yield f"{name}.{of}"
             else:
                 yield from (_shard_name(name, of, shard) for shard in range(layout.shards))
+        yield from (f"{name}.{of}" for of in cache.beside())
 
 
 def _require_table(table: DealtTable, caches: Mapping[str, DealtCache]) -> None:

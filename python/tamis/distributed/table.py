@@ -82,6 +82,10 @@ class DealtTable:
         """Rows that every rank holds of the first `length` tokens of a sequence: one each."""
         return length
 
+    def beside(self) -> dict[str, Tensor]:
+        """What a checkpoint needs beside lengths, by name: [sequences] each, here none."""
+        return {}
+
     @property
     def lengths(self) -> list[int]:
         """Tokens of each sequence, on all ranks together."""

@@ -77,6 +77,10 @@ class WindowTable(DealtTable):
         self._first = torch.zeros(sequences, dtype=torch.int32)  # token that is kept
         self._tensors: list[weakref.ref[Tensor]] = []
 
+    def beside(self) -> dict[str, Tensor]:
+        """From which token on the last ones are kept."""
+        return {"first": self._first}
+
     def replicas(self, length: int) -> int:
         """Windows of the first `length` tokens of a sequence."""
         return self.windows.complete(length)
@@ -151,6 +155,10 @@ class WindowCache(DealtCache):
         self._table, shape = table, (len(table.lengths), table.recent)
         self.recent = {name: torch.zeros(*shape, *rows[name], dtype=dtype) for name in windows}
         table.attach(self.recent.values())
+
+    def beside(self) -> dict[str, Tensor]:
+        """The last tokens of each sequence."""
+        return {f"{name}_recent": tokens for name, tokens in self.recent.items()}
 
     def compress(
         self, rows: DealtRows, new: Mapping[str, Tensor], weights: Mapping[str, Tensor]
