@@ -80,25 +80,29 @@ class DealtSparseAttention(torch.nn.Module):
         rounds: Literal[2, 1] = 2,
     ) -> None:
         super().__init__()
-        if not layer.flavour.indexer:
-            raise ValueError("layer: expected one with an indexer, got one without")
-        for name, value, known in (
-            ("mode", mode, get_args(Mode)),
-            ("index_keys", index_keys, get_args(IndexKeys)),
-            ("rounds", rounds, (2, 1)),
-        ):
-            if value not in known:
-                raise ValueError(f"{name}: expected {', '.join(map(str, known))}, got {value}")
+        with group.alike(0) as call:
+            if not layer.flavour.indexer:
+                raise ValueError("layer: expected one with an indexer, got one without")
+            for name, value, known in (
+                ("mode", mode, get_args(Mode)),
+                ("index_keys", index_keys, get_args(IndexKeys)),
+                ("rounds", rounds, (2, 1)),
+            ):
+                if value not in known:
+                    raise ValueError(f"{name}: expected {', '.join(map(str, known))}, got {value}")
+            call.agree()
         self.layer, self.group, self.mode, self.index_keys = layer, group, mode, index_keys
         self.tensor, self.heads = tensor, layer.w_uk.shape[0]
         self._replicated = ("index_k",) if index_keys == "replicated" else ()
         self._selection = Selection(group, layer.topk, rounds)
+        self._weights = _checksum(layer)
         group.require_equal(
+            dtype=str(layer.w_dkv_kr.dtype),
             layer=repr(layer),
             mode=mode,
             index_keys=index_keys,
             rounds=rounds,
-            weights=_checksum(layer),
+            weights=self._weights,
         )
         if tensor is not None:
             tensor.require_equal(layer=repr(layer), context_rank=group.rank)
@@ -123,6 +127,7 @@ class DealtSparseAttention(torch.nn.Module):
         """
         step = new_step(counts, table, self.layer.rope, self.layer.w_dkv_kr.dtype)
         table.commit(step.rows)
+        table.latest = step
         return step
 
     def forward(self, x: Tensor, counts: Counts | DealtStep, cache: DealtCache) -> Tensor:
@@ -187,9 +192,9 @@ class DealtSparseAttention(torch.nn.Module):
         output: bool = True,
     ) -> Tensor:
         """What `work` makes in a call of its own, of this rank's tokens; then hidden states."""
-        layer = self.layer
+        layer, latest = self.layer, cache.table.latest
         if isinstance(counts, DealtStep):
-            step = counts
+            step = counts if latest is None else latest  # the same on all ranks, as are its sizes
         else:
             step = new_step(counts, cache.table, layer.rope, layer.w_dkv_kr.dtype)
         if output and self.tensor is not None:
@@ -198,15 +203,25 @@ class DealtSparseAttention(torch.nn.Module):
             tokens = len(shares_of(self.group, step).own if shared else step.rows.positions)
             with tensor_call(self.tensor, layer, tokens) as heads_call:
                 with open_call(step) as call:
+                    self._require_same(call, counts, step, work)
                     values = work(call, x, step, cache)
                 out = tensor_output(self.tensor, heads_call, layer, values)
         else:
             with open_call(step) as call:
+                self._require_same(call, counts, step, work)
                 values = work(call, x, step, cache)
                 out = layer.output(values) if output else values
         if step is not counts:
             cache.table.commit(step.rows)
         return out
+
+    def _require_same(
+        self, call: Call, counts: Counts | DealtStep, step: DealtStep, work: _Work
+    ) -> None:
+        """That ranks are in the same step and run the same layer."""
+        if isinstance(counts, DealtStep) and counts is not step:
+            raise ValueError("counts: expected the last step of the cache's table, got another")
+        call.compare((work.__name__, self._weights))
 
     # --- every rank has all tokens -------------------------------------------------------------
 
