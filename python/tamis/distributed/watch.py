@@ -79,7 +79,7 @@ class Watch:
             Some did not come in time, or the store does not answer.
         """
         threading.Thread(target=self._run, args=(timeout,), daemon=True).start()
-        self._joined.wait(timeout + _MORE)
+        self._joined.wait(timeout + _LOOK)
         if self._ended.is_set() or not self._joined.is_set():
             self._reason = f"no word of others within join_timeout={timeout:g} s"
             raise self.verdict()
