@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 
 NEEDS = {
     "pytorch": ("torch",),
@@ -17,3 +18,6 @@ collect_ignore = [
     for path, packages in NEEDS.items()
     if not all(importlib.util.find_spec(package) for package in packages)
 ]
+# What takes minutes, and needs root: see .ci/scheduled.
+if os.environ.get("TAMIS_TEST_DISTRIBUTED") != "long":
+    collect_ignore_glob = ["distributed/test_long_*.py"]

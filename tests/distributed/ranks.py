@@ -8,14 +8,16 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
+
+# As `./dev test --distributed` wants it: all numbers of ranks.
+EVERYTHING = os.environ.get("TAMIS_TEST_DISTRIBUTED") == "long"
 
 
 def as_threads(world: int, work: Callable[..., Any], *arguments: Any, **options: Any) -> list[Any]:
@@ -29,6 +31,7 @@ def as_threads(world: int, work: Callable[..., Any], *arguments: Any, **options:
     torch.set_num_threads(1)
     torch._C._distributed_c10d._set_thread_isolation_mode(True)
     _install_threaded_pg()
+    ProcessLocalGroup.reset()  # of what failed before
     store = dist.HashStore()
     results: list[Any] = [None] * world
     failures: list[str] = []
@@ -39,6 +42,8 @@ def as_threads(world: int, work: Callable[..., Any], *arguments: Any, **options:
             results[rank] = work(*arguments, **options)
         except BaseException as error:
             failures.append(f"rank {rank}: {traceback.format_exc()}")
+            if "SystemExit" not in failures[-1]:  # not only told of another's failure
+                failures.insert(0, failures[-1])
             ProcessLocalGroup.exception_handle(error)
         finally:
             if dist.is_initialized():
@@ -55,34 +60,20 @@ def as_threads(world: int, work: Callable[..., Any], *arguments: Any, **options:
     return results
 
 
-# As `./dev test --distributed` wants it: all numbers of ranks, and long disturbances.
-EVERYTHING = os.environ.get("TAMIS_TEST_DISTRIBUTED") == "all"
-
-_begun: Callable[[], None] | None = None
-
-
-def ready() -> None:
-    """Tells the process that started this rank, one of `Processes`, that its steps have begun."""
-    assert _begun is not None
-    _begun()
-
-
 def _process(
     rank: int,
     world: int,
-    port: int,
+    address: tuple[str, int],
     path: str,
     work: Callable[..., Any],
     arguments: tuple[Any, ...],
     options: dict[str, Any],
 ) -> None:
     torch.set_num_threads(1)
-    store = dist.TCPStore("127.0.0.1", port, world, is_master=False)
+    store = dist.TCPStore(*address, world, is_master=False)
     dist.init_process_group(
         "gloo", store=store, rank=rank, world_size=world, timeout=timedelta(seconds=60)
     )
-    global _begun
-    _begun = partial(store.set, f"ready/{rank}", "")
     try:
         result = ("returned", work(*arguments, **options))
     except BaseException:
@@ -90,24 +81,61 @@ def _process(
     torch.save(result, path)
 
 
+def _context() -> Any:
+    context = multiprocessing.get_context("forkserver")
+    # The first custom operator that is called imports _dynamo, for a second or more.
+    context.set_forkserver_preload(["pytest", "torch._dynamo", "tamis.distributed"])
+    return context
+
+
+def new_store() -> Any:
+    """By which ranks meet; it ends with this process."""
+    return dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+
+
+def _serve(path: str) -> None:
+    store = new_store()
+    Path(path).write_text(f"{store.host} {store.port}")
+    threading.Event().wait()
+
+
+class StoreProcess:
+    """A store whose host can be killed."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "store"
+        self.process = _context().Process(target=_serve, args=(str(path),), daemon=True)
+        self.process.start()
+        while not (path.exists() and path.read_text()):
+            time.sleep(0.01)
+        host, port = path.read_text().split()
+        self.address = host, int(port)
+
+
 class Processes:
     """Ranks that run, for tests that disturb them.
 
-    The store outlives any rank, as torchrun's does.
+    The store outlives any rank, as torchrun's does, but for one of the caller's, `store`.
     """
 
     def __init__(
-        self, world: int, work: Callable[..., Any], *arguments: Any, **options: Any
+        self,
+        world: int,
+        work: Callable[..., Any],
+        *arguments: Any,
+        store: tuple[str, int] | None = None,
+        **options: Any,
     ) -> None:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["torch", "torch.distributed", "tamis.distributed"])
+        context = _context()
         self._folder = tempfile.TemporaryDirectory()
-        self._store = dist.TCPStore("127.0.0.1", 0, world, is_master=True, wait_for_workers=False)
+        if store is None:
+            self._store = new_store()
+            store = self._store.host, self._store.port
         self._paths = [Path(self._folder.name) / str(rank) for rank in range(world)]
         self.ranks = [
             context.Process(
                 target=_process,
-                args=(rank, world, self._store.port, str(path), work, arguments, options),
+                args=(rank, world, store, str(path), work, arguments, options),
                 daemon=True,
             )
             for rank, path in enumerate(self._paths)
@@ -115,30 +143,24 @@ class Processes:
         for process in self.ranks:
             process.start()
 
-    def wait_until_ready(self, timeout: float = 60.0) -> None:
-        """Returns when every rank has called `ready`."""
-        keys = [f"ready/{rank}" for rank in range(len(self.ranks))]
-        self._store.wait(keys, timedelta(seconds=timeout))
-
-    def join(self, ranks: list[int], timeout: float) -> None:
-        """Returns when these have ended, or after `timeout` seconds."""
-        end = time.monotonic() + timeout
-        for rank in ranks:
-            self.ranks[rank].join(max(end - time.monotonic(), 0))
-
-    def results(self, timeout: float = 120.0) -> list[Any]:
+    def results(self, timeout: float = 120.0, of: Sequence[int] | None = None) -> list[Any]:
         """What each rank returned, or its traceback as text; None of one that was killed."""
-        for process in self.ranks:
-            process.join(timeout)
-            if process.exitcode is None:
-                process.kill()
-                process.join()
         found = []
-        for path in self._paths:
+        for rank in range(len(self.ranks)) if of is None else of:
+            self.ranks[rank].join(timeout)
+            self.kill([rank])
+            path = self._paths[rank]
             kind, result = torch.load(path, weights_only=False) if path.exists() else ("", None)
             assert kind != "raised", result
             found.append(result)
         return found
+
+    def kill(self, ranks: Sequence[int] | None = None) -> None:
+        """Ends those that still run."""
+        for rank in range(len(self.ranks)) if ranks is None else ranks:
+            if self.ranks[rank].exitcode is None:
+                self.ranks[rank].kill()
+                self.ranks[rank].join()
 
 
 def as_processes(

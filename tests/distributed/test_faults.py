@@ -1,254 +1,268 @@
-"""Ranks that fail, stop or differ: the others say which and why, in time, and never hang."""
+"""What goes wrong on one rank is known on all."""
 
 from __future__ import annotations
 
 import os
-import random
+import re
 import signal
 import time
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 import torch
-import torch.distributed as dist
-from ranks import Processes, as_processes, ready
-from test_deepseek import layer_of
+from faults import Decoder, Ended, decode_until_disturbed, disturb, ending, wait_for
+from ranks import Processes, StoreProcess, as_processes
+from test_deepseek import MODES, layer_of
+from torch import Tensor
 
-from tamis.distributed import ContextGroup, DealtSparseAttention, RankLost, RemoteError
-
-TIMEOUT = 3.0
-
-
-class Ended(NamedTuple):
-    """How a rank's steps ended."""
-
-    kind: str
-    text: str
-    ranks: tuple[int, ...]
-    when: float
-    steps: int
+import tamis
+from tamis.distributed import ContextGroup, DealtSparseAttention
+from tamis.distributed.attention import attend_by_states
 
 
-def decode(timeout: float, disturb: Callable[[int, int], None] | None = None) -> Ended:
-    """Steps until something goes wrong."""
-    group = ContextGroup(timeout=timeout, page_size=16, shards=4)
-    dealt = DealtSparseAttention(layer_of(torch.bfloat16), group)
-    cache = dealt.make_cache(dealt.make_table(sequences=1, tokens=6000))
-    x = torch.randn(1, 96, generator=torch.Generator().manual_seed(1)).bfloat16()
-    step = 0
-    try:
-        for step in range(5000):
-            if disturb is not None:
-                disturb(group.rank, step)
-            dealt(x, [1], cache)
-            if step == 20:
-                ready()
-    except (RankLost, RemoteError) as error:
-        ranks = error.ranks if isinstance(error, RankLost) else tuple(error.messages)
-        return Ended(type(error).__name__, str(error), ranks, time.time(), step)
-    return Ended("finished", "", (), time.time(), step)
+def alike(ended: list[Ended], kind: str) -> str:
+    """What all ranks say."""
+    assert {end.kind for end in ended} == {kind}, ended
+    assert len({end.text for end in ended}) == 1, ended
+    return ended[0].text
 
 
-def disturb(world: int, victim: int, number: signal.Signals) -> tuple[float, list[Ended]]:
-    """Sends a signal to a rank at a random moment; when, and how the others ended."""
-    processes = Processes(world, decode, TIMEOUT)
-    processes.wait_until_ready()
-    time.sleep(1 + random.random())
-    when = time.time()
-    os.kill(processes.ranks[victim].pid or 0, number)
-    others = [rank for rank in range(world) if rank != victim]
-    processes.join(others, TIMEOUT + 10)
-    processes.ranks[victim].kill()
-    results = processes.results()
-    return when, [results[rank] for rank in others]
+# --- making groups and layers ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("world", "victim"), [(2, 1), (3, 0)])
-def test_a_killed_rank_is_named_within_two_seconds(world: int, victim: int) -> None:
-    when, ended = disturb(world, victim, signal.SIGKILL)
-    for end in ended:
-        assert (end.kind, end.ranks) == ("RankLost", (victim,)), end
-        assert 0 <= end.when - when < 2, end
-
-
-def test_a_stopped_rank_is_named_after_the_timeout() -> None:
-    when, ended = disturb(3, 2, signal.SIGSTOP)
-    for end in ended:
-        assert (end.kind, end.ranks) == ("RankLost", (2,)), end
-        assert end.when - when < TIMEOUT + 2, end
-
-
-def test_a_busy_rank_is_not_taken_for_a_lost_one() -> None:
-    ended = [e for e in as_processes(3, lose_one_while_one_is_busy) if e is not None]
-    assert [end.ranks for end in ended] == [(2,), (2,)]
-
-
-def lose_one_while_one_is_busy() -> Ended | None:
-    group = ContextGroup(timeout=20.0)
-    if group.rank == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-    if group.rank == 1:
-        time.sleep(3)  # longer than the others wait for who noticed
-    try:
-        with group.alike(8) as call:
-            call.gather(torch.zeros(1, dtype=torch.int64))
-    except RankLost as error:
-        return Ended("RankLost", str(error), error.ranks, time.time(), 0)
-    return None
-
-
-def with_bad_arguments() -> dict[str, Any]:
-    """What each rank is told of mistakes, and what it computes after them."""
-    group = ContextGroup(page_size=16)
-    layer = layer_of(torch.bfloat16)
-    dealt = DealtSparseAttention(layer, group)
-    table = dealt.make_table(sequences=2, tokens=64)
-    cache = dealt.make_cache(table)
-    x = torch.randn(5, 96, generator=torch.Generator().manual_seed(1)).bfloat16()
-    odd = group.rank == 1
-    found: dict[str, Any] = {"out": [dealt.attend(x, [2, 3], cache)]}
-
-    def fail(name: str, call: Callable[[], object]) -> None:
-        begin = time.monotonic()
-        try:
-            call()
-        except Exception as error:
-            found[name] = type(error).__name__, str(error), time.monotonic() - begin
-        assert table.lengths == [2, 3]
-
-    fail("shape", lambda: dealt(x[:4] if odd else x, [2, 3], cache))
-    fail("dtype", lambda: dealt(x.float() if odd else x, [2, 3], cache))
-    fail("counts", lambda: dealt(x, [3, 2] if odd else [2, 3], cache))
-    fail("kind", lambda: dealt(x, "no counts" if odd else [2, 3], cache))
-    fail("share", lambda: dealt.prefill(x, [2, 3], cache))
-    fail("room", lambda: dealt(x, [2, 300], cache))
-    fail("everyone", lambda: dealt(x[:4], [2, 3], cache))
-    found["out"].append(dealt.attend(x, [2, 3], cache))
-    table.truncate([4, 5 if odd else 6])
-    with pytest.raises(RemoteError) as caught:
-        dealt(x, [2, 3], cache)
-    return found | {"lengths": str(caught.value)}
-
-
-def test_a_bad_argument_on_one_rank_is_the_same_error_on_all() -> None:
-    results = as_processes(2, with_bad_arguments)
-    for name in ("shape", "dtype", "counts", "kind"):
-        first, second = (result[name] for result in results)
-        assert first[:2] == second[:2], name
-        assert first[0] == "RemoteError", first
-        assert first[1].startswith("rank 1: "), first
-        assert max(first[2], second[2]) < 1, name
-    assert "x: " in results[0]["shape"][1]
-    assert results[0]["counts"][1] == "rank 1: was given other counts or lengths than rank 0"
-    assert results[0]["lengths"] == results[1]["lengths"] == results[0]["counts"][1]
-    for result in results:
-        assert result["room"][:2] == results[0]["room"][:2]
-        assert "rank 0: MemoryError: counts: " in result["room"][1]
-        # What all do alike is everybody's own mistake.
-        assert result["everyone"][0] == "ValueError", result["everyone"]
-        assert result["everyone"][1].startswith("x: expected shape "), result["everyone"]
-    undisturbed = as_processes(2, without_mistakes)
-    for result, want in zip(results, undisturbed, strict=True):
-        for got, out in zip(result["out"], want, strict=True):
-            assert torch.equal(got, out)
-
-
-def without_mistakes() -> list[torch.Tensor]:
-    group = ContextGroup(page_size=16)
-    dealt = DealtSparseAttention(layer_of(torch.bfloat16), group)
-    cache = dealt.make_cache(dealt.make_table(sequences=2, tokens=64))
-    x = torch.randn(5, 96, generator=torch.Generator().manual_seed(1)).bfloat16()
-    return [dealt.attend(x, [2, 3], cache) for _ in range(2)]
-
-
-def fail_in_the_middle() -> Ended | None:
-    group = ContextGroup(timeout=20.0)
-    try:
-        with group.alike(8) as call:
-            call.gather(torch.zeros(1, dtype=torch.int64))
-            if group.rank == 1:
-                raise MemoryError("no room for rows")
-            call.gather(torch.zeros(1, dtype=torch.int64))
-    except (RemoteError, MemoryError) as error:
-        ranks = tuple(error.messages) if isinstance(error, RemoteError) else ()
-        return Ended(type(error).__name__, str(error), ranks, time.time(), 0)
-    return None
-
-
-def test_a_rank_that_fails_in_the_middle_says_why() -> None:
-    results = as_processes(3, fail_in_the_middle)
-    assert results[1].kind == "MemoryError"
-    for end in (results[0], results[2]):
-        assert end[:3] == ("RemoteError", "rank 1: MemoryError: no room for rows", (1,))
-        assert end.when - results[1].when < 2
-
-
-def make_differently() -> dict[str, str]:
-    """What making a group and a layer says, where rank 1 differs."""
-    told = {}
-    odd = dist.get_rank() == 1
-
-    def attempt(name: str, make: Callable[[], object]) -> None:
-        try:
-            make()
-        except (ValueError, RemoteError) as error:
-            told[name] = str(error)
-
-    attempt("page_size", lambda: ContextGroup(page_size=32 if odd else 16))
-    attempt("shards", lambda: ContextGroup(shards=4 if odd else 8))
-    if odd:
+def other_processes(rank: int) -> dict[str, Ended]:
+    """Rank 1 runs at another level; later it has another version, and then it does not come."""
+    if rank == 1:
         os.environ["TAMIS_LEVEL"] = "scalar"
-    attempt("level", ContextGroup)
-    os.environ.pop("TAMIS_LEVEL", None)
-    import tamis
-
+    found = {"level": ending(ContextGroup)}
     version = tamis.__version__
+    if rank == 1:
+        tamis.__version__ = "0.0.1"
+    found["version"] = ending(ContextGroup)
+    tamis.__version__ = version
+    if rank != 1:
+        found["join"] = ending(lambda: ContextGroup(join_timeout=0.5))
+    return found
+
+
+def other_processes_of_rank() -> dict[str, Ended]:
+    return other_processes(torch.distributed.get_rank())
+
+
+def test_processes_that_differ_or_do_not_come_are_refused() -> None:
+    found = as_processes(3, other_processes_of_rank)
+    said = "expected the same on all ranks, got"
+    text = alike([f["level"] for f in found], "ValueError")
+    assert re.fullmatch(rf'level: {said} "\w+" on rank 0, 2, "scalar" on rank 1', text), text
+    assert alike([f["version"] for f in found], "ValueError") == (
+        f'version: {said} "{tamis.__version__}" on rank 0, 2, "0.0.1" on rank 1'
+    )
+    text = alike([found[0]["join"], found[2]["join"]], "RankLost")
+    assert text == "step 0: no answer from rank 1 (waited join_timeout=0.5 s)"
+    assert all(f[name].seconds < 2.5 for f in found for name in f)
+
+
+def other_arguments() -> dict[str, Ended]:
+    """Rank 1 makes each group or layer with something else."""
+    group = ContextGroup(page_size=16)
+    odd = group.rank == 1
+
+    def layer(**options: Any) -> Ended:
+        given = options.pop("layer", None) or layer_of(torch.bfloat16)
+        return ending(lambda: DealtSparseAttention(given, group, **options))
+
+    wide = layer_of(torch.float32)
+    trained = layer_of(torch.bfloat16)
+    with torch.no_grad():
+        trained.w_o[3, 4] += 1
+    found = {
+        "shards": ending(lambda: ContextGroup(shards=9 if odd else 8)),
+        "page_size": ending(lambda: ContextGroup(page_size=32 if odd else 16)),
+        "dtype": layer(layer=wide if odd else None),
+        "weights": layer(layer=trained if odd else None),
+        "mode": layer(mode="rows" if odd else "states"),
+        "no such mode": layer(mode="columns" if odd else "states"),
+        "no such mode on any": layer(mode="columns"),
+        "fine": layer(mode="rows"),
+    }
+    group.close()
+    return found
+
+
+def test_groups_and_layers_that_differ_are_refused() -> None:
+    found = as_processes(2, other_arguments)
+    said = "expected the same on all ranks, got"
+    for name, held in {
+        "shards": "8 on rank 0, 9 on rank 1",
+        "page_size": "16 on rank 0, 32 on rank 1",
+        "dtype": '"torch.bfloat16" on rank 0, "torch.float32" on rank 1',
+        "mode": '"states" on rank 0, "rows" on rank 1',
+    }.items():
+        assert alike([f[name] for f in found], "ValueError") == f"{name}: {said} {held}"
+    text = alike([f["weights"] for f in found], "ValueError")
+    assert text.startswith(f"weights: {said} ")
+    assert text.endswith(" on rank 1")
+    wrong = "mode: expected states, rows, got columns"
+    assert (
+        alike([f["no such mode"] for f in found], "RemoteError") == f"rank 1: ValueError: {wrong}"
+    )
+    assert alike([f["no such mode on any"] for f in found], "ValueError") == wrong
+    assert [f["fine"].kind for f in found] == ["returned"] * 2
+    assert all(end.seconds < 1 for f in found for end in f.values())
+
+
+# --- arguments of calls ------------------------------------------------------------------------
+
+BAD = ("width", "rows", "dtype", "counts", "room")
+
+
+def bad_call(decoder: Decoder, what: str, odd: bool) -> Ended:
+    x, counts, cache = decoder.x[:2], [2], decoder.cache
+    if what == "room":  # a cache that has less room here
+        cache = decoder.new_cache(32 if odd else 640)
+        x, counts = decoder.x, [70]
+    elif odd:
+        changed = {"width": x[:, :-1], "rows": decoder.x[:3], "dtype": x.double()}
+        x = changed.get(what, x)
+        counts = [1] if what == "counts" else counts
+    before = cache.lengths
+    end = ending(lambda: decoder.dealt(x, counts, cache))
+    assert cache.lengths == before
+    return end
+
+
+def with_bad_calls(options: dict[str, Any]) -> tuple[list[Tensor], list[Tensor], dict[str, Ended]]:
+    """Tokens without and with bad calls between them."""
+    group = ContextGroup(page_size=16)
+    decoder = Decoder(group, **options)
+    plain = [decoder.token(i) for i in range(2 * len(BAD))]
+    disturbed, found = [], {}
+    for i, what in enumerate(BAD):
+        found[what] = bad_call(decoder, what, group.rank == 1)
+        disturbed.append(decoder.token(2 * i))
+        found[f"{what} on all"] = bad_call(decoder, what, True)
+        disturbed.append(decoder.token(2 * i + 1))
+    group.close()
+    return plain, disturbed, found
+
+
+def with_bad_calls_in_all_modes() -> list[Any]:
+    return [with_bad_calls(options) for options in MODES]
+
+
+def test_a_bad_argument_is_an_error_everywhere_and_the_next_call_is_right() -> None:
+    for mode in zip(*as_processes(2, with_bad_calls_in_all_modes), strict=True):
+        for plain, disturbed, _ in mode:
+            assert all(torch.equal(*pair) for pair in zip(plain, disturbed, strict=True))
+        for what in BAD:
+            ended = [found[what] for _, _, found in mode]
+            text = alike(ended, "RemoteError")
+            assert text.startswith("rank 1: "), text
+            assert all(end.seconds < 1 for end in ended)
+            if what != "counts":  # the same mistake everywhere: everyone's own error
+                own = [found[f"{what} on all"] for _, _, found in mode]
+                assert own[0].kind not in ("RemoteError", "returned")
+                assert {end.kind for end in own} == {own[0].kind}
+                assert text == f"rank 1: {own[1].kind}: {own[1].text.splitlines()[0]}"
+
+
+# --- groups that end ---------------------------------------------------------------------------
+
+
+def ending_calls() -> dict[str, Ended]:
+    """Groups of which rank 1 does something that ends them, one after the other."""
+    found = {}
+
+    def run(what: str, **options: Any) -> Decoder:
+        return Decoder(ContextGroup(page_size=16, timeout=options.pop("timeout", 20.0)), **options)
+
+    decoder = run("raises")
+    odd = decoder.group.rank == 1
+    with mock.patch("tamis.distributed.deepseek.attend_by_states") as attend:
+        attend.side_effect = OSError("the disk is full") if odd else attend_by_states
+        found["raises"] = ending(decoder.token)
+    found["raised"] = ending(decoder.token)
+
+    decoder = run("closes")
     if odd:
-        vars(tamis)["__version__"] = "9.9"
-    attempt("version", ContextGroup)
-    vars(tamis)["__version__"] = version
-    group = ContextGroup()
-    plain = layer_of(torch.bfloat16)
-    other = layer_of(torch.float32 if odd else torch.bfloat16)
-    attempt("dtype", lambda: DealtSparseAttention(other, group))
+        decoder.group.close()
+    found["closes"] = ending(decoder.token)
+
+    decoder = run("slow", timeout=0.5)
     if odd:
-        with torch.no_grad():
-            plain.w_o[3, 5] += 1
-    attempt("weights", lambda: DealtSparseAttention(plain, group))
-    attempt("mode", lambda: DealtSparseAttention(plain, group, mode="rows" if odd else "states"))
-    return told
+        time.sleep(1)
+    found["slow"] = ending(decoder.token)
+
+    decoder = run("another layer")
+    if odd:
+        decoder.dealt._weights += 1
+    found["another layer"] = ending(decoder.token)
+    if odd:
+        decoder.dealt._weights -= 1
+    found["the same again"] = ending(decoder.token)
+
+    first = decoder.dealt.step([1], decoder.cache.table)
+    second = decoder.dealt.step([3], decoder.cache.table)
+    step, x = (first, decoder.x[:1]) if odd else (second, decoder.x[:3])
+    found["an older step"] = ending(lambda: decoder.dealt(x, step, decoder.cache))
+    found["the last step"] = ending(lambda: decoder.dealt(decoder.x[:3], second, decoder.cache))
+    decoder.group.close()
+    return found
 
 
-def test_ranks_that_differ_are_refused_by_name() -> None:
-    results = as_processes(3, make_differently)
-    assert results[0] == results[1] == results[2]
-    told = results[0]
-    same = "expected the same on all ranks, got"
-    assert told["page_size"] == f"page_size: {same} 16 on rank 0, 2, 32 on rank 1"
-    assert told["shards"] == f"shards: {same} 8 on rank 0, 2, 4 on rank 1"
-    assert told["level"].startswith(f"level: {same} ")
-    assert told["level"].endswith('"scalar" on rank 1')
-    assert told["version"].endswith('"9.9" on rank 1')
-    assert told["dtype"].startswith(f"layer: {same} ")
-    assert told["weights"].startswith(f"weights: {same} ")
-    assert told["mode"].startswith(f"mode: {same} ")
+def test_what_ends_a_group_is_said_on_all_ranks_at_once() -> None:
+    found = as_processes(3, ending_calls)
+    others = [found[0], found[2]]
+    text = "rank 1: OSError: the disk is full"
+    assert alike([f["raises"] for f in others], "RemoteError") == text
+    assert (found[1]["raises"].kind, found[1]["raises"].text) == ("OSError", "the disk is full")
+    assert alike([f["raised"] for f in found], "RemoteError") == text
+    assert alike([f["closes"] for f in found], "RemoteError") == "rank 1: has closed the group"
+    text = alike([f["slow"] for f in found], "RemoteError")
+    assert text.startswith("rank 1: at work since step ")
+    assert text.endswith("; others waited timeout=0.5 s")
+    text = alike([f["another layer"] for f in found], "RemoteError")
+    assert text == "rank 1: makes another call than rank 0, or has other counts, lengths or sizes"
+    assert {f["the same again"].kind for f in found} == {"returned"}
+    text = alike([f["an older step"] for f in found], "RemoteError")
+    assert (
+        text
+        == "rank 1: ValueError: counts: expected the last step of the cache's table, got another"
+    )
+    assert {f["the last step"].kind for f in found} == {"returned"}
+    assert all(f[name].seconds < 1 for f in found for name in f if name != "slow")
+    assert all(f["slow"].seconds < 2.5 for f in found)
 
 
-def come_late() -> Ended | None:
-    if dist.get_rank() == 1:
-        time.sleep(6)
-        return None
-    begin = time.time()
-    try:
-        ContextGroup(join_timeout=2.0)
-    except RankLost as error:
-        return Ended("RankLost", str(error), error.ranks, time.time() - begin, 0)
-    return None
+# --- ranks that are gone -----------------------------------------------------------------------
 
 
-def test_who_does_not_come_is_named() -> None:
-    results = as_processes(3, come_late)
-    for end in (results[0], results[2]):
-        assert end.ranks == (1,), end
-        assert end.when < 4
+@pytest.mark.parametrize(("world", "victim"), [(2, 0), (4, 2)])
+def test_a_killed_rank_is_named(tmp_path: Path, world: int, victim: int) -> None:
+    ended, sent = disturb(tmp_path, world, victim, signal.SIGKILL, seed=world)
+    assert [(end.kind, end.ranks) for end in ended] == [("RankLost", (victim,))] * (world - 1)
+    assert len({end.text.partition(": ")[2] for end in ended}) == 1, ended
+    assert all(end.at - sent < 2 for end in ended), [end.at - sent for end in ended]
+
+
+def test_a_stopped_rank_is_named_after_the_timeout(tmp_path: Path) -> None:
+    ended, sent = disturb(tmp_path, 3, 0, signal.SIGSTOP, timeout=1.0)
+    assert [(end.kind, end.ranks) for end in ended] == [("RankLost", (0,))] * 2
+    assert all(0.5 < end.at - sent < 3 for end in ended), [end.at - sent for end in ended]
+
+
+def test_a_store_that_is_lost_is_said(tmp_path: Path) -> None:
+    store = StoreProcess(tmp_path)
+    ranks = Processes(3, decode_until_disturbed, tmp_path, 20.0, {}, store=store.address)
+    wait_for(tmp_path / f"going{rank}" for rank in range(3))
+    store.process.kill()
+    time.sleep(0.1)
+    ranks.ranks[1].kill()
+    killed = time.monotonic()
+    ended = ranks.results(of=[0, 2])
+    for end in ended:
+        assert (end.kind, end.ranks) == ("RankLost", ())
+        assert end.text.endswith(f"; nor from the store, 127.0.0.1:{store.address[1]})")
+        assert end.at - killed < 2

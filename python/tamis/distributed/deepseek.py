@@ -20,7 +20,7 @@ from tamis.distributed.group import Call, ContextGroup
 from tamis.distributed.selection import Selection, best_of
 from tamis.distributed.shares import shares_of
 from tamis.distributed.states import gather_heads, heads_of, states_message
-from tamis.distributed.step import DealtStep, new_step, pick, rank_keys, whole_keys
+from tamis.distributed.step import DealtStep, commit_step, pick, rank_keys, run_step, whole_keys
 from tamis.distributed.table import DealtTable
 from tamis.distributed.tensor import tensor_call, tensor_output
 from tamis.distributed.weights import checksum
@@ -77,25 +77,29 @@ class DealtSparseAttention(torch.nn.Module):
         rounds: Literal[2, 1] = 2,
     ) -> None:
         super().__init__()
-        if not layer.flavour.indexer:
-            raise ValueError("layer: expected one with an indexer, got one without")
-        for name, value, known in (
-            ("mode", mode, get_args(Mode)),
-            ("index_keys", index_keys, get_args(IndexKeys)),
-            ("rounds", rounds, (2, 1)),
-        ):
-            if value not in known:
-                raise ValueError(f"{name}: expected {', '.join(map(str, known))}, got {value}")
+        with group.alike(0) as call:
+            if not layer.flavour.indexer:
+                raise ValueError("layer: expected one with an indexer, got one without")
+            for name, value, known in (
+                ("mode", mode, get_args(Mode)),
+                ("index_keys", index_keys, get_args(IndexKeys)),
+                ("rounds", rounds, (2, 1)),
+            ):
+                if value not in known:
+                    raise ValueError(f"{name}: expected {', '.join(map(str, known))}, got {value}")
+            call.agree()
         self.layer, self.group, self.mode, self.index_keys = layer, group, mode, index_keys
         self.tensor, self.heads = tensor, layer.w_uk.shape[0]
         self._replicated = ("index_k",) if index_keys == "replicated" else ()
         self._selection = Selection(group, layer.topk, rounds)
+        self._weights = checksum(layer)
         group.require_equal(
+            dtype=str(layer.w_dkv_kr.dtype),
             layer=repr(layer),
             mode=mode,
             index_keys=index_keys,
             rounds=rounds,
-            weights=checksum(layer),
+            weights=self._weights,
         )
         if tensor is not None:
             tensor.require_equal(layer=repr(layer), context_rank=group.rank)
@@ -118,9 +122,7 @@ class DealtSparseAttention(torch.nn.Module):
         RemoteError
             A rank has other counts or lengths, or no room; nothing has changed anywhere.
         """
-        step = new_step(counts, table, self.layer.rope, self.layer.w_dkv_kr.dtype)
-        table.commit(step.rows)
-        return step
+        return commit_step(counts, table, self.layer.rope, self.layer.w_dkv_kr.dtype)
 
     def forward(self, x: Tensor, counts: Counts | DealtStep, cache: DealtCache) -> Tensor:
         """Attention of new tokens, whose hidden states every rank has.
@@ -185,25 +187,26 @@ class DealtSparseAttention(torch.nn.Module):
     ) -> Tensor:
         """What `work` makes in a call of its own, of this rank's tokens; then hidden states."""
         layer = self.layer
-        if isinstance(counts, DealtStep):
-            step = counts
-        else:
-            step = new_step(counts, cache.table, layer.rope, layer.w_dkv_kr.dtype)
-        if output and self.tensor is not None:
+
+        def values_of(call: Call, step: DealtStep) -> Tensor:
+            step.require(counts)
+            call.compare((work.__name__, self._weights))
+            return work(call, x, step, cache)
+
+        def run(step: DealtStep) -> Tensor:
+            if not output or self.tensor is None:
+                with open_call(step) as call:
+                    values = values_of(call, step)
+                    return layer.output(values) if output else values
             # What fails on one rank reaches its group, and then whom each of these meets here.
             shared = open_call == self._prefill_call
             tokens = len(shares_of(self.group, step).own if shared else step.rows.positions)
             with tensor_call(self.tensor, layer, tokens) as heads_call:
                 with open_call(step) as call:
-                    values = work(call, x, step, cache)
-                out = tensor_output(self.tensor, heads_call, layer, values)
-        else:
-            with open_call(step) as call:
-                values = work(call, x, step, cache)
-                out = layer.output(values) if output else values
-        if step is not counts:
-            cache.table.commit(step.rows)
-        return out
+                    values = values_of(call, step)
+                return tensor_output(self.tensor, heads_call, layer, values)
+
+        return run_step(counts, cache.table, layer.rope, layer.w_dkv_kr.dtype, run)
 
     # --- every rank has all tokens -------------------------------------------------------------
 

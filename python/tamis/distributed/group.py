@@ -86,11 +86,15 @@ class ContextGroup:
         self.rank, self.world = self._transport.rank, self._transport.world
         wanted = self.world if shards is None else shards
         self.layout = Layout(wanted, page_size, self.world)
+        with self.alike(0) as call:
+            level = _level()
+            call.agree()
         self.require_equal(
             version=tamis.__version__,
             torch=torch.__version__.split("+")[0],
-            level=_level(),
-            **{name: getattr(self.layout, name) for name in ("shards", "page_size")},
+            level=level,
+            shards=wanted,
+            page_size=page_size,
         )
         self.layout.checked()
 
@@ -160,10 +164,10 @@ class Call:
     """What ranks do together between two agreements: a context manager.
 
     The first message carries a header. A rank whose work fails before sends it, too: then all
-    ranks raise the same `RemoteError`, or their own error where all made the same mistake, and the
-    next call is right. That is why sizes of the first message are wanted beforehand, from what all
-    ranks know. A rank that fails later takes the group with it: the others raise a `RemoteError`
-    that says why, at once.
+    ranks raise the same `RemoteError`, or each its own where all fail alike, and the next
+    call is right. That is why sizes of the first message are wanted beforehand, from what all ranks
+    know. A rank that fails later takes the group with it: the others raise a `RemoteError` that
+    says why, at once.
 
     Parameters
     ----------
@@ -173,7 +177,7 @@ class Call:
 
     def __init__(self, transport: Transport, to: Sequence[int], of: Sequence[int]) -> None:
         self._transport, self._to, self._of = transport, to, of
-        self._check = 0
+        self._check = 0  # of what must be equal on all ranks
         self._agreed = transport.world == 1
         self._told = False  # all ranks raise the same already
 
@@ -207,8 +211,12 @@ class Call:
         check : object
             what must be equal on all ranks, by its `repr`
         """
-        self._check = zlib.crc32(repr(check).encode()) & 0x7FFFFFFF
+        self.compare(check)
         self.exchange([torch.empty(0, dtype=torch.uint8)] * self._transport.world)
+
+    def compare(self, check: object) -> None:
+        """What must be equal on all ranks, by its `repr`: goes with the first message."""
+        self._check = zlib.crc32(repr(check).encode()) & 0x7FFFFFFF
 
     def exchange(self, parts: Sequence[Tensor], of: Sequence[int] | None = None) -> list[Tensor]:
         """What every rank has for this one.
@@ -262,8 +270,8 @@ class Call:
         self._told = bool(failed) or bool((headers != headers[0]).any())
         if failed:
             texts = self._texts(None if error is None else said(error))
-            if error is not None and all(text == texts[0] for text in texts):
-                raise error  # everybody's own mistake
+            if len(failed) == transport.world and len({t.partition(":")[0] for t in texts}) == 1:
+                return []  # one mistake, made everywhere: its own error is what a caller expects
             raise RemoteError({rank: texts[rank] for rank in failed}) from error
         if self._told:
             steps, checks = headers[:, 1].tolist(), headers[:, 2].tolist()
@@ -271,7 +279,7 @@ class Call:
                 {
                     rank: f"makes another call than rank 0: step {steps[rank]}, not {steps[0]}"
                     if steps[rank] != steps[0]
-                    else "was given other counts or lengths than rank 0"
+                    else "makes another call than rank 0, or has other counts, lengths or sizes"
                     for rank in range(transport.world)
                     if (steps[rank], checks[rank]) != (steps[0], checks[0])
                 }
@@ -290,4 +298,4 @@ def _level() -> str:
     """The level of this process's kernels, as a plan says it."""
     values, indices = (tamis.Shape((1, 1, 1), dtype) for dtype in ("float32", "int32"))
     found = tamis.plan("merge_topk", values=values, indices=indices, sparse_count=1)
-    return found.explanation.split(",")[0].split(" ")[-1]
+    return found.explanation.split(",")[0].split()[-1]

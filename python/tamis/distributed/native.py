@@ -20,7 +20,7 @@ from tamis.distributed.states import (
     merge_over_ranks,
     states_message,
 )
-from tamis.distributed.step import DealtStep, new_step, run_step, shard_pool
+from tamis.distributed.step import DealtStep, commit_step, run_step, shard_pool
 from tamis.distributed.table import DealtRows
 from tamis.distributed.weights import checksum
 from tamis.distributed.windows import WindowCache, WindowTable
@@ -85,7 +85,8 @@ class DealtNativeAttention(torch.nn.Module):
             known = ", ".join(get_args(Compressed))
             raise ValueError(f"compressed: expected {known}, got {compressed}")
         self.layer, self.group, self.compressed = layer, group, compressed
-        group.require_equal(layer=repr(layer), compressed=compressed, weights=checksum(layer))
+        self._weights = checksum(layer)
+        group.require_equal(layer=repr(layer), compressed=compressed, weights=self._weights)
         block, page = layer.compressed.how["select_block_size"], group.layout.page_size
         if page % block:
             raise ValueError(
@@ -124,9 +125,7 @@ class DealtNativeAttention(torch.nn.Module):
         RemoteError
             A rank has other counts or lengths, or no room; nothing has changed anywhere.
         """
-        step = new_step(counts, table, self.layer.rope, torch.float32)
-        table.commit(step.rows)
-        return step
+        return commit_step(counts, table, self.layer.rope, torch.float32)
 
     def forward(self, x: Tensor, counts: Counts | DealtStep, cache: WindowCache) -> Tensor:
         """Attention of new tokens, whose hidden states every rank has.
@@ -189,6 +188,8 @@ class DealtNativeAttention(torch.nn.Module):
     ) -> T:
         def run(step: DealtStep) -> T:
             with open_call(step) as call:
+                step.require(counts)
+                call.compare((work.__name__, self._weights))
                 return work(call, x, step, cache)
 
         return run_step(counts, cache.table, self.layer.rope, torch.float32, run)

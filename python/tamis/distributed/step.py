@@ -44,6 +44,17 @@ class DealtStep(NamedTuple):
     sin: Tensor
     cos: Tensor
 
+    def require(self, counts: Counts | DealtStep) -> None:
+        """Refuses another step than this one.
+
+        Raises
+        ------
+        ValueError
+            `counts` is a step, but not this.
+        """
+        if isinstance(counts, DealtStep) and counts is not self:
+            raise ValueError("counts: expected the last step of the cache's table, got another")
+
     def part(self, slots: Tensor, tokens: Tensor | None = None) -> Part:
         """All tokens, or some, with slots to put their rows into."""
         turn = self.sin, self.cos, self.rows.positions
@@ -67,6 +78,14 @@ def new_step(counts: Counts, table: DealtTable, rope: Rope, dtype: torch.dtype) 
     return DealtStep(rows, as_counts("counts", counts), sin, cos)
 
 
+def commit_step(counts: Counts, table: DealtTable, rope: Rope, dtype: torch.dtype) -> DealtStep:
+    """As `new_step`, for all layers that share a table: the tokens are appended at once."""
+    step = new_step(counts, table, rope, dtype)
+    table.commit(step.rows)
+    table.latest = step
+    return step
+
+
 def run_step(
     counts: Counts | DealtStep,
     table: DealtTable,
@@ -74,9 +93,13 @@ def run_step(
     dtype: torch.dtype,
     work: Callable[[DealtStep], T],
 ) -> T:
-    """What `work` makes of a step, and of a new one if `counts` is none: then it is committed."""
+    """What `work` makes of a step, and of a new one if `counts` is none: then it is committed.
+
+    A step that is given is the last one of the table, the same on all ranks, as are its sizes:
+    `work` is to say so of another, `DealtStep.require`, when others can hear it.
+    """
     if isinstance(counts, DealtStep):
-        return work(counts)
+        return work(table.latest or counts)
     step = new_step(counts, table, rope, dtype)
     out = work(step)
     table.commit(step.rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +12,9 @@ from tamis.distributed.group import ContextGroup
 from tamis.distributed.memory import pages_of
 from tamis.nn.counts import Counts, as_counts, counted
 from tamis.nn.page_table import PageTable, Rows
+
+if TYPE_CHECKING:
+    from tamis.distributed.step import DealtStep
 
 
 class DealtRows(NamedTuple):
@@ -77,6 +80,7 @@ class DealtTable:
             pages = pages_of(self.replicas(tokens), layout.page_size, sequences)
             self.whole = PageTable(sequences=sequences, pages=pages, page_size=layout.page_size)
         self._lengths = torch.zeros(sequences, dtype=torch.int32)
+        self.latest: DealtStep | None = None  # what ranks agreed on for all layers of a model
 
     def replicas(self, length: int) -> int:
         """Rows that every rank holds of the first `length` tokens of a sequence: one each."""
