@@ -173,7 +173,7 @@ class Call:
 
     def __init__(self, transport: Transport, to: Sequence[int], of: Sequence[int]) -> None:
         self._transport, self._to, self._of = transport, to, of
-        self._check = 0
+        self._check, self._what = 0, ""
         self._agreed = transport.world == 1
         self._told = False  # all ranks raise the same already
 
@@ -199,14 +199,17 @@ class Call:
             zeros = [torch.zeros(size, dtype=torch.uint8) for size in self._to]
             self._first(zeros, error)
 
-    def agree(self, check: object = None) -> None:
+    def agree(self, check: object = None, what: str = "counts or lengths") -> None:
         """A first message of nothing but the header.
 
         Parameters
         ----------
         check : object
             what must be equal on all ranks, by its `repr`
+        what : str
+            that, in words
         """
+        self._what = what
         self._check = zlib.crc32(repr(check).encode()) & 0x7FFFFFFF
         self.exchange([torch.empty(0, dtype=torch.uint8)] * self._transport.world)
 
@@ -271,7 +274,7 @@ class Call:
                 {
                     rank: f"makes another call than rank 0: step {steps[rank]}, not {steps[0]}"
                     if steps[rank] != steps[0]
-                    else "was given other counts or lengths than rank 0"
+                    else f"was given other {self._what} than rank 0"
                     for rank in range(transport.world)
                     if (steps[rank], checks[rank]) != (steps[0], checks[0])
                 }
