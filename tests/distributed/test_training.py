@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from copy import deepcopy
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -254,3 +258,19 @@ def test_split_heads_do_not_train() -> None:
             dealt.attend_training(hidden([8]), [8], "dense")
 
     as_threads(2, trains, layer_of())
+
+
+def test_the_example_learns_what_a_process_alone_learns() -> None:
+    script = Path(__file__).parents[2] / "examples" / "distributed" / "train.py"
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [*launch, str(script), "--steps", "4", "1", "1"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines[:-1]] == ["dense"] * 4 + ["warmup", "sparse"]
+    assert "; losses of a process alone differ by " in lines[-1]
