@@ -5,6 +5,7 @@ from tamis.distributed.cache import DealtCache
 from tamis.distributed.checkpoint import cache_state, load_caches
 from tamis.distributed.deepseek import DealtSparseAttention
 from tamis.distributed.errors import RankLost, RemoteError
+from tamis.distributed.gradients import sum_gradients
 from tamis.distributed.group import Call, ContextGroup
 from tamis.distributed.layout import Layout
 from tamis.distributed.memory import MemoryPlan, memory_plan
@@ -37,6 +38,7 @@ __all__ = [
     "memory_plan",
     "select",
     "split_heads",
+    "sum_gradients",
     "unzigzag",
     "zigzag",
 ]

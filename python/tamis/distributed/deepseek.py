@@ -23,10 +23,12 @@ from tamis.distributed.states import gather_heads, heads_of, states_message
 from tamis.distributed.step import DealtStep, commit_step, pick, rank_keys, run_step, whole_keys
 from tamis.distributed.table import DealtTable
 from tamis.distributed.tensor import tensor_call, tensor_output
+from tamis.distributed.training import attend_training
 from tamis.distributed.weights import checksum
 from tamis.nn.counts import Counts
 from tamis.nn.deepseek import DeepSeekSparseAttention
 from tamis.nn.deepseek_sources import MainQueries
+from tamis.nn.training import Stage, Trained
 
 IndexKeys: TypeAlias = Literal["dealt", "replicated"]
 _Work: TypeAlias = Callable[[Call, Tensor, DealtStep, DealtCache], Tensor]
@@ -37,8 +39,8 @@ class DealtSparseAttention(torch.nn.Module):
 
     Two ways in: `forward`, where every rank has the hidden states of all new tokens, as in
     decoding; and `prefill`, where ranks share the tokens of a chunk by `zigzag`. Both append to the
-    same cache. Selection is that of one rank, bit for bit. Making one is a collective: sizes,
-    dtypes and a checksum of the weights are compared.
+    same cache; `attend_training` has none. Selection is that of one rank, bit for bit. Making one
+    is a collective: sizes, dtypes and a checksum of the weights are compared.
 
     Parameters
     ----------
@@ -207,6 +209,44 @@ class DealtSparseAttention(torch.nn.Module):
                 return tensor_output(self.tensor, heads_call, layer, values)
 
         return run_step(counts, cache.table, layer.rope, layer.w_dkv_kr.dtype, run)
+
+    def attend_training(self, x: Tensor, counts: Counts, stage: Stage) -> Trained:
+        """Attention of whole sequences that ranks share by `zigzag`, with gradients: a collective.
+
+        As `DeepSeekSparseAttention.attend_training`, without a cache. Each rank has the queries of
+        its own tokens, and gets the keys of all: a latent, its rope and an index key per token. In
+        `backward`, a collective, too, the gradients of keys go back to the ranks that made them,
+        summed in the order of ranks in float32. Every rank calls `backward` of its own part of the
+        loss, the same ones in the same order; then `sum_gradients` gives all ranks the gradients of
+        the weights. They have the same bits every time, for one number of ranks.
+
+        Parameters
+        ----------
+        x : Tensor [own tokens, H]
+            hidden states of `zigzag(counts, rank, world)`
+        counts : sequence or array of int
+            tokens of each sequence, of all ranks together
+        stage : {"dense", "warmup", "sparse"}
+
+        Returns
+        -------
+        Trained
+            hidden states [own tokens, H], and this rank's part of the indexer's loss or None: over
+            all ranks they add up to the mean over all tokens
+
+        Raises
+        ------
+        ValueError, NotImplementedError
+            No such stage, another number of rows; or the layer does what has no gradient here, or
+            its heads are split. On all ranks, where all made the mistake.
+        RemoteError, RankLost
+            As `Call`; or ranks have other counts or another stage.
+        """
+        if self.tensor is not None:
+            raise NotImplementedError(
+                "tensor: expected None in training, got ranks that share heads"
+            )
+        return attend_training(self.layer, self.group, x, counts, stage)
 
     # --- every rank has all tokens -------------------------------------------------------------
 

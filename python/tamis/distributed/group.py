@@ -24,6 +24,7 @@ from tamis.distributed.transport import Transport, as_bytes, said
 _HEADER = 16
 # Of what failed, in a message of its own.
 _TEXT = 1024
+_WHAT = "counts, lengths or sizes"
 
 
 def _padded(size: int) -> int:
@@ -177,7 +178,7 @@ class Call:
 
     def __init__(self, transport: Transport, to: Sequence[int], of: Sequence[int]) -> None:
         self._transport, self._to, self._of = transport, to, of
-        self._check = 0  # of what must be equal on all ranks
+        self._check, self._what = 0, ""  # of what must be equal on all ranks
         self._agreed = transport.world == 1
         self._told = False  # all ranks raise the same already
 
@@ -203,19 +204,22 @@ class Call:
             zeros = [torch.zeros(size, dtype=torch.uint8) for size in self._to]
             self._first(zeros, error)
 
-    def agree(self, check: object = None) -> None:
+    def agree(self, check: object = None, what: str = _WHAT) -> None:
         """A first message of nothing but the header.
 
         Parameters
         ----------
         check : object
             what must be equal on all ranks, by its `repr`
+        what : str
+            that, in words
         """
-        self.compare(check)
+        self.compare(check, what)
         self.exchange([torch.empty(0, dtype=torch.uint8)] * self._transport.world)
 
-    def compare(self, check: object) -> None:
-        """What must be equal on all ranks, by its `repr`: goes with the first message."""
+    def compare(self, check: object, what: str = _WHAT) -> None:
+        """As `agree`, but with the first message, whatever it carries."""
+        self._what = what
         self._check = zlib.crc32(repr(check).encode()) & 0x7FFFFFFF
 
     def exchange(self, parts: Sequence[Tensor], of: Sequence[int] | None = None) -> list[Tensor]:
@@ -279,7 +283,7 @@ class Call:
                 {
                     rank: f"makes another call than rank 0: step {steps[rank]}, not {steps[0]}"
                     if steps[rank] != steps[0]
-                    else "makes another call than rank 0, or has other counts, lengths or sizes"
+                    else f"makes another call than rank 0, or has other {self._what}"
                     for rank in range(transport.world)
                     if (steps[rank], checks[rank]) != (steps[0], checks[0])
                 }

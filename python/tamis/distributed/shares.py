@@ -69,12 +69,25 @@ class Shares(NamedTuple):
 
     def gather(self, call: Call, mine: Tensor) -> Tensor:
         """Rows of all T tokens on all ranks, from those of each rank's own."""
-        row = math.prod(mine.shape[1:])
-        sizes = [len(part) * row * mine.element_size() for part in self.tokens]
-        parts = [part.view(mine.dtype) for part in call.gather(mine, sizes)]
-        whole = mine.new_empty(sum(map(len, self.tokens)), *mine.shape[1:])
-        whole[torch.cat(self.tokens)] = torch.cat(parts).view(whole.shape)
-        return whole
+        return gather_rows(call, self.tokens, mine)
+
+
+def gather_rows(call: Call, tokens: Sequence[Tensor], mine: Tensor) -> Tensor:
+    """Rows of all tokens on all ranks, in order, from those of each rank's own.
+
+    Parameters
+    ----------
+    call : Call
+    tokens : sequence of Tensor of int64
+        by rank: places of its own among all
+    mine : Tensor [own tokens, ...]
+    """
+    row = math.prod(mine.shape[1:])
+    sizes = [len(part) * row * mine.element_size() for part in tokens]
+    parts = [part.view(mine.dtype) for part in call.gather(mine, sizes)]
+    whole = mine.new_empty(sum(map(len, tokens)), *mine.shape[1:])
+    whole[torch.cat(list(tokens))] = torch.cat(parts).view(whole.shape)
+    return whole
 
 
 def shares_of(group: ContextGroup, step: DealtStep) -> Shares:

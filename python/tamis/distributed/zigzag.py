@@ -28,13 +28,18 @@ def zigzag(counts: Counts, rank: int, world: int) -> Tensor:
     Tensor of int64
         ascending: places among the sum(counts) packed tokens
     """
-    places, begin = [], 0
+    places, begin = [torch.arange(0)], 0
     for count in as_counts("counts", counts):
-        edges = [begin + count * i // (2 * world) for i in range(2 * world + 1)]
-        for piece in (rank, 2 * world - 1 - rank):
-            places.append(torch.arange(edges[piece], edges[piece + 1]))
+        for piece in pieces(count, rank, world):
+            places.append(torch.arange(begin + piece.start, begin + piece.stop))
         begin += count
-    return torch.cat(places) if places else torch.arange(0)
+    return torch.cat(places)
+
+
+def pieces(count: int, rank: int, world: int) -> list[range]:
+    """Positions of a rank's two pieces of a sequence; either may be empty."""
+    edges = [count * i // (2 * world) for i in range(2 * world + 1)]
+    return [range(*edges[i : i + 2]) for i in (rank, 2 * world - 1 - rank)]
 
 
 def unzigzag(parts: Sequence[Tensor], counts: Counts) -> Tensor:

@@ -41,19 +41,19 @@ class Trained(NamedTuple):
 
 
 class Main(NamedTuple):
-    """Queries and keys of T tokens in the latent space."""
+    """Queries of T tokens, and keys of S, in the latent space."""
 
     query: Tensor  # [T, N, latent]
     query_rope: Tensor  # [T, N, Dr]
-    key: Tensor  # [T, 1, latent]
-    key_rope: Tensor  # [T, 1, Dr]
+    key: Tensor  # [S, 1, latent]
+    key_rope: Tensor  # [S, 1, Dr]
 
 
 class Index(NamedTuple):
     """Those of the indexer, and its weights of heads, scaled."""
 
     query: Tensor  # [T, Ni, Di]
-    key: Tensor  # [T, 1, Di]
+    key: Tensor  # [S, 1, Di]
     weights: Tensor  # [T, Ni] of float32
 
 
@@ -61,23 +61,73 @@ def attend_training(
     layer: DeepSeekSparseAttention, x: Tensor, counts: Counts, stage: Stage
 ) -> Trained:
     """As `DeepSeekSparseAttention.attend_training` says."""
+    require_trains(layer, stage)
+    lengths = whole(counts, x=x)
+    ends = torch.tensor(lengths.ends, dtype=torch.int64)
+    main, index = training_prolog(layer, x, lengths.turn(layer.rope), stage)
+    hidden, loss = attend_in_stage(layer, main, index, stage, ends, ends)
+    return Trained(hidden, None if loss is None else loss / max(len(x), 1))
+
+
+def require_trains(layer: DeepSeekSparseAttention, stage: Stage) -> None:
+    """Whether a layer trains in a stage.
+
+    Raises
+    ------
+    ValueError, NotImplementedError
+        As `DeepSeekSparseAttention.attend_training`.
+    """
     if stage not in get_args(Stage):
         raise ValueError(f"stage: expected {', '.join(get_args(Stage))}, got {stage}")
     _check(layer.flavour)
-    lengths = whole(counts, x=x)
-    turn = lengths.turn(layer.rope)
-    ends = torch.tensor(lengths.ends, dtype=torch.int64)
+
+
+def training_prolog(
+    layer: DeepSeekSparseAttention, x: Tensor, turn: tuple[Tensor, Tensor], stage: Stage
+) -> tuple[Main, Index | None]:
+    """Queries and keys of T tokens, and those of the indexer, where a stage has one.
+
+    Parameters
+    ----------
+    layer : DeepSeekSparseAttention
+    x : Tensor [T, H]
+    turn : pair of Tensor [T, rope_dim]
+        sine and cosine of each token's position
+    stage : Stage
+    """
     main, normed = _main(layer, x, turn)
-    index = None if stage == "dense" else _index(layer, x, normed, turn)
+    return main, None if stage == "dense" else _index(layer, x, normed, turn)
+
+
+def attend_in_stage(
+    layer: DeepSeekSparseAttention,
+    main: Main,
+    index: Index | None,
+    stage: Stage,
+    ends: Tensor,
+    key_ends: Tensor,
+) -> tuple[Tensor, Tensor | None]:
+    """Hidden states [T, H] of B packed sequences, and the sum over tokens of the indexer's loss.
+
+    Parameters
+    ----------
+    layer : DeepSeekSparseAttention
+    main, index
+        of `training_prolog`; keys may be more than queries, which are then the last tokens
+    stage : Stage
+    ends, key_ends : Tensor [B] of int64
+        where the queries, and the keys, of each sequence end
+    """
     if stage == "sparse":
         assert index is not None
-        selected = _select(index, ends, layer.topk)
-        latent, loss = attend_to_selected(main, index, selected, ends, layer.scale_value)
+        selected = _select(index, ends, key_ends, layer.topk)
+        latent, loss = attend_to_selected(
+            main, index, selected, ends, layer.scale_value, key_ends=key_ends
+        )
     else:
-        latent, loss = attend_to_all(main, index, ends, layer.scale_value)
+        latent, loss = attend_to_all(main, index, ends, layer.scale_value, key_ends)
     values = torch.einsum("tnl,nlv->tnv", latent, layer.w_uv)
-    hidden = linear(values.flatten(1), layer.w_o, layer.bias_o)
-    return Trained(hidden, None if loss is None else loss / max(len(x), 1))
+    return linear(values.flatten(1), layer.w_o, layer.bias_o), loss
 
 
 def indexer_parameters(
@@ -154,10 +204,14 @@ def _index(
 
 
 def attend_to_all(
-    main: Main, index: Index | None, ends: Tensor, scale: float
+    main: Main, index: Index | None, ends: Tensor, scale: float, key_ends: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
-    """Every token attends to all before it; with an indexer, how far that is from its softmax."""
+    """Every token attends to all before it; with an indexer, how far that is from its softmax.
+
+    Sequences end at `ends`; their keys, where those are more, at `key_ends`.
+    """
     ops = torch.ops.tamis
+    key_ends = ends if key_ends is None else key_ends
     query = torch.cat((main.query, main.query_rope), -1)
     key = torch.cat((main.key, main.key_rope), -1)
     latent, maximum, total = ops.sliding_window_attention(
@@ -165,15 +219,19 @@ def attend_to_all(
         key,
         main.key,
         actual_seq_lengths_query=ends,
-        actual_seq_lengths_kv=ends,
+        actual_seq_lengths_kv=key_ends,
         scale_value=scale,
-        window_size=max(len(query), 1),
+        window_size=max(len(key), 1),
         layout_query="TND",
         layout_kv="TND",
     )
     if index is None:
         return latent, None
-    lengths = {"actual_seq_lengths_query": ends, "actual_seq_lengths_key": ends, "layout": "TND"}
+    lengths = {
+        "actual_seq_lengths_query": ends,
+        "actual_seq_lengths_key": key_ends,
+        "layout": "TND",
+    }
     with torch.no_grad():
         statistics = ops.dense_lightning_indexer_softmax_lse(*index, **lengths)
     loss = ops.dense_lightning_indexer_grad_kl_loss(
@@ -189,13 +247,13 @@ def attend_to_all(
     return latent, loss.squeeze(0)
 
 
-def _select(index: Index, ends: Tensor, count: int) -> Tensor:
+def _select(index: Index, ends: Tensor, key_ends: Tensor, count: int) -> Tensor:
     """[T, 1, count]: what the indexer selects of each token's sequence."""
     with torch.no_grad():
         selected: Tensor = torch.ops.tamis.lightning_indexer(
             *index,
             actual_seq_lengths_query=ends,
-            actual_seq_lengths_key=ends,
+            actual_seq_lengths_key=key_ends,
             layout_query="TND",
             layout_key="TND",
             sparse_count=count,
@@ -210,16 +268,21 @@ def attend_to_selected(
     ends: Tensor,
     scale: float,
     sinks: Tensor | None = None,
+    key_ends: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Every token attends to what is selected, and the indexer learns what that weighs."""
+    """Every token attends to what is selected, and the indexer learns what that weighs.
+
+    Lengths as `attend_to_all`.
+    """
     ops = torch.ops.tamis
+    key_ends = ends if key_ends is None else key_ends
     ropes = main.query_rope.shape[-1] > 0
     latent, maximum, total = ops.sparse_flash_attention(
         main.query,
         main.key,
         selected,
         actual_seq_lengths_query=ends,
-        actual_seq_lengths_kv=ends,
+        actual_seq_lengths_kv=key_ends,
         query_rope=main.query_rope if ropes else None,
         key_rope=main.key_rope if ropes else None,
         sinks=sinks,
@@ -240,7 +303,7 @@ def attend_to_selected(
         sinks=None if sinks is None else sinks.detach(),
         scale_value=scale,
         actual_seq_lengths_query=ends,
-        actual_seq_lengths_key=ends,
+        actual_seq_lengths_key=key_ends,
         layout="TND",
     )[0]
     return latent, loss.squeeze(0)
