@@ -14,6 +14,7 @@ from tamis.distributed.selection import Selected, Selection, select
 from tamis.distributed.step import DealtStep
 from tamis.distributed.table import DealtRows, DealtTable
 from tamis.distributed.tensor import split_heads
+from tamis.distributed.wire import decode_bytes, list_bytes, step_bytes
 from tamis.distributed.zigzag import unzigzag, zigzag
 
 __all__ = [
@@ -34,10 +35,13 @@ __all__ = [
     "Selection",
     "attend",
     "cache_state",
+    "decode_bytes",
+    "list_bytes",
     "load_caches",
     "memory_plan",
     "select",
     "split_heads",
+    "step_bytes",
     "sum_gradients",
     "unzigzag",
     "zigzag",

@@ -21,13 +21,14 @@ from tamis.distributed.transport import Transport, as_bytes, said
 
 # Of a call's first message: whether this rank failed, number of the call, checksum of what must be
 # equal everywhere.
-_HEADER = 16
+HEADER = 16
 # Of what failed, in a message of its own.
 _TEXT = 1024
 _WHAT = "counts, lengths or sizes"
 
 
-def _padded(size: int) -> int:
+def padded(size: int) -> int:
+    """Bytes that so many take in a message: whatever follows is aligned."""
     return -(-size // 16) * 16
 
 
@@ -254,12 +255,12 @@ class Call:
         self, send: Sequence[Tensor], of: Sequence[int], header: Tensor | None = None
     ) -> list[Tensor]:
         before = [] if header is None else [header]
-        offset, pieces, to = len(before) * _HEADER, [], []
+        offset, pieces, to = len(before) * HEADER, [], []
         for part in send:
-            size = offset + _padded(len(part))
+            size = offset + padded(len(part))
             pieces += [*before, part, part.new_zeros(size - offset - len(part))]
             to.append(size)
-        sizes = [offset + _padded(size) for size in of]
+        sizes = [offset + padded(size) for size in of]
         got = self._transport.exchange(torch.cat(pieces), to, sizes).split(sizes)
         return [part[: offset + size] for part, size in zip(got, of, strict=True)]
 
@@ -269,7 +270,7 @@ class Call:
         header = as_bytes(mine.to(torch.int32))
         got = self._exchange(send, self._of, header)
         self._agreed = True
-        headers = torch.stack([part[:_HEADER] for part in got]).view(torch.int32)
+        headers = torch.stack([part[:HEADER] for part in got]).view(torch.int32)
         failed = headers[:, 0].nonzero().flatten().tolist()
         self._told = bool(failed) or bool((headers != headers[0]).any())
         if failed:
@@ -288,7 +289,7 @@ class Call:
                     if (steps[rank], checks[rank]) != (steps[0], checks[0])
                 }
             )
-        return [part[_HEADER:] for part in got]
+        return [part[HEADER:] for part in got]
 
     def _texts(self, text: str | None) -> list[str]:
         mine = torch.zeros(_TEXT, dtype=torch.uint8)

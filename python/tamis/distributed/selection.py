@@ -17,7 +17,7 @@ from tamis.distributed.table import DealtRows
 
 # Of every rank's candidates in the first round: its fair share, and what chance adds to it.
 _SHARE, _MORE = 1.25, 64
-_WORD, _ENTRY = 4, 8  # bytes of a number in a message, and of a position with its score
+_WORD, ENTRY = 4, 8  # bytes of a number in a message, and of a position with its score
 
 
 class Selected(NamedTuple):
@@ -153,7 +153,7 @@ class Selection:
 
     def message_bytes(self, tokens: int) -> int:
         """Of the lists of so many tokens, the first message."""
-        return tokens * self.first * _ENTRY
+        return tokens * self.first * ENTRY
 
     def __call__(
         self,
@@ -250,7 +250,7 @@ class Selection:
         else:
             tail = Selected(torch.empty(0, width, dtype=torch.int32), torch.empty(0, width))
         messages = [tail.rows(part).packed() for part in places.split(list(map(len, wanted)))]
-        sizes = [int(rows) * width * _ENTRY for rows in more.sum(1)]
+        sizes = [int(rows) * width * ENTRY for rows in more.sum(1)]
         return [unpacked(part, width) for part in call.exchange(messages, sizes)]
 
     def _improve(
