@@ -62,6 +62,7 @@ def as_threads(world: int, work: Callable[..., Any], *arguments: Any, **options:
 
 def _process(
     rank: int,
+    enter: Callable[[], None] | None,
     world: int,
     address: tuple[str, int],
     path: str,
@@ -69,6 +70,8 @@ def _process(
     arguments: tuple[Any, ...],
     options: dict[str, Any],
 ) -> None:
+    if enter is not None:
+        enter()
     torch.set_num_threads(1)
     store = dist.TCPStore(*address, world, is_master=False)
     dist.init_process_group(
@@ -81,7 +84,8 @@ def _process(
     torch.save(result, path)
 
 
-def _context() -> Any:
+def new_context() -> Any:
+    """How processes start."""
     context = multiprocessing.get_context("forkserver")
     # The first custom operator that is called imports _dynamo, for a second or more.
     context.set_forkserver_preload(["pytest", "torch._dynamo", "tamis.distributed"])
@@ -104,7 +108,7 @@ class StoreProcess:
 
     def __init__(self, folder: Path) -> None:
         path = folder / "store"
-        self.process = _context().Process(target=_serve, args=(str(path),), daemon=True)
+        self.process = new_context().Process(target=_serve, args=(str(path),), daemon=True)
         self.process.start()
         while not (path.exists() and path.read_text()):
             time.sleep(0.01)
@@ -115,7 +119,8 @@ class StoreProcess:
 class Processes:
     """Ranks that run, for tests that disturb them.
 
-    The store outlives any rank, as torchrun's does, but for one of the caller's, `store`.
+    The store outlives any rank, as torchrun's does, unless the caller has one, at `store`. Each
+    rank calls its `enter` first.
     """
 
     def __init__(
@@ -124,9 +129,10 @@ class Processes:
         work: Callable[..., Any],
         *arguments: Any,
         store: tuple[str, int] | None = None,
+        enter: Sequence[Callable[[], None]] | None = None,
         **options: Any,
     ) -> None:
-        context = _context()
+        context = new_context()
         self._folder = tempfile.TemporaryDirectory()
         if store is None:
             self._store = new_store()
@@ -135,7 +141,16 @@ class Processes:
         self.ranks = [
             context.Process(
                 target=_process,
-                args=(rank, world, store, str(path), work, arguments, options),
+                args=(
+                    rank,
+                    enter and enter[rank],
+                    world,
+                    store,
+                    str(path),
+                    work,
+                    arguments,
+                    options,
+                ),
                 daemon=True,
             )
             for rank, path in enumerate(self._paths)
