@@ -11,7 +11,7 @@ from torch import Tensor
 from tamis.distributed.group import ContextGroup
 from tamis.distributed.memory import pages_of
 from tamis.nn.counts import Counts, as_counts, counted
-from tamis.nn.page_table import PageTable, Rows
+from tamis.nn.page_table import PageTable, Rows, reserve
 
 if TYPE_CHECKING:
     from tamis.distributed.step import DealtStep
@@ -80,6 +80,8 @@ class DealtTable:
             pages = pages_of(self.replicas(tokens), layout.page_size, sequences)
             self.whole = PageTable(sequences=sequences, pages=pages, page_size=layout.page_size)
         self._lengths = torch.zeros(sequences, dtype=torch.int32)
+        # Views, as tensors never move: making them takes longer than what is done with them.
+        self._numbers, self._held = self._lengths.numpy(), self.own.state()[0].numpy()
         self.latest: DealtStep | None = None  # what ranks agreed on for all layers of a model
 
     def replicas(self, length: int) -> int:
@@ -98,13 +100,13 @@ class DealtTable:
 
     def reserve(self, counts: Counts, **packed: Tensor) -> DealtRows:
         """Room for new tokens, as `PageTable.reserve`: `commit` makes it so."""
-        found = counted(counts, len(self._lengths), **packed)
+        found = counted(counts, len(self._numbers), **packed)
         layout, rank = self.group.layout, self.group.rank
         new = np.array(found, np.int64)
-        before = self._lengths.numpy().astype(np.int64)
+        before = self._numbers.astype(np.int64)
         after = before + new
-        held = self.own.state()[0].numpy()
-        own = self.own.reserve(layout.local_length(after, rank) - held)
+        local = layout.local_length(after, rank) - self._held
+        own = reserve(local.tolist(), *self.own.state())
         whole = None
         if self.whole is not None:
             rows = [[self.replicas(n) for n in lengths.tolist()] for lengths in (before, after)]

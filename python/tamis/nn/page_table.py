@@ -318,7 +318,8 @@ def reserve(
             f"counts: expected at most {table.shape[1]} pages for sequence {need.argmax()}, "
             f"got {most}"
         )
-    table[_ragged(have, need - have)] = pool.numpy()[used : used + missing]
+    if missing:
+        table[_ragged(have, need - have)] = pool.numpy()[used : used + missing]
     sequence, positions = _ragged(before, new)
     page, row = np.divmod(positions, page_size)
     slots = table[sequence, page].astype(np.int64) * page_size + row
