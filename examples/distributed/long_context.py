@@ -24,6 +24,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,7 +59,7 @@ class Text:
 
     def __init__(self, tokens: int) -> None:
         number: dict[str, int] = {}
-        ids: list[int] = []
+        ids = array("i")
         for path in files():
             for word in WORD.findall(path.read_text(encoding="utf-8", errors="replace").lower()):
                 ids.append(number.setdefault(word, len(number)))
@@ -67,7 +68,7 @@ class Text:
         else:
             raise SystemExit(f"--tokens: expected at most {len(ids)}, as there are here")
         self.words = list(number)
-        self.ids = torch.tensor(ids[:tokens], dtype=torch.int32)
+        self.ids = torch.frombuffer(ids, dtype=torch.int32)[:tokens]
         counts = torch.bincount(self.ids, minlength=len(number)).clamp(min=1)
         random = torch.Generator().manual_seed(0)
         rare = torch.log1p(tokens / counts)[:, None]

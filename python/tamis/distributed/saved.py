@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from torch import Tensor
-from torch.distributed.checkpoint import DefaultLoadPlanner, FileSystemReader, StorageReader
-from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+
+if TYPE_CHECKING:  # 45 MB of memory, which only those who load pay
+    from torch.distributed.checkpoint import StorageReader
+    from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from tamis.distributed.transport import said
 
@@ -33,6 +35,8 @@ class Saved:
     """
 
     def __init__(self, checkpoint: Checkpoint, prefix: str, beside: Sequence[str]) -> None:
+        from torch.distributed.checkpoint import FileSystemReader
+
         path = isinstance(checkpoint, str | os.PathLike)
         reader: Any = FileSystemReader(checkpoint) if path else checkpoint
         self._reader, self._where = reader, getattr(reader, "path", checkpoint)
@@ -81,6 +85,8 @@ class Saved:
 
     def read(self, key: str, into: Tensor) -> Tensor:
         """Fills a tensor, and returns it."""
+        from torch.distributed.checkpoint import DefaultLoadPlanner
+
         name = self._prefix + key
         planner = DefaultLoadPlanner()
         try:
