@@ -1,4 +1,13 @@
-"""Sequences whose keys lie on several machines, over torch.distributed."""
+"""Sequences whose keys lie on several machines, over torch.distributed.
+
+A `ContextGroup` is a process group whose ranks hold the keys of each sequence together.
+`DealtSparseAttention` and `DealtNativeAttention` are the layers of `tamis.nn` over it, their caches
+in the pages of a `DealtTable`; `select` and `attend` are the two halves for layers of your own.
+Selection is that of one call over all keys, bit for bit, and no result depends on how many ranks
+hold the shards. What fails on one rank is an error on all, and who is lost is named. `cache_state`
+and `load_caches` put caches into checkpoints of torch, for any number of ranks; `attend_training`
+and `sum_gradients` train.
+"""
 
 from tamis.distributed.attention import Latent, attend
 from tamis.distributed.cache import DealtCache
