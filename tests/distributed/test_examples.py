@@ -20,5 +20,4 @@ def test_a_text_on_two_ranks_is_asked_as_in_one_process() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "10 of 10 found in 60000 words" in done.stdout
     assert "selections are the same" in done.stdout
