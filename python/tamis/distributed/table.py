@@ -112,7 +112,7 @@ class DealtTable:
             rows = [[self.replicas(n) for n in lengths.tolist()] for lengths in (before, after)]
             whole = self.whole.reserve([n - m for m, n in zip(*rows, strict=True)])
         ends = new.cumsum()
-        positions = np.arange(sum(found)) + np.repeat(after - ends, new)
+        positions = np.arange(sum(found)) + (after - ends).repeat(new)
         slots = np.full_like(positions, -1)
         slots[layout.owner(positions) == rank] = own.slots.numpy()
         return DealtRows(

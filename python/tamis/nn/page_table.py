@@ -286,14 +286,14 @@ class PageTable:
 
 
 def _pages(rows: _Array, page_size: int) -> _Array:
-    return -(-rows // page_size)
+    return (rows + (page_size - 1)) // page_size
 
 
 def _ragged(begins: _Array, counts: _Array) -> tuple[_Array, _Array]:
     """Sequence and place of `counts[b]` items of every sequence, from `begins[b]` on."""
-    sequence = np.repeat(np.arange(len(counts)), counts)
-    first = np.cumsum(counts) - counts
-    return sequence, np.arange(len(sequence)) + (begins - first)[sequence]
+    sequence = np.arange(len(counts)).repeat(counts)
+    shift = begins + counts - counts.cumsum()
+    return sequence, np.arange(len(sequence)) + shift[sequence]
 
 
 def reserve(
@@ -309,17 +309,19 @@ def reserve(
     before = lengths.numpy().astype(np.int64)
     after = before + new
     have, need = _pages(before, page_size), _pages(after, page_size)
-    used, missing = int(taken), int(need.sum() - have.sum())
-    if missing > len(pool) - used:
-        raise MemoryError(f"counts: expected at most {len(pool) - used} new pages, got {missing}")
-    most = int(need.max(initial=0))
-    if most > table.shape[1]:
-        raise MemoryError(
-            f"counts: expected at most {table.shape[1]} pages for sequence {need.argmax()}, "
-            f"got {most}"
-        )
-    if missing:
-        table[_ragged(have, need - have)] = pool.numpy()[used : used + missing]
+    more = need - have
+    used, missing = int(taken), int(more.sum())
+    if missing:  # most steps of decoding need none
+        if missing > len(pool) - used:
+            left = len(pool) - used
+            raise MemoryError(f"counts: expected at most {left} new pages, got {missing}")
+        most = int(need.max())
+        if most > table.shape[1]:
+            raise MemoryError(
+                f"counts: expected at most {table.shape[1]} pages for sequence {need.argmax()}, "
+                f"got {most}"
+            )
+        table[_ragged(have, more)] = pool.numpy()[used : used + missing]
     sequence, positions = _ragged(before, new)
     page, row = np.divmod(positions, page_size)
     slots = table[sequence, page].astype(np.int64) * page_size + row
