@@ -84,9 +84,11 @@ class Layout(NamedTuple):
     def _length(self, length: Number, held: range) -> Number:
         first, width = held.start * self.page_size, len(held) * self.page_size
         rest = length % self.period - first
-        if isinstance(rest, np.ndarray):
+        if isinstance(rest, int):
+            kept = min(max(rest, 0), width)
+        elif isinstance(rest, np.ndarray):
             kept = np.minimum(np.maximum(rest, 0), width)  # clip takes longer than both
         else:
-            kept = min(max(rest, 0), width) if isinstance(rest, int) else rest.clamp(0, width)
+            kept = rest.clamp(0, width)
         found: Number = length // self.period * width + kept
         return found
