@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -84,11 +84,14 @@ class Layout(NamedTuple):
     def _length(self, length: Number, held: range) -> Number:
         first, width = held.start * self.page_size, len(held) * self.page_size
         rest = length % self.period - first
-        if isinstance(rest, int):
-            kept = min(max(rest, 0), width)
-        elif isinstance(rest, np.ndarray):
-            kept = np.minimum(np.maximum(rest, 0), width)  # clip takes longer than both
-        else:
-            kept = rest.clamp(0, width)
-        found: Number = length // self.period * width + kept
+        found: Number = length // self.period * width + _between(rest, width)
         return found
+
+
+def _between(number: Any, most: int) -> Any:
+    """The number, or what is nearest to it from 0 to `most`."""
+    if isinstance(number, int):
+        return min(max(number, 0), most)
+    if isinstance(number, np.ndarray):
+        return np.minimum(np.maximum(number, 0), most)  # clip takes longer than both
+    return number.clamp(0, most)
