@@ -35,6 +35,8 @@ def test_every_position_is_held_once_in_the_order_of_the_sequence(layout: Layout
     for rank in range(layout.world):
         held = layout.held(rank)
         mine = positions[owner == rank]
+        assert torch.equal(layout.holds(positions, rank), owner == rank)
+        assert [layout.holds(p, rank) for p in range(length)] == (owner == rank).tolist()
         assert torch.equal(mine, positions[(shards >= held.start) & (shards < held.stop)])
         local = layout.local(mine, rank)
         assert torch.equal(local, torch.arange(len(mine)))

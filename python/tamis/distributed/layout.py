@@ -59,6 +59,12 @@ class Layout(NamedTuple):
         shard = position // self.page_size % self.shards
         return ((shard + 1) * self.world - 1) // self.shards
 
+    def holds(self, position: Number, rank: int) -> Any:
+        """Whether a rank holds a position: a bool, or as many."""
+        held = self.held(rank)
+        first, width = held.start * self.page_size, len(held) * self.page_size
+        return (position - first) % self.period < width
+
     def local(self, position: Number, rank: int) -> Number:
         """Where a position of its own lies among a rank's keys."""
         held = self.held(rank)

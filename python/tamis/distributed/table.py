@@ -113,8 +113,8 @@ class DealtTable:
             whole = self.whole.reserve([n - m for m, n in zip(*rows, strict=True)])
         ends = new.cumsum()
         positions = np.arange(sum(found)) + (after - ends).repeat(new)
-        slots = np.full_like(positions, -1)
-        slots[layout.owner(positions) == rank] = own.slots.numpy()
+        slots = np.full(len(positions), -1)
+        slots[layout.holds(positions, rank)] = own.slots.numpy()
         return DealtRows(
             torch.from_numpy(slots),
             torch.from_numpy(positions),
