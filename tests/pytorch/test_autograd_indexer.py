@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.testing._internal.optests import aot_autograd_check
 from torch.utils.checkpoint import checkpoint
-from torch_calls import Spy, arguments, indexer_case, overload
+from torch_calls import Spy, arguments, overload
+from torch_cases import indexer_case
 
 import tamis.torch
 from tamis.case import Case

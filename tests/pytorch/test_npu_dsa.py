@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 from python_calls import layer_case, to_library
-from torch_calls import accuracies_of, attention_case, indexer_case
+from torch_calls import accuracies_of
+from torch_cases import attention_case, indexer_case
 
 import tamis.npu_compat
 from tamis.npu_compat import calls

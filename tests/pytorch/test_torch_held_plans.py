@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import torch
 from python_calls import call, integers_of, same_bits, updated_of
-from torch_calls import attention_case, forms, in_fp32, indexer_case, results, to_torch
+from torch_calls import results, to_torch
+from torch_cases import attention_case, in_fp32, indexer_case
+from torch_forms import forms
 
 import tamis.torch
 from tamis.case import Case

@@ -21,7 +21,9 @@ from python_calls import (
     updated_of,
 )
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch_calls import arguments, by_position, forms, overload, results, torch_case
+from torch_calls import arguments, by_position, overload, results
+from torch_cases import torch_case
+from torch_forms import forms
 
 
 @pytest.fixture(scope="session", autouse=True)

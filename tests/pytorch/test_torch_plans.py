@@ -9,15 +9,9 @@ from typing import Any
 import pytest
 import torch
 from python_calls import call, same_bits
-from torch_calls import (
-    arguments,
-    attention_case,
-    forms,
-    has_results,
-    indexer_case,
-    overload,
-    results,
-)
+from torch_calls import arguments, has_results, overload, results
+from torch_cases import attention_case, indexer_case
+from torch_forms import forms
 
 import tamis
 from tamis.case import Case

@@ -14,15 +14,8 @@ from typing import Any
 import pytest
 import torch
 from python_calls import SHAPES, same_bits, updated, updated_of
-from torch_calls import (
-    arguments,
-    by_position,
-    forms,
-    has_results,
-    optional_tensors,
-    overload,
-    results,
-)
+from torch_calls import arguments, by_position, has_results, optional_tensors, overload, results
+from torch_forms import forms
 
 import tamis
 from tamis.case import Case

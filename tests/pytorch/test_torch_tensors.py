@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch_calls import arguments, forms, overload, results
+from torch_calls import arguments, overload, results
+from torch_forms import forms
 
 import tamis
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 from python_calls import same_bits, updated
-from torch_calls import by_position, forms, optional_tensors, overload, results
+from torch_calls import by_position, optional_tensors, overload, results
+from torch_forms import forms
 
 import tamis
 from tamis.case import Case
