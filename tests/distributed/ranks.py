@@ -41,9 +41,9 @@ def as_threads(world: int, work: Callable[..., Any], *arguments: Any, **options:
             dist.init_process_group("threaded", rank=rank, world_size=world, store=store)
             results[rank] = work(*arguments, **options)
         except BaseException as error:
-            failures.append(f"rank {rank}: {traceback.format_exc()}")
-            if "SystemExit" not in failures[-1]:  # not only told of another's failure
-                failures.insert(0, failures[-1])
+            said = f"rank {rank}: {traceback.format_exc()}"
+            # Who was only told of another's failure comes after that one.
+            failures.insert(len(failures) if "SystemExit" in said else 0, said)
             ProcessLocalGroup.exception_handle(error)
         finally:
             if dist.is_initialized():

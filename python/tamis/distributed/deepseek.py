@@ -18,7 +18,6 @@ from tamis.distributed.attention import (
 from tamis.distributed.cache import DealtCache
 from tamis.distributed.group import Call, ContextGroup
 from tamis.distributed.selection import Selection, best_of
-from tamis.distributed.shares import shares_of
 from tamis.distributed.states import gather_heads, heads_of, states_message
 from tamis.distributed.step import DealtStep, commit_step, pick, rank_keys, run_step, whole_keys
 from tamis.distributed.table import DealtTable
@@ -175,7 +174,7 @@ class DealtSparseAttention(torch.nn.Module):
         Tensor [own tokens, H]
             `unzigzag` puts those of all ranks in order
         """
-        return self._run(x, counts, cache, self._prefill_call, self._prefill_values)
+        return self._run(x, counts, cache, self._prefill_call, self._prefill_values, shared=True)
 
     def _run(
         self,
@@ -185,9 +184,10 @@ class DealtSparseAttention(torch.nn.Module):
         open_call: Callable[[DealtStep], Call],
         work: _Work,
         *,
+        shared: bool = False,
         output: bool = True,
     ) -> Tensor:
-        """What `work` makes in a call of its own, of this rank's tokens; then hidden states."""
+        """What `work` makes in a call of its own, of all tokens or shared; then hidden states."""
         layer = self.layer
 
         def values_of(call: Call, step: DealtStep) -> Tensor:
@@ -201,8 +201,7 @@ class DealtSparseAttention(torch.nn.Module):
                     values = values_of(call, step)
                     return layer.output(values) if output else values
             # What fails on one rank reaches its group, and then whom each of these meets here.
-            shared = open_call == self._prefill_call
-            tokens = len(shares_of(self.group, step).own if shared else step.rows.positions)
+            tokens = len(step.shares.own if shared else step.rows.positions)
             with tensor_call(self.tensor, layer, tokens) as heads_call:
                 with open_call(step) as call:
                     values = values_of(call, step)
@@ -307,12 +306,11 @@ class DealtSparseAttention(torch.nn.Module):
         rows = self.layer.cache_rows
         names = [name for name in rows if name not in self._replicated]
         row_bytes = sum(rows[name][1] for name in names) * self.layer.w_dkv_kr.dtype.itemsize
-        return self.group.call(*shares_of(self.group, step).row_sizes(row_bytes))
+        return self.group.call(*step.shares.row_sizes(row_bytes))
 
     def _prefill_values(self, call: Call, x: Tensor, step: DealtStep, cache: DealtCache) -> Tensor:
         group, rows, layer, pools = self.group, step.rows, self.layer, cache.tensors
-        shares = shares_of(group, step)
-        own = shares.own
+        shares, own = step.shares, step.shares.own
         if len(x) != len(own):
             raise ValueError(f"x: expected {len(own)} rows, this rank's by zigzag, got {len(x)}")
         part = step.part(torch.arange(len(own)), own)
@@ -320,7 +318,7 @@ class DealtSparseAttention(torch.nn.Module):
         main = layer.main_prolog(x, part, new["kv"], new["kr"])
         index = layer.index_prolog(x, main.normed, part, new["index_k"])
         dealt = [name for name in pools if name not in self._replicated]
-        shares.put(call, step, [new[name] for name in dealt], [pools[name] for name in dealt])
+        shares.put(call, rows.slots, [new[name] for name in dealt], [pools[n] for n in dealt])
         index_k = pools["index_k"]
         if self.index_keys == "dealt":
             keys = rank_keys(group.layout, group.rank, rows)

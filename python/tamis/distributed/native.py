@@ -12,7 +12,6 @@ from torch import Tensor
 from tamis.distributed.compressed import CompressedBranch
 from tamis.distributed.group import Call, ContextGroup
 from tamis.distributed.native_attention import attend_to_blocks, attend_to_window
-from tamis.distributed.shares import shares_of
 from tamis.distributed.states import (
     State,
     gather_heads,
@@ -81,18 +80,20 @@ class DealtNativeAttention(torch.nn.Module):
         compressed: Compressed = "heads",
     ) -> None:
         super().__init__()
-        if compressed not in get_args(Compressed):
-            known = ", ".join(get_args(Compressed))
-            raise ValueError(f"compressed: expected {known}, got {compressed}")
+        block, page = layer.compressed.how["select_block_size"], group.layout.page_size
+        with group.alike(0) as call:
+            if compressed not in get_args(Compressed):
+                known = ", ".join(get_args(Compressed))
+                raise ValueError(f"compressed: expected {known}, got {compressed}")
+            if page % block:
+                raise ValueError(
+                    f"group: expected pages of a multiple of {block}, the layer's "
+                    f"select_block_size, got page_size {page}"
+                )
+            call.agree()
         self.layer, self.group, self.compressed = layer, group, compressed
         self._weights = checksum(layer)
         group.require_equal(layer=repr(layer), compressed=compressed, weights=self._weights)
-        block, page = layer.compressed.how["select_block_size"], group.layout.page_size
-        if page % block:
-            raise ValueError(
-                f"group: expected pages of a multiple of {block}, the layer's select_block_size, "
-                f"got page_size {page}"
-            )
         self._branch = CompressedBranch(layer.compressed, group)
 
     def make_table(self, *, sequences: int, tokens: int, rollback: int = 64) -> WindowTable:
@@ -232,16 +233,16 @@ class DealtNativeAttention(torch.nn.Module):
     def _prefill_call(self, step: DealtStep) -> Call:
         weight, rows = self.layer.q_proj.weight, self.layer.cache_rows
         width = sum(math.prod(rows[name]) for name in _DEALT)
-        return self.group.call(*shares_of(self.group, step).row_sizes(width * weight.itemsize))
+        return self.group.call(*step.shares.row_sizes(width * weight.itemsize))
 
     def _prefill(self, call: Call, x: Tensor, step: DealtStep, cache: WindowCache) -> Tensor:
-        rows, shares = step.rows, shares_of(self.group, step)
+        rows, shares = step.rows, step.shares
         own, tokens = shares.own, len(rows.positions)
         if len(x) != len(own):
             raise ValueError(f"x: expected {len(own)} rows, this rank's by zigzag, got {len(x)}")
         query, raw, new = self._project(x, step.sin[own], step.cos[own])
         pools = [cache.tensors[name] for name in _DEALT]
-        shares.put(call, step, [new[name] for name in _DEALT], pools)
+        shares.put(call, rows.slots, [new[name] for name in _DEALT], pools)
         given = [query.turned, *raw.values()]
         joined = shares.gather(call, torch.cat([part.flatten(1) for part in given], 1))
         parts = joined.split([math.prod(part.shape[1:]) for part in given], 1)

@@ -9,9 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tamis.distributed.group import Call, ContextGroup
-from tamis.distributed.step import DealtStep
-from tamis.distributed.zigzag import zigzag
+from tamis.distributed.group import Call
 
 
 class Shares(NamedTuple):
@@ -43,12 +41,15 @@ class Shares(NamedTuple):
         return [rows * row_bytes for rows in to], [rows * row_bytes for rows in of]
 
     def put(
-        self, call: Call, step: DealtStep, new: Sequence[Tensor], pools: Sequence[Tensor]
+        self, call: Call, slots: Tensor, new: Sequence[Tensor], pools: Sequence[Tensor]
     ) -> None:
         """Rows of new tokens go to the pools of the ranks that hold them; of `row_sizes`.
 
         Parameters
         ----------
+        call : Call
+        slots : Tensor [T] of int64
+            of all tokens in this rank's pools
         new : sequence of Tensor [own tokens, ...]
         pools : sequence of Tensor [pages, page_size, ...]
             of the same rows
@@ -61,11 +62,11 @@ class Shares(NamedTuple):
         for tokens, owner, part in zip(
             self.tokens, self.owners, call.exchange(messages, sizes), strict=True
         ):
-            slots = step.rows.slots[tokens[owner == self.rank]]
-            rows = part.view(whole.dtype).view(len(slots), sum(widths))
+            held = slots[tokens[owner == self.rank]]
+            rows = part.view(whole.dtype).view(len(held), sum(widths))
             for pool, of_pool in zip(pools, rows.split(widths, 1), strict=True):
                 flat = pool.flatten(0, 1)
-                flat[slots] = of_pool.reshape(len(slots), *flat.shape[1:])
+                flat[held] = of_pool.reshape(len(held), *flat.shape[1:])
 
     def gather(self, call: Call, mine: Tensor) -> Tensor:
         """Rows of all T tokens on all ranks, from those of each rank's own."""
@@ -88,10 +89,3 @@ def gather_rows(call: Call, tokens: Sequence[Tensor], mine: Tensor) -> Tensor:
     whole = mine.new_empty(sum(map(len, tokens)), *mine.shape[1:])
     whole[torch.cat(list(tokens))] = torch.cat(parts).view(whole.shape)
     return whole
-
-
-def shares_of(group: ContextGroup, step: DealtStep) -> Shares:
-    """By `zigzag`."""
-    tokens = [zigzag(step.counts, rank, group.world) for rank in range(group.world)]
-    owners = [group.layout.owner(step.rows.positions[part]) for part in tokens]
-    return Shares(group.rank, tokens, owners)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
+from tamis.distributed.group import ContextGroup
 from tamis.distributed.layout import Layout
+from tamis.distributed.shares import Shares
 from tamis.distributed.table import DealtRows, DealtTable
+from tamis.distributed.zigzag import zigzag
 from tamis.nn.counts import Counts, as_counts
 from tamis.nn.rope import Rope
 
@@ -26,11 +31,13 @@ class Part(NamedTuple):
     positions: Tensor
 
 
-class DealtStep(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class DealtStep:
     """What all layers of a model take in one step: T new tokens of B sequences.
 
     Parameters
     ----------
+    group : ContextGroup
     rows : DealtRows
         where they go
     counts : list of int
@@ -39,10 +46,19 @@ class DealtStep(NamedTuple):
         of their positions
     """
 
+    group: ContextGroup
     rows: DealtRows
     counts: list[int]
     sin: Tensor
     cos: Tensor
+
+    @cached_property
+    def shares(self) -> Shares:
+        """Who computes which tokens where ranks share them by `zigzag`, once for all layers."""
+        rank, world, layout = self.group.rank, self.group.world, self.group.layout
+        tokens = [zigzag(self.counts, of, world) for of in range(world)]
+        owners = [layout.owner(self.rows.positions[part]) for part in tokens]
+        return Shares(rank, tokens, owners)
 
     def require(self, counts: Counts | DealtStep) -> None:
         """Refuses another step than this one.
@@ -75,7 +91,7 @@ def new_step(counts: Counts, table: DealtTable, rope: Rope, dtype: torch.dtype) 
     sin, cos = torch.ops.tamis_nn.turn(
         rows.positions, rope.frequencies, rope.attention_factor, dtype
     )
-    return DealtStep(rows, as_counts("counts", counts), sin, cos)
+    return DealtStep(table.group, rows, as_counts("counts", counts), sin, cos)
 
 
 def commit_step(counts: Counts, table: DealtTable, rope: Rope, dtype: torch.dtype) -> DealtStep:

@@ -9,8 +9,9 @@
 namespace tamis {
 namespace {
 
-template <class Params>
-Status CheckDeal(const Params& params) {
+// What both operators are told of the deal.
+template <class Params, class Problem>
+Status TakeDeal(const Params& params, base::Dims* dims, Problem* problem) {
   if (params.world < 1) return base::Invalid("world", "at least 1", params.world);
   if (params.rank < 0 || params.rank >= params.world) {
     return base::Invalid("rank", "0 to world - 1 = " + std::to_string(params.world - 1),
@@ -20,6 +21,12 @@ Status CheckDeal(const Params& params) {
   const int64_t most = params.world - params.rank;
   if (params.ranks < 1 || params.ranks > most)
     return base::Invalid("ranks", "1 to world - rank = " + std::to_string(most), params.ranks);
+  problem->tokens = (*dims)["T"];
+  problem->entries = (*dims)["K"];
+  problem->rank = params.rank;
+  problem->world = params.world;
+  problem->interleave = params.interleave;
+  problem->ranks = params.ranks;
   return Status::Ok();
 }
 
@@ -29,15 +36,9 @@ Status CheckDeal(const Params& params) {
 namespace tamis::localize_indices {
 
 Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
-  TAMIS_RETURN_IF_ERROR(CheckDeal(params));
-  if ((*dims)["K"] > INT32_MAX)  // counts are int32
-    return base::Invalid("indices", "at most 2^31 - 1 entries a row", (*dims)["K"]);
-  problem->tokens = (*dims)["T"];
-  problem->entries = (*dims)["K"];
-  problem->rank = params.rank;
-  problem->world = params.world;
-  problem->interleave = params.interleave;
-  problem->ranks = params.ranks;
+  TAMIS_RETURN_IF_ERROR(TakeDeal(params, dims, problem));
+  if (problem->entries > INT32_MAX)  // counts are int32
+    return base::Invalid("indices", "at most 2^31 - 1 entries a row", problem->entries);
   return Status::Ok();
 }
 
@@ -95,14 +96,7 @@ constexpr int64_t kPastInt32 = int64_t{1} << 31;
 }  // namespace
 
 Status Room::Normalise(const Params& params, base::Dims* dims, Problem* problem) {
-  TAMIS_RETURN_IF_ERROR(CheckDeal(params));
-  problem->tokens = (*dims)["T"];
-  problem->entries = (*dims)["K"];
-  problem->rank = params.rank;
-  problem->world = params.world;
-  problem->interleave = params.interleave;
-  problem->ranks = params.ranks;
-  return Status::Ok();
+  return TakeDeal(params, dims, problem);
 }
 
 void Room::Bind(const Problem&, const Params& in, KernelArgs* args) {
